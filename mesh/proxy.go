@@ -1,0 +1,56 @@
+package mesh
+
+import (
+	"net/netip"
+
+	"github.com/heddle-mesh/heddle/identity"
+)
+
+// ProxyKind is the first part of Istio's node id.
+type ProxyKind uint8
+
+// The kinds of proxy. Proxyless gRPC clients announce metadata GENERATOR=grpc.
+const (
+	Sidecar ProxyKind = iota
+	Router
+	Proxyless
+)
+
+// Feature is something that a proxy announces it can do; what it does not announce it is never sent.
+type Feature string
+
+// The features of node metadata HEDDLE_FEATURES. A stock Envoy announces nothing there and is given what Envoy 1.40 can do.
+const (
+	FeatureVHDS  Feature = "vhds"
+	FeatureHTTP2 Feature = "http2"
+	FeatureRBAC  Feature = "rbac"
+	FeatureFault Feature = "fault"
+)
+
+// Proxy is a connected client of the control plane. Identity comes from its credential; the rest from its node, checked against the identity.
+type Proxy struct {
+	ID             string // node id
+	Kind           ProxyKind
+	Name           string // workload name (metadata NAME)
+	Namespace      Namespace
+	ServiceAccount string
+	Identity       identity.ID
+	Labels         Labels
+	Addresses      []netip.Addr
+	Cluster        ClusterID
+	Network        NetworkID
+	Locality       Locality
+	Envoy          bool // stock Envoy
+	Build          string
+	Features       map[Feature]bool
+	Capture        string            // INTERCEPTION_MODE: REDIRECT, TPROXY, NONE
+	Metadata       map[string]string // other string metadata that compilers ask for by key
+}
+
+// Can says whether the proxy is able to do something.
+func (p *Proxy) Can(f Feature) bool {
+	if p.Envoy {
+		return f != FeatureVHDS
+	}
+	return p.Features[f]
+}

@@ -1,0 +1,183 @@
+package mesh
+
+import "time"
+
+// Route is one VirtualService or HTTPRoute: rules for hosts, in effect for sidecars ("mesh") or at gateways.
+type Route struct {
+	Origin   Ref
+	Created  time.Time
+	Hosts    []Host
+	Mesh     bool        // applies to sidecars
+	Gateways []GatewayID // applies at these gateways
+	// Parents narrow a Gateway API route to listeners; empty for VirtualServices.
+	Parents  []Parent
+	ExportTo Visibility
+	HTTP     []HTTPRule
+	TCP      []TCPRule
+	TLS      []TLSRule
+}
+
+// Parent is one listener that a Gateway API route attached to, with the host names that both agree on.
+type Parent struct {
+	Gateway  GatewayID
+	Listener string
+	Hosts    []Host
+}
+
+// MatchKind tells how a StringMatch compares.
+type MatchKind uint8
+
+// The kinds of string match. PathPrefix is the Gateway API's: whole path segments.
+const (
+	MatchAny MatchKind = iota
+	MatchExact
+	MatchPrefix
+	MatchRegex // RE2, the whole value
+	MatchPathPrefix
+	MatchPresent
+)
+
+// StringMatch compares one value. The zero value matches everything.
+type StringMatch struct {
+	Kind       MatchKind
+	Value      string
+	IgnoreCase bool
+}
+
+// NamedMatch matches a header or query parameter. Without inverts (VirtualService withoutHeaders).
+type NamedMatch struct {
+	Name    string
+	Match   StringMatch
+	Without bool
+}
+
+// HTTPMatch matches when all its parts do.
+type HTTPMatch struct {
+	Name            string
+	Path            StringMatch
+	Scheme, Method  StringMatch
+	Authority       StringMatch
+	Headers         []NamedMatch // ordered by name
+	Query           []NamedMatch // ordered by name
+	Port            uint16       // 0 matches every port
+	SourceLabels    Labels
+	SourceNamespace Namespace
+	Gateways        []GatewayID // empty: those of the route
+	Mesh            bool        // with Gateways: "mesh" is among them
+}
+
+// HTTPRule is one rule: the first one with a matching Match wins (no Match: matches all).
+type HTTPRule struct {
+	Name       string
+	Matches    []HTTPMatch
+	Backends   []Backend
+	Redirect   *Redirect
+	Direct     *DirectResponse
+	Rewrite    *Rewrite
+	Timeout    *time.Duration // nil: none given; 0: off
+	Retry      *Retry
+	Fault      *Fault
+	Mirrors    []Mirror
+	Headers    HeaderEdits
+	TryTimeout *time.Duration // Gateway API backendRequest
+}
+
+// Backend is a weighted destination. A backend that cannot be resolved has Invalid set and answers 500 (Gateway API) or 503 (Istio: an unknown host).
+type Backend struct {
+	Host    Host
+	Service ServiceID // zero when the host is not known
+	Subset  string
+	Port    uint16 // 0: the only port of the service
+	Weight  uint32
+	Headers HeaderEdits
+	Invalid string // why, "" when it can be used
+}
+
+// HeaderEdits change headers of requests and responses.
+type HeaderEdits struct{ Request, Response HeaderEdit }
+
+// HeaderEdit sets, appends and removes headers, in that order; names are lower case and lists are ordered by name.
+type HeaderEdit struct {
+	Set, Add []Header
+	Remove   []string
+}
+
+// IsZero says whether nothing is edited.
+func (e HeaderEdit) IsZero() bool { return len(e.Set)+len(e.Add)+len(e.Remove) == 0 }
+
+// Header is a name and value.
+type Header struct{ Name, Value string }
+
+// Redirect answers with a Location.
+type Redirect struct {
+	Scheme, Host  string
+	Path          string // whole path, "" keeps it
+	PrefixRewrite *string
+	Port          uint16 // 0: keep (or derive)
+	// DerivePort is FROM_PROTOCOL_DEFAULT or FROM_REQUEST_PORT of VirtualService.
+	DerivePort string
+	Code       uint16
+}
+
+// DirectResponse answers without a backend.
+type DirectResponse struct {
+	Status uint16
+	Body   []byte
+}
+
+// Rewrite changes what the backend sees.
+type Rewrite struct {
+	Authority            string
+	Path                 *string // replaces the matched prefix (VirtualService), or the whole path when FullPath
+	FullPath             bool
+	Regex, RegexReplaced string
+}
+
+// Retry is the retry policy of a rule. Attempts 0 switches retries off.
+type Retry struct {
+	Attempts                uint32
+	PerTryTimeout           time.Duration
+	On                      string // Envoy's retry_on words
+	Codes                   []uint32
+	RemoteLocalities        *bool
+	IgnorePreviousHosts     *bool
+	BackoffBase, BackoffMax time.Duration
+}
+
+// Fault injects delays and aborts. Percentages are in units of 1/10,000 percent (Envoy's MILLION denominator).
+type Fault struct {
+	DelayPercent uint32
+	Delay        time.Duration
+	AbortPercent uint32
+	AbortStatus  uint32
+	AbortGRPC    string
+}
+
+// Mirror sends a copy. Percent as in Fault.
+type Mirror struct {
+	Backend Backend
+	Percent uint32
+}
+
+// L4Match matches a connection.
+type L4Match struct {
+	SNIHosts        []Host
+	Destinations    []string // CIDR
+	Port            uint16
+	SourceLabels    Labels
+	SourceNamespace Namespace
+	Gateways        []GatewayID
+	Mesh            bool
+}
+
+// TCPRule routes opaque connections.
+type TCPRule struct {
+	Matches  []L4Match
+	Backends []Backend
+}
+
+// TLSRule routes by SNI without termination.
+type TLSRule struct {
+	Matches  []L4Match
+	Backends []Backend
+}

@@ -1,0 +1,197 @@
+package mesh
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Traffic is one DestinationRule: how to call a host.
+type Traffic struct {
+	Origin   Ref
+	Created  time.Time
+	Host     Host
+	ExportTo Visibility
+	// Selector narrows the clients that obey (DestinationRule.workloadSelector); empty: all.
+	Selector Labels
+	Policy   TrafficPolicy
+	Subsets  []Subset
+}
+
+// Subset is a labelled part of a service's endpoints.
+type Subset struct {
+	Name   string
+	Labels Labels
+	Policy TrafficPolicy // what it does not say, the rule's policy does
+}
+
+// TrafficPolicy holds settings; nil means "not said".
+type TrafficPolicy struct {
+	LoadBalancer *LoadBalancer
+	Pool         *ConnectionPool
+	Outlier      *OutlierDetection
+	TLS          *ClientTLS
+	Ports        map[uint16]TrafficPolicy // port-level settings replace the whole policy of the port (Istio's rule)
+}
+
+// Algorithm is the load balancing algorithm.
+type Algorithm uint8
+
+// The algorithms (DestinationRule.loadBalancer.simple). LeastRequest is Istio's default.
+const (
+	LeastRequest Algorithm = iota
+	RoundRobin
+	Random
+	Passthrough
+)
+
+// LoadBalancer chooses endpoints.
+type LoadBalancer struct {
+	Algorithm Algorithm
+	Warmup    time.Duration
+}
+
+// ConnectionPool bounds what goes to a service; 0 means Envoy's default (for Istio: 2^32-1).
+type ConnectionPool struct {
+	MaxConnections           uint32
+	ConnectTimeout           time.Duration
+	TCPIdleTimeout           time.Duration
+	MaxConnectionDuration    time.Duration
+	KeepaliveTime            time.Duration
+	KeepaliveInterval        time.Duration
+	KeepaliveProbes          uint32
+	MaxPendingRequests       uint32 // http1MaxPendingRequests
+	MaxRequests              uint32 // http2MaxRequests: requests in flight
+	MaxRequestsPerConnection uint32
+	MaxRetries               uint32
+	HTTPIdleTimeout          time.Duration
+}
+
+// OutlierDetection ejects failing endpoints; nil pointers are not said.
+type OutlierDetection struct {
+	Consecutive5xx           *uint32
+	ConsecutiveGatewayErrors *uint32
+	ConsecutiveLocalOrigin   *uint32
+	SplitLocalOrigin         bool
+	Interval, BaseEjection   time.Duration
+	MaxEjectionPercent       uint32
+	MinHealthPercent         uint32
+}
+
+// TLSMode of a client.
+type TLSMode uint8
+
+// The modes of DestinationRule.tls.mode.
+const (
+	TLSDisable TLSMode = iota
+	TLSSimple
+	TLSMutual
+	TLSIstioMutual
+)
+
+// ClientTLS is how a client originates TLS. This version honours DISABLE and ISTIO_MUTUAL, and SIMPLE and MUTUAL where the compiler says so.
+type ClientTLS struct {
+	Mode               TLSMode
+	SNI                string
+	SubjectAltNames    []string
+	CACertificates     string // file
+	ClientCertificate  string // file
+	PrivateKey         string // file
+	CredentialName     string
+	InsecureSkipVerify bool
+}
+
+// GatewayID names a Gateway of either dialect.
+type GatewayID struct {
+	Dialect   Dialect
+	Namespace Namespace
+	Name      string
+}
+
+// Dialect is Istio or the Gateway API.
+type Dialect uint8
+
+// The dialects.
+const (
+	Istio Dialect = iota
+	GatewayAPI
+)
+
+// Gateway is a set of listeners on the proxies that it selects.
+type Gateway struct {
+	ID       GatewayID
+	Origin   Ref
+	Created  time.Time
+	Selector Labels // workloads that serve it (Istio); for the Gateway API: label gateway.networking.k8s.io/gateway-name
+	Servers  []Server
+}
+
+// Server is one listener of a gateway.
+type Server struct {
+	Name     string // listener name (Gateway API), or the port's name
+	Port     uint16
+	Protocol Protocol
+	Bind     string
+	// Hosts with their namespace constraint.
+	Hosts []ServerHost
+	TLS   *ServerTLS
+	// HTTPSRedirect answers plain requests with 301 to https.
+	HTTPSRedirect bool
+	// AllowedNamespaces limits which namespaces' routes may attach: nil is the gateway's rule of its dialect.
+	Denied string // why the server must not serve (its security settings cannot be enforced): every connection is closed
+}
+
+// ServerHost is NAMESPACE/HOST of a Gateway server.
+type ServerHost struct {
+	Namespace Namespace // "" any, "." replaced by the gateway's own
+	Host      Host
+}
+
+// ServerTLSMode is Gateway.servers.tls.mode.
+type ServerTLSMode uint8
+
+// The modes that this version serves; others are refused.
+const (
+	ServerSimple ServerTLSMode = iota
+	ServerMutual
+	ServerPassthrough
+	ServerIstioMutual
+)
+
+// ServerTLS is the TLS of a gateway's listener. Credential is the Secret NAMESPACE/NAME.
+type ServerTLS struct {
+	Mode                   ServerTLSMode
+	Credential             string
+	MinVersion, MaxVersion uint16 // TLS version numbers of RFC 8446, 0 unset
+	SubjectAltNames        []string
+}
+
+// Secret is a TLS credential for a gateway.
+type Secret struct {
+	ID          SecretID
+	Certificate []byte // PEM chain
+	Key         []byte // PEM
+	CA          []byte // PEM, optional
+}
+
+// SecretID names a Secret.
+type SecretID struct {
+	Namespace Namespace
+	Name      string
+}
+
+// Settings are mesh-wide settings (the subset of MeshConfig that this version honours).
+type Settings struct {
+	TrustDomain       string
+	RootNamespace     Namespace
+	MeshID            MeshID
+	RegistryOnly      bool // outboundTrafficPolicy REGISTRY_ONLY
+	AutoMTLS          bool
+	AccessLogFile     string
+	AccessLogJSON     bool
+	ConnectTimeout    time.Duration
+	DetectionTimeout  time.Duration // protocol detection; 0 waits for ever
+	ClusterDomain     string        // cluster.local
+	HTTPProxyPort     uint16        // explicit proxy listener for workloads without capture; 0 none
+	InsideMesh        []netip.Prefix
+	DefaultRetryCount uint32
+}
