@@ -1,0 +1,52 @@
+# Heddle. `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := bin
+GOFLAGS_BUILD := -trimpath -buildvcs=false -ldflags "-s -w"
+APISERVER_SOURCES := $(shell find apiserver -name '*.go' -o -name go.mod -o -name go.sum 2>/dev/null)
+export CGO_ENABLED ?= 0
+
+.PHONY: help build demo test check bench e2e interop fuzz envoy fmt clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+build: $(BIN)/heddle-apiserver ## build the four binaries into bin/
+	@echo "build: heddle, heddled, heddle-proxy"
+	@mkdir -p $(BIN)
+	@go build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
+
+$(BIN)/heddle-apiserver: $(APISERVER_SOURCES)
+	@mkdir -p $(BIN)
+	@echo "build: heddle-apiserver (links the Kubernetes API server: 5 to 7 minutes the first time on two cores, seconds afterwards)"
+	@bash apiserver/build.sh $(abspath $@)
+
+demo: build ## run a whole mesh with a sample shop on this machine; Ctrl-C ends it
+	@exec $(BIN)/heddle up
+
+test: envoy build ## run every test (fast ones with -race; the slow suites have targets of their own)
+	@bash test/run.sh
+
+check: ## what CI checks besides the tests: formatting, vet, linter rules, architecture, no tracked file changed
+	@bash test/check.sh
+
+bench: envoy build ## measure against nginx, HAProxy and Envoy on this machine (installs them from Debian)
+	@bash test/bench/run.sh
+
+e2e: build ## the tour of `heddle up`, as root with network namespaces
+	@go test -count=1 -timeout 20m ./test/e2e/...
+
+interop: envoy build ## the fixtures on the compiler, heddle-proxy and stock Envoy side by side
+	@go test -count=1 -timeout 20m ./test/interop/...
+
+fuzz: ## fuzz every decoder (FUZZTIME=30s each)
+	@bash test/fuzz.sh $${FUZZTIME:-30s}
+
+envoy: ## fetch the stock Envoy binary into .cache/envoy
+	@bash test/envoy/fetch.sh
+
+fmt: ## format the Go code
+	@gofmt -l -w $$(git ls-files '*.go')
+
+clean: ## remove what was built
+	@rm -rf $(BIN) .cache

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Every test of the repository. Fast packages run with the race detector where cgo and a C compiler exist; the allocation
+# assertions run in a second pass without it, because the detector makes sync.Pool drop at random.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+race=-race
+if ! command -v gcc >/dev/null; then
+  echo "test: no C compiler, so the race detector is skipped (apt-get install gcc)"
+  race=
+fi
+echo "== unit and whole-mesh tests ${race:+with the race detector}"
+CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(e2e|bench)')
+echo "== allocation assertions, without the race detector"
+go test -timeout 10m -run 'Alloc' $(go list ./data/... ./authz/... ./xds/... ./control/...)
+echo "== the API server"
+(cd apiserver && go test -timeout 15m ./...)
+echo "== heddle up, end to end"
+go test -count=1 -timeout 15m ./test/e2e/...
