@@ -1,0 +1,53 @@
+package mesh
+
+import (
+	"cmp"
+	"strings"
+)
+
+// CompareServiceID orders by host, then by namespace, so that the services of one host are neighbours.
+func CompareServiceID(a, b ServiceID) int {
+	return cmp.Or(strings.Compare(string(a.Host), string(b.Host)), strings.Compare(string(a.Namespace), string(b.Namespace)))
+}
+
+// CompareWorkloadID orders by namespace, name, kind, cluster.
+func CompareWorkloadID(a, b WorkloadID) int {
+	return cmp.Or(strings.Compare(string(a.Namespace), string(b.Namespace)), strings.Compare(a.Name, b.Name),
+		strings.Compare(a.Kind, b.Kind), strings.Compare(string(a.Cluster), string(b.Cluster)))
+}
+
+// CompareRef orders by kind, namespace, name, group.
+func CompareRef(a, b Ref) int {
+	return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(string(a.Namespace), string(b.Namespace)),
+		strings.Compare(a.Name, b.Name), strings.Compare(a.Group, b.Group))
+}
+
+// CompareGatewayID orders by dialect, namespace, name.
+func CompareGatewayID(a, b GatewayID) int {
+	return cmp.Or(cmp.Compare(a.Dialect, b.Dialect), strings.Compare(string(a.Namespace), string(b.Namespace)), strings.Compare(a.Name, b.Name))
+}
+
+// CompareSecretID orders by namespace, name.
+func CompareSecretID(a, b SecretID) int {
+	return cmp.Or(strings.Compare(string(a.Namespace), string(b.Namespace)), strings.Compare(a.Name, b.Name))
+}
+
+// NewSnapshot is an empty snapshot whose tables can be changed, with the given settings.
+func NewSnapshot(settings *Settings) *Snapshot {
+	return &Snapshot{
+		Settings:   settings,
+		Services:   NewTable[ServiceID, *Service](CompareServiceID),
+		Hosts:      NewTable[Host, []ServiceID](cmp.Compare[Host]),
+		Endpoints:  NewTable[ServiceID, *EndpointSet](CompareServiceID),
+		Workloads:  NewTable[WorkloadID, *Workload](CompareWorkloadID),
+		Routes:     NewTable[Ref, *Route](CompareRef),
+		MeshRoutes: NewTable[Host, []*Route](cmp.Compare[Host]),
+		GateRoutes: NewTable[GatewayID, []*Route](CompareGatewayID),
+		Traffic:    NewTable[Host, []*Traffic](cmp.Compare[Host]),
+		Gateways:   NewTable[GatewayID, *Gateway](CompareGatewayID),
+		Authn:      NewTable[Namespace, []*PeerAuthn](cmp.Compare[Namespace]),
+		Authz:      NewTable[Namespace, []*Authorization](cmp.Compare[Namespace]),
+		Denials:    NewTable[Namespace, []*Denial](cmp.Compare[Namespace]),
+		Secrets:    NewTable[SecretID, *Secret](CompareSecretID),
+	}
+}
