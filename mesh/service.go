@@ -137,6 +137,8 @@ type Endpoint struct {
 	MTLS bool
 	// Tunnel is the HBONE port, 0 for none.
 	Tunnel uint16
+	// Hostname is the endpoint's own name within a headless service (EndpointSlice.endpoints.hostname).
+	Hostname string
 	// Telemetry labels of the workload.
 	App, Version, CanonicalService, CanonicalRevision, WorkloadName string
 }
