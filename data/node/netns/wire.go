@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -57,6 +58,9 @@ func (n *Namespace) Wire(fabric *Namespace, bridge, port string, addresses []net
 			return err
 		}
 		for _, g := range gateways {
+			if !slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Contains(g) }) {
+				continue // no address of this family
+			}
 			route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.IP(g.AsSlice())}
 			if err := netlink.RouteAdd(route); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
 				return fmt.Errorf("add the default route through %s: %w", g, err)

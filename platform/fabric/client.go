@@ -1,0 +1,200 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/heddle-mesh/heddle/data/node/capture"
+	"github.com/heddle-mesh/heddle/internal/spawn"
+)
+
+// Client is the supervisor's side.
+type Client struct {
+	conn  conn
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the fabric is gone
+
+	mu      sync.Mutex
+	seq     uint64
+	waiting map[uint64]chan reply
+	exits   map[string]chan Exit
+}
+
+// ErrEnded says that the fabric is gone, and all that ran in it.
+var ErrEnded = errors.New("the process that holds the network namespaces has ended")
+
+// Options of Start.
+type Options struct {
+	Program string   // this program; it must call Serve when it is started with Args
+	Args    []string // such as {"fabric"}
+	// Rootless puts the fabric into a user namespace of its own, where the calling user is root.
+	Rootless bool
+	Stderr   *os.File
+}
+
+// Start runs the fabric. It dies with the calling process.
+func Start(s *spawn.Thread, o Options) (*Client, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make the fabric's socket: %w", err)
+	}
+	theirs := os.NewFile(uintptr(fds[1]), "fabric")
+	defer theirs.Close()
+	ours, err := wrap(os.NewFile(uintptr(fds[0]), "fabric"))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(o.Program, o.Args...)
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.Stderr = o.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if o.Rootless {
+		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	if err := s.Start(cmd); err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("start the process that holds the network namespaces: %w", err)
+	}
+	c := &Client{conn: ours, cmd: cmd, ended: make(chan struct{}), waiting: map[uint64]chan reply{}, exits: map[string]chan Exit{}}
+	go c.read()
+	return c, nil
+}
+
+func wrap(f *os.File) (conn, error) {
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return conn{}, fmt.Errorf("open the fabric's socket: %w", err)
+	}
+	u := c.(*net.UnixConn)
+	if err := errors.Join(u.SetReadBuffer(maxMessage), u.SetWriteBuffer(maxMessage)); err != nil {
+		return conn{}, fmt.Errorf("size the fabric's socket: %w", err)
+	}
+	return conn{u}, nil
+}
+
+func (c *Client) read() {
+	defer c.end()
+	buf := make([]byte, maxMessage)
+	for {
+		var r reply
+		if _, err := c.conn.receive(buf, &r); err != nil {
+			return
+		}
+		c.mu.Lock()
+		if r.Exit != nil {
+			if ch := c.exits[r.Exit.ID]; ch != nil {
+				ch <- *r.Exit
+				delete(c.exits, r.Exit.ID)
+			}
+		} else if ch := c.waiting[r.Seq]; ch != nil {
+			ch <- r
+			delete(c.waiting, r.Seq)
+		}
+		c.mu.Unlock()
+	}
+}
+
+func (c *Client) end() {
+	c.conn.Close()
+	c.cmd.Wait() // whatever it says: it is gone
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.ended)
+	for id, ch := range c.exits {
+		ch <- Exit{ID: id, Signal: int(syscall.SIGKILL)}
+		delete(c.exits, id)
+	}
+}
+
+// Ended is closed when the fabric is gone.
+func (c *Client) Ended() <-chan struct{} { return c.ended }
+
+// call sends a request and waits for its answer.
+func (c *Client) call(ctx context.Context, r request, files []*os.File) (reply, error) {
+	ch := make(chan reply, 1)
+	c.mu.Lock()
+	c.seq++
+	r.Seq = c.seq
+	c.waiting[r.Seq] = ch
+	err := c.conn.send(r, files)
+	c.mu.Unlock()
+	if err != nil {
+		return reply{}, err
+	}
+	select {
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	case <-c.ended:
+		return reply{}, ErrEnded
+	case answer := <-ch:
+		if answer.Error != "" {
+			return reply{}, errors.New(answer.Error)
+		}
+		return answer, nil
+	}
+}
+
+// Namespace makes a namespace with addresses on the bridge; spec nil captures nothing.
+func (c *Client) Namespace(ctx context.Context, name string, addresses []netip.Addr, spec *capture.Spec) error {
+	r := &namespaceRequest{Name: name, Capture: spec}
+	for _, a := range addresses {
+		bits := IPv4.Bits()
+		if a.Is6() {
+			bits = IPv6.Bits()
+		}
+		r.Addresses = append(r.Addresses, netip.PrefixFrom(a, bits))
+	}
+	_, err := c.call(ctx, request{Namespace: r}, nil)
+	return err
+}
+
+// Remove lets go of a namespace; processes that still run in it keep it alive.
+func (c *Client) Remove(ctx context.Context, name string) error {
+	_, err := c.call(ctx, request{Remove: name}, nil)
+	return err
+}
+
+// Start starts a process. The channel gets its exit, exactly once.
+func (c *Client) Start(ctx context.Context, p Process) (<-chan Exit, error) {
+	exit := make(chan Exit, 1)
+	c.mu.Lock()
+	if _, busy := c.exits[p.ID]; busy {
+		c.mu.Unlock()
+		return nil, fmt.Errorf("start %s: a process of that name runs already", p.ID)
+	}
+	c.exits[p.ID] = exit
+	c.mu.Unlock()
+	if _, err := c.call(ctx, request{Start: &p}, p.Files); err != nil {
+		c.mu.Lock()
+		delete(c.exits, p.ID)
+		c.mu.Unlock()
+		return nil, fmt.Errorf("start %s: %w", p.ID, err)
+	}
+	return exit, nil
+}
+
+// Signal sends a signal to a process and those of its group; it is no error when it has ended.
+func (c *Client) Signal(ctx context.Context, id string, signal syscall.Signal) error {
+	_, err := c.call(ctx, request{Signal: &signalRequest{ID: id, Signal: int(signal)}}, nil)
+	return err
+}
+
+// Close ends the fabric and everything in it, and waits for that.
+func (c *Client) Close() error {
+	c.conn.CloseWrite()
+	c.cmd.Process.Kill()
+	<-c.ended
+	return nil
+}

@@ -1,0 +1,138 @@
+// Package fabric runs processes in network namespaces that are joined by a bridge, for a mesh on one machine without Kubernetes.
+//
+// In: commands over one unix socket from the supervisor. Out: namespaces, processes and their exits. The fabric is a process of its own
+// (in its own network and process namespaces, and in its own user namespace when the supervisor is not root), so that killing it, by
+// whatever means, leaves no process, namespace or rule behind. A Client may be used by several goroutines; Serve owns its process.
+package fabric
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/heddle-mesh/heddle/data/node/capture"
+)
+
+// The name and gateways of the bridge. Workloads get addresses from these prefixes.
+const bridge = "heddle0"
+
+var (
+	// IPv4 and IPv6 are the prefixes of the bridge; the first address of each is the bridge's own.
+	IPv4 = netip.MustParsePrefix("10.78.0.1/16")
+	IPv6 = netip.MustParsePrefix("fd78:6864::1/64")
+)
+
+// Process describes what to start in a namespace.
+type Process struct {
+	ID        string   // unique while it runs
+	Namespace string   // "" is the fabric's own
+	Path      string   // absolute
+	Args      []string // without the program's name
+	Env       []string // whole environment
+	Dir       string
+	UID       int // -1: the fabric's own user
+	// Files become descriptors 0, 1, 2, 3 and so on; the caller keeps its own.
+	Files []*os.File `json:"-"`
+}
+
+// Exit tells that a process ended. Signal is 0 unless one killed it.
+type Exit struct {
+	ID     string
+	Code   int
+	Signal int
+}
+
+// request is one message to the fabric; exactly one of the pointers is set.
+type request struct {
+	Seq       uint64
+	Namespace *namespaceRequest `json:",omitempty"`
+	Remove    string            `json:",omitempty"`
+	Start     *Process          `json:",omitempty"`
+	Signal    *signalRequest    `json:",omitempty"`
+}
+
+type namespaceRequest struct {
+	Name      string
+	Addresses []netip.Prefix
+	Capture   *capture.Spec
+}
+
+type signalRequest struct {
+	ID     string
+	Signal int
+}
+
+// reply answers a request, or (Seq 0) tells of an exit.
+type reply struct {
+	Seq   uint64
+	Error string `json:",omitempty"`
+	PID   int    `json:",omitempty"`
+	Exit  *Exit  `json:",omitempty"`
+}
+
+// maxMessage bounds one message: the environment of a process is the largest part.
+const maxMessage = 1 << 20
+
+// conn sends whole JSON messages with descriptors over a SOCK_SEQPACKET pair.
+type conn struct{ *net.UnixConn }
+
+func (c conn) send(message any, files []*os.File) error {
+	b, err := json.Marshal(message)
+	if err != nil {
+		return fmt.Errorf("encode fabric message: %w", err)
+	}
+	var rights []byte
+	if len(files) > 0 {
+		fds := make([]int, len(files))
+		for i, f := range files {
+			fds[i] = int(f.Fd())
+		}
+		rights = unix.UnixRights(fds...)
+	}
+	if _, _, err := c.WriteMsgUnix(b, rights, nil); err != nil {
+		return fmt.Errorf("send fabric message: %w", err)
+	}
+	return nil
+}
+
+// receive reads one message; buf is scratch of maxMessage bytes.
+func (c conn) receive(buf []byte, into any) ([]*os.File, error) {
+	oob := make([]byte, unix.CmsgSpace(4*64))
+	n, oobn, _, _, err := c.ReadMsgUnix(buf, oob)
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, net.ErrClosed
+	}
+	var files []*os.File
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, fmt.Errorf("read fabric descriptors: %w", err)
+	}
+	for _, m := range messages {
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			continue // another kind of ancillary data
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			files = append(files, os.NewFile(uintptr(fd), "passed"))
+		}
+	}
+	if err := json.Unmarshal(buf[:n], into); err != nil {
+		closeAll(files)
+		return nil, fmt.Errorf("decode fabric message: %w", err)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}

@@ -1,0 +1,169 @@
+package fabric
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/heddle-mesh/heddle/data/node/capture"
+	"github.com/heddle-mesh/heddle/data/node/netns"
+	"github.com/heddle-mesh/heddle/internal/spawn"
+)
+
+// SocketFD is the descriptor of the socket to the supervisor in the fabric's process.
+const SocketFD = 3
+
+// server is the fabric itself.
+type server struct {
+	conn       conn
+	home       *netns.Namespace
+	thread     *spawn.Thread
+	ports      int
+	namespaces map[string]*netns.Namespace
+
+	mu        sync.Mutex
+	processes map[string]*os.Process
+}
+
+// Serve is the fabric's main loop: it answers the supervisor until the socket closes, then returns; ending the process ends all that it started.
+func Serve() error {
+	unix.CloseOnExec(SocketFD)
+	c, err := wrap(os.NewFile(SocketFD, "fabric"))
+	if err != nil {
+		return err
+	}
+	home, err := netns.Current()
+	if err != nil {
+		return err
+	}
+	s := &server{conn: c, home: home, thread: spawn.NewThread(), namespaces: map[string]*netns.Namespace{}, processes: map[string]*os.Process{}}
+	if err := home.Bridge(bridge, IPv4, IPv6); err != nil {
+		return err
+	}
+	buf := make([]byte, maxMessage)
+	for {
+		var r request
+		files, err := c.receive(buf, &r)
+		if err != nil {
+			return nil // the supervisor is gone, or wants us gone
+		}
+		answer := reply{Seq: r.Seq}
+		if err := s.do(r, files, &answer); err != nil {
+			answer.Error = err.Error()
+		}
+		closeAll(files)
+		if err := s.conn.send(answer, nil); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *server) do(r request, files []*os.File, answer *reply) (err error) {
+	switch {
+	case r.Namespace != nil:
+		return s.add(r.Namespace)
+	case r.Remove != "":
+		ns, ok := s.namespaces[r.Remove]
+		if !ok {
+			return fmt.Errorf("remove namespace %s: there is none of that name", r.Remove)
+		}
+		delete(s.namespaces, r.Remove)
+		return ns.Close()
+	case r.Start != nil:
+		answer.PID, err = s.start(r.Start, files)
+		return err
+	case r.Signal != nil:
+		return s.signal(*r.Signal)
+	}
+	return errors.New("the fabric does not know this request")
+}
+
+func (s *server) add(r *namespaceRequest) error {
+	if _, ok := s.namespaces[r.Name]; ok {
+		return fmt.Errorf("add namespace %s: there is one of that name already", r.Name)
+	}
+	ns, err := netns.New()
+	if err != nil {
+		return fmt.Errorf("add namespace %s: %w", r.Name, err)
+	}
+	s.ports++
+	gateways := []netip.Addr{IPv4.Addr(), IPv6.Addr()}
+	if err := ns.Wire(s.home, bridge, fmt.Sprintf("w%d", s.ports), r.Addresses, gateways); err != nil {
+		ns.Close()
+		return fmt.Errorf("add namespace %s: %w", r.Name, err)
+	}
+	if r.Capture != nil {
+		if err := ns.Do(func() error { return capture.Apply(capture.Rules(*r.Capture)) }); err != nil {
+			ns.Close()
+			return fmt.Errorf("add namespace %s: %w", r.Name, err)
+		}
+	}
+	s.namespaces[r.Name] = ns
+	return nil
+}
+
+// start runs a process in a group of its own; it is killed when the fabric's spawning thread, and so the fabric, ends.
+func (s *server) start(p *Process, files []*os.File) (int, error) {
+	if len(files) < 3 {
+		return 0, errors.New("three standard descriptors are needed")
+	}
+	cmd := &exec.Cmd{Path: p.Path, Args: append([]string{p.Path}, p.Args...), Env: p.Env, Dir: p.Dir,
+		Stdin: files[0], Stdout: files[1], Stderr: files[2], ExtraFiles: files[3:]}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if p.UID >= 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(p.UID), Gid: uint32(p.UID)}
+	}
+	ns := s.home
+	if p.Namespace != "" {
+		var ok bool
+		if ns, ok = s.namespaces[p.Namespace]; !ok {
+			return 0, fmt.Errorf("there is no namespace %s", p.Namespace)
+		}
+	}
+	err := s.thread.Do(func() error {
+		if err := ns.Enter(); err != nil {
+			return err
+		}
+		return errors.Join(cmd.Start(), s.home.Enter())
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.processes[p.ID] = cmd.Process
+	s.mu.Unlock()
+	go s.wait(p.ID, cmd)
+	return cmd.Process.Pid, nil
+}
+
+func (s *server) wait(id string, cmd *exec.Cmd) {
+	cmd.Wait() // the state tells all there is to know
+	s.mu.Lock()
+	delete(s.processes, id)
+	s.mu.Unlock()
+	exit := Exit{ID: id, Code: cmd.ProcessState.ExitCode()}
+	if w, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		exit.Signal = int(w.Signal())
+	}
+	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind in its group
+	s.conn.send(reply{Exit: &exit}, nil)            // a dead supervisor needs no news
+}
+
+func (s *server) signal(r signalRequest) error {
+	s.mu.Lock()
+	p := s.processes[r.ID]
+	s.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	if err := syscall.Kill(-p.Pid, syscall.Signal(r.Signal)); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("signal %s: %w", r.ID, err)
+	}
+	return nil
+}
