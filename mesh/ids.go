@@ -9,9 +9,6 @@ import (
 	"strings"
 )
 
-// Namespace is a Kubernetes namespace.
-type Namespace string
-
 // Host is a DNS name in lower case without trailing dot; it may start with "*." or be "*".
 type Host string
 
@@ -71,21 +68,6 @@ const (
 	DefaultNetwork NetworkID = "default"
 	RootNamespace  Namespace = "istio-system"
 )
-
-// Ref names a user's object.
-type Ref struct {
-	Group, Kind string
-	Namespace   Namespace
-	Name        string
-}
-
-// String is KIND/NAMESPACE/NAME, or KIND/NAME for a cluster-scoped kind.
-func (r Ref) String() string {
-	if r.Namespace == "" {
-		return r.Kind + "/" + r.Name
-	}
-	return r.Kind + "/" + string(r.Namespace) + "/" + r.Name
-}
 
 // Labels are Kubernetes labels.
 type Labels map[string]string

@@ -1,37 +1,26 @@
 package mesh
 
-// Code says what kind of problem it is; it is the reason of the status condition.
-type Code string
+import "github.com/heddle-mesh/heddle/api/diagnosis"
 
-// The codes of translation. Status reasons of the Gateway API are used as they are where one fits.
-const (
-	CodeInvalid      Code = "Invalid"      // the object breaks the rules of its kind; it has no effect (the last good one stays)
-	CodeNotEnforced  Code = "NotEnforced"  // a field that Heddle does not honour yet
-	CodeNotFound     Code = "NotFound"     // it names something that does not exist
-	CodeConflict     Code = "Conflict"     // an older object has claimed the same thing
-	CodeUnsupported  Code = "Unsupported"  // the kind or value cannot be honoured
-	CodeUnknownField Code = "UnknownField" // the schema has no such field
-	CodeDenied       Code = "Denied"       // a security object cannot be enforced: its workloads deny
-)
+// Namespace is a Kubernetes namespace.
+type Namespace = diagnosis.Namespace
+
+// Ref names a user's object.
+type Ref = diagnosis.Ref
+
+// Code says what kind of problem it is; it is the reason of the status condition.
+type Code = diagnosis.Code
 
 // Problem is a user's mistake or an unhonoured wish. One type for status, admission, analyzer and command line.
-type Problem struct {
-	Object  Ref
-	Field   string // path such as spec.http[0].route[1].weight, "" for the whole object
-	Code    Code
-	Message string // one sentence that names the thing
-	Hint    string // the next step
-}
+type Problem = diagnosis.Problem
 
-// String is one line for logs and the command line.
-func (p Problem) String() string {
-	s := p.Object.String()
-	if p.Field != "" {
-		s += " " + p.Field
-	}
-	s += ": " + p.Message
-	if p.Hint != "" {
-		s += "; " + p.Hint
-	}
-	return s
-}
+// The codes; package diagnosis says what each means.
+const (
+	CodeInvalid      = diagnosis.CodeInvalid
+	CodeNotEnforced  = diagnosis.CodeNotEnforced
+	CodeNotFound     = diagnosis.CodeNotFound
+	CodeConflict     = diagnosis.CodeConflict
+	CodeUnsupported  = diagnosis.CodeUnsupported
+	CodeUnknownField = diagnosis.CodeUnknownField
+	CodeDenied       = diagnosis.CodeDenied
+)
