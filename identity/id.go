@@ -37,11 +37,13 @@ func (t TrustDomain) IsZero() bool { return t.name == "" }
 type ID struct {
 	domain             TrustDomain
 	namespace, account string
+	uri, both          string // made once, because policies compare them on every request
 }
 
 // NewID builds an ID from parts that are already valid Kubernetes names.
 func NewID(domain TrustDomain, namespace, account string) ID {
-	return ID{domain: domain, namespace: namespace, account: account}
+	uri := "spiffe://" + domain.name + "/ns/" + namespace + "/sa/" + account
+	return ID{domain: domain, namespace: namespace, account: account, uri: uri, both: namespace + "/" + account}
 }
 
 // ParseID accepts only Istio's form of a SPIFFE ID.
@@ -58,7 +60,7 @@ func ParseID(s string) (ID, error) {
 	if err != nil {
 		return ID{}, fmt.Errorf("parse SPIFFE ID %q: %w", s, err)
 	}
-	return ID{domain: domain, namespace: parts[2], account: parts[4]}, nil
+	return NewID(domain, parts[2], parts[4]), nil
 }
 
 // TrustDomain is the domain that vouches for the ID.
@@ -70,21 +72,14 @@ func (i ID) Namespace() string { return i.namespace }
 // ServiceAccount is the Kubernetes service account in the ID.
 func (i ID) ServiceAccount() string { return i.account }
 
+// Account is Istio's NAMESPACE/SERVICE-ACCOUNT.
+func (i ID) Account() string { return i.both }
+
 // IsZero says whether the identity is unknown.
-func (i ID) IsZero() bool { return i == ID{} }
+func (i ID) IsZero() bool { return i.uri == "" }
 
 // String is the URI form, or "" for the unknown identity.
-func (i ID) String() string {
-	if i.IsZero() {
-		return ""
-	}
-	return "spiffe://" + i.Principal()
-}
+func (i ID) String() string { return i.uri }
 
 // Principal is Istio's form without scheme, as AuthorizationPolicy.rules.from.source.principals matches it: TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT.
-func (i ID) Principal() string {
-	if i.IsZero() {
-		return ""
-	}
-	return i.domain.name + "/ns/" + i.namespace + "/sa/" + i.account
-}
+func (i ID) Principal() string { return strings.TrimPrefix(i.uri, "spiffe://") }
