@@ -40,10 +40,10 @@ type Answer uint8
 
 // The answers.
 const (
-	None   Answer = iota // it answers nothing
-	Ack                  // it accepts
-	Nack                 // it refuses
-	Expired              // its nonce is not one of ours that is still open
+	None    Answer = iota // it answers nothing
+	Ack                   // it accepts
+	Nack                  // it refuses
+	Expired               // its nonce is not one of ours that is still open
 )
 
 // Outcome is what a request changed.

@@ -1,0 +1,181 @@
+package session
+
+import (
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	"github.com/heddle-mesh/heddle/xds"
+)
+
+// The ranks of the types: make before break. Types that nothing depends on have the last rank.
+const (
+	rankCluster = iota
+	rankEndpoints
+	rankListener
+	rankRoute
+	rankVirtualHost
+	rankFree
+)
+
+func rankOf(url string) int {
+	switch url {
+	case xds.Cluster:
+		return rankCluster
+	case xds.Endpoints:
+		return rankEndpoints
+	case xds.Listener:
+		return rankListener
+	case xds.Route:
+		return rankRoute
+	case xds.VirtualHost:
+		return rankVirtualHost
+	}
+	return rankFree
+}
+
+// byNameOnly says that an empty first request of the type subscribes to nothing; for other types it means everything (the legacy form of "*").
+func byNameOnly(url string) bool {
+	switch url {
+	case xds.Endpoints, xds.Route, xds.Secret, xds.Extension:
+		return true
+	}
+	return false
+}
+
+// entry is what is known of one name. "Held" means what the client was told to hold.
+type entry struct {
+	name     string
+	explicit bool          // the client named it
+	listed   bool          // the type's list has it (wildcard)
+	mark     uint64        // the listing that last had it
+	seen     *xds.Resource // what the source last answered
+	sent     *xds.Resource // what the client was last told to hold; nil: nothing
+	good     *xds.Resource // what it last accepted
+	refused  string        // the version that it refused on this stream
+	gone     time.Time     // since when the source has no such resource while the client holds it
+}
+
+// flight is a response without an answer yet.
+type flight struct {
+	nonce   string
+	at      time.Time
+	items   []*xds.Resource
+	removed []*xds.Resource // as they were held
+}
+
+// kind is the state of one resource type.
+type kind struct {
+	url  string
+	rank int
+	full bool // state of the world, and every response holds all there is (listeners and clusters)
+
+	subscribed bool // a request was seen
+	wildcard   bool
+	legacy     bool // wildcard by an empty first request
+	fresh      bool // the first answer is not complete: the client waits for it, so it waits for nobody
+	relist     bool // the list of names may have changed
+	answer     bool // the client must have a response, even an empty one
+	listing    uint64
+
+	entries map[string]*entry
+	dirty   map[string]struct{} // must be looked at
+	owed    map[string]struct{} // must be sent, even unchanged; each is dirty as well
+	gone    map[string]struct{} // held by the client and no longer there; removal waits for its turn
+	since   time.Time           // when the oldest unsent work was first seen
+	trials  [][]string          // batches that travel one by one, to find a culprit
+
+	flights []flight
+	claims  map[string]string // claim → who holds it
+	bare    int               // held resources whose claims are not known
+	sum     uint64            // exclusive or over the hashes of what is held: the version of the type's state
+
+	sentNonce, ackNonce, nackNonce string
+	sentAt, ackAt                  time.Time
+	nackText                       string
+}
+
+func newKind(url string, mode Mode) *kind {
+	rank := rankOf(url)
+	return &kind{
+		url: url, rank: rank, full: mode == StateOfTheWorld && (rank == rankCluster || rank == rankListener),
+		entries: map[string]*entry{}, dirty: map[string]struct{}{}, owed: map[string]struct{}{}, gone: map[string]struct{}{}, claims: map[string]string{},
+	}
+}
+
+func (k *kind) entry(name string) *entry {
+	e := k.entries[name]
+	if e == nil {
+		e = &entry{name: name}
+		k.entries[name] = e
+	}
+	return e
+}
+
+func (k *kind) owe(name string) {
+	k.owed[name] = struct{}{}
+	k.dirty[name] = struct{}{}
+}
+
+func (k *kind) settle(name string) {
+	delete(k.owed, name)
+	delete(k.dirty, name)
+}
+
+// claimed says that a takeover within the type must travel in one response.
+func (k *kind) claimed() bool { return k.rank == rankListener || k.rank == rankVirtualHost }
+
+// account changes what the client holds under a name, with the sums over it.
+func (k *kind) account(e *entry, r *xds.Resource) {
+	if old := e.sent; old != nil {
+		k.sum ^= fingerprint(old)
+		if old.Claims == nil {
+			k.bare--
+		}
+		for _, c := range old.Claims {
+			if k.claims[c] == e.name {
+				delete(k.claims, c)
+			}
+		}
+	}
+	e.sent = r
+	if r == nil {
+		e.gone = time.Time{}
+		delete(k.gone, e.name)
+		return
+	}
+	k.sum ^= fingerprint(r)
+	if r.Claims == nil {
+		k.bare++
+	}
+	for _, c := range r.Claims {
+		k.claims[c] = e.name
+	}
+}
+
+func (k *kind) version() string { return strconv.FormatUint(k.sum, 16) }
+
+// waiting says that a response is on its way and its answer is still worth waiting for.
+func (k *kind) waiting(now time.Time) bool {
+	n := len(k.flights)
+	return n > 0 && now.Before(k.flights[n-1].at.Add(Patience))
+}
+
+// carries says that a response with additions (or, with removals set, any) is still unanswered.
+func (k *kind) carries(removals bool) bool {
+	for _, f := range k.flights {
+		if len(f.items) > 0 || removals && len(f.removed) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// fingerprint hashes name and version (FNV-1a): the same on every replica.
+func fingerprint(r *xds.Resource) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(r.Name.Name))
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write([]byte(r.Version))
+	return h.Sum64()
+}

@@ -1,0 +1,72 @@
+package session
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/heddle-mesh/heddle/xds"
+)
+
+// TypeStatus is what the client was sent of one type and what it answered.
+type TypeStatus struct {
+	TypeURL             string
+	Wildcard            bool
+	Held                int    // resources that the client was told to hold
+	Sent, Acked, Nacked string // nonces; "" for none yet
+	SentAt, AckedAt     time.Time
+	Error               string   // of the last refusal, until the next acceptance
+	Refused             []string // names whose newest version the client refused
+}
+
+// Synced says that the last response was accepted.
+func (t TypeStatus) Synced() bool { return t.Sent != "" && t.Sent == t.Acked }
+
+// Status is the state of every type that the client asked for, in the order of the wire.
+func (s *Session) Status() []TypeStatus {
+	var all []TypeStatus
+	for _, k := range s.order {
+		if !k.subscribed {
+			continue
+		}
+		t := TypeStatus{
+			TypeURL: k.url, Wildcard: k.wildcard, Sent: k.sentNonce, Acked: k.ackNonce, Nacked: k.nackNonce, SentAt: k.sentAt, AckedAt: k.ackAt, Error: k.nackText,
+		}
+		for name, e := range k.entries {
+			if e.sent != nil {
+				t.Held++
+			}
+			if e.refused != "" && e.seen != nil && e.seen.Version == e.refused {
+				t.Refused = append(t.Refused, name)
+			}
+		}
+		slices.Sort(t.Refused)
+		all = append(all, t)
+	}
+	return all
+}
+
+// Held is what the client was told to hold of a type, by name.
+func (s *Session) Held(typeURL string) iter.Seq[*xds.Resource] {
+	k := s.kinds[typeURL]
+	if k == nil {
+		return func(func(*xds.Resource) bool) {}
+	}
+	return slices.Values(k.world())
+}
+
+// Explicit is the names of a type that the client asked for by name.
+func (s *Session) Explicit(typeURL string) []string {
+	k := s.kinds[typeURL]
+	if k == nil {
+		return nil
+	}
+	return slices.Sorted(func(yield func(string) bool) {
+		for name := range maps.Keys(k.entries) {
+			if k.entries[name].explicit && !yield(name) {
+				return
+			}
+		}
+	})
+}
