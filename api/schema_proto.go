@@ -55,6 +55,9 @@ func checkField(f *findings, fd protoreflect.FieldDescriptor, v any, path string
 			return
 		}
 		for _, k := range sortedKeys(m) {
+			if fd.MapKey().Kind() != protoreflect.StringKind {
+				checkScalar(f, fd.MapKey().Kind(), k, keyed(path, k))
+			}
 			checkValue(f, fd.MapValue(), m[k], keyed(path, k))
 		}
 	case fd.IsList():

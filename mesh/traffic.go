@@ -98,6 +98,8 @@ type ClientTLS struct {
 	PrivateKey         string // file
 	CredentialName     string
 	InsecureSkipVerify bool
+	// Denied is why nothing may be sent under this setting (it asks for security that cannot be enforced): connections fail closed. "" when it can be used.
+	Denied string
 }
 
 // GatewayID names a Gateway of either dialect.

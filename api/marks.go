@@ -1,0 +1,79 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// mark is a label or annotation that has a meaning for the mesh and that Heddle honours (or that asks for nothing).
+type mark struct {
+	key   string // a trailing slash stands for every key of that domain
+	kinds []string
+}
+
+// honouredMarks lists what is honoured. Any other key of an istio.io domain on a kind that is translated gives a Problem, because it asks for something.
+var honouredMarks = []mark{
+	{"istio.io/dry-run", []string{"AuthorizationPolicy"}},
+	{"networking.istio.io/exportTo", []string{"Service"}},
+	{"topology.istio.io/network", []string{"Pod", "WorkloadEntry", "ServiceEntry"}},
+	{"topology.istio.io/cluster", []string{"Pod", "WorkloadEntry"}},
+	{"topology.istio.io/subzone", []string{"Node", "WorkloadEntry"}},
+	{"service.istio.io/", []string{"Pod", "WorkloadEntry"}},
+	{"security.istio.io/tlsMode", []string{"Pod", "WorkloadEntry"}},
+	{"gateway.networking.k8s.io/gateway-name", nil},
+	{"gateway.networking.k8s.io/gateway-class-name", nil},
+	// These ask for nothing that the data plane does: they are written by installers and by the analyzer of others.
+	{"galley.istio.io/analyze-suppress", nil},
+	{"operator.istio.io/", nil},
+	{"install.operator.istio.io/", nil},
+	{"gateway.istio.io/managed", nil},
+	{"gateway.istio.io/controller-version", nil},
+	{"istio.io/autoRegistrationGroup", nil},
+	{"istio.io/workloadController", nil},
+	{"istio.io/connectedAt", nil},
+	{"istio.io/disconnectedAt", nil},
+	{"gateway.networking.k8s.io/bundle-version", nil},
+	{"gateway.networking.k8s.io/channel", nil},
+}
+
+// UnhonouredMarks gives the labels and annotations of Istio's and the Gateway API's domains that Heddle does not honour on this object.
+func UnhonouredMarks(o Object) []Field {
+	if o.Kind == nil {
+		return nil
+	}
+	var out []Field
+	for _, set := range []struct {
+		name  string
+		marks map[string]string
+	}{{"labels", o.Meta.Labels}, {"annotations", o.Meta.Annotations}} {
+		for _, key := range sortedMarks(set.marks) {
+			if ofTheMesh(key) && !honoured(key, o.Kind.Kind) {
+				out = append(out, Field{Path: keyed("metadata."+set.name, key), Value: set.marks[key],
+					Reason: fmt.Sprintf("%s is not honoured on a %s yet", key, o.Kind.Kind)})
+			}
+		}
+	}
+	return out
+}
+
+func sortedMarks(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func ofTheMesh(key string) bool {
+	domain, _, ok := strings.Cut(key, "/")
+	return ok && (domain == "istio.io" || strings.HasSuffix(domain, ".istio.io") || domain == "gateway.networking.k8s.io")
+}
+
+func honoured(key, kind string) bool {
+	return slices.ContainsFunc(honouredMarks, func(m mark) bool {
+		matches := m.key == key || strings.HasSuffix(m.key, "/") && strings.HasPrefix(key, m.key)
+		return matches && (m.kinds == nil || slices.Contains(m.kinds, kind))
+	})
+}

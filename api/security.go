@@ -1,0 +1,167 @@
+package api
+
+import (
+	"slices"
+	"strings"
+
+	extensions "istio.io/api/extensions/v1alpha1"
+)
+
+// securityRow is one row of the table of security fields: what of a kind is enforced now. Everything else at or below the roots is refused at admission;
+// where it got past that, the workloads in scope deny.
+type securityRow struct {
+	kind     string            // Kind.Name
+	roots    []string          // patterns that security begins at; "" is the whole spec
+	when     func(Object) bool // nil: always
+	enforced FieldSet
+	why      string // said of the whole kind when nothing of it is enforced, and of a field that has no reason of its own
+	reasons  map[string]string
+}
+
+var clientTLS = []string{"tls.mode", "tls.sni", "tls.subjectAltNames", "tls.credentialName"}
+
+func under(prefixes []string, fields []string) []string {
+	var out []string
+	for _, p := range prefixes {
+		for _, f := range fields {
+			out = append(out, join(p, f))
+		}
+	}
+	return out
+}
+
+var clientPolicies = []string{"trafficPolicy", "trafficPolicy.portLevelSettings[]", "subsets[].trafficPolicy", "subsets[].trafficPolicy.portLevelSettings[]"}
+
+// securityTable is the one place that says which security fields are enforced.
+var securityTable = []securityRow{
+	{
+		kind: "PeerAuthentication.security.istio.io", roots: []string{""},
+		enforced: Fields("selector.matchLabels", "mtls.mode", "portLevelMtls[].mode"),
+	},
+	{
+		kind: "AuthorizationPolicy.security.istio.io", roots: []string{""},
+		enforced: Fields("selector.matchLabels", "action=ALLOW|DENY",
+			"rules[].from[].source.principals", "rules[].from[].source.notPrincipals",
+			"rules[].from[].source.namespaces", "rules[].from[].source.notNamespaces",
+			"rules[].from[].source.serviceAccounts", "rules[].from[].source.notServiceAccounts",
+			"rules[].from[].source.trustDomains", "rules[].from[].source.notTrustDomains",
+			"rules[].from[].source.ipBlocks", "rules[].from[].source.notIpBlocks",
+			"rules[].to[].operation.hosts", "rules[].to[].operation.notHosts",
+			"rules[].to[].operation.ports", "rules[].to[].operation.notPorts",
+			"rules[].to[].operation.methods", "rules[].to[].operation.notMethods",
+			"rules[].to[].operation.paths", "rules[].to[].operation.notPaths"),
+		reasons: map[string]string{
+			"action":   "only the actions ALLOW and DENY are enforced yet",
+			"provider": "external authorization is not enforced yet",
+			"rules":    "of a rule, principals, namespaces, service accounts, trust domains, IP blocks, hosts, ports, methods and paths are enforced yet",
+		},
+	},
+	{kind: "RequestAuthentication.security.istio.io", roots: []string{""}, why: "JSON web tokens are not checked yet"},
+	{
+		kind: "Gateway.networking.istio.io", roots: []string{"servers[].tls"},
+		enforced: Fields("servers[].tls.mode=SIMPLE|MUTUAL", "servers[].tls.credentialName", "servers[].tls.httpsRedirect",
+			"servers[].tls.minProtocolVersion", "servers[].tls.maxProtocolVersion", "servers[].tls.subjectAltNames"),
+		reasons: map[string]string{"servers[].tls.mode": "a server with this TLS mode is not served yet; SIMPLE and MUTUAL are"},
+		why:     "this TLS setting of a server is not enforced yet",
+	},
+	{
+		kind: "DestinationRule.networking.istio.io", roots: under(clientPolicies, []string{"tls"}),
+		enforced: Fields(under(clientPolicies, clientTLS)...),
+		why:      "this TLS setting towards a host is not enforced yet",
+	},
+	{
+		kind: "Gateway.gateway.networking.k8s.io", roots: []string{"listeners[].tls", "tls"},
+		enforced: Fields("listeners[].tls.mode=Terminate", "listeners[].tls.certificateRefs[].*"),
+		reasons:  map[string]string{"listeners[].tls.mode": "a listener that passes TLS through is not served yet"},
+		why:      "this TLS setting of a gateway is not enforced yet",
+	},
+	{kind: "BackendTLSPolicy.gateway.networking.k8s.io", roots: []string{""}, why: "TLS towards backends by BackendTLSPolicy is not enforced yet"},
+	{kind: "WasmPlugin.extensions.istio.io", roots: []string{""}, when: inSecurityPhase, why: "WebAssembly plug-ins are not run yet, and this one takes part in authentication or authorization"},
+	{kind: "TrafficExtension.extensions.istio.io", roots: []string{""}, when: inSecurityPhase, why: "traffic extensions are not run yet, and this one takes part in authentication or authorization"},
+	{kind: "EnvoyFilter.networking.istio.io", roots: []string{""}, why: "Envoy patches are not applied yet, and what this one protects cannot be known"},
+}
+
+func inSecurityPhase(o Object) bool {
+	switch s := o.Spec.(type) {
+	case *extensions.WasmPlugin:
+		return s.Phase == extensions.PluginPhase_AUTHN || s.Phase == extensions.PluginPhase_AUTHZ
+	case *extensions.TrafficExtension:
+		return s.Phase == extensions.TrafficExtension_AUTHN || s.Phase == extensions.TrafficExtension_AUTHZ
+	}
+	return true
+}
+
+// Unenforced gives the security fields of an object that are not enforced yet. Admission refuses an object that has any; where one got past admission,
+// control/translate makes its workloads deny. An object that says nothing of security has none.
+func Unenforced(o Object) []Field {
+	if o.Kind == nil || o.Spec == nil {
+		return nil
+	}
+	var out []Field
+	for _, r := range securityTable {
+		if r.kind != o.Kind.Name() || (r.when != nil && !r.when(o)) {
+			continue
+		}
+		if r.nothingEnforced() {
+			return []Field{{Path: "spec", Reason: r.why}}
+		}
+		for _, f := range r.enforced.Unlisted(o.Spec) {
+			pattern := patternOf(f.Path)
+			if !r.covers(pattern) {
+				continue
+			}
+			f.Reason = r.reason(pattern)
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (r securityRow) nothingEnforced() bool { return len(r.enforced.exact)+len(r.enforced.below) == 0 }
+
+func (r securityRow) covers(pattern string) bool {
+	return slices.ContainsFunc(r.roots, func(root string) bool {
+		return root == "" || pattern == root || strings.HasPrefix(pattern, root+".") || strings.HasPrefix(pattern, root+"[")
+	})
+}
+
+// reason is that of the longest pattern that is given one.
+func (r securityRow) reason(pattern string) string {
+	for p := pattern; p != ""; {
+		if why, ok := r.reasons[p]; ok {
+			return why
+		}
+		cut := strings.LastIndexAny(p, ".[")
+		if cut < 0 {
+			break
+		}
+		p = p[:cut]
+	}
+	if r.why != "" {
+		return r.why
+	}
+	return "this field is not enforced yet"
+}
+
+// patternOf turns spec.a[0].b["k"].c into a[].b[].c.
+func patternOf(path string) string {
+	path = strings.TrimPrefix(strings.TrimPrefix(path, "spec"), ".")
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		b.WriteByte(path[i])
+		if path[i] != '[' {
+			continue
+		}
+		quoted := false
+		for i++; i < len(path) && (quoted || path[i] != ']'); i++ {
+			switch path[i] {
+			case '"':
+				quoted = !quoted
+			case '\\':
+				i++
+			}
+		}
+		b.WriteByte(']')
+	}
+	return b.String()
+}
