@@ -156,4 +156,3 @@ func privateKey(data []byte) (crypto.Signer, error) {
 	}
 	return signer, nil
 }
-
