@@ -1,0 +1,539 @@
+package loop
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+const (
+	// lingerTime is how long a closed accepted connection waits for the peer's end, so that RST does not overtake its last bytes (RFC 9112 section 9.6).
+	lingerTime = time.Second
+	// flushTime is how long a closing connection may make no progress with its queue.
+	flushTime = 5 * time.Second
+	// lastReads bounds the reads that look for a final answer after a failed write.
+	lastReads = 16
+)
+
+// ErrKept is the close reason of a connection whose handler left more unconsumed than the limit.
+var ErrKept = errors.New("too many unconsumed bytes")
+
+// plain is a Conn directly on a Socket.
+//
+//	open → (closing → lingering | closing) → dead; open → dead
+type plain struct {
+	w       *Worker
+	sock    Socket
+	token   Token
+	handler Handler
+	origin  Origin
+
+	kept *chunk // bytes that the handler left
+	out  queue
+	err  error
+	wait Alarm // while closing or lingering
+
+	prev, next *plain
+
+	epoch        uint32 // counts SetHandler
+	paused       bool
+	eof          bool // the peer's FIN was read
+	eofTold      bool
+	redeliver    bool // kept bytes must be shown again
+	above        bool // the queue passed HighWatermark
+	writable     bool // OnWritable is due
+	endWrite     bool // CloseWrite was asked for
+	writeEnded   bool // FIN was sent
+	writeFailed  bool
+	blocked      bool // the kernel takes no more now
+	closing      bool
+	lingering    bool
+	dead         bool
+	closeTold    bool
+	attended     bool
+	flushQueued  bool
+	progressMark int
+}
+
+// Adopt makes a Conn of a connected socket. token is its registration with this worker, or zero if there is none yet.
+func (w *Worker) Adopt(s Socket, token Token, origin Origin) Conn {
+	c := &plain{w: w, sock: s, token: token, origin: origin}
+	c.wait.Init(w, c.expired)
+	if t := w.find(token); t != nil {
+		t.reactor = c
+	}
+	if w.live != nil {
+		w.live.prev = c
+	}
+	c.next = w.live
+	w.live = c
+	w.load.Add(1)
+	w.attendLater(c)
+	return c
+}
+
+func (w *Worker) attendLater(c *plain) {
+	if !c.attended {
+		c.attended = true
+		w.attend = append(w.attend, c)
+	}
+}
+
+func (w *Worker) flushLater(c *plain) {
+	if !c.flushQueued {
+		c.flushQueued = true
+		w.flushes = append(w.flushes, c)
+	}
+}
+
+// Origin implements Conn.
+func (c *plain) Origin() *Origin { return &c.origin }
+
+// Worker implements Conn.
+func (c *plain) Worker() *Worker { return c.w }
+
+// Buffered implements Conn.
+func (c *plain) Buffered() int { return c.out.bytes }
+
+// Socket is the kernel's side, for splice.
+func (c *plain) Socket() Socket { return c.sock }
+
+// SetHandler implements Conn.
+func (c *plain) SetHandler(h Handler) {
+	c.handler = h
+	c.epoch++
+	c.eofTold = false
+	c.redeliver = c.kept != nil
+	c.w.attendLater(c)
+}
+
+// Write implements Conn.
+func (c *plain) Write(p []byte) {
+	if c.endWrite || c.closing || c.dead || c.writeFailed || len(p) == 0 {
+		return
+	}
+	// A large piece would fill the socket by itself: it goes out now, behind what is queued, and only the rest is copied.
+	if len(p) >= largeChunk && !c.blocked {
+		p = c.writeThrough(p)
+	}
+	if len(p) > 0 {
+		c.out.push(p, &c.w.pool)
+		c.above = c.above || c.out.bytes > HighWatermark
+		c.w.flushLater(c)
+	}
+}
+
+func (c *plain) writeThrough(p []byte) (rest []byte) {
+	iov := append(c.out.gather(c.w.iov[:0], maxIOV-1), p)
+	if len(c.out.chunks) > maxIOV-1 {
+		return p
+	}
+	n, err := c.sock.Write(iov)
+	queued := c.out.bytes
+	total := queued + len(p)
+	if err != nil {
+		c.wrote(err)
+		return p
+	}
+	c.blocked = n < total
+	if n < queued {
+		c.out.drop(n, &c.w.pool)
+		return p
+	}
+	c.out.drop(queued, &c.w.pool)
+	return p[n-queued:]
+}
+
+// wrote handles the error of a write.
+func (c *plain) wrote(err error) {
+	if errors.Is(err, ErrAgain) {
+		c.blocked = true
+		return
+	}
+	c.writeFailed, c.err = true, err
+	c.out.drop(c.out.bytes, &c.w.pool)
+	c.w.attendLater(c)
+}
+
+// PauseRead implements Conn.
+func (c *plain) PauseRead() {
+	if !c.paused {
+		c.paused = true
+		c.w.attendLater(c)
+	}
+}
+
+// ResumeRead implements Conn.
+func (c *plain) ResumeRead() {
+	if c.paused {
+		c.paused = false
+		c.redeliver = c.kept != nil
+		c.w.attendLater(c)
+	}
+}
+
+// CloseWrite implements Conn.
+func (c *plain) CloseWrite() {
+	if !c.endWrite && !c.dead {
+		c.endWrite = true
+		c.w.flushLater(c)
+	}
+}
+
+// Close implements Conn.
+func (c *plain) Close() {
+	if c.closing || c.dead {
+		return
+	}
+	c.closing = true
+	c.dropKept()
+	c.wait.Set(flushTime)
+	c.progressMark = c.out.bytes
+	c.w.flushLater(c)
+}
+
+// Abort implements Conn.
+func (c *plain) Abort(rst bool) {
+	if c.dead {
+		return
+	}
+	if rst {
+		c.sock.Reset()
+	}
+	c.err = nil
+	c.die()
+}
+
+// die releases everything; the handler hears of it later in the turn.
+func (c *plain) die() {
+	c.dead = true
+	c.wait.Stop()
+	c.w.Forget(c.token)
+	_ = c.sock.Close() // nothing is left to do for a socket that cannot be closed
+	c.dropKept()
+	c.out.drop(c.out.bytes, &c.w.pool)
+	c.out.chunks = nil
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		c.w.live = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	c.w.load.Add(-1)
+	c.w.attendLater(c)
+}
+
+func (c *plain) dropKept() {
+	if c.kept != nil {
+		c.w.pool.put(c.kept)
+		c.kept = nil
+	}
+}
+
+// receiving says whether the handler may be shown bytes.
+func (c *plain) receiving() bool {
+	return c.handler != nil && !c.paused && !c.closing && !c.dead
+}
+
+// OnReady implements Reactor.
+func (c *plain) OnReady(ev Interest) {
+	if c.dead {
+		return
+	}
+	if ev&Writable != 0 {
+		c.blocked = false
+		c.w.flushLater(c)
+	}
+	if ev&(Readable|Hangup|Failed) == 0 {
+		return
+	}
+	switch {
+	case c.lingering:
+		c.discard()
+	case c.receiving() && !c.eof:
+		c.readOnce()
+	case ev&Failed != 0:
+		c.fail(c.sock.Err())
+	}
+	c.w.attendLater(c)
+}
+
+// discard reads and forgets what comes while lingering.
+func (c *plain) discard() {
+	if _, err := c.sock.Read(c.w.read); err != nil && !errors.Is(err, ErrAgain) {
+		c.die()
+	}
+}
+
+func (c *plain) fail(err error) {
+	if c.dead {
+		return
+	}
+	if !c.closing {
+		c.err = err
+	}
+	c.die()
+}
+
+// readOnce makes one read; level-triggered readiness brings the next. It says whether there may be more.
+func (c *plain) readOnce() bool {
+	buf, have := c.w.read, 0
+	if c.kept != nil {
+		have = c.kept.w - c.kept.r
+		if have > len(buf)/2 {
+			return c.readIntoKept()
+		}
+		copy(buf, c.kept.b[c.kept.r:c.kept.w])
+	}
+	n, err := c.sock.Read(buf[have:])
+	if n > 0 {
+		rest := c.show(buf[:have+n])
+		c.keep(rest)
+		return true
+	}
+	return c.readEnded(err)
+}
+
+// readIntoKept is the way of a handler that waits for more than half a read buffer.
+func (c *plain) readIntoKept() bool {
+	k := c.kept
+	if k.w == len(k.b) {
+		have := k.w - k.r
+		if have >= maxKept {
+			c.fail(ErrKept)
+			return false
+		}
+		bigger := c.w.pool.get(max(2*have, largeChunk+1))
+		bigger.w = copy(bigger.b, k.b[k.r:k.w])
+		c.w.pool.put(k)
+		k, c.kept = bigger, bigger
+	}
+	n, err := c.sock.Read(k.b[k.w:])
+	if n > 0 {
+		k.w += n
+		c.showKept()
+		return true
+	}
+	return c.readEnded(err)
+}
+
+func (c *plain) readEnded(err error) bool {
+	switch {
+	case errors.Is(err, ErrAgain):
+	case errors.Is(err, io.EOF):
+		c.eof = true
+		c.tellEOF()
+	default:
+		c.fail(err)
+	}
+	return false
+}
+
+func (c *plain) tellEOF() {
+	if c.eof && !c.eofTold && c.receiving() {
+		c.eofTold = true
+		c.handler.OnEOF()
+		c.w.attendLater(c)
+	}
+}
+
+// show gives p to the handler, and to the next one when the handler hands the stream over, and returns what is left.
+func (c *plain) show(p []byte) []byte {
+	for len(p) > 0 && c.receiving() {
+		epoch := c.epoch
+		n := c.handler.OnData(p)
+		p = p[n:]
+		if c.epoch == epoch {
+			break
+		}
+	}
+	c.redeliver = false
+	return p
+}
+
+// keep stores what show returned; p lies in the read buffer.
+func (c *plain) keep(p []byte) {
+	if len(p) == 0 || c.closing || c.dead {
+		c.dropKept()
+		return
+	}
+	k := c.kept
+	if k == nil || len(k.b) < len(p) {
+		c.dropKept()
+		k = c.w.pool.get(len(p))
+		c.kept = k
+	}
+	k.r, k.w = 0, copy(k.b, p)
+	// A handler that was set or resumed within OnData and saw nothing yet is shown the rest in attendTo.
+}
+
+// showKept gives the stored bytes to the handler.
+func (c *plain) showKept() {
+	k := c.kept
+	rest := c.show(k.b[k.r:k.w])
+	if c.kept != k { // closed meanwhile
+		return
+	}
+	k.r = k.w - len(rest)
+	if len(rest) == 0 {
+		c.dropKept()
+	}
+}
+
+// attendTo makes the callbacks that are due and settles the registration.
+func (c *plain) attendTo() {
+	if c.dead {
+		c.tellClose()
+		return
+	}
+	if c.redeliver && c.kept != nil && c.receiving() {
+		c.showKept()
+	}
+	if !c.redeliver || c.kept == nil {
+		c.tellEOF()
+	}
+	if c.writable && !c.dead {
+		c.writable = false
+		if c.handler != nil && !c.closing {
+			c.handler.OnWritable()
+		}
+	}
+	if c.writeFailed && !c.dead {
+		c.lastWords()
+	}
+	if !c.dead && c.eof && c.writeEnded && c.eofTold && !c.closing {
+		c.err = nil
+		c.die()
+	}
+	if c.dead {
+		c.tellClose()
+		return
+	}
+	c.watch()
+}
+
+// lastWords reads what the peer sent before it reset the stream, so that an early answer is not lost.
+func (c *plain) lastWords() {
+	err := c.err
+	for i := 0; i < lastReads && c.receiving() && !c.eof && c.readOnce(); i++ {
+	}
+	c.fail(err)
+}
+
+func (c *plain) tellClose() {
+	if c.closeTold {
+		return
+	}
+	c.closeTold = true
+	if c.handler != nil {
+		c.handler.OnClose(c.err)
+	}
+}
+
+// watch tells the poller what the connection waits for.
+func (c *plain) watch() {
+	var want Interest
+	if c.receiving() && !c.eof || c.lingering {
+		want |= Readable
+	}
+	if c.blocked && (c.out.bytes > 0 || c.endWrite) {
+		want |= Writable
+	}
+	if c.token == 0 {
+		if want == 0 && c.handler == nil {
+			return // not yet taken over
+		}
+		t, err := c.w.Watch(c.sock, want, c)
+		if err != nil {
+			c.fail(err)
+			c.tellClose()
+			return
+		}
+		c.token = t
+		return
+	}
+	if err := c.w.Change(c.token, want); err != nil {
+		c.fail(err)
+		c.tellClose()
+	}
+}
+
+// flush writes the queue once, and goes on with what waits for an empty queue.
+func (c *plain) flush() {
+	if c.dead {
+		return
+	}
+	for c.out.bytes > 0 && !c.blocked && !c.writeFailed {
+		iov := c.out.gather(c.w.iov[:0], maxIOV)
+		n, err := c.sock.Write(iov)
+		if err != nil {
+			c.wrote(err)
+			break
+		}
+		offered := 0
+		for _, p := range iov {
+			offered += len(p)
+		}
+		c.blocked = n < offered
+		c.out.drop(n, &c.w.pool)
+	}
+	clear(c.w.iov[:cap(c.w.iov)])
+	if c.above && c.out.bytes <= LowWatermark && !c.writeFailed {
+		c.above, c.writable = false, true
+		c.w.attendLater(c)
+	}
+	if c.out.bytes == 0 && !c.writeFailed {
+		c.flushed()
+	} else if c.writeFailed && c.closing {
+		c.die()
+	}
+	if c.blocked && !c.dead {
+		c.w.attendLater(c)
+	}
+}
+
+// flushed goes on when everything queued is with the kernel.
+func (c *plain) flushed() {
+	if (c.endWrite || c.closing) && !c.writeEnded {
+		c.writeEnded = true
+		linger := c.closing && c.origin.Accepted && !c.eof
+		if !c.closing || linger {
+			if err := c.sock.CloseWrite(); err != nil {
+				c.fail(err)
+				return
+			}
+		}
+		c.w.attendLater(c)
+	}
+	if !c.closing || c.lingering {
+		return
+	}
+	if !c.origin.Accepted || c.eof {
+		c.err = nil
+		c.die()
+		return
+	}
+	c.lingering = true
+	c.err = nil
+	c.wait.Set(lingerTime)
+	c.tellCloseEarly()
+}
+
+// tellCloseEarly tells the handler that its part is over while the socket lingers.
+func (c *plain) tellCloseEarly() {
+	c.w.Defer(c.tellClose)
+	c.w.attendLater(c)
+}
+
+// expired ends a close that makes no progress.
+func (c *plain) expired() {
+	if !c.lingering && c.out.bytes < c.progressMark {
+		c.progressMark = c.out.bytes
+		c.wait.Set(flushTime)
+		return
+	}
+	c.die()
+}
