@@ -1,0 +1,385 @@
+package memo
+
+import (
+	"iter"
+	"runtime"
+	"sync"
+	"weak"
+)
+
+// Revision counts the versions of the source; it grows.
+type Revision uint64
+
+// Cache holds, for each name, one value for each different set of answers (a variant). It does not keep a value alive: a variant dies when
+// the last one who holds the value lets it go, or, for values that Strong names, when the last asker does.
+type Cache[S, A any, N, K comparable, V any] struct {
+	rules   Rules[S, A, N, K, V]
+	publish sync.RWMutex // held for reading while a value is computed, so that no change falls between reading and remembering
+
+	mu      sync.Mutex
+	now     Revision
+	entries map[N]*entry[S, A, N, K, V]
+	index   map[K]map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]
+	past    []*entry[S, A, N, K, V] // entries that keep leaves of the revision before
+	askers  map[weak.Pointer[A]]map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]
+	made    uint64
+}
+
+// Rules are what a cache must know of its values.
+type Rules[S, A any, N, K comparable, V any] struct {
+	// Compute is pure: everything that it takes from the source or the asker goes through the Reader. It does not return nil.
+	Compute func(source S, name N, r *Reader[S, A, K]) *V
+	// Same identifies equal values: values of one name with the same (non-empty) identity share one pointer.
+	Same func(*V) string
+	// Strong says that nobody outside holds the value (it says that there is nothing, or it is handed out in parts): it lives as long as an asker of it.
+	Strong func(*V) bool
+}
+
+type entry[S, A any, N, K comparable, V any] struct {
+	name    N
+	working sync.Mutex // one computation of the name at a time
+	root    node[S, A, K, V]
+	leaves  map[*leaf[S, A, K, V]]struct{}
+	past    []*leaf[S, A, K, V] // valid until the current revision began
+	values  map[string]weak.Pointer[V]
+}
+
+type leaf[S, A any, K comparable, V any] struct {
+	path    []step[S, A]
+	reads   map[K]struct{}
+	grounds map[K]struct{}
+	value   weak.Pointer[V]
+	strong  *V
+	askers  map[weak.Pointer[A]]struct{}
+}
+
+func (l *leaf[S, A, K, V]) get() *V {
+	if l.strong != nil {
+		return l.strong
+	}
+	return l.value.Value()
+}
+
+// New makes an empty cache at revision 0.
+func New[S, A any, N, K comparable, V any](rules Rules[S, A, N, K, V]) *Cache[S, A, N, K, V] {
+	return &Cache[S, A, N, K, V]{
+		rules: rules, entries: map[N]*entry[S, A, N, K, V]{},
+		index:  map[K]map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]{},
+		askers: map[weak.Pointer[A]]map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]{},
+	}
+}
+
+// Get is the value of the name for the asker as of a revision of the source. If the cache has gone on to a later revision it gives what it still has
+// of the earlier one, else the current value (the caller is about to hear of the later revision): current is the latest source.
+func (c *Cache[S, A, N, K, V]) Get(source S, rev Revision, current func() S, asker *A, name N) *V {
+	c.publish.RLock()
+	defer c.publish.RUnlock()
+	c.mu.Lock()
+	e := c.entries[name]
+	if e == nil {
+		e = &entry[S, A, N, K, V]{name: name, leaves: map[*leaf[S, A, K, V]]struct{}{}, values: map[string]weak.Pointer[V]{}}
+		c.entries[name] = e
+	}
+	late := rev < c.now
+	if late {
+		for _, l := range e.past {
+			if v := l.get(); v != nil && l.agrees(source, asker) {
+				c.mu.Unlock()
+				return v
+			}
+		}
+		source = current()
+	}
+	v := c.hit(e, source, asker)
+	c.mu.Unlock()
+	if v != nil {
+		return v
+	}
+	return c.work(e, source, asker)
+}
+
+// hit finds a remembered value. The lock is held.
+func (c *Cache[S, A, N, K, V]) hit(e *entry[S, A, N, K, V], source S, asker *A) *V {
+	l := e.root.find(source, asker)
+	if l == nil {
+		return nil
+	}
+	v := l.get()
+	if v == nil {
+		return nil
+	}
+	c.hold(e, l, source, asker)
+	return v
+}
+
+func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A) *V {
+	e.working.Lock()
+	defer e.working.Unlock()
+	c.mu.Lock()
+	v := c.hit(e, source, asker) // somebody else may have done it meanwhile
+	c.mu.Unlock()
+	if v != nil {
+		return v
+	}
+	r := &Reader[S, A, K]{source: source, asker: asker, reads: map[K]struct{}{}, answers: map[Question[S, A]]any{}}
+	v = c.rules.Compute(source, e.name, r)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made++
+	if c.entries[e.name] != e { // it was emptied and let go meanwhile
+		c.entries[e.name] = e
+	}
+	l := &leaf[S, A, K, V]{path: r.path, reads: r.reads}
+	if c.rules.Strong(v) {
+		l.strong = v
+	} else {
+		v = c.share(e, v)
+		l.value = weak.Make(v)
+	}
+	c.plant(e, l)
+	c.hold(e, l, source, asker)
+	return v
+}
+
+// share gives the living value with the same identity instead of a new one, and watches a new one die.
+func (c *Cache[S, A, N, K, V]) share(e *entry[S, A, N, K, V], v *V) *V {
+	id := c.rules.Same(v)
+	if old := e.values[id].Value(); old != nil {
+		return old
+	}
+	e.values[id] = weak.Make(v)
+	runtime.AddCleanup(v, func(e *entry[S, A, N, K, V]) { c.sweep(e) }, e)
+	return v
+}
+
+func (c *Cache[S, A, N, K, V]) plant(e *entry[S, A, N, K, V], l *leaf[S, A, K, V]) {
+	if old := e.at(l.path); old != nil {
+		c.remove(e, old)
+	}
+	if e.root.plant(l) {
+		for other := range e.leaves {
+			if e.at(other.path) != other {
+				c.remove(e, other)
+			}
+		}
+	}
+	e.leaves[l] = struct{}{}
+	for k := range l.reads {
+		c.link(k, e, l)
+	}
+}
+
+// at is the leaf at the end of exactly this path.
+func (e *entry[S, A, N, K, V]) at(path []step[S, A]) *leaf[S, A, K, V] {
+	n := &e.root
+	for _, s := range path {
+		if n == nil || n.question != s.question {
+			return nil
+		}
+		n = n.branches[s.answer]
+	}
+	if n == nil {
+		return nil
+	}
+	return n.leaf
+}
+
+func (l *leaf[S, A, K, V]) agrees(source S, asker *A) bool {
+	for _, s := range l.path {
+		if s.question.Answer(source, asker) != s.answer {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Cache[S, A, N, K, V]) link(k K, e *entry[S, A, N, K, V], l *leaf[S, A, K, V]) {
+	m := c.index[k]
+	if m == nil {
+		m = map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]{}
+		c.index[k] = m
+	}
+	m[l] = e
+}
+
+func (c *Cache[S, A, N, K, V]) unlink(k K, l *leaf[S, A, K, V]) {
+	delete(c.index[k], l)
+	if len(c.index[k]) == 0 {
+		delete(c.index, k)
+	}
+}
+
+// hold records what must be known of an asker of a leaf: the data that its own answers rest on, and that it keeps a strong leaf alive.
+func (c *Cache[S, A, N, K, V]) hold(e *entry[S, A, N, K, V], l *leaf[S, A, K, V], source S, asker *A) {
+	for _, s := range l.path {
+		g, ok := s.question.(Grounded[S, A, K])
+		if !ok {
+			continue
+		}
+		for _, k := range g.Grounds(source, asker) {
+			if l.grounds == nil {
+				l.grounds = map[K]struct{}{}
+			}
+			l.grounds[k] = struct{}{}
+			c.link(k, e, l)
+		}
+	}
+	if l.strong == nil {
+		return
+	}
+	p := weak.Make(asker)
+	if _, ok := l.askers[p]; ok {
+		return
+	}
+	if l.askers == nil {
+		l.askers = map[weak.Pointer[A]]struct{}{}
+	}
+	l.askers[p] = struct{}{}
+	if c.askers[p] == nil {
+		c.askers[p] = map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]{}
+		runtime.AddCleanup(asker, c.gone, p)
+	}
+	c.askers[p][l] = e
+}
+
+// gone forgets an asker.
+func (c *Cache[S, A, N, K, V]) gone(p weak.Pointer[A]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l, e := range c.askers[p] {
+		delete(l.askers, p)
+		if len(l.askers) == 0 {
+			c.remove(e, l)
+			c.drop(e)
+		}
+	}
+	delete(c.askers, p)
+}
+
+// sweep takes out the leaves of a name whose values have died.
+func (c *Cache[S, A, N, K, V]) sweep(e *entry[S, A, N, K, V]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, v := range e.values {
+		if v.Value() == nil {
+			delete(e.values, id)
+		}
+	}
+	for l := range e.leaves {
+		if l.get() == nil {
+			c.remove(e, l)
+		}
+	}
+	c.drop(e)
+}
+
+// drop lets an empty entry go.
+func (c *Cache[S, A, N, K, V]) drop(e *entry[S, A, N, K, V]) {
+	if len(e.leaves) == 0 && len(e.values) == 0 && len(e.past) == 0 && c.entries[e.name] == e {
+		delete(c.entries, e.name)
+	}
+}
+
+// remove takes a leaf out of the trie and of the indexes.
+func (c *Cache[S, A, N, K, V]) remove(e *entry[S, A, N, K, V], l *leaf[S, A, K, V]) {
+	e.root.prune(l, 0)
+	delete(e.leaves, l)
+	for k := range l.reads {
+		c.unlink(k, l)
+	}
+	for k := range l.grounds {
+		c.unlink(k, l)
+	}
+	for p := range l.askers {
+		delete(c.askers[p], l)
+	}
+}
+
+// Stale is a value that may have been replaced: whoever has the name and was given Value must ask again.
+type Stale[N comparable, V any] struct {
+	Name  N
+	Value *V
+}
+
+// Advance goes on to a later revision in which the given keys changed; swap makes the later source current, between the last answer from the earlier
+// one and the first from the later. What must be asked for again comes back, each name and value once, in no order.
+func (c *Cache[S, A, N, K, V]) Advance(rev Revision, changed iter.Seq[K], swap func()) []Stale[N, V] {
+	c.publish.Lock()
+	defer c.publish.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	swap()
+	c.now = rev
+	for _, e := range c.past {
+		e.past = nil
+		c.drop(e)
+	}
+	c.past = c.past[:0]
+	var stale []Stale[N, V]
+	told := map[Stale[N, V]]struct{}{}
+	for k := range changed {
+		for l, e := range c.index[k] {
+			v := l.get()
+			if _, read := l.reads[k]; read {
+				c.remove(e, l)
+				if v != nil {
+					e.past = append(e.past, l)
+					c.past = append(c.past, e)
+				}
+			} else { // only somebody's own answer may differ
+				delete(l.grounds, k)
+				c.unlink(k, l)
+			}
+			s := Stale[N, V]{Name: e.name, Value: v}
+			if _, ok := told[s]; v != nil && !ok {
+				told[s] = struct{}{}
+				stale = append(stale, s)
+			}
+		}
+	}
+	return stale
+}
+
+// All goes through the living values, as of the call.
+func (c *Cache[S, A, N, K, V]) All() iter.Seq2[N, *V] {
+	type item struct {
+		name  N
+		value *V
+	}
+	c.mu.Lock()
+	var items []item
+	for n, e := range c.entries {
+		for l := range e.leaves {
+			if v := l.get(); v != nil {
+				items = append(items, item{n, v})
+			}
+		}
+	}
+	c.mu.Unlock()
+	return func(yield func(N, *V) bool) {
+		for _, i := range items {
+			if !yield(i.name, i.value) {
+				return
+			}
+		}
+	}
+}
+
+// Stats counts what a cache has done and holds.
+type Stats struct {
+	Computed uint64 // results computed since the start
+	Names    int
+	Variants int // living results
+	Keys     int // keys that some result has read
+}
+
+// Stats are the counts as of the call.
+func (c *Cache[S, A, N, K, V]) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := Stats{Computed: c.made, Names: len(c.entries), Keys: len(c.index)}
+	for _, e := range c.entries {
+		s.Variants += len(e.leaves)
+	}
+	return s
+}
