@@ -1,0 +1,117 @@
+package secret
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/structpb"
+	securityv1alpha1 "istio.io/api/security/v1alpha1"
+)
+
+// Channel says how the control plane is reached.
+type Channel struct {
+	Address   string // HOST:PORT, or unix:PATH (plaintext)
+	TokenFile string // read again at every call, because it is renewed under us; "" sends none
+	RootCert  string // PEM file that verifies the server; "" is plaintext, for loopback and for servers that ask for no credential
+	Name      string // server name in the certificate, "" for the host of Address
+	ClusterID string
+}
+
+// Client is the CA over gRPC.
+type Client struct {
+	channel Channel
+	conn    *grpc.ClientConn
+	api     securityv1alpha1.IstioCertificateServiceClient
+}
+
+// NewClient prepares a client; nothing is dialled before the first call. A channel that would send a token in plaintext to another machine is refused.
+func NewClient(c Channel) (*Client, error) {
+	creds, err := c.Credentials()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient(c.Target(), grpc.WithTransportCredentials(creds))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the CA at %s: %w", c.Address, err)
+	}
+	return &Client{channel: c, conn: conn, api: securityv1alpha1.NewIstioCertificateServiceClient(conn)}, nil
+}
+
+// Target is the address in gRPC's form. The proxy finds its control plane without gRPC's own proxy and service-config lookups.
+func (c Channel) Target() string {
+	if strings.HasPrefix(c.Address, "unix:") {
+		return c.Address
+	}
+	return "dns:///" + c.Address
+}
+
+// Credentials are the transport's: TLS with RootCert, else plaintext, which is allowed on this machine only when a token travels over it.
+func (c Channel) Credentials() (credentials.TransportCredentials, error) {
+	if strings.HasPrefix(c.Address, "unix:") {
+		return insecure.NewCredentials(), nil
+	}
+	if c.RootCert == "" {
+		if c.TokenFile != "" && !loopback(c.Address) {
+			return nil, fmt.Errorf("connect to %s: a token would travel in plaintext; give the server's root certificate (--root-cert) or a loopback address", c.Address)
+		}
+		return insecure.NewCredentials(), nil
+	}
+	pem, err := os.ReadFile(c.RootCert)
+	if err != nil {
+		return nil, fmt.Errorf("read the control plane's root certificate: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read the control plane's root certificate: %s holds no PEM certificate", c.RootCert)
+	}
+	return credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: c.Name, MinVersion: tls.VersionTLS12}), nil
+}
+
+func loopback(address string) bool {
+	return strings.HasPrefix(address, "127.") || strings.HasPrefix(address, "[::1]") || strings.HasPrefix(address, "localhost:")
+}
+
+// Token is the current bearer token, "" without a token file.
+func (c Channel) Token() (string, error) {
+	if c.TokenFile == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(c.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// CreateCertificate calls istio.v1.auth.IstioCertificateService/CreateCertificate.
+func (c *Client) CreateCertificate(ctx context.Context, csrPEM []byte, ttl time.Duration) ([]string, error) {
+	token, err := c.channel.Token()
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	}
+	if c.channel.ClusterID != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "clusterid", c.channel.ClusterID)
+	}
+	answer, err := c.api.CreateCertificate(ctx, &securityv1alpha1.IstioCertificateRequest{
+		Csr: string(csrPEM), ValidityDuration: int64(ttl / time.Second), Metadata: &structpb.Struct{},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ask the CA at %s: %w", c.channel.Address, err)
+	}
+	return answer.GetCertChain(), nil
+}
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.conn.Close() }

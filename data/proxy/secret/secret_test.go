@@ -1,0 +1,175 @@
+package secret
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"math/big"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const id = "spiffe://cluster.local/ns/shop/sa/web"
+
+// authority is a CA with a root and an intermediate, whose answers can be spoilt.
+type authority struct {
+	mu          sync.Mutex
+	root, inter *x509.Certificate
+	interKey    *ecdsa.PrivateKey
+	down        error
+	id          string
+	ttl         time.Duration
+	calls       int
+	otherKey    bool
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	mk := func(name string, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1e6 * time.Hour), KeyUsage: x509.KeyUsageCertSign}
+		if parent == nil {
+			parent, parentKey = template, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, key
+	}
+	root, rootKey := mk("root", nil, nil)
+	inter, interKey := mk("intermediate", root, rootKey)
+	return &authority{root: root, inter: inter, interKey: interKey, id: id, ttl: time.Hour}
+}
+
+func (a *authority) CreateCertificate(_ context.Context, csrPEM []byte, _ time.Duration) ([]string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls++
+	if a.down != nil {
+		return nil, a.down
+	}
+	block, _ := pem.Decode(csrPEM)
+	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	public := csr.PublicKey
+	if a.otherKey {
+		public = a.interKey.Public()
+	}
+	uri, _ := url.Parse(a.id)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(int64(a.calls)), URIs: []*url.URL{uri}, NotBefore: time.Now(), NotAfter: time.Now().Add(a.ttl)}, a.inter, public, a.interKey)
+	if err != nil {
+		return nil, err
+	}
+	leaf, _ := x509.ParseCertificate(der)
+	return []string{string(encode(leaf)), string(encode(a.inter)), string(encode(a.root))}, nil
+}
+
+func TestRequestChecksTheAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*authority)
+		want  string
+	}{
+		"good":             {func(*authority) {}, ""},
+		"another identity": {func(a *authority) { a.id = "spiffe://cluster.local/ns/shop/sa/admin" }, "answered for"},
+		"another key":      {func(a *authority) { a.otherKey = true }, "another key"},
+		"expired":          {func(a *authority) { a.ttl = -time.Second }, "ended at"},
+		"unverifiable":     {func(a *authority) { a.root = newAuthority(t).root }, "verify certificate"},
+		"down":             {func(a *authority) { a.down = errors.New("unavailable") }, "unavailable"},
+	} {
+		a := newAuthority(t)
+		c.spoil(a)
+		s, err := Request(t.Context(), a, id, time.Hour, time.Now())
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: error %v, want %q", name, err, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(s.TLS.Certificate) != 2 || strings.Count(string(s.ChainPEM), "BEGIN") != 2 || strings.Count(string(s.RootsPEM), "BEGIN") != 1 {
+			t.Errorf("%s: chain %s roots %s", name, s.ChainPEM, s.RootsPEM)
+		}
+	}
+}
+
+func TestRotationAtHalfLifeAndWithTheCAAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuthority(t)
+		r := &Rotation{CA: a, ID: id, Log: slog.New(slog.DiscardHandler)}
+		var heard []*SVID
+		r.Subscribe(func(s *SVID) { heard = append(heard, s) })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { r.Run(ctx); close(done) }()
+		synctest.Wait()
+		first := r.Current()
+		if first == nil || len(heard) != 1 {
+			t.Fatalf("no certificate at once: %v", r.Failure())
+		}
+		time.Sleep(23 * time.Minute)
+		if r.Current() != first {
+			t.Error("renewed before 40 % of its life")
+		}
+		time.Sleep(8 * time.Minute)
+		synctest.Wait()
+		second := r.Current()
+		if second == first || len(heard) != 2 {
+			t.Error("not renewed at half of its life")
+		}
+		a.mu.Lock()
+		a.down = errors.New("the CA is away")
+		a.mu.Unlock()
+		time.Sleep(50 * time.Minute)
+		synctest.Wait()
+		if r.Current() != second || r.Failure() == nil {
+			t.Error("the old certificate did not stay while the CA is away")
+		}
+		a.mu.Lock()
+		a.down = nil
+		a.mu.Unlock()
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		if r.Current() == second || r.Failure() != nil {
+			t.Error("not renewed after the CA came back")
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestATokenNeverTravelsInPlaintextToAnotherMachine(t *testing.T) {
+	if _, err := NewClient(Channel{Address: "10.0.0.1:15012", TokenFile: "/token"}); err == nil || !strings.Contains(err.Error(), "--root-cert") {
+		t.Errorf("error %v", err)
+	}
+	for _, a := range []string{"127.0.0.1:15010", "[::1]:15010", "unix:/run/xds.sock"} {
+		if c, err := NewClient(Channel{Address: a, TokenFile: "/token"}); err != nil {
+			t.Errorf("%s: %v", a, err)
+		} else {
+			c.Close()
+		}
+	}
+}
