@@ -87,6 +87,7 @@ type kind struct {
 
 	flights []flight
 	claims  map[string]string // claim → who holds it
+	named   int               // explicit names
 	bare    int               // held resources whose claims are not known
 	sum     uint64            // exclusive or over the hashes of what is held: the version of the type's state
 

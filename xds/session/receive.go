@@ -109,6 +109,7 @@ func (s *Session) subscribeWorld(k *kind, req Request, first bool, out *Outcome)
 func (s *Session) subscribe(k *kind, name string, out *Outcome) {
 	if e := k.entry(name); !e.explicit {
 		e.explicit = true
+		k.named++
 		out.Subscribed = append(out.Subscribed, name)
 	}
 }
@@ -120,6 +121,7 @@ func (s *Session) unsubscribe(k *kind, name string, out *Outcome) {
 		return
 	}
 	e.explicit = false
+	k.named--
 	out.Unsubscribed = append(out.Unsubscribed, name)
 	if k.wildcard && s.mode == Delta {
 		k.relist = true

@@ -70,3 +70,31 @@ func (s *Session) Explicit(typeURL string) []string {
 		}
 	})
 }
+
+// Drained says that all there is to send was sent, removals included.
+func (s *Session) Drained() bool {
+	for _, k := range s.order {
+		if len(k.dirty) > 0 || len(k.gone) > 0 || k.answer || k.relist {
+			return false
+		}
+	}
+	return true
+}
+
+// Confirmed says that nothing is to be sent and every response was answered.
+func (s *Session) Confirmed() bool {
+	for _, k := range s.order {
+		if len(k.flights) > 0 {
+			return false
+		}
+	}
+	return s.Drained()
+}
+
+// Size is how many names of how many types the session keeps that the client asked for one by one (and types at all).
+func (s *Session) Size() (names, types int) {
+	for _, k := range s.order {
+		names += k.named
+	}
+	return names, len(s.order)
+}
