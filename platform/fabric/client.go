@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -14,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/heddle-mesh/heddle/data/node/capture"
+	"github.com/heddle-mesh/heddle/internal/fdmsg"
 	"github.com/heddle-mesh/heddle/internal/spawn"
 )
 
 // Client is the supervisor's side.
 type Client struct {
-	conn  conn
+	conn  fdmsg.Conn
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the fabric is gone
 
@@ -49,7 +49,7 @@ func Start(s *spawn.Thread, o Options) (*Client, error) {
 	}
 	theirs := os.NewFile(uintptr(fds[1]), "fabric")
 	defer theirs.Close()
-	ours, err := wrap(os.NewFile(uintptr(fds[0]), "fabric"))
+	ours, err := fdmsg.FromFile(os.NewFile(uintptr(fds[0]), "fabric"))
 	if err != nil {
 		return nil, err
 	}
@@ -71,25 +71,12 @@ func Start(s *spawn.Thread, o Options) (*Client, error) {
 	return c, nil
 }
 
-func wrap(f *os.File) (conn, error) {
-	defer f.Close()
-	c, err := net.FileConn(f)
-	if err != nil {
-		return conn{}, fmt.Errorf("open the fabric's socket: %w", err)
-	}
-	u := c.(*net.UnixConn)
-	if err := errors.Join(u.SetReadBuffer(maxMessage), u.SetWriteBuffer(maxMessage)); err != nil {
-		return conn{}, fmt.Errorf("size the fabric's socket: %w", err)
-	}
-	return conn{u}, nil
-}
-
 func (c *Client) read() {
 	defer c.end()
-	buf := make([]byte, maxMessage)
+	buf := make([]byte, fdmsg.MaxMessage)
 	for {
 		var r reply
-		if _, err := c.conn.receive(buf, &r); err != nil {
+		if _, err := c.conn.Receive(buf, &r); err != nil {
 			return
 		}
 		c.mu.Lock()
@@ -128,7 +115,7 @@ func (c *Client) call(ctx context.Context, r request, files []*os.File) (reply, 
 	c.seq++
 	r.Seq = c.seq
 	c.waiting[r.Seq] = ch
-	err := c.conn.send(r, files)
+	err := c.conn.Send(r, files)
 	c.mu.Unlock()
 	if err != nil {
 		return reply{}, err

@@ -6,13 +6,8 @@
 package fabric
 
 import (
-	"encoding/json"
-	"fmt"
-	"net"
 	"net/netip"
 	"os"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/heddle-mesh/heddle/data/node/capture"
 )
@@ -72,67 +67,4 @@ type reply struct {
 	Error string `json:",omitempty"`
 	PID   int    `json:",omitempty"`
 	Exit  *Exit  `json:",omitempty"`
-}
-
-// maxMessage bounds one message: the environment of a process is the largest part.
-const maxMessage = 1 << 20
-
-// conn sends whole JSON messages with descriptors over a SOCK_SEQPACKET pair.
-type conn struct{ *net.UnixConn }
-
-func (c conn) send(message any, files []*os.File) error {
-	b, err := json.Marshal(message)
-	if err != nil {
-		return fmt.Errorf("encode fabric message: %w", err)
-	}
-	var rights []byte
-	if len(files) > 0 {
-		fds := make([]int, len(files))
-		for i, f := range files {
-			fds[i] = int(f.Fd())
-		}
-		rights = unix.UnixRights(fds...)
-	}
-	if _, _, err := c.WriteMsgUnix(b, rights, nil); err != nil {
-		return fmt.Errorf("send fabric message: %w", err)
-	}
-	return nil
-}
-
-// receive reads one message; buf is scratch of maxMessage bytes.
-func (c conn) receive(buf []byte, into any) ([]*os.File, error) {
-	oob := make([]byte, unix.CmsgSpace(4*64))
-	n, oobn, _, _, err := c.ReadMsgUnix(buf, oob)
-	if err != nil {
-		return nil, err
-	}
-	if n == 0 {
-		return nil, net.ErrClosed
-	}
-	var files []*os.File
-	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
-	if err != nil {
-		return nil, fmt.Errorf("read fabric descriptors: %w", err)
-	}
-	for _, m := range messages {
-		fds, err := unix.ParseUnixRights(&m)
-		if err != nil {
-			continue // another kind of ancillary data
-		}
-		for _, fd := range fds {
-			unix.CloseOnExec(fd)
-			files = append(files, os.NewFile(uintptr(fd), "passed"))
-		}
-	}
-	if err := json.Unmarshal(buf[:n], into); err != nil {
-		closeAll(files)
-		return nil, fmt.Errorf("decode fabric message: %w", err)
-	}
-	return files, nil
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/node/capture"
 	"github.com/heddle-mesh/heddle/data/node/netns"
+	"github.com/heddle-mesh/heddle/internal/fdmsg"
 	"github.com/heddle-mesh/heddle/internal/spawn"
 )
 
@@ -21,7 +22,7 @@ const SocketFD = 3
 
 // server is the fabric itself.
 type server struct {
-	conn       conn
+	conn       fdmsg.Conn
 	home       *netns.Namespace
 	thread     *spawn.Thread
 	ports      int
@@ -34,7 +35,7 @@ type server struct {
 // Serve is the fabric's main loop: it answers the supervisor until the socket closes, then returns; ending the process ends all that it started.
 func Serve() error {
 	unix.CloseOnExec(SocketFD)
-	c, err := wrap(os.NewFile(SocketFD, "fabric"))
+	c, err := fdmsg.FromFile(os.NewFile(SocketFD, "fabric"))
 	if err != nil {
 		return err
 	}
@@ -46,10 +47,10 @@ func Serve() error {
 	if err := home.Bridge(bridge, IPv4, IPv6); err != nil {
 		return err
 	}
-	buf := make([]byte, maxMessage)
+	buf := make([]byte, fdmsg.MaxMessage)
 	for {
 		var r request
-		files, err := c.receive(buf, &r)
+		files, err := c.Receive(buf, &r)
 		if err != nil {
 			return nil // the supervisor is gone, or wants us gone
 		}
@@ -57,8 +58,8 @@ func Serve() error {
 		if err := s.do(r, files, &answer); err != nil {
 			answer.Error = err.Error()
 		}
-		closeAll(files)
-		if err := s.conn.send(answer, nil); err != nil {
+		fdmsg.CloseAll(files)
+		if err := s.conn.Send(answer, nil); err != nil {
 			return err
 		}
 	}
@@ -152,7 +153,7 @@ func (s *server) wait(id string, cmd *exec.Cmd) {
 		exit.Signal = int(w.Signal())
 	}
 	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind in its group
-	s.conn.send(reply{Exit: &exit}, nil)            // a dead supervisor needs no news
+	s.conn.Send(reply{Exit: &exit}, nil)            // a dead supervisor needs no news
 }
 
 func (s *server) signal(r signalRequest) error {

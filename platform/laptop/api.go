@@ -1,0 +1,116 @@
+package laptop
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+)
+
+// api writes objects to the mesh's own API server by server-side apply.
+type api struct{ client dynamic.Interface }
+
+// manager owns the fields that heddle up writes.
+const manager = "heddle-up"
+
+// plurals are the resources that heddle up writes.
+var plurals = map[string]string{
+	"Namespace": "namespaces", "ServiceAccount": "serviceaccounts", "Service": "services", "ConfigMap": "configmaps",
+	"WorkloadEntry": "workloadentries", "VirtualService": "virtualservices", "DestinationRule": "destinationrules", "Gateway": "gateways",
+}
+
+func newAPI(kubeconfig string) (*api, error) {
+	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", kubeconfig, err)
+	}
+	cfg.QPS, cfg.Burst = 200, 200
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("use %s: %w", kubeconfig, err)
+	}
+	return &api{client: client}, nil
+}
+
+// apply writes all objects of a YAML text, in order.
+func (a *api) apply(ctx context.Context, text string) error {
+	for doc := range strings.SplitSeq(text, "\n---\n") {
+		var o unstructured.Unstructured
+		if err := yaml.Unmarshal([]byte(doc), &o.Object); err != nil {
+			return fmt.Errorf("read an object: %w", err)
+		}
+		if len(o.Object) == 0 {
+			continue
+		}
+		if err := a.applyOne(ctx, &o); err != nil {
+			return fmt.Errorf("apply %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
+		}
+	}
+	return nil
+}
+
+func (a *api) resource(o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	plural, ok := plurals[o.GetKind()]
+	if !ok {
+		return nil, fmt.Errorf("kind %s is not written by heddle up", o.GetKind())
+	}
+	gv, err := schema.ParseGroupVersion(o.GetAPIVersion())
+	if err != nil {
+		return nil, err
+	}
+	r := a.client.Resource(gv.WithResource(plural))
+	if o.GetNamespace() == "" {
+		return r, nil
+	}
+	return r.Namespace(o.GetNamespace()), nil
+}
+
+// applyOne tries again while the API server is still taking up a kind, for a few seconds.
+func (a *api) applyOne(ctx context.Context, o *unstructured.Unstructured) error {
+	r, err := a.resource(o)
+	if err != nil {
+		return err
+	}
+	data, err := o.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	force := true
+	for end := time.Now().Add(5 * time.Second); ; {
+		_, err = r.Patch(ctx, o.GetName(), types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: manager, Force: &force})
+		if err == nil || time.Now().After(end) || ctx.Err() != nil || apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// remove deletes all objects of a YAML text; what is gone already is no error.
+func (a *api) remove(ctx context.Context, text string) error {
+	for doc := range strings.SplitSeq(text, "\n---\n") {
+		var o unstructured.Unstructured
+		if err := yaml.Unmarshal([]byte(doc), &o.Object); err != nil {
+			return fmt.Errorf("read an object: %w", err)
+		}
+		if len(o.Object) == 0 {
+			continue
+		}
+		r, err := a.resource(&o)
+		if err != nil {
+			return err
+		}
+		if err := r.Delete(ctx, o.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
+		}
+	}
+	return nil
+}

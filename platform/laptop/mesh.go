@@ -1,0 +1,273 @@
+package laptop
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/heddle-mesh/heddle/internal/spawn"
+	"github.com/heddle-mesh/heddle/platform/fabric"
+	"github.com/heddle-mesh/heddle/platform/shop"
+)
+
+// meshRun is one running mesh.
+type meshRun struct {
+	opts    Options
+	self    string // this program
+	dir     runDir
+	log     *slog.Logger
+	null    *os.File
+	thread  *spawn.Thread
+	fabric  *fabric.Client
+	api     *api
+	ports   ports
+	started time.Time
+
+	running    sync.WaitGroup // programs that are kept running
+	processes  []*program     // of the control plane
+	processLog map[string]string
+
+	mu         sync.Mutex
+	next       int // addresses given so far
+	workloads  []*workload
+	ready      bool
+	readyAfter time.Duration
+	message    string
+}
+
+// ports of the host.
+type ports struct {
+	gateway, api, debug, admin int
+	gatewayListener            *os.File
+	adminListener              net.Listener
+}
+
+// Run starts a mesh and keeps it until the context ends. ready is called once, when everything works; it may be nil.
+func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
+	if err := o.pick(); err != nil {
+		return err
+	}
+	if o.Mode == ModeProxy {
+		return fmt.Errorf("--mode proxy is not available in this version; this machine must allow network namespaces (as root) or user namespaces")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	m := &meshRun{opts: o, self: self, log: o.Log, thread: spawn.NewThread(), started: time.Now(), processLog: map[string]string{}}
+	if m.dir, err = claim(o.RunDir); err != nil {
+		return err
+	}
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		m.end(cancel)
+		if e := m.dir.release(o.Keep); err == nil {
+			err = e
+		}
+	}()
+	startCtx, stopStart := context.WithTimeout(ctx, o.Deadline)
+	defer stopStart()
+	if err := m.bringUp(startCtx, inner); err != nil {
+		if startCtx.Err() != nil && ctx.Err() == nil {
+			return fmt.Errorf("the mesh was not ready after %s: %w; look at %s", o.Deadline, err, m.dir.join("log"))
+		}
+		return err
+	}
+	if ready != nil {
+		ready(m.status())
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-m.fabric.Ended():
+		return fabric.ErrEnded
+	}
+}
+
+// bringUp starts everything in the order of need. Programs live in inner; start bounds the waiting.
+func (m *meshRun) bringUp(start, inner context.Context) error {
+	for _, f := range []string{"sock", "proxy", "tokens"} {
+		if err := os.MkdirAll(m.dir.join(f), 0o700); err != nil {
+			return fmt.Errorf("use run folder: %w", err)
+		}
+	}
+	var err error
+	if m.null, err = os.Open(os.DevNull); err != nil {
+		return fmt.Errorf("open %s: %w", os.DevNull, err)
+	}
+	if err := m.openPorts(); err != nil {
+		return err
+	}
+	m.say("starting the API server and the control plane")
+	if err := m.startAPIServer(inner); err != nil {
+		return err
+	}
+	if err := m.startFabric(inner); err != nil {
+		return err
+	}
+	if err := m.startRelay(inner); err != nil {
+		return err
+	}
+	if err := m.waitAPIServer(start); err != nil {
+		return err
+	}
+	if err := m.startHeddled(start, inner); err != nil {
+		return err
+	}
+	m.serveAdmin(inner)
+	if err := m.serveControl(inner); err != nil {
+		return err
+	}
+	if err := m.startWorkloads(start, inner); err != nil {
+		return err
+	}
+	if err := m.waitReady(start); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.ready, m.readyAfter = true, time.Since(m.started)
+	m.mu.Unlock()
+	if !m.opts.Empty && m.opts.Rate > 0 {
+		m.running.Go(func() { shop.Visit(inner, m.gatewayURL(), m.opts.Rate, m.log) })
+	}
+	m.running.Go(func() { m.keepStatus(inner) })
+	return m.dir.writeStatus(m.status())
+}
+
+func (m *meshRun) say(format string, args ...any) {
+	fmt.Fprintf(m.opts.Out, "heddle: "+format+"\n", args...)
+}
+
+func (m *meshRun) gatewayURL() string { return "http://127.0.0.1:" + strconv.Itoa(m.ports.gateway) }
+
+func (m *meshRun) startAPIServer(inner context.Context) error {
+	path, err := m.opts.binary("heddle-apiserver")
+	if err != nil {
+		return err
+	}
+	return m.daemon(inner, "apiserver", path, "--data-dir", m.dir.join("api"), "--address", "127.0.0.1:"+strconv.Itoa(m.ports.api),
+		"--kubeconfig-out", m.dir.join("kubeconfig"), "--memory-limit", strconv.Itoa(memoryAPIServer))
+}
+
+// daemon runs a program of the control plane on the host.
+func (m *meshRun) daemon(inner context.Context, name, path string, args ...string) error {
+	out, err := m.dir.logFile(name)
+	if err != nil {
+		return err
+	}
+	p := &program{name: name, log: m.log, grace: 8 * time.Second, start: onHost(m.thread, path, args, out)}
+	if err := p.begin(inner, &m.running); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.processes = append(m.processes, p)
+	m.processLog[name] = out.Name()
+	m.mu.Unlock()
+	return nil
+}
+
+func (m *meshRun) startFabric(context.Context) error {
+	out, err := m.dir.logFile("fabric")
+	if err != nil {
+		return err
+	}
+	m.fabric, err = fabric.Start(m.thread, fabric.Options{Program: m.self, Args: []string{"fabric"}, Rootless: m.opts.Mode == ModeRootless, Stderr: out})
+	if err != nil && m.opts.Mode == ModeRootless {
+		return fmt.Errorf("%w; user namespaces are forbidden on this machine: run heddle up as root", err)
+	}
+	return err
+}
+
+func (m *meshRun) startRelay(inner context.Context) error {
+	l, err := net.Listen("unix", m.dir.join("sock", "outside.sock"))
+	if err != nil {
+		return fmt.Errorf("open the way out: %w", err)
+	}
+	r := &Relay{Listener: l, Log: m.log, Resolver: hostResolver()}
+	m.running.Go(func() { r.Serve(inner) })
+	return nil
+}
+
+func (m *meshRun) startHeddled(start, inner context.Context) error {
+	path, err := m.opts.binary("heddled")
+	if err != nil {
+		return err
+	}
+	if m.api, err = newAPI(m.dir.join("kubeconfig")); err != nil {
+		return err
+	}
+	err = m.daemon(inner, "heddled", path, "--kubeconfig", m.dir.join("api", "heddled.kubeconfig"),
+		"--xds-address", "", "--xds-tls-address", "", "--xds-socket", m.dir.join("sock", "xds.sock"),
+		"--http-address", "127.0.0.1:"+strconv.Itoa(m.ports.debug), "--webhook-address", "127.0.0.1:0",
+		"--token-file", m.dir.join("debug-token"), "--join-tokens", m.dir.join("tokens"), "--ca-dir", m.dir.join("ca"), "--state-dir", m.dir.join("state"),
+		"--cluster-id", cluster, "--memory-limit", strconv.Itoa(memoryHeddled), "--leader-election=false")
+	if err != nil {
+		return err
+	}
+	return m.waitHTTP(start, "heddled", fmt.Sprintf("http://127.0.0.1:%d/ready", m.ports.debug))
+}
+
+// waitAPIServer waits for the kubeconfig, which is written when the server is ready.
+func (m *meshRun) waitAPIServer(ctx context.Context) error {
+	return m.poll(ctx, "apiserver", func() bool {
+		_, err := os.Stat(m.dir.join("api", "heddled.kubeconfig"))
+		_, err2 := os.Stat(m.dir.join("kubeconfig"))
+		return err == nil && err2 == nil && m.apiReady()
+	})
+}
+
+func (m *meshRun) waitHTTP(ctx context.Context, name, url string) error {
+	client := http.Client{Timeout: time.Second}
+	return m.poll(ctx, name, func() bool {
+		resp, err := client.Get(url)
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+// poll waits for a condition; a control plane process that keeps dying meanwhile is told with the end of its log.
+func (m *meshRun) poll(ctx context.Context, name string, done func() bool) error {
+	for !done() {
+		m.mu.Lock()
+		for _, p := range m.processes {
+			if _, restarts, last := p.state(); p.name == name && restarts > 2 {
+				m.mu.Unlock()
+				return fmt.Errorf("%s does not start (%s): %s", name, last, tail(m.processLog[name]))
+			}
+		}
+		m.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", name, ctx.Err())
+		case <-time.After(15 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// end stops everything: applications and proxies first, then the control plane.
+func (m *meshRun) end(cancel context.CancelFunc) {
+	cancel()
+	m.running.Wait()
+	if m.fabric != nil {
+		m.fabric.Close()
+	}
+	if m.ports.gatewayListener != nil {
+		m.ports.gatewayListener.Close()
+	}
+	if m.ports.adminListener != nil {
+		m.ports.adminListener.Close()
+	}
+	if m.null != nil {
+		m.null.Close()
+	}
+}

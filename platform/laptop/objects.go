@@ -1,0 +1,98 @@
+package laptop
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/platform/shop"
+)
+
+// workloadObjects are the objects that put a workload into the mesh: its account, its service and the entry that the service selects.
+// The annotation heddle.dev/proxied says that the entry is healthy while its proxy's stream lives.
+func workloadObjects(w *workload) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: %[1]s, namespace: %[2]s}
+---
+`, w.account, w.namespace)
+	if w.port != 0 {
+		protocol := "http"
+		if w.tcp {
+			protocol = "tcp"
+		}
+		fmt.Fprintf(&b, `apiVersion: v1
+kind: Service
+metadata: {name: %[1]s, namespace: %[2]s, labels: {app: %[1]s}}
+spec:
+  selector: {app: %[1]s}
+  ports: [{name: %[3]s, port: %[4]d, targetPort: %[4]d}]
+---
+`, w.app, w.namespace, protocol, w.port)
+	}
+	fmt.Fprintf(&b, `apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata:
+  name: %[1]s
+  namespace: %[2]s
+  labels: {app: %[3]s, version: %[4]s}
+  annotations: {heddle.dev/proxied: "true"}
+spec:
+  address: %[5]s
+  serviceAccount: %[6]s
+  labels: {app: %[3]s, version: %[4]s}
+`, w.name, w.namespace, w.app, w.version, w.addresses[0], w.account)
+	return b.String()
+}
+
+// namespaceObject is one namespace.
+func namespaceObject(name string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n", name)
+}
+
+// gatewayObjects open the ingress for every host and lead to the front page; catalog starts at version 1.
+func gatewayObjects() string {
+	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: ingress, namespace: %[1]s}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: ["*"]
+---
+`, ingressNamespace)
+}
+
+func shopObjects() string {
+	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: %[1]s}
+spec:
+  hosts: ["*"]
+  gateways: [%[2]s/ingress]
+  http:
+  - name: page
+    route: [{destination: {host: web, port: {number: 8080}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: catalog, namespace: %[1]s}
+spec:
+  host: catalog
+  subsets:
+  - {name: v1, labels: {version: v1}}
+  - {name: v2, labels: {version: v2}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: catalog, namespace: %[1]s}
+spec:
+  hosts: [catalog]
+  http:
+  - name: versions
+    route:
+    - {destination: {host: catalog, subset: v1}, weight: 100}
+    - {destination: {host: catalog, subset: v2}, weight: 0}
+`, shop.Namespace, ingressNamespace)
+}

@@ -1,0 +1,92 @@
+// Package laptop runs a whole mesh on one machine without Kubernetes: API server, control plane, workloads with their proxies, an ingress.
+//
+// In: Options. Out: one process tree that ends as a whole, a folder with sockets, logs and a status file, and nothing left behind
+// afterwards. Run owns the tree; the functions that read a running mesh (ReadStatus, Call) may be used by any process of the same user.
+package laptop
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"log/slog"
+)
+
+// Mode tells how workloads are separated and their traffic captured.
+type Mode string
+
+// The modes, from the most to the least faithful.
+const (
+	ModeAuto     Mode = "auto"
+	ModeRoot     Mode = "root"     // network namespaces, made as root
+	ModeRootless Mode = "rootless" // the same inside a user namespace
+	ModeProxy    Mode = "proxy"    // no namespaces: workloads are told by HTTP_PROXY
+)
+
+// Default ports on the host.
+const (
+	DefaultGatewayPort = 8080
+	DefaultAPIPort     = 6443
+)
+
+// Options of Run.
+type Options struct {
+	RunDir string
+	BinDir string // where heddle-apiserver, heddled and heddle-proxy are
+	Mode   Mode
+	Empty  bool // without the shop
+	Keep   bool // leave the run folder (data, logs) when it ends
+	// Ports; 0 is the default port, replaced by a free one when it is busy. A port that was asked for must be free.
+	GatewayPort, APIPort int
+	GatewayPortAsked     bool
+	APIPortAsked         bool
+	Rate                 float64 // requests a second of the visitor; 0: none
+	Deadline             time.Duration
+	Out                  io.Writer // what the user reads
+	Log                  *slog.Logger
+	Env                  []string // environment for workloads, read in cmd
+}
+
+// Memory limits (bytes) of the processes, as GOMEMLIMIT: the whole demo stays below 700 MB.
+const (
+	memoryAPIServer = 300 << 20
+	memoryHeddled   = 80 << 20
+	memoryProxy     = 24 << 20
+	memorySample    = 16 << 20
+)
+
+// pick decides the mode that ModeAuto stands for.
+func (o *Options) pick() error {
+	if runtime.GOOS != "linux" {
+		return fmt.Errorf("heddle up needs Linux; this is %s", runtime.GOOS)
+	}
+	root := os.Geteuid() == 0
+	switch o.Mode {
+	case ModeAuto, "":
+		o.Mode = ModeRootless
+		if root {
+			o.Mode = ModeRoot
+		}
+	case ModeRoot:
+		if !root {
+			return errors.New("--mode root needs root; run it with sudo, or leave --mode out to use a user namespace")
+		}
+	case ModeRootless, ModeProxy:
+	default:
+		return fmt.Errorf("--mode %s is not known; use auto, root, rootless or proxy", o.Mode)
+	}
+	return nil
+}
+
+// binary is the path of one of our programs, or one clear sentence.
+func (o *Options) binary(name string) (string, error) {
+	path := filepath.Join(o.BinDir, name)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s is not beside heddle in %s; run make build", name, o.BinDir)
+	}
+	return path, nil
+}

@@ -1,0 +1,171 @@
+package laptop
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/heddle-mesh/heddle/control/token"
+	"github.com/heddle-mesh/heddle/data/node/capture"
+	"github.com/heddle-mesh/heddle/platform/fabric"
+)
+
+const (
+	ingressNamespace = "istio-system"
+	ingressName      = "istio-ingressgateway"
+	cluster          = "laptop"
+)
+
+// workload is one process (or the ingress, which has none) with its proxy in a namespace of its own.
+type workload struct {
+	name, namespace    string
+	app, version       string
+	account            string
+	port               uint16
+	tcp                bool
+	about              string
+	addresses          []netip.Addr
+	labels             map[string]string
+	gateway            bool
+	inherited          []inheritedSocket // listening sockets of the host
+	tokenFile, admin   string            // paths
+	proxy, application *program
+	log                *os.File
+}
+
+// inheritedSocket is a socket that the host listens on for an address of the proxy.
+type inheritedSocket struct {
+	address string // as the listener's configuration names it, such as 0.0.0.0:80
+	file    *os.File
+}
+
+// id is the name of the workload within the mesh of this machine.
+func (w *workload) id() string { return w.namespace + "/" + w.name }
+
+// net is the name of its network namespace.
+func (w *workload) net() string { return w.namespace + "." + w.name }
+
+// join makes all that a workload needs before its proxy starts: address, namespace, token, objects.
+func (m *meshRun) join(ctx context.Context, w *workload) error {
+	w.addresses = m.allocate()
+	w.admin = m.dir.join("proxy", w.net()+".sock")
+	secret, err := token.Issue(m.dir.join("tokens"), w.net(), token.Claims{Namespace: w.namespace, ServiceAccount: w.account})
+	if err != nil {
+		return err
+	}
+	w.tokenFile = m.dir.join("proxy", w.net()+".token")
+	if err := os.WriteFile(w.tokenFile, []byte(secret), 0o600); err != nil {
+		return fmt.Errorf("write the token of %s: %w", w.id(), err)
+	}
+	spec := &capture.Spec{DNS: true}
+	if w.gateway {
+		spec = &capture.Spec{NoOutbound: true, NoInbound: true}
+	}
+	if err := m.fabric.Namespace(ctx, w.net(), w.addresses, spec); err != nil {
+		return err
+	}
+	if w.log, err = m.dir.logFile(w.net()); err != nil {
+		return err
+	}
+	if !w.gateway {
+		return m.api.apply(ctx, workloadObjects(w))
+	}
+	return nil
+}
+
+// startProxy runs the proxy of a workload and keeps it running.
+func (m *meshRun) startProxy(ctx context.Context, w *workload) error {
+	w.proxy = &program{name: "proxy of " + w.id(), log: m.log, grace: 8 * time.Second,
+		start: inFabric(m.fabric, func() (fabric.Process, error) { return m.proxyProcess(w) })}
+	return w.proxy.begin(ctx, &m.running)
+}
+
+func (m *meshRun) proxyProcess(w *workload) (fabric.Process, error) {
+	path, err := m.opts.binary("heddle-proxy")
+	if err != nil {
+		return fabric.Process{}, err
+	}
+	kind := "sidecar"
+	if w.gateway {
+		kind = "gateway"
+	}
+	args := []string{kind, "--name", w.name, "--namespace", w.namespace, "--service-account", w.account,
+		"--xds-address", "unix:" + m.dir.join("sock", "xds.sock"), "--ca-address", "unix:" + m.dir.join("sock", "xds.sock"),
+		"--token-file", w.tokenFile, "--admin-socket", w.admin, "--cluster-id", cluster, "--trust-domain", "cluster.local",
+		"--outside-dialer", "unix:" + m.dir.join("sock", "outside.sock"), "--inside", fabric.IPv4.Masked().String(), "--inside", fabric.IPv6.Masked().String(),
+		"--concurrency", "1", "--memory-limit", strconv.Itoa(memoryProxy), "--mark", strconv.Itoa(capture.ProxyMark)}
+	for _, a := range w.addresses {
+		args = append(args, "--ip", a.String())
+	}
+	for k, v := range w.labels {
+		args = append(args, "--label", k+"="+v)
+	}
+	files := []*os.File{m.null, w.log, w.log}
+	for _, s := range w.inherited {
+		args = append(args, "--inherit-listener", s.address+"=fd:"+strconv.Itoa(len(files)))
+		files = append(files, s.file)
+	}
+	// The proxy stays root in its namespace: its own connections are told by their mark, which takes CAP_NET_ADMIN.
+	return fabric.Process{ID: "proxy:" + w.net(), Namespace: w.net(), Path: path, Args: args, UID: -1, Files: files, Env: m.environment(nil)}, nil
+}
+
+// environment is what workloads get to see, with additions.
+func (m *meshRun) environment(add []string) []string {
+	var env []string
+	for _, e := range m.opts.Env {
+		if name, _, _ := strings.Cut(e, "="); name == "PATH" || name == "HOME" || name == "LANG" || name == "TZ" {
+			env = append(env, e)
+		}
+	}
+	return append(env, add...)
+}
+
+// startSample runs a part of the shop.
+func (m *meshRun) startSample(ctx context.Context, w *workload) error {
+	w.application = &program{name: w.id(), log: m.log, grace: 4 * time.Second, start: inFabric(m.fabric, func() (fabric.Process, error) {
+		uid := -1
+		if m.opts.Mode == ModeRoot {
+			uid = sampleUID
+		}
+		return fabric.Process{ID: "app:" + w.net(), Namespace: w.net(), Path: m.self, UID: uid, Files: []*os.File{m.null, w.log, w.log},
+			Args: []string{"sample", w.app, "--version", w.version, "--listen", fmt.Sprintf("[::]:%d", w.port)},
+			Env:  m.environment([]string{"GOMEMLIMIT=" + strconv.Itoa(memorySample), "GOMAXPROCS=1"})}, nil
+	})}
+	return w.application.begin(ctx, &m.running)
+}
+
+// sampleUID is "nobody" everywhere.
+const sampleUID = 65534
+
+// allocate gives the next free pair of addresses.
+func (m *meshRun) allocate() []netip.Addr {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.next++
+	four, six := fabric.IPv4.Addr().As4(), fabric.IPv6.Addr().As16()
+	n := m.next + 1 // the first is the bridge's
+	four[2], four[3] = byte(n>>8), byte(n)
+	six[14], six[15] = byte(n>>8), byte(n)
+	return []netip.Addr{netip.AddrFrom4(four), netip.AddrFrom16(six)}
+}
+
+// eachAtOnce runs f for all workloads at the same time and returns the first error.
+func eachAtOnce(all []*workload, f func(*workload) error) error {
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, w := range all {
+		wg.Go(func() { errs[i] = f(w) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
