@@ -1,0 +1,257 @@
+package registry
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/heddle-mesh/heddle/control/health"
+	"github.com/heddle-mesh/heddle/identity"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Flush computes what the batch touched. Services are taken in order, so that addresses given do not depend on the order of events.
+func (x *Index) Flush() Delta {
+	d := Delta{Services: map[mesh.ServiceID]*mesh.Service{}, Endpoints: map[mesh.ServiceID]*mesh.EndpointSet{}, Workloads: map[mesh.WorkloadID]*mesh.Workload{}}
+	for _, id := range slices.SortedFunc(maps.Keys(x.services), mesh.CompareServiceID) {
+		s, problem := x.service(id)
+		if d.Services[id] = s; problem != nil {
+			d.Problems = append(d.Problems, *problem)
+		}
+	}
+	for id := range x.endpoints {
+		e := x.endpointSet(id)
+		if old := x.given[id]; e != nil && old != nil && slices.Equal(old.Endpoints, e.Endpoints) {
+			continue
+		}
+		if e == nil {
+			delete(x.given, id)
+		} else {
+			x.given[id] = e
+		}
+		d.Endpoints[id] = e
+	}
+	for id := range x.workloads {
+		d.Workloads[id] = x.workload(id)
+	}
+	clear(x.services)
+	clear(x.endpoints)
+	clear(x.workloads)
+	return d
+}
+
+// first is the definition that counts for a service, with its noun.
+func (x *Index) first(id mesh.ServiceID) (*Definition, *mesh.Service) {
+	for _, d := range x.byID[id] {
+		for _, s := range d.Services {
+			if s.ID == id {
+				return d, s
+			}
+		}
+	}
+	return nil, nil
+}
+
+func (x *Index) service(id mesh.ServiceID) (*mesh.Service, *mesh.Problem) {
+	_, s := x.first(id)
+	if x.opts.Addresses == nil {
+		return s, nil
+	}
+	if s == nil || !wantsAddress(s) {
+		x.opts.Addresses.Release(id.String())
+		return s, nil
+	}
+	ips, err := x.opts.Addresses.Give(id.String())
+	if err != nil {
+		return s, &mesh.Problem{Object: s.Origin, Code: mesh.CodeUnsupported, Message: "the service has no address and none can be given: " + err.Error()}
+	}
+	with := *s
+	with.Addresses, with.AutoAddress = ips, true
+	return &with, nil
+}
+
+// wantsAddress says whether a service needs an address to be told apart on the wire. Services that forward to the address dialled need none, and a
+// wildcard has no one name that could be answered with it.
+func wantsAddress(s *mesh.Service) bool {
+	return len(s.Addresses) == 0 && len(s.Prefixes) == 0 && !s.Headless && s.Resolution != mesh.PassthroughDest && !s.ID.Host.IsWildcard()
+}
+
+func (x *Index) endpointSet(id mesh.ServiceID) *mesh.EndpointSet {
+	d, s := x.first(id)
+	if s == nil {
+		return nil
+	}
+	var list []*mesh.Endpoint
+	if d.Slices {
+		for _, sl := range x.ofService[id] {
+			list = x.sliceEndpoints(list, s, sl)
+		}
+	}
+	list = append(list, x.inline(d, s)...)
+	if len(d.Selector) > 0 {
+		for wid, in := range x.within[id.Namespace] {
+			if !(d.Slices && wid.Kind == KindPod) && d.Selector.Selects(in.Labels) && !in.Address.IsZero() {
+				list = append(list, x.instanceEndpoint(d, s, in))
+			}
+		}
+	}
+	slices.SortFunc(list, compareEndpoints)
+	list = slices.CompactFunc(list, func(a, b *mesh.Endpoint) bool { return a.Address == b.Address && maps.Equal(a.Ports, b.Ports) })
+	return &mesh.EndpointSet{Service: id, Endpoints: x.keep(id, list)}
+}
+
+// keep takes the endpoint of the last result where nothing changed, so that what was made from it can be kept too.
+func (x *Index) keep(id mesh.ServiceID, list []*mesh.Endpoint) []*mesh.Endpoint {
+	old := x.given[id]
+	if old == nil {
+		return list
+	}
+	i := 0
+	for n, e := range list {
+		for i < len(old.Endpoints) && compareEndpoints(old.Endpoints[i], e) < 0 {
+			i++
+		}
+		if i < len(old.Endpoints) && sameEndpoint(old.Endpoints[i], e) {
+			list[n] = old.Endpoints[i]
+		}
+	}
+	return list
+}
+
+func compareEndpoints(a, b *mesh.Endpoint) int {
+	return cmp.Or(cmp.Compare(a.Address.Kind(), b.Address.Kind()), a.Address.IP().Compare(b.Address.IP()), cmp.Compare(a.Address.Text(), b.Address.Text()),
+		mesh.CompareWorkloadID(a.Workload, b.Workload), slices.Compare(portList(a), portList(b)))
+}
+
+func portList(e *mesh.Endpoint) []uint16 { return slices.Sorted(maps.Values(e.Ports)) }
+
+func sameEndpoint(x, y *mesh.Endpoint) bool {
+	return x.Address == y.Address && x.Workload == y.Workload && x.Identity == y.Identity && x.Cluster == y.Cluster && x.Network == y.Network &&
+		x.Locality == y.Locality && x.Weight == y.Weight && x.Health == y.Health && x.MTLS == y.MTLS && x.Tunnel == y.Tunnel && x.Hostname == y.Hostname &&
+		x.App == y.App && x.Version == y.Version && x.CanonicalService == y.CanonicalService && x.CanonicalRevision == y.CanonicalRevision &&
+		x.WorkloadName == y.WorkloadName && maps.Equal(x.Ports, y.Ports) && maps.Equal(x.Labels, y.Labels)
+}
+
+func (x *Index) sliceEndpoints(list []*mesh.Endpoint, s *mesh.Service, sl *Slice) []*mesh.Endpoint {
+	for i := range sl.Endpoints {
+		e := &sl.Endpoints[i]
+		for _, ip := range e.Addresses {
+			ep := &mesh.Endpoint{Address: mesh.IPAddress(ip), Ports: sl.Ports, Cluster: x.opts.Cluster, Network: x.opts.Network, Health: e.Health, Hostname: e.Hostname,
+				Locality: mesh.Locality{Zone: e.Zone}}
+			pod := x.instances[mesh.WorkloadID{Cluster: x.opts.Cluster, Namespace: s.ID.Namespace, Kind: KindPod, Name: e.Pod}]
+			if pod == nil || e.Pod == "" {
+				pod = x.instances[x.podAt[ip]]
+			}
+			if pod != nil {
+				x.describe(ep, pod)
+			}
+			list = append(list, ep)
+		}
+	}
+	return list
+}
+
+// inline are the endpoints that the definition lists itself, completed by the registry's place.
+func (x *Index) inline(d *Definition, s *mesh.Service) []*mesh.Endpoint {
+	out := make([]*mesh.Endpoint, 0, len(d.Endpoints))
+	for _, e := range d.Endpoints {
+		c := *e
+		c.Cluster, c.Network = cmp.Or(c.Cluster, x.opts.Cluster), cmp.Or(c.Network, x.opts.Network)
+		c.Ports = make(map[string]uint16, len(s.Ports))
+		for _, p := range s.Ports {
+			c.Ports[p.Name] = cmp.Or(e.Ports[p.Name], p.TargetPort, p.Number)
+		}
+		out = append(out, &c)
+	}
+	return out
+}
+
+func (x *Index) instanceEndpoint(d *Definition, s *mesh.Service, in *Instance) *mesh.Endpoint {
+	e := &mesh.Endpoint{Address: in.Address, Ports: x.ports(d, s, in), Health: x.health(in)}
+	x.describe(e, in)
+	return e
+}
+
+// ports tells where each port of the service goes on an instance. A WorkloadEntry may say it by the service port's name; a named target that the
+// instance does not have leaves the port out.
+func (x *Index) ports(d *Definition, s *mesh.Service, in *Instance) map[string]uint16 {
+	out := make(map[string]uint16, len(s.Ports))
+	for _, p := range s.Ports {
+		t := d.Targets[p.Name]
+		switch own, ok := in.Ports[p.Name]; {
+		case ok && in.ID.Kind == KindWorkloadEntry:
+			out[p.Name] = own
+		case t.Name != "":
+			if n, ok := in.Ports[t.Name]; ok {
+				out[p.Name] = n
+			}
+		default:
+			out[p.Name] = cmp.Or(t.Number, p.TargetPort, p.Number)
+		}
+	}
+	return out
+}
+
+// describe says of an endpoint what the instance behind it is.
+func (x *Index) describe(e *mesh.Endpoint, in *Instance) {
+	e.Workload, e.Labels, e.Identity = in.ID, in.Labels, x.identity(in)
+	e.Cluster, e.Network = cmp.Or(in.Cluster, x.opts.Cluster), cmp.Or(in.Network, x.opts.Network)
+	if l := x.locality(in); l != (mesh.Locality{}) {
+		e.Locality = l
+	}
+	e.Weight, e.MTLS, e.Tunnel = in.Weight, in.MTLS, in.Tunnel
+	l := in.Labels
+	e.App, e.Version, e.WorkloadName = l["app"], l["version"], in.Name
+	e.CanonicalService = cmp.Or(l["service.istio.io/canonical-name"], l["app.kubernetes.io/name"], l["app"], in.Name)
+	e.CanonicalRevision = cmp.Or(l["service.istio.io/canonical-revision"], l["app.kubernetes.io/version"], l["version"], "latest")
+}
+
+func (x *Index) identity(in *Instance) identity.ID {
+	if in.ServiceAccount == "" {
+		return identity.ID{}
+	}
+	return identity.NewID(x.opts.TrustDomain, string(in.ID.Namespace), in.ServiceAccount)
+}
+
+func (x *Index) locality(in *Instance) mesh.Locality {
+	if in.Locality != (mesh.Locality{}) {
+		return in.Locality
+	}
+	return x.nodes[in.Node]
+}
+
+// health of a selected instance. One with a proxy lives with its stream; one without is only unhealthy when a stream that it had broke.
+func (x *Index) health(in *Instance) mesh.Health {
+	if x.opts.Health == nil || in.ID.Kind != KindWorkloadEntry {
+		return mesh.Healthy
+	}
+	switch s := x.opts.Health(health.Workload{Namespace: string(in.ID.Namespace), Name: in.ID.Name}); {
+	case s == health.Gone, s == health.Unknown && in.Proxied:
+		return mesh.Unhealthy
+	}
+	return mesh.Healthy
+}
+
+func (x *Index) workload(id mesh.WorkloadID) *mesh.Workload {
+	in := x.instances[id]
+	if in == nil {
+		return nil
+	}
+	w := &mesh.Workload{ID: id, Addresses: slices.Clone(in.Addresses), Labels: in.Labels, ServiceAccount: in.ServiceAccount, Identity: x.identity(in),
+		Network: cmp.Or(in.Network, x.opts.Network), Locality: x.locality(in), Name: in.Name, Origin: in.Origin}
+	slices.SortFunc(w.Addresses, netip.Addr.Compare)
+	for _, d := range x.selecting[id.Namespace] {
+		if !d.Selector.Selects(in.Labels) {
+			continue
+		}
+		for _, s := range d.Services {
+			// Of several objects that define a service only the first one counts.
+			if counts, _ := x.first(s.ID); counts == d {
+				w.Services = append(w.Services, mesh.WorkloadService{Service: s.ID, Ports: x.ports(d, s, in)})
+			}
+		}
+	}
+	slices.SortFunc(w.Services, func(a, b mesh.WorkloadService) int { return mesh.CompareServiceID(a.Service, b.Service) })
+	return w
+}
