@@ -56,10 +56,7 @@ func (g goroutines) Offload(work func() any, finish func(any)) {
 func (g goroutines) Inline() bool { return false }
 
 // fdSocket is a stream socket of the kernel.
-type fdSocket struct {
-	fd  int
-	iov [maxIOV]unix.Iovec
-}
+type fdSocket struct{ fd int }
 
 // NewSocket takes over a non-blocking stream socket, TCP or unix.
 func NewSocket(fd int) Socket { return &fdSocket{fd: fd} }
@@ -97,13 +94,12 @@ func (s *fdSocket) Write(p [][]byte) (int, error) {
 			n, _, errno = unix.RawSyscall(unix.SYS_WRITE, uintptr(s.fd), uintptr(unsafe.Pointer(&p[0][0])), uintptr(len(p[0])))
 		} else {
 			k := min(len(p), maxIOV)
-			iov := &s.iov
+			var iov [maxIOV]unix.Iovec
 			for i, b := range p[:k] {
 				iov[i].Base = &b[0]
 				iov[i].SetLen(len(b))
 			}
-			n, _, errno = unix.RawSyscall(unix.SYS_WRITEV, uintptr(s.fd), uintptr(unsafe.Pointer(iov)), uintptr(k))
-			clear(iov[:k])
+			n, _, errno = unix.RawSyscall(unix.SYS_WRITEV, uintptr(s.fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(k))
 		}
 		switch {
 		case errno == unix.EINTR:

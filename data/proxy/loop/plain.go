@@ -257,6 +257,8 @@ func (c *plain) OnReady(ev Interest) {
 		c.readOnce()
 	case ev&Failed != 0:
 		c.fail(c.sock.Err())
+	case ev&Hangup != 0:
+		c.w.Mute(c.token)
 	}
 	c.w.attendLater(c)
 }

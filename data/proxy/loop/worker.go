@@ -13,7 +13,7 @@ import (
 const ReadBufferSize = 64 << 10
 
 // maxIOV is the number of pieces in one gathered write.
-const maxIOV = 64
+const maxIOV = 32
 
 // Reactor is called when a watched descriptor is ready. Connections are reactors; accept and dial bring their own.
 type Reactor interface {
@@ -169,9 +169,6 @@ func (w *Worker) Watch(d Descriptor, want Interest, r Reactor) (Token, error) {
 	s := &w.slots[i]
 	s.reactor, s.descriptor, s.want, s.watched = r, d, want, false
 	t := Token(i) | Token(s.generation)<<32
-	if want == 0 {
-		return t, nil
-	}
 	if err := w.poller.Watch(d, t, want, false); err != nil {
 		w.release(i)
 		return 0, fmt.Errorf("watch descriptor: %w", err)
@@ -188,23 +185,24 @@ func (w *Worker) find(t Token) *slot {
 	return &w.slots[i]
 }
 
-// Change sets what is waited for; nothing (0) takes the descriptor out of the poller, so that a hang-up cannot spin.
+// Change sets what is waited for. With nothing (0) a failure and a hang-up are still told.
 func (w *Worker) Change(t Token, want Interest) error {
 	s := w.find(t)
 	if s == nil || s.want == want && (s.watched || want == 0) {
 		return nil
 	}
 	s.want = want
-	if want == 0 {
-		if s.watched {
-			w.poller.Forget(s.descriptor)
-			s.watched = false
-		}
-		return nil
-	}
 	err := w.poller.Watch(s.descriptor, t, want, s.watched)
 	s.watched = err == nil
 	return err
+}
+
+// Mute takes a descriptor that waits for nothing out of the poller until the next Change, so that its hang-up cannot spin.
+func (w *Worker) Mute(t Token) {
+	if s := w.find(t); s != nil && s.watched && s.want == 0 {
+		w.poller.Forget(s.descriptor)
+		s.watched = false
+	}
 }
 
 // Forget ends a registration; the descriptor is not closed.
