@@ -165,6 +165,16 @@ func (s *Server) connections() []*conn {
 	return all
 }
 
+// Disconnect ends the streams of a connection id, proxy id or (with "") everybody; they come back by themselves. It returns how many.
+func (s *Server) Disconnect(id string) (n int) {
+	for _, c := range s.connections() {
+		if id == "" || c.id == id || c.proxy.ID == id {
+			c.once.Do(func() { close(c.closed); n++ })
+		}
+	}
+	return n
+}
+
 // nobody is the Observer when there is none.
 type nobody struct{}
 

@@ -31,6 +31,8 @@ type conn struct {
 
 	mu       sync.Mutex
 	session  *session.Session
+	closed   chan struct{} // closed by Disconnect, once
+	once     sync.Once
 	revision mesh.Revision // that the session last looked at
 
 	due    time.Time // when the oldest change was heard of that is not acknowledged yet
@@ -80,7 +82,7 @@ func (s *Server) serve(stream grpc.ServerStream, mode session.Mode, recv func() 
 		return err
 	}
 	c := &conn{
-		server: s, proxy: proxy, since: time.Now(), poke: make(chan struct{}, 1),
+		server: s, proxy: proxy, since: time.Now(), poke: make(chan struct{}, 1), closed: make(chan struct{}),
 		names: map[xds.Name]struct{}{}, types: map[string]struct{}{},
 	}
 	c.session = session.New(mode, func(r *xds.Resource) session.Standing { return s.quarantine.standing(proxy, r) })
@@ -141,6 +143,8 @@ func (c *conn) run(ctx context.Context, requests <-chan session.Request, failed 
 		case <-timer.C:
 		case err := <-failed:
 			return err
+		case <-c.closed:
+			return status.Error(codes.Unavailable, "the control plane closed this stream; connect again")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
