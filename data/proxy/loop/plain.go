@@ -334,8 +334,9 @@ func (c *plain) readEnded(err error) bool {
 	return false
 }
 
+// tellEOF tells the end of the stream behind the last byte: what is kept must have been shown.
 func (c *plain) tellEOF() {
-	if c.eof && !c.eofTold && c.receiving() {
+	if c.eof && !c.eofTold && c.receiving() && (c.kept == nil || !c.redeliver) {
 		c.eofTold = true
 		c.handler.OnEOF()
 		c.w.attendLater(c)
@@ -394,9 +395,7 @@ func (c *plain) attendTo() {
 	if c.redeliver && c.kept != nil && c.receiving() {
 		c.showKept()
 	}
-	if !c.redeliver || c.kept == nil {
-		c.tellEOF()
-	}
+	c.tellEOF()
 	if c.writable && !c.dead {
 		c.writable = false
 		if c.handler != nil && !c.closing {
