@@ -1,0 +1,74 @@
+// Package cli is the command line of heddle: one file per noun.
+//
+// In: arguments and an Env, which cmd fills. Out: text on Env.Out, errors of one sentence. Commands keep no state between runs.
+package cli
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/heddle-mesh/heddle/platform/laptop"
+)
+
+// Env is what the commands may use of the world outside.
+type Env struct {
+	Version  string
+	Self     string // path of this program
+	In       *os.File
+	Out, Err *os.File
+	RunDir   string // default run folder
+	Environ  []string
+	Color    bool
+	Log      *slog.Logger
+}
+
+// ExitCode ends the program with a code and without a message.
+type ExitCode int
+
+// Error satisfies error.
+func (e ExitCode) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// Root is the command tree.
+func Root(e Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "heddle",
+		Short: "A service mesh that explains itself",
+		Long: `Heddle is a service mesh: one control plane that speaks the Istio and Gateway APIs, and proxies that obey it.
+
+  heddle up        a whole mesh on this machine, with a sample shop, in ten seconds
+  heddle run       put a process of yours into it
+  heddle status    what is running, and where`,
+		SilenceUsage: true, SilenceErrors: true, Version: e.Version,
+	}
+	root.PersistentFlags().StringVar(&e.RunDir, "run-dir", e.RunDir, "folder of the running mesh")
+	root.SetOut(e.Out)
+	root.SetErr(e.Err)
+	for _, c := range []func(*Env) *cobra.Command{up, down, status, run, kubeconfig, kubectl, proxyStatus, proxyConfig, fabricServe, sampleServe} {
+		root.AddCommand(c(&e))
+	}
+	return root
+}
+
+// running is the status of the mesh in the run folder, or one clear sentence.
+func (e *Env) running() (*laptop.Status, error) {
+	return laptop.ReadStatus(e.RunDir)
+}
+
+// completeWorkloads completes the names of workloads of the running mesh.
+func (e *Env) completeWorkloads(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	s, err := e.running()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, w := range s.Workloads {
+		names = append(names, w.Name+"."+w.Namespace)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (e *Env) out() io.Writer { return e.Out }

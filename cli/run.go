@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/heddle-mesh/heddle/platform/fabric"
+	"github.com/heddle-mesh/heddle/platform/laptop"
+	"github.com/heddle-mesh/heddle/platform/shop"
+)
+
+func run(e *Env) *cobra.Command {
+	var r laptop.RunRequest
+	c := &cobra.Command{
+		Use:   "run --name NAME [--port PORT] -- COMMAND [ARGUMENT...]",
+		Short: "Put a process of yours into the running mesh",
+		Long: `Runs a command as a workload of the mesh: with an identity, mutual TLS, routing and metrics. It calls other services by their names,
+and with --port others call it by NAME. It ends when the command ends; Ctrl-C is handed on.`,
+		Example: "  heddle run --name hello --port 9000 -- python3 -m http.server 9000\n  heddle run --name me -- curl -s http://catalog.shop:8080/",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if r.Name == "" {
+				return errors.New("--name is missing; it is the name that others call the process by")
+			}
+			path, err := exec.LookPath(args[0])
+			if err != nil {
+				return fmt.Errorf("find %s: %w", args[0], err)
+			}
+			if r.Path, err = filepath.Abs(path); err != nil {
+				return fmt.Errorf("find %s: %w", args[0], err)
+			}
+			if r.Dir, err = os.Getwd(); err != nil {
+				return fmt.Errorf("find the working folder: %w", err)
+			}
+			r.Args, r.Env = args[1:], e.Environ
+			signals := make(chan os.Signal, 4)
+			signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			code, err := laptop.RunIn(cmd.Context(), e.RunDir, r, []*os.File{e.In, e.Out, e.Err}, signals, func(w *laptop.Workload) {
+				fmt.Fprintf(e.Err, "heddle: %s.%s runs at %s\n", w.Name, w.Namespace, w.Address)
+			})
+			if err != nil {
+				return err
+			}
+			if code != 0 {
+				return ExitCode(code)
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&r.Name, "name", "", "name of the workload and of its service")
+	f.StringVarP(&r.Namespace, "namespace", "n", "default", "namespace of the workload")
+	f.StringVar(&r.Version, "version", "v1", "label version of the workload")
+	f.Uint16Var(&r.Port, "port", 0, "port that the command listens on; 0: it only calls others")
+	f.BoolVar(&r.TCP, "tcp", false, "the port speaks something else than HTTP/1.1")
+	return c
+}
+
+// fabricServe is what heddle up starts to hold the network namespaces.
+func fabricServe(*Env) *cobra.Command {
+	return &cobra.Command{Use: "fabric", Hidden: true, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return fabric.Serve() }}
+}
+
+// sampleServe is a service of the shop.
+func sampleServe(e *Env) *cobra.Command {
+	var version, listen string
+	c := &cobra.Command{
+		Use: "sample NAME", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, ok := shop.Find(args[0], version)
+			if !ok {
+				return fmt.Errorf("the shop has no %s %s", args[0], version)
+			}
+			l, err := net.Listen("tcp", listen)
+			if err != nil {
+				return fmt.Errorf("open %s: %w", listen, err)
+			}
+			return shop.Serve(cmd.Context(), p, l, nil, e.Log)
+		},
+	}
+	c.Flags().StringVar(&version, "version", "v1", "version")
+	c.Flags().StringVar(&listen, "listen", "[::]:8080", "address")
+	return c
+}
+
+func kubectl(e *Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "kubectl ...", Short: "kubectl for the mesh's API server, without installing one", DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			for len(args) > 0 && strings.HasPrefix(args[0], "--run-dir") { // flags are not parsed here, so that kubectl gets its own
+				if dir, ok := strings.CutPrefix(args[0], "--run-dir="); ok {
+					e.RunDir, args = dir, args[1:]
+				} else if len(args) > 1 {
+					e.RunDir, args = args[1], args[2:]
+				} else {
+					return errors.New("--run-dir needs a folder")
+				}
+			}
+			s, err := e.running()
+			if err != nil {
+				return err
+			}
+			path := filepath.Join(filepath.Dir(e.Self), "heddle-apiserver")
+			env := append(e.Environ, "KUBECONFIG="+s.Kubeconfig)
+			if err := syscall.Exec(path, append([]string{path, "kubectl"}, args...), env); err != nil {
+				return fmt.Errorf("run %s kubectl: %w; run make build", path, err)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func status(e *Env) *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use: "status", Short: "What is running, and where", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := e.running()
+			if err != nil {
+				return err
+			}
+			if ok, err := structured(e.out(), format, s); ok {
+				return err
+			}
+			state := "ready"
+			if !s.Ready {
+				state = "not ready: " + s.Message
+			}
+			fmt.Fprintf(e.Out, "mesh        %s (process %d, mode %s, since %s)\ningress     %s\nAPI server  %s\nkubeconfig  %s\nheddled     %s\n\n",
+				state, s.PID, s.Mode, s.Started, s.Gateway, s.API, s.Kubeconfig, s.Debug)
+			t := newTable("NAME", "NAMESPACE", "VERSION", "ADDRESS", "READY", "RESTARTS")
+			if format == "wide" {
+				t.header = append(t.header, "ADMIN", "ABOUT")
+			}
+			for _, w := range s.Workloads {
+				row := []string{w.Name, w.Namespace, w.Version, w.Address, yes(w.Ready), fmt.Sprint(w.Restarts)}
+				if format == "wide" {
+					row = append(row, w.ProxyAdmin, w.About)
+				}
+				t.add(row...)
+			}
+			for _, p := range s.Processes {
+				row := []string{p.Name, "-", "-", "host", yes(p.PID != 0), fmt.Sprint(p.Restarts)}
+				if format == "wide" {
+					row = append(row, "-", p.Log)
+				}
+				t.add(row...)
+			}
+			return t.print(e.out())
+		},
+	}
+	outputFlag(c, &format)
+	return c
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func kubeconfig(e *Env) *cobra.Command {
+	var pathOnly bool
+	c := &cobra.Command{
+		Use: "kubeconfig", Short: "Print the kubeconfig of the mesh's API server", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := e.running()
+			if err != nil {
+				return err
+			}
+			if pathOnly {
+				_, err := fmt.Fprintln(e.Out, s.Kubeconfig)
+				return err
+			}
+			return copyFile(e.out(), s.Kubeconfig)
+		},
+	}
+	c.Flags().BoolVar(&pathOnly, "path", false, "print the path of the file, for export KUBECONFIG=$(heddle kubeconfig --path)")
+	return c
+}

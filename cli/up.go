@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/heddle-mesh/heddle/platform/laptop"
+)
+
+func up(e *Env) *cobra.Command {
+	o := laptop.Options{}
+	var detach bool
+	var mode string
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Start a mesh on this machine, with a sample shop",
+		Long: `Starts a control plane with an API server of its own, an ingress gateway and a sample shop of small services, each with a proxy and
+an identity of its own. As root every workload gets a network namespace; without root the same happens inside a user namespace.
+Ctrl-C, kill or heddle down end all of it and leave nothing behind.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.RunDir, o.BinDir, o.Mode, o.Out, o.Log, o.Env = e.RunDir, filepath.Dir(e.Self), laptop.Mode(mode), e.Out, e.Log, e.Environ
+			o.GatewayPortAsked, o.APIPortAsked = cmd.Flags().Changed("port"), cmd.Flags().Changed("api-port")
+			if detach {
+				return e.detached(cmd.Context(), os.Args[1:])
+			}
+			return laptop.Run(cmd.Context(), o, func(s *laptop.Status) {
+				tour(e.out(), s, filepath.Base(e.Self), o.Empty)
+				notifyReady(e.Environ)
+			})
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&detach, "detach", false, "return when everything is ready; heddle down ends it")
+	f.BoolVar(&o.Empty, "empty", false, "without the sample shop")
+	f.BoolVar(&o.Keep, "keep", false, "leave data and logs in the run folder, for the next start")
+	f.StringVar(&mode, "mode", "auto", "how workloads are separated: auto, root, rootless")
+	f.IntVar(&o.GatewayPort, "port", laptop.DefaultGatewayPort, "port of the ingress on this machine")
+	f.IntVar(&o.APIPort, "api-port", laptop.DefaultAPIPort, "port of the API server on this machine")
+	f.Float64Var(&o.Rate, "rate", 5, "requests a second of the traffic generator; 0 switches it off")
+	f.DurationVar(&o.Deadline, "timeout", 60*time.Second, "give up when the mesh is not ready after this time")
+	return c
+}
+
+// readyFD is the descriptor on which a detached mesh tells that it is ready.
+const readyVariable = "HEDDLE_READY_FD"
+
+func notifyReady(environ []string) {
+	for _, v := range environ {
+		if strings.HasPrefix(v, readyVariable+"=") {
+			f := os.NewFile(3, "ready")
+			fmt.Fprintln(f, "ready")
+			f.Close()
+		}
+	}
+}
+
+// detached starts this program again in a session of its own and waits for its word.
+func (e *Env) detached(ctx context.Context, args []string) error {
+	var rest []string
+	for _, a := range args {
+		if a != "--detach" && a != "--detach=true" {
+			rest = append(rest, a)
+		}
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("start in the background: %w", err)
+	}
+	defer r.Close()
+	log, err := os.CreateTemp("", "heddle-up-*.log")
+	if err != nil {
+		return fmt.Errorf("start in the background: %w", err)
+	}
+	defer os.Remove(log.Name())
+	cmd := exec.Command(e.Self, rest...)
+	cmd.Env = append(e.Environ, readyVariable+"=3")
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start in the background: %w", err)
+	}
+	w.Close()
+	ready := make(chan bool, 1)
+	go func() {
+		b := make([]byte, 16)
+		n, _ := r.Read(b)
+		ready <- n > 0
+	}()
+	select {
+	case <-ctx.Done():
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		return ctx.Err()
+	case ok := <-ready:
+		text, _ := os.ReadFile(log.Name())
+		if ok {
+			e.Out.Write(text)
+			return cmd.Process.Release()
+		}
+		cmd.Wait()
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		return fmt.Errorf("%s", strings.TrimPrefix(lines[len(lines)-1], "heddle: "))
+	}
+}
+
+func down(e *Env) *cobra.Command {
+	var wait time.Duration
+	c := &cobra.Command{
+		Use: "down", Short: "End the mesh on this machine", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			signal.Ignore(syscall.SIGPIPE)
+			return laptop.Down(e.RunDir, wait)
+		},
+	}
+	c.Flags().DurationVar(&wait, "timeout", 30*time.Second, "give up after this time")
+	return c
+}
