@@ -1,0 +1,61 @@
+package istio
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// ByAge orders routes as Istio does: the oldest first, then by name, then by namespace.
+func ByAge(a, b *mesh.Route) int {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Origin.Name, b.Origin.Name), cmp.Compare(a.Origin.Namespace, b.Origin.Namespace))
+}
+
+// HostConflicts tells about VirtualServices that claim the same host for sidecars: the oldest one that a namespace sees wins there. Every object is told,
+// the winner too. routes are those with the host, in any order; routes for gateways only are none of it, because rules for one host are joined there.
+func HostConflicts(host mesh.Host, routes []*mesh.Route) []mesh.Problem {
+	var claims []*mesh.Route
+	for _, r := range routes {
+		if r.Mesh && r.Origin.Kind == "VirtualService" && slices.Contains(r.Hosts, host) {
+			claims = append(claims, r)
+		}
+	}
+	slices.SortFunc(claims, ByAge)
+	var out []mesh.Problem
+	for i, r := range claims {
+		for j, other := range claims {
+			if i == j || !sharesViewer(r, other) {
+				continue
+			}
+			p := mesh.Problem{Object: r.Origin, Field: fmt.Sprintf("spec.hosts[%d]", slices.Index(r.Hosts, host)), Code: mesh.CodeConflict,
+				Message: fmt.Sprintf("%s claims host %s too, and this object is older, so this one counts", other.Origin, host),
+				Hint:    "put the rules of a host into one VirtualService"}
+			if j < i {
+				p.Message = fmt.Sprintf("%s claims host %s too and is older, so this object has no effect for that host", other.Origin, host)
+			}
+			out = append(out, p)
+			break
+		}
+	}
+	return out
+}
+
+// sharesViewer says whether some namespace may see both routes.
+func sharesViewer(a, b *mesh.Route) bool {
+	for _, pair := range [2][2]*mesh.Route{{a, b}, {b, a}} {
+		viewers := pair[0].ExportTo.Namespaces
+		if pair[0].ExportTo.Private {
+			viewers = append(viewers[:len(viewers):len(viewers)], pair[0].Origin.Namespace)
+		}
+		if pair[0].ExportTo.Nobody {
+			return false
+		}
+		if len(viewers) == 0 {
+			continue // everyone sees it: ask the other
+		}
+		return slices.ContainsFunc(viewers, func(ns mesh.Namespace) bool { return pair[1].ExportTo.From(pair[1].Origin.Namespace, ns) })
+	}
+	return true
+}

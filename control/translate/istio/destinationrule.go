@@ -1,0 +1,149 @@
+package istio
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/translate/note"
+	"github.com/heddle-mesh/heddle/mesh"
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// policyFields are honoured in each of the four places where a traffic policy stands.
+var policyFields = []string{
+	"loadBalancer.simple", "loadBalancer.warmup.duration", "loadBalancer.warmupDurationSecs",
+	"connectionPool.tcp.maxConnections", "connectionPool.tcp.connectTimeout", "connectionPool.tcp.idleTimeout", "connectionPool.tcp.maxConnectionDuration",
+	"connectionPool.tcp.tcpKeepalive.*",
+	"connectionPool.http.http1MaxPendingRequests", "connectionPool.http.http2MaxRequests", "connectionPool.http.maxRequestsPerConnection",
+	"connectionPool.http.maxRetries", "connectionPool.http.idleTimeout", "connectionPool.http.h2UpgradePolicy=DEFAULT|DO_NOT_UPGRADE",
+	"outlierDetection.consecutive5xxErrors", "outlierDetection.consecutiveGatewayErrors", "outlierDetection.consecutiveLocalOriginFailures",
+	"outlierDetection.splitExternalLocalOriginErrors", "outlierDetection.interval", "outlierDetection.baseEjectionTime",
+	"outlierDetection.maxEjectionPercent", "outlierDetection.minHealthPercent",
+	"tls.*", // judged by api.Unenforced
+}
+
+// destinationRuleFields are honoured; every other populated field gives a Problem and has no effect.
+var destinationRuleFields = func() api.FieldSet {
+	all := []string{"host", "exportTo", "workloadSelector.matchLabels", "subsets[].name", "subsets[].labels",
+		"trafficPolicy.portLevelSettings[].port.number", "subsets[].trafficPolicy.portLevelSettings[].port.number"}
+	for _, prefix := range []string{"trafficPolicy.", "trafficPolicy.portLevelSettings[].", "subsets[].trafficPolicy.", "subsets[].trafficPolicy.portLevelSettings[]."} {
+		for _, f := range policyFields {
+			all = append(all, prefix+f)
+		}
+	}
+	return api.Fields(all...)
+}()
+
+// DestinationRule gives how a host is called, or nil when the object is broken. TLS settings that cannot be enforced make the host unreachable: see
+// mesh.ClientTLS.Denied.
+func DestinationRule(o api.Object, in Lookup) (*mesh.Traffic, []mesh.Problem) {
+	spec, ok := o.Spec.(*networking.DestinationRule)
+	if !ok {
+		return nil, nil
+	}
+	v := open(o, in)
+	v.check(destinationRuleFields, nil)
+	t := &mesh.Traffic{Origin: o.Ref(), Created: o.Meta.Created, ExportTo: v.exportTo(spec.ExportTo), Selector: spec.GetWorkloadSelector().GetMatchLabels()}
+	t.Host, _ = v.host(spec.Host, "spec.host")
+	if _, found := in.Service(t.Host, v.ns); t.Host != "" && !t.Host.IsWildcard() && !found {
+		v.NotFound("spec.host", "", "no service has the host %s that namespace %s sees", t.Host, v.ns)
+	}
+	denials := v.deniedTLS()
+	t.Policy = v.policy(spec.TrafficPolicy, denials, "spec.trafficPolicy")
+	for i, s := range spec.Subsets {
+		path := at("spec.subsets", i)
+		if s.GetName() == "" {
+			v.Invalid(path+".name", "the subset has no name")
+			continue
+		}
+		if strings.ContainsAny(s.Name, "|/ ") || len(s.Name) > 253 {
+			v.Invalid(path+".name", "%q cannot be the name of a subset", shorten(s.Name))
+		}
+		if slices.ContainsFunc(t.Subsets, func(x mesh.Subset) bool { return x.Name == s.Name }) {
+			v.Invalid(path+".name", "subset %s is defined twice", s.Name)
+		}
+		t.Subsets = append(t.Subsets, mesh.Subset{Name: s.Name, Labels: s.Labels, Policy: v.policy(s.TrafficPolicy, denials, path+".trafficPolicy")})
+	}
+	if v.Broken() {
+		return nil, v.Problems()
+	}
+	return t, v.Problems()
+}
+
+// deniedTLS writes down the TLS fields that are not enforced and gives their paths.
+func (v *visit) deniedTLS() []string {
+	var paths []string
+	for _, f := range api.Unenforced(v.obj) {
+		v.Add(mesh.CodeDenied, f.Path, "remove the field", "%s, so nothing is sent to the host under this setting", f.Reason)
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path string) mesh.TrafficPolicy {
+	if p == nil {
+		return mesh.TrafficPolicy{}
+	}
+	out := mesh.TrafficPolicy{
+		LoadBalancer: v.loadBalancer(p.LoadBalancer, path+".loadBalancer"),
+		Pool:         v.pool(p.ConnectionPool, path+".connectionPool"),
+		Outlier:      v.outlier(p.OutlierDetection, path+".outlierDetection"),
+		TLS:          v.clientTLS(p.Tls, denials, path+".tls"),
+	}
+	if p.Tunnel != nil { // going there directly would pass by the proxy that the user wants in between
+		if out.TLS == nil {
+			out.TLS = &mesh.ClientTLS{}
+		}
+		out.TLS.Denied = "the tunnel that it must be reached through is not supported yet"
+		v.Add(mesh.CodeDenied, path+".tunnel", "remove the field", "nothing is sent to the host, because %s", out.TLS.Denied)
+	}
+	for i, s := range p.PortLevelSettings {
+		path := at(path+".portLevelSettings", i)
+		port := v.port(s.GetPort().GetNumber(), path+".port.number")
+		if _, twice := out.Ports[port]; twice {
+			v.Invalid(path+".port.number", "port %d has settings twice", port)
+		}
+		if out.Ports == nil {
+			out.Ports = map[uint16]mesh.TrafficPolicy{}
+		}
+		out.Ports[port] = mesh.TrafficPolicy{
+			LoadBalancer: v.loadBalancer(s.GetLoadBalancer(), path+".loadBalancer"),
+			Pool:         v.pool(s.GetConnectionPool(), path+".connectionPool"),
+			Outlier:      v.outlier(s.GetOutlierDetection(), path+".outlierDetection"),
+			TLS:          v.clientTLS(s.GetTls(), denials, path+".tls"),
+		}
+	}
+	return out
+}
+
+func (v *visit) clientTLS(x *networking.ClientTLSSettings, denials []string, path string) *mesh.ClientTLS {
+	if x == nil {
+		return nil
+	}
+	modes := map[networking.ClientTLSSettings_TLSmode]mesh.TLSMode{
+		networking.ClientTLSSettings_DISABLE: mesh.TLSDisable, networking.ClientTLSSettings_SIMPLE: mesh.TLSSimple,
+		networking.ClientTLSSettings_MUTUAL: mesh.TLSMutual, networking.ClientTLSSettings_ISTIO_MUTUAL: mesh.TLSIstioMutual,
+	}
+	mode, known := modes[x.Mode]
+	if !known {
+		v.Invalid(path+".mode", "%d is not a TLS mode", x.Mode)
+	}
+	t := &mesh.ClientTLS{
+		Mode: mode, SNI: x.Sni, SubjectAltNames: x.SubjectAltNames, CACertificates: x.CaCertificates, ClientCertificate: x.ClientCertificate,
+		PrivateKey: x.PrivateKey, CredentialName: x.CredentialName, InsecureSkipVerify: x.InsecureSkipVerify.GetValue(),
+	}
+	files := x.ClientCertificate + x.PrivateKey
+	switch {
+	case mode == mesh.TLSMutual && x.CredentialName == "" && (x.ClientCertificate == "" || x.PrivateKey == ""):
+		v.Add(mesh.CodeInvalid, path, "give credentialName", "mode MUTUAL needs a client certificate")
+	case x.CredentialName != "" && files+x.CaCertificates != "":
+		v.Invalid(path+".credentialName", "credentialName and certificate files exclude each other")
+	case mode == mesh.TLSIstioMutual && files+x.CaCertificates+x.CredentialName != "":
+		v.Invalid(path, "mode ISTIO_MUTUAL uses the mesh's own certificates, so none may be given")
+	}
+	if note.AnyUnder(denials, path) {
+		t.Denied = "its TLS settings ask for something that is not enforced yet"
+	}
+	return t
+}

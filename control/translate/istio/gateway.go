@@ -1,0 +1,169 @@
+package istio
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/translate/note"
+	"github.com/heddle-mesh/heddle/mesh"
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// gatewayFields are honoured; the TLS settings are judged by api.Unenforced.
+var gatewayFields = api.Fields("selector", "servers[].port.number", "servers[].port.protocol", "servers[].port.name", "servers[].bind", "servers[].hosts",
+	"servers[].name", "servers[].tls.*")
+
+// Gateway gives the listeners that a Gateway describes, or nil when the object is broken. A server whose TLS settings cannot be enforced is there with a
+// reason to deny, so that nobody reaches what it should have protected.
+func Gateway(o api.Object, in Lookup) (*mesh.Gateway, []mesh.Problem) {
+	spec, ok := o.Spec.(*networking.Gateway)
+	if !ok {
+		return nil, nil
+	}
+	v := open(o, in)
+	v.check(gatewayFields, nil)
+	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.Istio, Namespace: v.ns, Name: o.Meta.Name}, Origin: o.Ref(), Created: o.Meta.Created, Selector: spec.Selector}
+	if len(spec.Servers) == 0 {
+		v.Invalid("spec.servers", "the gateway has no server")
+	}
+	denials := map[string]string{}
+	for _, f := range api.Unenforced(o) {
+		v.Add(mesh.CodeDenied, f.Path, "", "%s, so the server accepts no connection", f.Reason)
+		denials[f.Path] = f.Reason
+	}
+	names := map[string]bool{}
+	for i, s := range spec.Servers {
+		path := at("spec.servers", i)
+		if s == nil {
+			v.Invalid(path, "the server is empty")
+			continue
+		}
+		if s.Name != "" && names[s.Name] {
+			v.Invalid(path+".name", "two servers have the name %s", s.Name)
+		}
+		names[s.Name] = true
+		server := v.server(s, path)
+		for _, field := range sorted(denials) {
+			if note.Under(field, path) {
+				server.Denied = denials[field]
+			}
+		}
+		g.Servers = append(g.Servers, server)
+	}
+	if v.Broken() {
+		return nil, v.Problems()
+	}
+	return g, v.Problems()
+}
+
+// serverProtocols are those that a server of a Gateway may have.
+var serverProtocols = map[string]mesh.Protocol{"HTTP": mesh.HTTP, "HTTPS": mesh.HTTPS, "GRPC": mesh.GRPC, "GRPC-WEB": mesh.GRPCWeb, "HTTP2": mesh.HTTP2,
+	"MONGO": mesh.Mongo, "TCP": mesh.TCP, "TLS": mesh.TLS}
+
+func (v *visit) server(s *networking.Server, path string) mesh.Server {
+	out := mesh.Server{Name: s.Name, Bind: s.Bind}
+	if s.Port == nil {
+		v.Invalid(path+".port", "the port is missing")
+	} else {
+		if out.Name == "" {
+			out.Name = s.Port.Name
+		}
+		if s.Port.Name == "" {
+			v.Invalid(path+".port.name", "the port has no name")
+		}
+		out.Port = v.port(s.Port.Number, path+".port.number")
+		p, ok := serverProtocols[strings.ToUpper(s.Port.Protocol)]
+		if !ok {
+			v.Add(mesh.CodeInvalid, path+".port.protocol", "use HTTP, HTTPS, HTTP2, GRPC, GRPC-WEB, TLS, TCP or MONGO", "%q is not a protocol of a gateway", s.Port.Protocol)
+		}
+		out.Protocol = p
+	}
+	if s.Bind != "" {
+		if _, err := netip.ParseAddr(s.Bind); err != nil {
+			v.Invalid(path+".bind", "%q is not an IP address; sockets of other kinds cannot be bound yet", s.Bind)
+		}
+	}
+	v.serverHosts(&out, s, path)
+	v.serverTLS(&out, s.Tls, path+".tls")
+	return out
+}
+
+func (v *visit) serverHosts(out *mesh.Server, s *networking.Server, path string) {
+	if len(s.Hosts) == 0 {
+		v.Add(mesh.CodeInvalid, path+".hosts", `name hosts, or "*"`, "the server has no host")
+	}
+	for i, text := range s.Hosts {
+		h := mesh.ServerHost{}
+		space, name, ok := strings.Cut(text, "/")
+		switch {
+		case !ok:
+			name = text
+		case space == ".":
+			h.Namespace = v.ns
+		case space == "*":
+		case !dnsLabel(space):
+			v.Invalid(at(path+".hosts", i), "%q is not a namespace", space)
+		default:
+			h.Namespace = mesh.Namespace(space)
+		}
+		host, err := mesh.ParseHost(name)
+		if err != nil {
+			v.Invalid(at(path+".hosts", i), "%q is not a host name", name)
+			continue
+		}
+		h.Host = host
+		out.Hosts = append(out.Hosts, h)
+	}
+}
+
+// tlsVersions are the version numbers of RFC 8446 section 4.2.1 and earlier.
+var tlsVersions = map[networking.ServerTLSSettings_TLSProtocol]uint16{
+	networking.ServerTLSSettings_TLS_AUTO: 0, networking.ServerTLSSettings_TLSV1_0: 0x0301, networking.ServerTLSSettings_TLSV1_1: 0x0302,
+	networking.ServerTLSSettings_TLSV1_2: 0x0303, networking.ServerTLSSettings_TLSV1_3: 0x0304,
+}
+
+func (v *visit) serverTLS(out *mesh.Server, x *networking.ServerTLSSettings, path string) {
+	secure := out.Protocol == mesh.HTTPS || out.Protocol == mesh.TLS
+	if x == nil {
+		if secure {
+			v.Add(mesh.CodeInvalid, path, "give tls.mode and tls.credentialName", "a server for HTTPS or TLS needs TLS settings")
+		}
+		return
+	}
+	out.HTTPSRedirect = x.HttpsRedirect
+	if !secure {
+		if out.Protocol.IsHTTP() && x.HttpsRedirect {
+			if x.CredentialName != "" || x.Mode != networking.ServerTLSSettings_PASSTHROUGH {
+				v.Invalid(path, "a server for plain HTTP can redirect to HTTPS, and cannot have other TLS settings")
+			}
+			return
+		}
+		v.Add(mesh.CodeInvalid, path, "set the port's protocol to HTTPS or TLS", "the server's protocol has no TLS, so its TLS settings would not be obeyed")
+		return
+	}
+	if x.HttpsRedirect {
+		v.Invalid(path+".httpsRedirect", "a server that speaks TLS has nothing to redirect")
+	}
+	t := &mesh.ServerTLS{Credential: strings.TrimPrefix(x.CredentialName, "kubernetes://"), SubjectAltNames: slices.Clone(x.SubjectAltNames)}
+	switch x.Mode {
+	case networking.ServerTLSSettings_SIMPLE:
+		t.Mode = mesh.ServerSimple
+	case networking.ServerTLSSettings_MUTUAL:
+		t.Mode = mesh.ServerMutual
+	case networking.ServerTLSSettings_ISTIO_MUTUAL:
+		t.Mode = mesh.ServerIstioMutual
+	default: // passthrough of every kind; denied above
+		t.Mode = mesh.ServerPassthrough
+	}
+	terminates := t.Mode == mesh.ServerSimple || t.Mode == mesh.ServerMutual
+	if terminates && x.CredentialName == "" && x.ServerCertificate == "" && len(x.CredentialNames)+len(x.TlsCertificates) == 0 {
+		v.Add(mesh.CodeInvalid, path+".credentialName", "name a Secret of type kubernetes.io/tls", "the server has no certificate")
+	}
+	t.MinVersion, t.MaxVersion = tlsVersions[x.MinProtocolVersion], tlsVersions[x.MaxProtocolVersion]
+	if t.MaxVersion != 0 && t.MinVersion > t.MaxVersion {
+		v.Invalid(path+".minProtocolVersion", "the lowest version is above the highest one")
+	}
+	out.TLS = t
+}
