@@ -152,10 +152,17 @@ func (x *Index) sliceEndpoints(list []*mesh.Endpoint, s *mesh.Service, sl *Slice
 	return list
 }
 
-// inline are the endpoints that the definition lists itself, completed by the registry's place.
+// inline are the endpoints that the definition lists itself, completed by the registry's place. Without any, a host with DNS resolution is its own
+// endpoint (ServiceEntry.hosts, note 1).
 func (x *Index) inline(d *Definition, s *mesh.Service) []*mesh.Endpoint {
-	out := make([]*mesh.Endpoint, 0, len(d.Endpoints))
-	for _, e := range d.Endpoints {
+	list := d.Endpoints
+	if dns := s.Resolution == mesh.DNS || s.Resolution == mesh.DNSRoundRobin; dns && len(list) == 0 && len(d.Selector) == 0 && !d.Slices {
+		if a, err := mesh.ParseAddress(string(s.ID.Host)); err == nil {
+			list = []*mesh.Endpoint{{Address: a}}
+		}
+	}
+	out := make([]*mesh.Endpoint, 0, len(list))
+	for _, e := range list {
 		c := *e
 		c.Cluster, c.Network = cmp.Or(c.Cluster, x.opts.Cluster), cmp.Or(c.Network, x.opts.Network)
 		c.Ports = make(map[string]uint16, len(s.Ports))

@@ -1,0 +1,64 @@
+// Package kube is the Kubernetes API as heddled uses it: objects in, status and the webhook's registration out, tokens reviewed, one leader chosen.
+//
+// In: a kubeconfig. Out: objects in config.Store, each kind under an owner of its own. Watch errors keep what was last seen. Safe for concurrent use.
+package kube
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// InCluster as a kubeconfig means the service account of the Pod that heddled runs in.
+const InCluster = "in-cluster"
+
+// Client holds the clients of one Kubernetes API.
+type Client struct {
+	Host      string
+	dynamic   dynamic.Interface
+	discovery discovery.DiscoveryInterface
+	typed     kubernetes.Interface
+}
+
+// Open reads a kubeconfig and makes the clients; it does not call the API yet.
+func Open(kubeconfig string) (*Client, error) {
+	cfg, err := load(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	// Status writes and watches are few; the budgets only bound a mistake.
+	cfg.QPS, cfg.Burst, cfg.UserAgent = 100, 200, "heddled"
+	c := &Client{Host: cfg.Host}
+	if c.dynamic, err = dynamic.NewForConfig(cfg); err != nil {
+		return nil, fmt.Errorf("use kubeconfig %s: %w", kubeconfig, err)
+	}
+	if c.typed, err = kubernetes.NewForConfig(cfg); err != nil {
+		return nil, fmt.Errorf("use kubeconfig %s: %w", kubeconfig, err)
+	}
+	c.discovery = c.typed.Discovery()
+	return c, nil
+}
+
+func load(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == InCluster {
+		cfg, err := rest.InClusterConfig()
+		if err != nil {
+			return nil, fmt.Errorf("use the Pod's service account: %w; outside a cluster give --kubeconfig FILE", err)
+		}
+		return cfg, nil
+	}
+	if _, err := os.Stat(kubeconfig); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("kubeconfig %s does not exist; give --kubeconfig another path, or --config-dir DIR to run without a Kubernetes API", kubeconfig)
+	}
+	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read kubeconfig %s: %w", kubeconfig, err)
+	}
+	return cfg, nil
+}

@@ -1,0 +1,282 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/api/diagnosis"
+	"github.com/heddle-mesh/heddle/control/config"
+)
+
+// Name is the name under which the source tells config.Store that it is synced.
+const Name = "kubernetes"
+
+// How often the API is asked which kinds it serves: often while some are missing, since their CRDs may be on their way.
+const (
+	discoverMissing = 2 * time.Second
+	discoverAgain   = 30 * time.Second
+)
+
+// Source watches every kind of the table that the API serves.
+type Source struct {
+	client *Client
+	store  *config.Store
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	watching map[*api.Kind]*kindWatch
+	synced   bool
+	wg       sync.WaitGroup
+}
+
+type kindWatch struct {
+	resource schema.GroupVersionResource
+	cancel   context.CancelFunc
+	listed   bool
+}
+
+// NewSource makes a source; Run starts it.
+func NewSource(c *Client, store *config.Store, log *slog.Logger) *Source {
+	return &Source{client: c, store: store, log: log, watching: map[*api.Kind]*kindWatch{}}
+}
+
+// Served says which version of a kind is watched, and whether the API serves the kind at all.
+func (s *Source) Served(k *api.Kind) (schema.GroupVersionResource, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, ok := s.watching[k]
+	if !ok {
+		return schema.GroupVersionResource{}, false
+	}
+	return w.resource, true
+}
+
+// Run follows the API until ctx ends. It never gives up: an API that is away keeps what was last seen.
+func (s *Source) Run(ctx context.Context) error {
+	defer s.wg.Wait()
+	first := true
+	for {
+		missing, err := s.discover(ctx)
+		switch {
+		case err != nil:
+			if first {
+				s.log.Error("Kubernetes API cannot be reached yet; trying again", "host", s.client.Host, "error", err)
+			}
+		case first:
+			s.log.Info("Kubernetes API found", "host", s.client.Host, "watched", len(api.Kinds)-len(missing), "missing", missing)
+		}
+		first = first && err != nil
+		pause := discoverAgain
+		if err != nil || len(missing) > 0 {
+			pause = discoverMissing
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// discover starts the watches of kinds that are served now and stops those of kinds that are gone. It lists the kinds that are missing.
+func (s *Source) discover(ctx context.Context) (missing []string, err error) {
+	served := map[string][]string{} // group/version → plurals
+	ask := func(gv string) ([]string, error) {
+		if names, ok := served[gv]; ok {
+			return names, nil
+		}
+		list, err := s.client.discovery.ServerResourcesForGroupVersion(gv)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("ask for the resources of %s: %w", gv, err)
+		}
+		names := []string{}
+		if err == nil {
+			for _, r := range list.APIResources {
+				names = append(names, r.Name)
+			}
+		}
+		served[gv] = names
+		return names, nil
+	}
+	for _, k := range api.Kinds {
+		version, err := find(k, ask)
+		if err != nil {
+			return nil, err
+		}
+		if version == "" {
+			missing = append(missing, k.Name())
+		}
+		s.set(ctx, k, version)
+	}
+	s.checkSynced()
+	return missing, nil
+}
+
+// find gives the version of a kind to watch, the preferred one first, or "".
+func find(k *api.Kind, ask func(gv string) ([]string, error)) (string, error) {
+	for _, v := range append([]string{k.Version}, k.Versions...) {
+		names, err := ask(schema.GroupVersion{Group: k.Group, Version: v}.String())
+		if err != nil {
+			return "", err
+		}
+		if slices.Contains(names, k.Plural) {
+			return v, nil
+		}
+	}
+	return "", nil
+}
+
+func (s *Source) set(ctx context.Context, k *api.Kind, version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.watching[k]
+	resource := schema.GroupVersionResource{Group: k.Group, Version: version, Resource: k.Plural}
+	if w != nil && w.resource != resource {
+		w.cancel()
+		delete(s.watching, k)
+		if version == "" {
+			// The API has answered: the kind is gone and its objects with it. An API that does not answer never gets here.
+			s.log.Warn("kind is no longer served; its objects are gone", "kind", k.Name())
+			s.store.Replace(owner(k), nil)
+			s.store.Complain(owner(k), nil)
+		}
+		w = nil
+	}
+	if w != nil || version == "" {
+		return
+	}
+	wctx, cancel := context.WithCancel(ctx)
+	w = &kindWatch{resource: resource, cancel: cancel}
+	s.watching[k] = w
+	s.wg.Go(func() { s.watch(wctx, k, w) })
+}
+
+func owner(k *api.Kind) string { return "kubernetes:" + k.Name() }
+
+func (s *Source) watch(ctx context.Context, k *api.Kind, w *kindWatch) {
+	options := func(o *metav1.ListOptions) {
+		if k.Group == api.GroupCore && k.Kind == "Secret" {
+			// Tokens and Helm's releases are many, large and none of our business.
+			o.FieldSelector = "type!=kubernetes.io/service-account-token,type!=helm.sh/release.v1"
+		}
+	}
+	res := s.client.dynamic.Resource(w.resource)
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			options(&o)
+			list, err := res.List(ctx, o)
+			s.complain(k, err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			options(&o)
+			stream, err := res.Watch(ctx, o)
+			s.complain(k, err)
+			return stream, err
+		},
+	}
+	r := cache.NewReflectorWithOptions(lw, &unstructured.Unstructured{}, &sink{s, k, w}, cache.ReflectorOptions{
+		Name: k.Name(), TypeDescription: k.Name(),
+		// An API that was restarted is found again within seconds.
+		Backoff: &wait.Backoff{Duration: 200 * time.Millisecond, Cap: 3 * time.Second, Factor: 2, Jitter: 0.5, Steps: 10},
+	})
+	r.RunWithContext(ctx)
+}
+
+// complain tells of a kind that cannot be watched, such as one that RBAC forbids.
+func (s *Source) complain(k *api.Kind, err error) {
+	if err == nil {
+		s.store.Complain(owner(k), nil)
+		return
+	}
+	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err) {
+		return // the reflector lists anew
+	}
+	s.store.Complain(owner(k), []api.Problem{{Object: api.Ref{Kind: "Watch", Name: k.Name()}, Code: diagnosis.CodeInvalid,
+		Message: fmt.Sprintf("the kind cannot be watched: %v", err), Hint: "the objects last seen stay in effect"}})
+}
+
+func (s *Source) checkSynced() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.synced || len(s.watching) == 0 {
+		return
+	}
+	for _, w := range s.watching {
+		if !w.listed {
+			return
+		}
+	}
+	s.synced = true
+	s.store.Synced(Name)
+}
+
+// sink takes what a reflector sees of one kind. Nothing but the decoded object is kept.
+type sink struct {
+	source *Source
+	kind   *api.Kind
+	watch  *kindWatch
+}
+
+// Add takes a new object.
+func (k *sink) Add(obj any) error { return k.Update(obj) }
+
+// Update takes a changed object.
+func (k *sink) Update(obj any) error {
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return fmt.Errorf("watch %s: unexpected %T", k.kind.Name(), obj)
+	}
+	if o, problems := decode(k.kind, u); o.Kind != nil {
+		k.source.store.Put(owner(k.kind), o, problems)
+	}
+	return nil
+}
+
+// Delete takes the removal of an object.
+func (k *sink) Delete(obj any) error {
+	if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = d.Obj
+	}
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return fmt.Errorf("watch %s: unexpected %T", k.kind.Name(), obj)
+	}
+	k.source.store.Delete(owner(k.kind), api.Ref{Group: k.kind.Group, Kind: k.kind.Kind, Namespace: api.Namespace(u.GetNamespace()), Name: u.GetName()})
+	return nil
+}
+
+// Replace takes a whole list.
+func (k *sink) Replace(list []any, _ string) error {
+	items := make([]config.Item, 0, len(list))
+	for _, obj := range list {
+		if u, ok := obj.(*unstructured.Unstructured); ok {
+			if o, problems := decode(k.kind, u); o.Kind != nil {
+				items = append(items, config.Item{Object: o, Problems: problems})
+			}
+		}
+	}
+	k.source.store.Replace(owner(k.kind), items)
+	k.source.mu.Lock()
+	k.watch.listed = true
+	k.source.mu.Unlock()
+	k.source.checkSynced()
+	return nil
+}
+
+// Resync has no meaning here.
+func (k *sink) Resync() error { return nil }

@@ -1,0 +1,248 @@
+// Package snapshot turns what the sources hold into one immutable mesh.Snapshot after another.
+//
+// In: a config.Store and workload health. Out: snapshots, published whole behind an atomic pointer, and the problems of every object. A Builder does the
+// work and is for one goroutine; a Publisher owns one, waits until changes pause, and is safe for concurrent readers.
+package snapshot
+
+import (
+	"cmp"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/config"
+	"github.com/heddle-mesh/heddle/control/health"
+	"github.com/heddle-mesh/heddle/control/registry"
+	"github.com/heddle-mesh/heddle/control/translate/istio"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Objects is where the builder reads objects.
+type Objects interface {
+	Get(ref api.Ref) (*config.Entry, bool)
+}
+
+// Accepted keeps the last version of each object that was usable.
+type Accepted interface {
+	Get(ref api.Ref) (api.Object, bool)
+	Put(o api.Object)
+	Delete(ref api.Ref)
+}
+
+// Builder holds the state between two snapshots.
+type Builder struct {
+	opts     registry.Options
+	objects  Objects
+	accepted Accepted
+	index    *registry.Index
+	now      mesh.Snapshot // the tables in the making
+	asked    *asked
+	nouns    map[mesh.Ref]nouns
+	dirty    map[mesh.Ref]struct{}
+	told     map[mesh.Ref]struct{}                  // objects whose problems changed
+	from     map[string]map[mesh.Ref][]mesh.Problem // problems by what said them
+
+	meshRoutes *shelf[mesh.Host, *mesh.Route]
+	gateRoutes *shelf[mesh.GatewayID, *mesh.Route]
+	traffic    *shelf[mesh.Host, *mesh.Traffic]
+	authn      *shelf[mesh.Namespace, *mesh.PeerAuthn]
+	authz      *shelf[mesh.Namespace, *mesh.Authorization]
+	denials    *shelf[mesh.Namespace, *mesh.Denial]
+}
+
+// NewBuilder makes a builder of an empty mesh.
+func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects, accepted Accepted) *Builder {
+	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
+		nouns: map[mesh.Ref]nouns{}, dirty: map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
+	b.from = map[string]map[mesh.Ref][]mesh.Problem{}
+	origin := func(r *mesh.Route) mesh.Ref { return r.Origin }
+	b.meshRoutes = newShelf(&b.now.MeshRoutes, istio.ByAge, origin)
+	b.gateRoutes = newShelf(&b.now.GateRoutes, istio.ByAge, origin)
+	b.traffic = newShelf(&b.now.Traffic, func(x, y *mesh.Traffic) int {
+		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.Origin.Name, y.Origin.Name), cmp.Compare(x.Origin.Namespace, y.Origin.Namespace))
+	}, func(t *mesh.Traffic) mesh.Ref { return t.Origin })
+	b.authn = newShelf(&b.now.Authn, func(x, y *mesh.PeerAuthn) int {
+		return cmp.Or(cmp.Compare(x.Age, y.Age), mesh.CompareRef(x.Origin, y.Origin))
+	},
+		func(p *mesh.PeerAuthn) mesh.Ref { return p.Origin })
+	b.authz = newShelf(&b.now.Authz, func(x, y *mesh.Authorization) int { return mesh.CompareRef(x.Origin, y.Origin) },
+		func(a *mesh.Authorization) mesh.Ref { return a.Origin })
+	b.denials = newShelf(&b.now.Denials, func(x, y *mesh.Denial) int { return mesh.CompareRef(x.Origin, y.Origin) },
+		func(d *mesh.Denial) mesh.Ref { return d.Origin })
+	return b
+}
+
+// Apply takes a batch of changes and gives the snapshot after it, with the objects whose problems changed. When nothing differs it is nil.
+func (b *Builder) Apply(refs []api.Ref, changed []health.Workload) (*mesh.Snapshot, []mesh.Ref) {
+	before := b.now
+	for _, r := range refs {
+		b.dirty[r] = struct{}{}
+	}
+	b.index.HealthChanged(changed)
+	// The registry comes first, because routes and rules ask about services; an answer that changes puts the asker on the list again.
+	for {
+		b.settle(0, 1)
+		b.takeServices(b.index.Flush())
+		b.settle(2, lastPhase)
+		if len(b.dirty) == 0 {
+			break
+		}
+	}
+	told := slices.SortedFunc(maps.Keys(b.told), mesh.CompareRef)
+	clear(b.told)
+	if sameTables(&before, &b.now) {
+		return nil, told
+	}
+	b.now.Revision++
+	snap := b.now
+	return &snap, told
+}
+
+// settle translates the dirty objects of some phases, in order: a translation can only make objects of later phases dirty.
+func (b *Builder) settle(first, last int) {
+	for p := first; p <= last; p++ {
+		var batch []mesh.Ref
+		for r := range b.dirty {
+			if phase(r) == p {
+				batch = append(batch, r)
+			}
+		}
+		slices.SortFunc(batch, mesh.CompareRef)
+		for _, r := range batch {
+			delete(b.dirty, r)
+			b.update(r)
+		}
+	}
+}
+
+// update translates one object and puts its nouns where they belong.
+func (b *Builder) update(ref mesh.Ref) {
+	b.asked.forget(ref)
+	e, ok := b.objects.Get(ref)
+	if !ok {
+		b.accepted.Delete(ref)
+		b.put(ref, nouns{})
+		b.complain("object", ref, nil)
+		delete(b.nouns, ref)
+		return
+	}
+	n, problems := b.meaning(e)
+	b.put(ref, n)
+	b.complain("object", ref, problems)
+}
+
+// meaning translates an object. One that is broken keeps what its last good version meant, unless trust is at stake: a broken security object denies.
+func (b *Builder) meaning(e *config.Entry) (nouns, []mesh.Problem) {
+	o, in := e.Object, lookup{b, e.Object.Ref()}
+	core := o.Kind.Group == api.GroupCore || o.Kind.Group == api.GroupDiscovery
+	if core {
+		n, problems := b.translate(o, in)
+		return n, append(slices.Clone(e.Problems), problems...)
+	}
+	problems := slices.Clone(e.Problems)
+	if api.Valid(problems) {
+		n, more := b.translate(o, in)
+		problems = append(problems, more...)
+		if api.Valid(more) || o.Kind.Security {
+			b.accepted.Put(o)
+			return n, problems
+		}
+	} else if o.Kind.Security {
+		return b.failClosed(o, in, problems)
+	}
+	last, ok := b.accepted.Get(o.Ref())
+	if !ok {
+		return nouns{}, problems
+	}
+	n, more := b.translate(last, in)
+	if !api.Valid(more) {
+		return nouns{}, problems
+	}
+	return n, append(problems, mesh.Problem{Object: o.Ref(), Code: mesh.CodeInvalid,
+		Message: "the last version that was valid stays in effect", Hint: "correct the object"})
+}
+
+func (b *Builder) failClosed(o api.Object, in istio.Lookup, problems []mesh.Problem) (nouns, []mesh.Problem) {
+	reason := o.Ref().String() + ": it is broken"
+	for _, p := range problems {
+		if p.Code.Fatal() {
+			reason = p.String()
+			break
+		}
+	}
+	denials := istio.Deny(o, in, reason)
+	if len(denials) > 0 {
+		problems = append(problems, mesh.Problem{Object: o.Ref(), Code: mesh.CodeDenied, Hint: "correct the object",
+			Message: "because it is broken, the workloads in its scope refuse every request"})
+	}
+	return nouns{denials: denials}, problems
+}
+
+// put makes the tables hold an object's nouns and nothing else of it.
+func (b *Builder) put(ref mesh.Ref, n nouns) {
+	old := b.nouns[ref]
+	n.route, n.traffic, n.gateway = keep(old.route, n.route), keep(old.traffic, n.traffic), keep(old.gateway, n.gateway)
+	n.authn, n.authz, n.secret = keep(old.authn, n.authn), keep(old.authz, n.authz), keep(old.secret, n.secret)
+	if reflect.DeepEqual(old.denials, n.denials) {
+		n.denials = old.denials
+	}
+	b.nouns[ref] = n
+	b.putRegistry(ref, old, n)
+	if n.route != old.route {
+		b.putRoute(ref, old.route, n.route)
+	}
+	if n.traffic != old.traffic {
+		b.putTraffic(ref, n.traffic)
+	}
+	if n.gateway != old.gateway {
+		b.putGateway(old.gateway, n.gateway)
+	}
+	if n.authn != old.authn {
+		b.authn.set(ref, one(n.authn, ref.Namespace))
+	}
+	if n.authz != old.authz {
+		b.authz.set(ref, one(n.authz, ref.Namespace))
+	}
+	if n.secret != old.secret {
+		id := mesh.SecretID{Namespace: ref.Namespace, Name: ref.Name}
+		if b.now.Secrets = b.now.Secrets.Without(id); n.secret != nil {
+			b.now.Secrets = b.now.Secrets.With(id, n.secret)
+		}
+	}
+	under := map[mesh.Namespace][]*mesh.Denial{}
+	for _, d := range n.denials {
+		under[d.Scope.Namespace] = append(under[d.Scope.Namespace], d)
+	}
+	b.denials.set(ref, under)
+}
+
+func one[K comparable, V any](v *V, k K) map[K][]*V {
+	if v == nil {
+		return nil
+	}
+	return map[K][]*V{k: {v}}
+}
+
+func (b *Builder) putRegistry(ref mesh.Ref, old, n nouns) {
+	if n.definition != nil || old.definition != nil {
+		b.index.SetDefinition(ref, n.definition)
+	}
+	if n.slice != nil || old.slice != nil {
+		b.index.SetSlice(ref, n.slice)
+	}
+	if in := cmp.Or(n.instance, old.instance); in != nil {
+		b.index.SetInstance(in.ID, n.instance)
+	}
+	if ref.Kind == "Node" && n.locality != old.locality {
+		b.index.SetNode(ref.Name, n.locality)
+	}
+}
+
+// sameTables says whether two states of the tables are one.
+func sameTables(a, b *mesh.Snapshot) bool {
+	for range mesh.Diff(a, b) {
+		return false
+	}
+	return true
+}

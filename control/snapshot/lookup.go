@@ -1,0 +1,190 @@
+package snapshot
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// question is one thing that a translation asked about the rest of the mesh.
+type question struct {
+	kind    askKind
+	host    mesh.Host
+	from    mesh.Namespace
+	subset  string
+	gateway mesh.GatewayID
+}
+
+type askKind uint8
+
+const (
+	askService askKind = iota
+	askSubset
+	askGateway
+)
+
+// asked remembers who asked what and what the answer was, so that an object is translated again exactly when an answer that it got has changed.
+type asked struct {
+	answers map[question]any
+	askers  map[question]map[mesh.Ref]struct{}
+	of      map[mesh.Ref][]question
+	byHost  map[mesh.Host]map[question]struct{}
+}
+
+func newAsked() *asked {
+	return &asked{answers: map[question]any{}, askers: map[question]map[mesh.Ref]struct{}{}, of: map[mesh.Ref][]question{}, byHost: map[mesh.Host]map[question]struct{}{}}
+}
+
+// forget drops what an object asked, before it is translated again.
+func (a *asked) forget(ref mesh.Ref) {
+	for _, q := range a.of[ref] {
+		if delete(a.askers[q], ref); len(a.askers[q]) > 0 {
+			continue
+		}
+		delete(a.askers, q)
+		delete(a.answers, q)
+		if q.kind != askGateway {
+			if delete(a.byHost[q.host], q); len(a.byHost[q.host]) == 0 {
+				delete(a.byHost, q.host)
+			}
+		}
+	}
+	delete(a.of, ref)
+}
+
+func (a *asked) record(ref mesh.Ref, q question, answer any) {
+	if _, known := a.askers[q][ref]; known {
+		return
+	}
+	if a.askers[q] == nil {
+		a.askers[q] = map[mesh.Ref]struct{}{}
+	}
+	a.askers[q][ref] = struct{}{}
+	a.of[ref] = append(a.of[ref], q)
+	a.answers[q] = answer
+	if q.kind != askGateway {
+		if a.byHost[q.host] == nil {
+			a.byHost[q.host] = map[question]struct{}{}
+		}
+		a.byHost[q.host][q] = struct{}{}
+	}
+}
+
+// about lists the questions whose answer may depend on a host: those for the host, and for a wildcard those that it covers.
+func (a *asked) about(h mesh.Host) (out []question) {
+	if !h.IsWildcard() {
+		for q := range a.byHost[h] {
+			out = append(out, q)
+		}
+		return out
+	}
+	for host, qs := range a.byHost {
+		if h.Matches(host) {
+			for q := range qs {
+				out = append(out, q)
+			}
+		}
+	}
+	return out
+}
+
+// lookup answers one object's translation from the tables as they are now, and records what was asked (istio.Lookup).
+type lookup struct {
+	b   *Builder
+	ref mesh.Ref
+}
+
+// Settings are constant for the life of the builder.
+func (l lookup) Settings() *mesh.Settings { return l.b.now.Settings }
+
+// Service finds the service for a host that a namespace sees: the host itself, or the most specific wildcard.
+func (l lookup) Service(host mesh.Host, from mesh.Namespace) (*mesh.Service, bool) {
+	s := l.b.findService(host, from)
+	l.b.asked.record(l.ref, question{kind: askService, host: host, from: from}, s)
+	return s, s != nil
+}
+
+// Subset says whether a rule that the namespace sees defines the subset.
+func (l lookup) Subset(host mesh.Host, subset string, from mesh.Namespace) bool {
+	ok := l.b.findSubset(host, subset, from)
+	l.b.asked.record(l.ref, question{kind: askSubset, host: host, subset: subset, from: from}, ok)
+	return ok
+}
+
+// Gateway says whether a gateway exists.
+func (l lookup) Gateway(id mesh.GatewayID) bool {
+	_, ok := l.b.now.Gateways.Get(id)
+	l.b.asked.record(l.ref, question{kind: askGateway, gateway: id}, ok)
+	return ok
+}
+
+func (b *Builder) answer(q question) any {
+	switch q.kind {
+	case askService:
+		return b.findService(q.host, q.from)
+	case askSubset:
+		return b.findSubset(q.host, q.subset, q.from)
+	}
+	_, ok := b.now.Gateways.Get(q.gateway)
+	return ok
+}
+
+// ask again the questions, and mark the objects whose answer differs.
+func (b *Builder) recheck(qs []question) {
+	for _, q := range qs {
+		if old, ok := b.asked.answers[q]; ok && old != b.answer(q) {
+			for ref := range b.asked.askers[q] {
+				b.dirty[ref] = struct{}{}
+			}
+		}
+	}
+}
+
+func (b *Builder) findService(host mesh.Host, from mesh.Namespace) *mesh.Service {
+	for h := range covering(host) {
+		ids, _ := b.now.Hosts.Get(h)
+		var best *mesh.Service
+		for _, id := range ids {
+			s, ok := b.now.Services.Get(id)
+			if ok && s.ExportTo.From(id.Namespace, from) && (best == nil || id.Namespace == from) {
+				best = s
+			}
+		}
+		if best != nil {
+			return best
+		}
+	}
+	return nil
+}
+
+func (b *Builder) findSubset(host mesh.Host, subset string, from mesh.Namespace) bool {
+	for h := range covering(host) {
+		ts, _ := b.now.Traffic.Get(h)
+		for _, t := range ts {
+			if t.ExportTo.From(t.Origin.Namespace, from) && slices.ContainsFunc(t.Subsets, func(s mesh.Subset) bool { return s.Name == subset }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// covering goes from a host to the wildcards that cover it, the most specific first.
+func covering(host mesh.Host) func(yield func(mesh.Host) bool) {
+	return func(yield func(mesh.Host) bool) {
+		if !yield(host) {
+			return
+		}
+		_, rest, _ := strings.Cut(strings.TrimPrefix(string(host), "*."), ".")
+		for rest != "" {
+			if !yield(mesh.Host("*." + rest)) {
+				return
+			}
+			_, rest, _ = strings.Cut(rest, ".")
+		}
+		if host != "*" {
+			yield("*")
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package snapshot
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/registry"
+	"github.com/heddle-mesh/heddle/control/registry/kube"
+	"github.com/heddle-mesh/heddle/control/translate/istio"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// nouns is what one object means: at most a few of these are set.
+type nouns struct {
+	definition *registry.Definition
+	slice      *registry.Slice
+	instance   *registry.Instance
+	locality   mesh.Locality
+	route      *mesh.Route
+	traffic    *mesh.Traffic
+	gateway    *mesh.Gateway
+	authn      *mesh.PeerAuthn
+	authz      *mesh.Authorization
+	denials    []*mesh.Denial
+	secret     *mesh.Secret
+}
+
+// phase orders translation: an object comes after those that its translation asks about.
+func phase(ref mesh.Ref) int {
+	switch ref.Group {
+	case api.GroupCore, api.GroupDiscovery:
+		return 0
+	}
+	switch ref.Kind {
+	case "ServiceEntry", "WorkloadEntry":
+		return 1
+	case "Gateway", "DestinationRule":
+		return 2
+	case "VirtualService":
+		return lastPhase
+	}
+	return 3
+}
+
+const lastPhase = 4
+
+// translate gives the meaning of one object; the problems are those of translation.
+func (b *Builder) translate(o api.Object, in istio.Lookup) (n nouns, problems []mesh.Problem) {
+	if o.Kind.Istio() {
+		return b.translateIstio(o, in)
+	}
+	switch o.Spec.(type) {
+	case *corev1.Pod:
+		_, n.instance = kube.Pod(o, b.opts.Cluster)
+	case *corev1.Node:
+		n.locality = kube.Node(o)
+	case *corev1.Service:
+		n.definition, problems = kube.Service(o, b.now.Settings.ClusterDomain)
+	case *corev1.Secret:
+		n.secret = credential(o)
+	default:
+		n.slice = kube.EndpointSlice(o, b.now.Settings.ClusterDomain)
+	}
+	return n, problems
+}
+
+func (b *Builder) translateIstio(o api.Object, in istio.Lookup) (n nouns, problems []mesh.Problem) {
+	if !o.Kind.Handled {
+		n.denials, problems = istio.Unhandled(o, in)
+		return n, problems
+	}
+	switch o.Kind.Kind {
+	case "VirtualService":
+		n.route, problems = istio.VirtualService(o, in)
+	case "DestinationRule":
+		n.traffic, problems = istio.DestinationRule(o, in)
+	case "Gateway":
+		n.gateway, problems = istio.Gateway(o, in)
+	case "PeerAuthentication":
+		n.authn, n.denials, problems = istio.PeerAuthentication(o, in)
+	case "AuthorizationPolicy":
+		n.authz, n.denials, problems = istio.AuthorizationPolicy(o, in)
+	case "ServiceEntry":
+		var e *istio.Entry
+		if e, problems = istio.ServiceEntry(o, in); e != nil {
+			n.definition = b.entry(o, e)
+		}
+	case "WorkloadEntry":
+		var w *mesh.Workload
+		var ep *mesh.Endpoint
+		if w, ep, problems = istio.WorkloadEntry(o, in); ep != nil {
+			n.instance = b.workloadEntry(o, w, ep)
+		}
+	default:
+		problems = []mesh.Problem{{Object: o.Ref(), Code: mesh.CodeNotEnforced, Message: fmt.Sprintf("%s has no effect in this version", o.Kind.Kind)}}
+	}
+	return n, problems
+}
+
+// entry completes what a ServiceEntry defines.
+func (b *Builder) entry(o api.Object, e *istio.Entry) *registry.Definition {
+	d := &registry.Definition{Origin: o.Ref(), Services: e.Services, Selector: e.Selector}
+	for _, ep := range e.Endpoints {
+		d.Endpoints = append(d.Endpoints, b.placed(ep))
+	}
+	return d
+}
+
+// placed leaves the defaults of cluster and network to the registry, which knows heddled's own.
+func (b *Builder) placed(ep *mesh.Endpoint) *mesh.Endpoint {
+	out := *ep
+	out.Cluster = ""
+	if out.Network == mesh.DefaultNetwork {
+		out.Network = ""
+	}
+	out.CanonicalService = cmp.Or(out.CanonicalService, out.Labels["app.kubernetes.io/name"], out.App, out.WorkloadName)
+	out.CanonicalRevision = cmp.Or(out.CanonicalRevision, out.Labels["app.kubernetes.io/version"], out.Version, "latest")
+	return &out
+}
+
+// markProxied is the label or annotation of a WorkloadEntry whose workload has a proxy: it is healthy only while that proxy's stream lives.
+const markProxied = "heddle.dev/proxied"
+
+func (b *Builder) workloadEntry(o api.Object, w *mesh.Workload, ep *mesh.Endpoint) *registry.Instance {
+	in := &registry.Instance{
+		ID: mesh.WorkloadID{Cluster: b.opts.Cluster, Namespace: w.ID.Namespace, Kind: registry.KindWorkloadEntry, Name: w.ID.Name}, Origin: o.Ref(), Created: o.Meta.Created,
+		Address: ep.Address, Addresses: w.Addresses, Ports: ep.Ports, Labels: ep.Labels, ServiceAccount: w.ServiceAccount, Locality: ep.Locality, Weight: ep.Weight,
+		Name: cmp.Or(ep.WorkloadName, o.Meta.Name), MTLS: ep.MTLS, Tunnel: ep.Tunnel,
+		Proxied: ep.Labels[markProxied] == "true" || o.Meta.Annotations[markProxied] == "true",
+	}
+	if ep.Network != mesh.DefaultNetwork {
+		in.Network = ep.Network
+	}
+	if _, said := ep.Labels["security.istio.io/tlsMode"]; in.Proxied && !said {
+		in.MTLS = true // its proxy is ours
+	}
+	return in
+}
+
+// credential reads a Secret that a gateway may name: Kubernetes' TLS keys, or Istio's generic ones. Other Secrets give nil.
+func credential(o api.Object) *mesh.Secret {
+	s := o.Spec.(*corev1.Secret)
+	field := func(names ...string) []byte {
+		for _, n := range names {
+			if v, ok := s.Data[n]; ok {
+				return v
+			}
+			if v, ok := s.StringData[n]; ok { // in a folder nobody has moved it into data
+				return []byte(v)
+			}
+		}
+		return nil
+	}
+	out := &mesh.Secret{ID: mesh.SecretID{Namespace: mesh.Namespace(o.Meta.Namespace), Name: o.Meta.Name},
+		Certificate: field(corev1.TLSCertKey, "cert"), Key: field(corev1.TLSPrivateKeyKey, "key"), CA: field("ca.crt", "cacert")}
+	if (out.Certificate == nil || out.Key == nil) && out.CA == nil {
+		return nil
+	}
+	return out
+}
+
+// keep gives the old noun when the new one says the same, so that nothing that was made from it is made again.
+func keep[T any](old, new *T) *T {
+	if old != nil && new != nil && reflect.DeepEqual(old, new) {
+		return old
+	}
+	return new
+}

@@ -1,0 +1,171 @@
+package snapshot
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/config"
+	"github.com/heddle-mesh/heddle/control/health"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Published is one new snapshot and the one that it follows (nil for the first).
+type Published struct {
+	Before, Now *mesh.Snapshot
+	Since       time.Time // when the oldest change in it was heard of
+}
+
+// Timing is how long changes are collected.
+type Timing struct {
+	Quiet time.Duration // a snapshot is made when nothing changed for so long; 0 is 10 ms
+	Max   time.Duration // and at the latest after so long; 0 is 1 s
+}
+
+// Report is what is known of objects after a build: those that were given and those whose problems changed.
+type Report struct {
+	Ref      mesh.Ref
+	Problems []mesh.Problem // in the order in which they were found; of an object that is gone, none
+}
+
+// Publisher builds and publishes; it is the one place where changes are collected.
+type Publisher struct {
+	builder *Builder
+	store   *config.Store
+	board   *health.Board
+	timing  Timing
+	log     *slog.Logger
+	// OnPublish hears of every snapshot, OnReport of objects; both are called from Run's goroutine and set before it starts.
+	OnPublish func(Published)
+	OnReport  func([]Report)
+	// AfterFirst is called once, after the first complete build.
+	AfterFirst func()
+
+	current  atomic.Pointer[mesh.Snapshot]
+	mu       sync.Mutex
+	problems map[mesh.Ref][]mesh.Problem
+}
+
+// NewPublisher puts a publisher around a builder.
+func NewPublisher(b *Builder, store *config.Store, board *health.Board, timing Timing, log *slog.Logger) *Publisher {
+	if timing.Quiet <= 0 {
+		timing.Quiet = 10 * time.Millisecond
+	}
+	if timing.Max <= 0 {
+		timing.Max = time.Second
+	}
+	return &Publisher{builder: b, store: store, board: board, timing: timing, log: log, problems: map[mesh.Ref][]mesh.Problem{}}
+}
+
+// Current is the last snapshot, nil before the first.
+func (p *Publisher) Current() *mesh.Snapshot { return p.current.Load() }
+
+// Problems lists everything that is wrong with objects now, ordered by object.
+func (p *Publisher) Problems() []mesh.Problem {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []mesh.Problem
+	for _, ref := range slices.SortedFunc(maps.Keys(p.problems), mesh.CompareRef) {
+		out = append(out, p.problems[ref]...)
+	}
+	return out
+}
+
+// Run waits until every source is complete, publishes the first snapshot, and then one after each pause in the changes, until ctx ends.
+func (p *Publisher) Run(ctx context.Context) error {
+	feed := p.store.Feed()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-p.store.Complete():
+	}
+	p.build(feed)
+	if p.current.Load() == nil { // an empty mesh is a mesh
+		empty := p.builder.now
+		p.publish(&empty, time.Now())
+	}
+	if p.AfterFirst != nil {
+		p.AfterFirst()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-feed.Ready():
+		case <-p.board.Changes():
+		}
+		if !p.collect(ctx, feed) {
+			return nil
+		}
+		p.build(feed)
+	}
+}
+
+// collect waits for a pause in the changes.
+func (p *Publisher) collect(ctx context.Context, feed *config.Feed) bool {
+	end := time.NewTimer(p.timing.Max)
+	defer end.Stop()
+	quiet := time.NewTimer(p.timing.Quiet)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-feed.Ready():
+			quiet.Reset(p.timing.Quiet)
+		case <-p.board.Changes():
+			quiet.Reset(p.timing.Quiet)
+		case <-quiet.C:
+			return true
+		case <-end.C:
+			return true
+		}
+	}
+}
+
+func (p *Publisher) build(feed *config.Feed) {
+	start := time.Now()
+	refs, since, _ := feed.Take()
+	snap, told := p.builder.Apply(refs, p.board.Take())
+	p.report(refs, told)
+	if snap == nil {
+		return
+	}
+	if since.IsZero() {
+		since = start
+	}
+	p.log.Debug("snapshot built", "revision", snap.Revision, "objects", len(refs), "took", time.Since(start))
+	p.publish(snap, since)
+}
+
+func (p *Publisher) publish(snap *mesh.Snapshot, since time.Time) {
+	before := p.current.Swap(snap)
+	if p.OnPublish != nil {
+		p.OnPublish(Published{Before: before, Now: snap, Since: since})
+	}
+}
+
+func (p *Publisher) report(refs []api.Ref, told []mesh.Ref) {
+	all := slices.Concat(refs, told)
+	slices.SortFunc(all, mesh.CompareRef)
+	all = slices.Compact(all)
+	reports := make([]Report, 0, len(all))
+	p.mu.Lock()
+	for _, ref := range all {
+		ps := p.builder.Problems(ref)
+		if reports = append(reports, Report{Ref: ref, Problems: ps}); len(ps) == 0 {
+			delete(p.problems, ref)
+		} else {
+			p.problems[ref] = ps
+		}
+	}
+	p.mu.Unlock()
+	if p.OnReport != nil && len(reports) > 0 {
+		p.OnReport(reports)
+	}
+}

@@ -1,0 +1,171 @@
+package snapshot
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/heddle-mesh/heddle/control/registry"
+	"github.com/heddle-mesh/heddle/control/translate/istio"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// takeServices brings the registry's changes into the tables. Endpoints and workloads touch nothing else.
+func (b *Builder) takeServices(d registry.Delta) {
+	for id, eps := range d.Endpoints {
+		if eps == nil {
+			b.now.Endpoints = b.now.Endpoints.Without(id)
+		} else {
+			b.now.Endpoints = b.now.Endpoints.With(id, eps)
+		}
+	}
+	for id, w := range d.Workloads {
+		if old, _ := b.now.Workloads.Get(id); w == nil {
+			b.now.Workloads = b.now.Workloads.Without(id)
+		} else {
+			b.now.Workloads = b.now.Workloads.With(id, keep(old, w))
+		}
+	}
+	for id, s := range d.Services {
+		old, _ := b.now.Services.Get(id)
+		if s = keep(old, s); s == old {
+			continue
+		}
+		if s == nil {
+			b.now.Services = b.now.Services.Without(id)
+		} else {
+			b.now.Services = b.now.Services.With(id, s)
+		}
+		b.putHost(id, old, s)
+		b.recheck(b.asked.about(id.Host))
+	}
+	byObject := map[mesh.Ref][]mesh.Problem{}
+	for _, p := range d.Problems {
+		byObject[p.Object] = append(byObject[p.Object], p)
+	}
+	for _, s := range d.Services {
+		if s != nil {
+			b.complain("address", s.Origin, byObject[s.Origin])
+		}
+	}
+}
+
+// putHost keeps the index of the namespaces that define a host, oldest first.
+func (b *Builder) putHost(id mesh.ServiceID, old, s *mesh.Service) {
+	ids, _ := b.now.Hosts.Get(id.Host)
+	next := slices.DeleteFunc(slices.Clone(ids), func(x mesh.ServiceID) bool { return x == id })
+	if s != nil {
+		next = append(next, id)
+		slices.SortFunc(next, func(x, y mesh.ServiceID) int {
+			sx, _ := b.now.Services.Get(x)
+			sy, _ := b.now.Services.Get(y)
+			if c := sx.Created.Compare(sy.Created); c != 0 {
+				return c
+			}
+			return mesh.CompareServiceID(x, y)
+		})
+	}
+	if len(next) == 0 {
+		b.now.Hosts = b.now.Hosts.Without(id.Host)
+	} else {
+		b.now.Hosts = b.now.Hosts.With(id.Host, next)
+	}
+}
+
+func (b *Builder) putRoute(ref mesh.Ref, old, r *mesh.Route) {
+	forMesh, atGates := map[mesh.Host][]*mesh.Route{}, map[mesh.GatewayID][]*mesh.Route{}
+	if r != nil {
+		b.now.Routes = b.now.Routes.With(ref, r)
+		if r.Mesh {
+			for _, h := range r.Hosts {
+				forMesh[h] = []*mesh.Route{r}
+			}
+		}
+		for _, g := range r.Gateways {
+			atGates[g] = []*mesh.Route{r}
+		}
+		for _, p := range r.Parents {
+			atGates[p.Gateway] = []*mesh.Route{r}
+		}
+	} else {
+		b.now.Routes = b.now.Routes.Without(ref)
+	}
+	for _, h := range b.meshRoutes.set(ref, forMesh) {
+		b.tellConflicts(h)
+	}
+	b.gateRoutes.set(ref, atGates)
+}
+
+// tellConflicts tells every VirtualService that claims a host about the others, and takes back what is no longer so.
+func (b *Builder) tellConflicts(h mesh.Host) {
+	source := "host " + string(h)
+	routes, _ := b.now.MeshRoutes.Get(h)
+	now := map[mesh.Ref][]mesh.Problem{}
+	if len(routes) > 1 {
+		for _, p := range istio.HostConflicts(h, routes) {
+			now[p.Object] = append(now[p.Object], p)
+		}
+	}
+	for ref := range maps.Clone(b.from[source]) {
+		if now[ref] == nil {
+			b.complain(source, ref, nil)
+		}
+	}
+	for ref, ps := range now {
+		b.complain(source, ref, ps)
+	}
+}
+
+func (b *Builder) putTraffic(ref mesh.Ref, t *mesh.Traffic) {
+	under := map[mesh.Host][]*mesh.Traffic{}
+	if t != nil {
+		under[t.Host] = []*mesh.Traffic{t}
+	}
+	for _, h := range b.traffic.set(ref, under) {
+		b.recheck(b.asked.about(h))
+	}
+}
+
+func (b *Builder) putGateway(old, g *mesh.Gateway) {
+	for _, x := range []*mesh.Gateway{old, g} {
+		if x == nil {
+			continue
+		}
+		if b.now.Gateways = b.now.Gateways.Without(x.ID); x == g {
+			b.now.Gateways = b.now.Gateways.With(x.ID, g)
+		}
+	}
+	for _, x := range []*mesh.Gateway{old, g} {
+		if x != nil {
+			b.recheck([]question{{kind: askGateway, gateway: x.ID}})
+		}
+	}
+}
+
+// complain sets what one source of problems says about an object; nil takes it back.
+func (b *Builder) complain(source string, ref mesh.Ref, ps []mesh.Problem) {
+	if slices.Equal(b.from[source][ref], ps) {
+		return
+	}
+	if len(ps) == 0 {
+		if delete(b.from[source], ref); len(b.from[source]) == 0 {
+			delete(b.from, source)
+		}
+	} else {
+		if b.from[source] == nil {
+			b.from[source] = map[mesh.Ref][]mesh.Problem{}
+		}
+		b.from[source][ref] = ps
+	}
+	b.told[ref] = struct{}{}
+}
+
+// Problems lists what is wrong with an object: of decoding and translation first, then what follows from others.
+func (b *Builder) Problems(ref mesh.Ref) []mesh.Problem {
+	out := slices.Clone(b.from["object"][ref])
+	for _, source := range slices.Sorted(maps.Keys(b.from)) {
+		if source != "object" {
+			out = append(out, b.from[source][ref]...)
+		}
+	}
+	return out
+}
