@@ -17,6 +17,11 @@ import (
 	"k8s.io/kubernetes/pkg/controller/serviceaccount"
 )
 
+// collectAfter is how long after the start the garbage collector begins. It lists
+// every kind, which makes the server compile the rules of every definition: work
+// that is better not done while the first users wait.
+const collectAfter = 5 * time.Second
+
 // startControllers runs the three of upstream's controllers without which the
 // API itself does not keep its promises: namespaces that are deleted go away,
 // each namespace has a default account, and objects go with their owner.
@@ -36,6 +41,18 @@ func (c *chain) startControllers(ctx context.Context) error {
 		c.client.Discovery().ServerPreferredNamespacedResources,
 		c.informers.Core().V1().Namespaces(), 5*time.Minute, corev1.FinalizerKubernetes)
 
+	c.informers.Start(ctx.Done())
+	go accounts.Run(ctx, 1)
+	go namespaces.Run(ctx, 2)
+	return nil
+}
+
+// collectGarbage deletes objects whose owners are gone, until ctx ends.
+func (c *chain) collectGarbage(ctx context.Context) error {
+	meta, err := metadata.NewForConfig(c.loopback)
+	if err != nil {
+		return fmt.Errorf("metadata client: %w", err)
+	}
 	cached := memory.NewMemCacheClient(c.client.Discovery())
 	started := make(chan struct{})
 	owners := informerfactory.NewInformerFactory(c.informers, metadatainformer.NewSharedInformerFactory(meta, 12*time.Hour))
@@ -44,10 +61,7 @@ func (c *chain) startControllers(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("garbage collector: %w", err)
 	}
-	c.informers.Start(ctx.Done())
 	close(started)
-	go accounts.Run(ctx, 1)
-	go namespaces.Run(ctx, 2)
 	const resync = 30 * time.Second
 	go collector.Run(ctx, 2, resync)
 	go collector.Sync(ctx, c.client.Discovery(), resync)

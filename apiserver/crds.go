@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/yaml"
 )
 
@@ -83,18 +84,14 @@ func readDefinition(body []byte) (definition, error) {
 	return definition{name: head.Metadata.Name, hash: head.Metadata.Annotations[hashAnnotation], body: body}, nil
 }
 
-// install creates or replaces one definition.
-func (d definition) install(ctx context.Context, client apiextensionsclient.ApiextensionsV1Interface) error {
-	path := []string{"customresourcedefinitions", d.name}
-	old, err := client.CustomResourceDefinitions().Get(ctx, d.name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		err = client.RESTClient().Post().Resource(path[0]).Body(d.body).Do(ctx).Error()
-		if apierrors.IsAlreadyExists(err) {
+// install creates the definition, or replaces old when it is an earlier one of
+// ours. old is nil when there is none.
+func (d definition) install(ctx context.Context, client apiextensionsclient.ApiextensionsV1Interface, old *apiextensionsv1.CustomResourceDefinition) error {
+	if old == nil {
+		err := client.RESTClient().Post().Resource("customresourcedefinitions").Body(d.body).Do(ctx).Error()
+		if apierrors.IsAlreadyExists(err) { // another server on the same store was first
 			return nil
 		}
-		return err
-	}
-	if err != nil {
 		return err
 	}
 	if have := old.Annotations[hashAnnotation]; have == "" || have == d.hash {
@@ -105,7 +102,7 @@ func (d definition) install(ctx context.Context, client apiextensionsclient.Apie
 		return err
 	}
 	next.ResourceVersion = old.ResourceVersion
-	_, err = client.CustomResourceDefinitions().Update(ctx, &next, metav1.UpdateOptions{})
+	_, err := client.CustomResourceDefinitions().Update(ctx, &next, metav1.UpdateOptions{})
 	return err
 }
 
@@ -120,12 +117,21 @@ func (c *chain) installDefinitions(ctx context.Context, all []definition) error 
 	if err != nil {
 		return err
 	}
+	definitions := c.custom.Informers.Apiextensions().V1().CustomResourceDefinitions()
+	if !cache.WaitForCacheSync(ctx.Done(), definitions.Informer().HasSynced) {
+		return ctx.Err()
+	}
 	const workers = 4
 	work, results := make(chan definition), make(chan error, len(all))
 	for range workers {
 		go func() {
 			for d := range work {
-				if err := d.install(ctx, client); err != nil {
+				old, err := definitions.Lister().Get(d.name) // nil when not found
+				if err != nil && !apierrors.IsNotFound(err) {
+					results <- err
+					continue
+				}
+				if err := d.install(ctx, client, old); err != nil {
 					results <- fmt.Errorf("the definition %s was refused: %w", d.name, err)
 					continue
 				}

@@ -29,6 +29,7 @@ type config struct {
 	gcPercent     int
 	watchCache    int // events kept per resource
 	logLevel      slog.Level
+	started       func() // called when ready; never nil
 	parentDeath   bool
 	showVersion   bool
 }
@@ -37,7 +38,7 @@ type config struct {
 var knownCRDSets = []string{"istio", "gateway"}
 
 func parseFlags(args []string, out io.Writer) (*config, error) {
-	cfg := &config{}
+	cfg := &config{started: func() {}}
 	fs := flag.NewFlagSet("heddle-apiserver", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.Usage = func() {
@@ -58,7 +59,7 @@ func parseFlags(args []string, out io.Writer) (*config, error) {
 	fs.StringVar(&dirs, "crd-dirs", "", "`folders` with further CustomResourceDefinitions (YAML or JSON), comma separated")
 	fs.StringVar(&cidrs, "service-cidrs", "10.96.0.0/16", "`ranges` that cluster addresses of Services are taken from: one, or one of each family")
 	fs.StringVar(&memory, "memory-limit", "280MiB", "soft memory `limit` of the Go runtime, as in 280MiB; 0 for none")
-	fs.IntVar(&cfg.gcPercent, "gc-percent", 50, "heap growth in `percent` that starts a garbage collection")
+	fs.IntVar(&cfg.gcPercent, "gc-percent", 30, "heap growth in `percent` that starts a garbage collection, once the server is ready")
 	fs.IntVar(&cfg.watchCache, "watch-cache", 100, "change `events` kept in memory per kind, for watches that resume")
 	fs.StringVar(&level, "log-level", "error", "`level` of the log on stderr: debug, info, warn or error")
 	fs.BoolVar(&cfg.parentDeath, "parent-death", false, "end when the parent process ends")

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -40,7 +41,16 @@ func main() {
 		fmt.Println(versionLine())
 		return
 	}
-	log := newLog(os.Stderr, cfg.logLevel)
+	level := new(slog.LevelVar)
+	log := newLog(os.Stderr, level)
+	if cfg.logLevel >= slog.LevelError {
+		// While they start, the libraries report as errors what they then try
+		// again; what really fails ends in a sentence of ours.
+		level.Set(slog.LevelError + 1)
+		cfg.started = func() { level.Set(cfg.logLevel) }
+	} else {
+		level.Set(cfg.logLevel)
+	}
 	if err := serve(cfg, log); err != nil {
 		exitWith(err)
 	}
@@ -54,11 +64,36 @@ func exitWith(err error) {
 
 // newLog makes the one logger and sends the libraries' own logs through it.
 // The libraries cannot be handed a logger, so their globals are set here, once.
-func newLog(w io.Writer, level slog.Level) *slog.Logger {
-	log := slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+func newLog(w io.Writer, level slog.Leveler) *slog.Logger {
+	log := slog.New(leveled{level, slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})})
 	// klog writes warnings as level Info through slog; its errors stay errors.
 	klog.SetSlogLogger(log.With("lib", "kubernetes"))
 	klog.OsExit = func(int) { os.Exit(1) }
 	zap.ReplaceGlobals(zap.NewNop())
 	return log
+}
+
+// leveled checks the level of each record again: klog asks before it logs
+// anything but errors, and those must be hidden at times too.
+type leveled struct {
+	level slog.Leveler
+	slog.Handler
+}
+
+// Handle writes the record when its level is on.
+func (h leveled) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level < h.level.Level() {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs keeps the check around the handler with attributes.
+func (h leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return leveled{h.level, h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup keeps the check around the handler with a group.
+func (h leveled) WithGroup(name string) slog.Handler {
+	return leveled{h.level, h.Handler.WithGroup(name)}
 }

@@ -70,7 +70,7 @@ func (c *chain) waitAccounts(ctx context.Context) error {
 // waitReady returns when /readyz says so.
 func (c *chain) waitReady(ctx context.Context) error {
 	client := c.client.CoreV1().RESTClient()
-	return wait.PollUntilContextCancel(ctx, 20*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		var code int
 		client.Get().AbsPath("/readyz").Do(ctx).StatusCode(&code)
 		return code == http.StatusOK, nil

@@ -27,7 +27,6 @@ func serve(cfg *config, log *slog.Logger) error {
 	if cfg.parentDeath {
 		watchParent(ctx, stop)
 	}
-	debug.SetGCPercent(cfg.gcPercent)
 	if cfg.memoryLimit > 0 {
 		debug.SetMemoryLimit(cfg.memoryLimit)
 	}
@@ -70,12 +69,37 @@ func serve(cfg *config, log *slog.Logger) error {
 	}
 	return c.run(ctx, stop, definitions, func() error {
 		go renewDaily(ctx, keys, url, cfg.kubeconfigOut, log)
+		go c.settle(ctx, cfg.gcPercent, log)
 		if err := keys.writeKubeconfigs(url, cfg.kubeconfigOut); err != nil {
 			return err
 		}
+		cfg.started()
 		_, err := fmt.Println("ready " + url)
 		return err
 	})
+}
+
+// settle turns from starting fast (a large heap, little collection) to staying
+// small, once the work that every start brings is done.
+func (c *chain) settle(ctx context.Context, gcPercent int, log *slog.Logger) {
+	pause := func(d time.Duration) bool {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(d):
+			return true
+		}
+	}
+	debug.SetGCPercent(gcPercent)
+	if !pause(collectAfter) {
+		return
+	}
+	if err := c.collectGarbage(ctx); err != nil {
+		log.Error("objects without an owner are not collected", "error", err)
+	}
+	if pause(collectAfter) {
+		debug.FreeOSMemory()
+	}
 }
 
 // run serves until ctx ends; ready is called once every kind can be used.
