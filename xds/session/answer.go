@@ -20,12 +20,13 @@ func (s *Session) answered(k *kind, now time.Time, req Request) (out Outcome) {
 		}
 		return out
 	}
-	done := k.flights[:at]
 	last := k.flights[at]
-	k.flights = slices.Clone(k.flights[at+1:])
-	for _, f := range done {
+	for range at {
+		f := k.flights[0]
+		k.flights = k.flights[1:]
 		s.accepted(k, f, &out)
 	}
+	k.flights = slices.Clone(k.flights[1:])
 	out.SentAt = last.at
 	if !req.Rejected {
 		out.Answer = Ack
@@ -42,7 +43,11 @@ func (s *Session) answered(k *kind, now time.Time, req Request) (out Outcome) {
 func (s *Session) accepted(k *kind, f flight, out *Outcome) {
 	for _, r := range f.items {
 		e := k.entries[r.Name.Name]
-		if e == nil {
+		leaving := k.leaving(r)
+		if e == nil || e.sent == nil {
+			if !leaving {
+				s.straggler(k, e, r)
+			}
 			continue
 		}
 		if e.good == nil || e.good.Version != r.Version {
@@ -62,6 +67,31 @@ func (s *Session) accepted(k *kind, f flight, out *Outcome) {
 	}
 }
 
+// leaving says that a later response removes what was accepted just now, and notes there that it was accepted.
+func (k *kind) leaving(r *xds.Resource) (found bool) {
+	for _, f := range k.flights {
+		if _, ok := f.removed[r.Name.Name]; ok {
+			f.removed[r.Name.Name] = r
+			found = true
+		}
+	}
+	return found
+}
+
+// straggler handles a resource that was on its way while the client gave its name up and then subscribed anew: it holds it now. A virtual host is not held: the client
+// had no route configuration for it when it came.
+func (s *Session) straggler(k *kind, e *entry, r *xds.Resource) {
+	if k.rank == rankVirtualHost || e == nil && !k.wildcard {
+		return
+	}
+	if e == nil {
+		e = k.entry(r.Name.Name)
+	}
+	e.good = r
+	s.hold(k, e, r)
+	k.dirty[e.name] = struct{}{}
+}
+
 func (s *Session) confirmed(n xds.Name) bool {
 	if k := s.kinds[n.TypeURL]; k != nil {
 		if e := k.entries[n.Name]; e != nil {
@@ -73,30 +103,38 @@ func (s *Session) confirmed(n xds.Name) bool {
 
 // refusedBatch isolates what made the client refuse: by the names in its error, by what was new in the response, or by sending the halves one after the other.
 func (s *Session) refusedBatch(k *kind, now time.Time, f flight, text string, out *Outcome) {
-	var suspects []*xds.Resource
-	for _, r := range f.items {
-		if e := k.entries[r.Name.Name]; e != nil && (e.good == nil || e.good.Version != r.Version) {
-			suspects = append(suspects, r)
+	suspects, known, forgotten := k.suspects(f)
+	if s.mode == Delta {
+		for _, r := range known {
+			k.owe(r.Name.Name) // it was sent again for a reason
 		}
 	}
 	if len(suspects) == 0 {
-		suspects = slices.DeleteFunc(slices.Clone(f.items), func(r *xds.Resource) bool { return k.entries[r.Name.Name] == nil })
-	}
-	if len(suspects) == 0 {
-		out.Unexplained = text // nothing in it could be at fault, and sending it again would not help
+		out.Unexplained = text // nothing in it that the client still wants could be at fault
+		if len(f.items) > 0 {
+			s.restore(k, now, f.removed)
+		}
 		return
 	}
 	culprits := blame(suspects, text)
-	if len(culprits) == 0 && len(suspects) == 1 {
+	other := len(culprits) == 0 && len(blame(forgotten, text)) > 0
+	if len(culprits) == 0 && len(suspects) == 1 && len(forgotten) == 0 {
 		culprits = suspects
 	}
+	later := k.underway()
 	for _, r := range suspects {
 		e := k.entries[r.Name.Name]
+		if k.url == xds.Route && e.good == nil && e.sent != nil && e.sent != r {
+			s.routeHeld(e.name, true) // hosts that were sent before the next attempt had nowhere to go
+		}
+		if _, ok := later[e.name]; ok && !slices.Contains(culprits, r) {
+			continue // it was sent again since then, and that has its own answer
+		}
 		delete(s.making, r.Name)
 		if slices.Contains(culprits, r) {
 			e.refused = r.Version
 			out.Rejected = append(out.Rejected, Rejection{Resource: r, Error: text})
-			if e.sent == r {
+			if _, ok := later[e.name]; !ok && e.sent == r {
 				s.hold(k, e, e.good)
 			}
 			k.dirty[e.name] = struct{}{}
@@ -109,13 +147,49 @@ func (s *Session) refusedBatch(k *kind, now time.Time, f flight, text string, ou
 		return
 	}
 	out.Unexplained = text
-	names := make([]string, len(suspects))
-	for i, r := range suspects {
-		names[i] = r.Name.Name
+	if other || len(suspects) == 1 {
+		return // they travel once more
+	}
+	var names []string
+	for _, r := range suspects {
+		if _, ok := later[r.Name.Name]; !ok {
+			names = append(names, r.Name.Name)
+		}
 	}
 	slices.Sort(names)
 	half := len(names) / 2
 	k.trials = slices.Insert(k.trials, 0, names[:half:half], names[half:])
+}
+
+// suspects are the resources of a refused response that may be at fault: what was new in it, else all of it. What the client holds already in this version is
+// known, what it gave up meanwhile is forgotten.
+func (k *kind) suspects(f flight) (suspects, known, forgotten []*xds.Resource) {
+	for _, r := range f.items {
+		e := k.entries[r.Name.Name]
+		switch {
+		case e == nil:
+			forgotten = append(forgotten, r)
+		case e.good != nil && e.good.Version == r.Version:
+			known = append(known, r)
+		default:
+			suspects = append(suspects, r)
+		}
+	}
+	if len(suspects) == 0 && len(forgotten) == 0 {
+		suspects, known = known, nil
+	}
+	return suspects, known, forgotten
+}
+
+// underway is the names that open responses carry.
+func (k *kind) underway() map[string]struct{} {
+	names := map[string]struct{}{}
+	for _, f := range k.flights {
+		for _, r := range f.items {
+			names[r.Name.Name] = struct{}{}
+		}
+	}
+	return names
 }
 
 // again makes a resource of a refused response travel once more.
@@ -131,14 +205,17 @@ func (s *Session) again(k *kind, e *entry, r *xds.Resource) {
 }
 
 // restore takes back the removals of a refused response.
-func (s *Session) restore(k *kind, now time.Time, removed []*xds.Resource) {
-	for _, r := range removed {
-		e := k.entry(r.Name.Name)
-		if e.sent != nil {
+func (s *Session) restore(k *kind, now time.Time, removed map[string]*xds.Resource) {
+	for name, good := range removed {
+		e := k.entries[name]
+		if good == nil || e != nil && e.sent != nil || e == nil && !k.wildcard {
 			continue
 		}
-		s.hold(k, e, r)
-		e.good = r
+		if e == nil {
+			e = k.entry(name)
+		}
+		e.good = good
+		s.hold(k, e, good)
 		k.leave(e, now)
 	}
 }

@@ -61,7 +61,7 @@ type flight struct {
 	nonce   string
 	at      time.Time
 	items   []*xds.Resource
-	removed []*xds.Resource // as they were held
+	removed map[string]*xds.Resource // by name: what the client had accepted of it before, or nil
 }
 
 // kind is the state of one resource type.

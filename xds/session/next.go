@@ -269,10 +269,10 @@ func (s *Session) takeovers(p *pick, k *kind, now time.Time, src Source) {
 
 // send makes the response of what was picked, and takes it as held by the client from here on.
 func (s *Session) send(k *kind, now time.Time, p pick) Response {
-	f := flight{nonce: s.nextNonce(), at: now, items: p.adds}
+	f := flight{nonce: s.nextNonce(), at: now, items: p.adds, removed: map[string]*xds.Resource{}}
 	for _, name := range p.removed {
 		if e := k.entries[name]; e != nil && e.sent != nil {
-			f.removed = append(f.removed, e.sent)
+			f.removed[name] = e.good
 			s.hold(k, e, nil)
 			e.good = nil
 			if !e.explicit && !e.listed {

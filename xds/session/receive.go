@@ -123,13 +123,14 @@ func (s *Session) unsubscribe(k *kind, name string, out *Outcome) {
 	e.explicit = false
 	k.named--
 	out.Unsubscribed = append(out.Unsubscribed, name)
-	if k.wildcard && s.mode == Delta {
-		k.relist = true
-		k.owe(name)
+	if !k.wildcard {
+		s.forget(k, e)
 		return
 	}
-	if !e.listed {
-		s.forget(k, e)
+	k.relist = true
+	k.dirty[name] = struct{}{}
+	if s.mode == Delta {
+		k.owe(name)
 	}
 }
 
