@@ -53,14 +53,26 @@ func (p *pool) put(c *chunk) {
 	}
 }
 
-// queue is a FIFO of bytes in chunks. The zero queue is empty and holds no memory.
-type queue struct {
+// Queue is a FIFO of bytes in chunks of its worker's pool. The zero Queue is empty and holds no memory.
+type Queue struct {
 	chunks []*chunk // ring is not needed: it is short, and emptied in one write as a rule
 	bytes  int
 }
 
-// push copies p to the end.
-func (q *queue) push(p []byte, from *pool) {
+// Len is the number of bytes.
+func (q *Queue) Len() int { return q.bytes }
+
+// Front is the first piece, nil when the queue is empty; it is valid until Drop.
+func (q *Queue) Front() []byte {
+	if len(q.chunks) == 0 {
+		return nil
+	}
+	c := q.chunks[0]
+	return c.b[c.r:c.w]
+}
+
+// Push copies p to the end.
+func (q *Queue) Push(w *Worker, p []byte) {
 	q.bytes += len(p)
 	for len(p) > 0 {
 		var last *chunk
@@ -72,7 +84,7 @@ func (q *queue) push(p []byte, from *pool) {
 			if last != nil || len(p) > smallChunk {
 				size = largeChunk
 			}
-			last = from.get(size)
+			last = w.pool.get(size)
 			q.chunks = append(q.chunks, last)
 		}
 		n := copy(last.b[last.w:], p)
@@ -82,7 +94,7 @@ func (q *queue) push(p []byte, from *pool) {
 }
 
 // gather appends the waiting slices to iov.
-func (q *queue) gather(iov [][]byte, limit int) [][]byte {
+func (q *Queue) gather(iov [][]byte, limit int) [][]byte {
 	for _, c := range q.chunks {
 		if len(iov) == limit {
 			break
@@ -92,8 +104,8 @@ func (q *queue) gather(iov [][]byte, limit int) [][]byte {
 	return iov
 }
 
-// drop removes the first n bytes.
-func (q *queue) drop(n int, to *pool) {
+// Drop removes the first n bytes.
+func (q *Queue) Drop(w *Worker, n int) {
 	q.bytes -= n
 	done := 0
 	for _, c := range q.chunks {
@@ -103,7 +115,7 @@ func (q *queue) drop(n int, to *pool) {
 		} else {
 			n -= have
 		}
-		to.put(c)
+		w.pool.put(c)
 		done++
 	}
 	if done == 0 {

@@ -35,7 +35,7 @@ type Handler interface {
 	OnData(p []byte) (consumed int)
 	// OnEOF tells the peer's half close (for TLS: close_notify). The stream can still be written.
 	OnEOF()
-	// OnWritable tells that the queue, having been above HighWatermark, fell to LowWatermark or below.
+	// OnWritable tells that the queue, having been above LowWatermark, is at LowWatermark or below.
 	OnWritable()
 	// OnClose is called exactly once and last: nil for an orderly or own close, else what went wrong (a reset, a transport failure).
 	OnClose(err error)

@@ -15,32 +15,23 @@ const (
 	lastReads = 16
 )
 
-// ErrKept is the close reason of a connection whose handler left more unconsumed than the limit.
-var ErrKept = errors.New("too many unconsumed bytes")
-
 // plain is a Conn directly on a Socket.
 //
 //	open → (closing → lingering | closing) → dead; open → dead
 type plain struct {
-	w       *Worker
-	sock    Socket
-	token   Token
-	handler Handler
-	origin  Origin
+	w      *Worker
+	sock   Socket
+	token  Token
+	origin Origin
 
-	kept *chunk // bytes that the handler left
-	out  queue
+	in   Inbound
+	out  Queue
 	err  error
 	wait Alarm // while closing or lingering
 
 	prev, next *plain
 
-	epoch        uint32 // counts SetHandler
-	paused       bool
-	eof          bool // the peer's FIN was read
-	eofTold      bool
-	redeliver    bool // kept bytes must be shown again
-	above        bool // the queue passed HighWatermark
+	above        bool // the queue passed LowWatermark
 	writable     bool // OnWritable is due
 	endWrite     bool // CloseWrite was asked for
 	writeEnded   bool // FIN was sent
@@ -100,10 +91,7 @@ func (c *plain) Socket() Socket { return c.sock }
 
 // SetHandler implements Conn.
 func (c *plain) SetHandler(h Handler) {
-	c.handler = h
-	c.epoch++
-	c.eofTold = false
-	c.redeliver = c.kept != nil
+	c.in.SetHandler(h)
 	c.w.attendLater(c)
 }
 
@@ -117,8 +105,8 @@ func (c *plain) Write(p []byte) {
 		p = c.writeThrough(p)
 	}
 	if len(p) > 0 {
-		c.out.push(p, &c.w.pool)
-		c.above = c.above || c.out.bytes > HighWatermark
+		c.out.Push(c.w, p)
+		c.above = c.above || c.out.bytes > LowWatermark
 		c.w.flushLater(c)
 	}
 }
@@ -137,10 +125,10 @@ func (c *plain) writeThrough(p []byte) (rest []byte) {
 	}
 	c.blocked = n < total
 	if n < queued {
-		c.out.drop(n, &c.w.pool)
+		c.out.Drop(c.w, n)
 		return p
 	}
-	c.out.drop(queued, &c.w.pool)
+	c.out.Drop(c.w, queued)
 	return p[n-queued:]
 }
 
@@ -151,24 +139,29 @@ func (c *plain) wrote(err error) {
 		return
 	}
 	c.writeFailed, c.err = true, err
-	c.out.drop(c.out.bytes, &c.w.pool)
+	c.out.Drop(c.w, c.out.bytes)
 	c.w.attendLater(c)
 }
 
 // PauseRead implements Conn.
 func (c *plain) PauseRead() {
-	if !c.paused {
-		c.paused = true
+	if c.in.Pause() {
 		c.w.attendLater(c)
 	}
 }
 
 // ResumeRead implements Conn.
 func (c *plain) ResumeRead() {
-	if c.paused {
-		c.paused = false
-		c.redeliver = c.kept != nil
+	if c.in.Resume() {
 		c.w.attendLater(c)
+	}
+}
+
+// AskWritable makes OnWritable come when the queue is at LowWatermark or below, even if it never rose above; for transports on top.
+func (c *plain) AskWritable() {
+	if !c.dead {
+		c.above = true
+		c.w.flushLater(c)
 	}
 }
 
@@ -186,7 +179,7 @@ func (c *plain) Close() {
 		return
 	}
 	c.closing = true
-	c.dropKept()
+	c.in.Shut(c.w)
 	c.wait.Set(flushTime)
 	c.progressMark = c.out.bytes
 	c.w.flushLater(c)
@@ -210,8 +203,8 @@ func (c *plain) die() {
 	c.wait.Stop()
 	c.w.Forget(c.token)
 	_ = c.sock.Close() // nothing is left to do for a socket that cannot be closed
-	c.dropKept()
-	c.out.drop(c.out.bytes, &c.w.pool)
+	c.in.Shut(c.w)
+	c.out.Drop(c.w, c.out.bytes)
 	c.out.chunks = nil
 	if c.prev != nil {
 		c.prev.next = c.next
@@ -224,18 +217,6 @@ func (c *plain) die() {
 	c.prev, c.next = nil, nil
 	c.w.load.Add(-1)
 	c.w.attendLater(c)
-}
-
-func (c *plain) dropKept() {
-	if c.kept != nil {
-		c.w.pool.put(c.kept)
-		c.kept = nil
-	}
-}
-
-// receiving says whether the handler may be shown bytes.
-func (c *plain) receiving() bool {
-	return c.handler != nil && !c.paused && !c.closing && !c.dead
 }
 
 // OnReady implements Reactor.
@@ -253,7 +234,7 @@ func (c *plain) OnReady(ev Interest) {
 	switch {
 	case c.lingering:
 		c.discard()
-	case c.receiving() && !c.eof:
+	case c.in.Wants():
 		c.readOnce()
 	case ev&Failed != 0:
 		c.fail(c.sock.Err())
@@ -282,108 +263,18 @@ func (c *plain) fail(err error) {
 
 // readOnce makes one read; level-triggered readiness brings the next. It says whether there may be more.
 func (c *plain) readOnce() bool {
-	buf, have := c.w.read, 0
-	if c.kept != nil {
-		have = c.kept.w - c.kept.r
-		if have > len(buf)/2 {
-			return c.readIntoKept()
-		}
-		copy(buf, c.kept.b[c.kept.r:c.kept.w])
-	}
-	n, err := c.sock.Read(buf[have:])
-	if n > 0 {
-		rest := c.show(buf[:have+n])
-		c.keep(rest)
-		return true
-	}
-	return c.readEnded(err)
-}
-
-// readIntoKept is the way of a handler that waits for more than half a read buffer.
-func (c *plain) readIntoKept() bool {
-	k := c.kept
-	if k.w == len(k.b) {
-		have := k.w - k.r
-		if have >= maxKept {
-			c.fail(ErrKept)
-			return false
-		}
-		bigger := c.w.pool.get(max(2*have, largeChunk+1))
-		bigger.w = copy(bigger.b, k.b[k.r:k.w])
-		c.w.pool.put(k)
-		k, c.kept = bigger, bigger
-	}
-	n, err := c.sock.Read(k.b[k.w:])
-	if n > 0 {
-		k.w += n
-		c.showKept()
-		return true
-	}
-	return c.readEnded(err)
-}
-
-func (c *plain) readEnded(err error) bool {
+	n, err := c.in.Fill(c.w, c.w.read, c.sock)
 	switch {
+	case n > 0:
+		return true
 	case errors.Is(err, ErrAgain):
 	case errors.Is(err, io.EOF):
-		c.eof = true
-		c.tellEOF()
+		c.in.End()
+		c.in.Deliver(c.w)
 	default:
 		c.fail(err)
 	}
 	return false
-}
-
-// tellEOF tells the end of the stream behind the last byte: what is kept must have been shown.
-func (c *plain) tellEOF() {
-	if c.eof && !c.eofTold && c.receiving() && (c.kept == nil || !c.redeliver) {
-		c.eofTold = true
-		c.handler.OnEOF()
-		c.w.attendLater(c)
-	}
-}
-
-// show gives p to the handler, and to the next one when the handler hands the stream over, and returns what is left.
-func (c *plain) show(p []byte) []byte {
-	for len(p) > 0 && c.receiving() {
-		epoch := c.epoch
-		n := c.handler.OnData(p)
-		p = p[n:]
-		if c.epoch == epoch {
-			break
-		}
-	}
-	c.redeliver = false
-	return p
-}
-
-// keep stores what show returned; p lies in the read buffer.
-func (c *plain) keep(p []byte) {
-	if len(p) == 0 || c.closing || c.dead {
-		c.dropKept()
-		return
-	}
-	k := c.kept
-	if k == nil || len(k.b) < len(p) {
-		c.dropKept()
-		k = c.w.pool.get(len(p))
-		c.kept = k
-	}
-	k.r, k.w = 0, copy(k.b, p)
-	// A handler that was set or resumed within OnData and saw nothing yet is shown the rest in attendTo.
-}
-
-// showKept gives the stored bytes to the handler.
-func (c *plain) showKept() {
-	k := c.kept
-	rest := c.show(k.b[k.r:k.w])
-	if c.kept != k { // closed meanwhile
-		return
-	}
-	k.r = k.w - len(rest)
-	if len(rest) == 0 {
-		c.dropKept()
-	}
 }
 
 // attendTo makes the callbacks that are due and settles the registration.
@@ -392,20 +283,17 @@ func (c *plain) attendTo() {
 		c.tellClose()
 		return
 	}
-	if c.redeliver && c.kept != nil && c.receiving() {
-		c.showKept()
-	}
-	c.tellEOF()
+	c.in.Deliver(c.w)
 	if c.writable && !c.dead {
 		c.writable = false
-		if c.handler != nil && !c.closing {
-			c.handler.OnWritable()
+		if h := c.in.Handler(); h != nil && !c.closing {
+			h.OnWritable()
 		}
 	}
 	if c.writeFailed && !c.dead {
 		c.lastWords()
 	}
-	if !c.dead && c.eof && c.writeEnded && c.eofTold && !c.closing {
+	if !c.dead && c.writeEnded && c.in.Told() && !c.closing {
 		c.err = nil
 		c.die()
 	}
@@ -419,7 +307,7 @@ func (c *plain) attendTo() {
 // lastWords reads what the peer sent before it reset the stream, so that an early answer is not lost.
 func (c *plain) lastWords() {
 	err := c.err
-	for i := 0; i < lastReads && c.receiving() && !c.eof && c.readOnce(); i++ {
+	for i := 0; i < lastReads && c.in.Wants() && c.readOnce(); i++ {
 	}
 	c.fail(err)
 }
@@ -429,22 +317,22 @@ func (c *plain) tellClose() {
 		return
 	}
 	c.closeTold = true
-	if c.handler != nil {
-		c.handler.OnClose(c.err)
+	if h := c.in.Handler(); h != nil {
+		h.OnClose(c.err)
 	}
 }
 
 // watch tells the poller what the connection waits for.
 func (c *plain) watch() {
 	var want Interest
-	if c.receiving() && !c.eof || c.lingering {
+	if c.in.Wants() || c.lingering {
 		want |= Readable
 	}
 	if c.blocked && (c.out.bytes > 0 || c.endWrite) {
 		want |= Writable
 	}
 	if c.token == 0 {
-		if want == 0 && c.handler == nil {
+		if want == 0 && c.in.Handler() == nil {
 			return // not yet taken over
 		}
 		t, err := c.w.Watch(c.sock, want, c)
@@ -479,7 +367,7 @@ func (c *plain) flush() {
 			offered += len(p)
 		}
 		c.blocked = n < offered
-		c.out.drop(n, &c.w.pool)
+		c.out.Drop(c.w, n)
 	}
 	clear(c.w.iov[:cap(c.w.iov)])
 	if c.above && c.out.bytes <= LowWatermark && !c.writeFailed {
@@ -500,7 +388,7 @@ func (c *plain) flush() {
 func (c *plain) flushed() {
 	if (c.endWrite || c.closing) && !c.writeEnded {
 		c.writeEnded = true
-		linger := c.closing && c.origin.Accepted && !c.eof
+		linger := c.closing && c.origin.Accepted && !c.in.Ended()
 		if !c.closing || linger {
 			if err := c.sock.CloseWrite(); err != nil {
 				c.fail(err)
@@ -512,7 +400,7 @@ func (c *plain) flushed() {
 	if !c.closing || c.lingering {
 		return
 	}
-	if !c.origin.Accepted || c.eof {
+	if !c.origin.Accepted || c.in.Ended() {
 		c.err = nil
 		c.die()
 		return
