@@ -26,6 +26,7 @@ type conn struct {
 	server *Server
 	id     string
 	proxy  *mesh.Proxy
+	mode   session.Mode
 	since  time.Time
 	poke   chan struct{}
 
@@ -82,7 +83,7 @@ func (s *Server) serve(stream grpc.ServerStream, mode session.Mode, recv func() 
 		return err
 	}
 	c := &conn{
-		server: s, proxy: proxy, since: time.Now(), poke: make(chan struct{}, 1), closed: make(chan struct{}),
+		server: s, proxy: proxy, mode: mode, since: time.Now(), poke: make(chan struct{}, 1), closed: make(chan struct{}),
 		names: map[xds.Name]struct{}{}, types: map[string]struct{}{},
 	}
 	c.session = session.New(mode, func(r *xds.Resource) session.Standing { return s.quarantine.standing(proxy, r) })
