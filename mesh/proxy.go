@@ -25,6 +25,8 @@ const (
 	FeatureHTTP2 Feature = "http2"
 	FeatureRBAC  Feature = "rbac"
 	FeatureFault Feature = "fault"
+	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
+	FeatureSecretSocket Feature = "secret-socket"
 )
 
 // Proxy is a connected client of the control plane. Identity comes from its credential; the rest from its node, checked against the identity.

@@ -1,0 +1,125 @@
+package compile
+
+import (
+	"slices"
+	"strconv"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/heddle-mesh/heddle/control/compile/endpoint"
+	"github.com/heddle-mesh/heddle/control/compile/listener"
+	"github.com/heddle-mesh/heddle/control/compile/nametable"
+	"github.com/heddle-mesh/heddle/control/compile/route"
+	"github.com/heddle-mesh/heddle/control/compile/secret"
+	"github.com/heddle-mesh/heddle/control/compile/upstream"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/xds"
+)
+
+// compute compiles one name. An empty name is the list of names of its type.
+func compute(s *view.Source, n xds.Name, r *view.Reader) *result {
+	v := view.New(s, r)
+	if n.Name == "" {
+		return &result{list: true, names: list(v, n.TypeURL), notices: v.Notices()}
+	}
+	if n.TypeURL == xds.NameTable {
+		if n.Name != nametable.Name {
+			return &result{absent: true}
+		}
+		return &result{resource: *xds.FromBytes(n, nametable.Compile(v))}
+	}
+	m, claims := message(v, n)
+	if m == nil {
+		return &result{absent: true, notices: v.Notices()}
+	}
+	res, err := xds.New(n, m, v.Origins()...)
+	if err != nil { // a string that is not UTF-8, which the parsers do not let through: nothing is better than half of it
+		return &result{absent: true, notices: v.Notices()}
+	}
+	res.Claims = claims
+	return &result{resource: *res, notices: v.Notices()}
+}
+
+// list is empty for types that are asked for by name.
+func list(v *view.View, typeURL string) []string {
+	switch typeURL {
+	case xds.Cluster:
+		return upstream.Names(v)
+	case xds.Listener:
+		return listener.Names(v)
+	case xds.Route:
+		return sorted(route.Names(v))
+	case xds.VirtualHost:
+		return sorted(route.HostNames(v))
+	case xds.NameTable:
+		return []string{nametable.Name}
+	}
+	return nil
+}
+
+func sorted(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// message compiles one resource, with what no other resource of its type may have at the same time.
+func message(v *view.View, n xds.Name) (proto.Message, []string) {
+	switch n.TypeURL {
+	case xds.Cluster:
+		return present(upstream.Compile(v, n.Name)), nil
+	case xds.Endpoints:
+		return present(endpoint.Compile(v, n.Name)), nil
+	case xds.Listener:
+		l := listener.Compile(v, n.Name)
+		return present(l), addresses(l)
+	case xds.Route:
+		return present(route.Compile(v, n.Name)), nil
+	case xds.VirtualHost:
+		h := route.CompileHost(v, n.Name)
+		return present(h), domains(n.Name, h)
+	case xds.Secret:
+		return present(secret.Compile(v, n.Name)), nil
+	}
+	return nil, nil
+}
+
+// present turns a nil pointer into a nil message.
+func present[M interface {
+	*clusterv3.Cluster | *endpointv3.ClusterLoadAssignment | *listenerv3.Listener | *routev3.RouteConfiguration | *routev3.VirtualHost | *tlsv3.Secret
+	proto.Message
+}](m M) proto.Message {
+	if m == nil {
+		return nil
+	}
+	return m
+}
+
+func addresses(l *listenerv3.Listener) []string {
+	if l == nil {
+		return nil
+	}
+	out := []string{socket(l.Address)}
+	for _, a := range l.AdditionalAddresses {
+		out = append(out, socket(a.Address))
+	}
+	return out
+}
+
+func socket(a *corev3.Address) string {
+	return a.GetSocketAddress().GetAddress() + " " + strconv.Itoa(int(a.GetSocketAddress().GetPortValue()))
+}
+
+func domains(resource string, h *routev3.VirtualHost) []string {
+	config, _ := xds.RouteOf(resource)
+	out := make([]string, 0, len(h.GetDomains()))
+	for _, d := range h.GetDomains() {
+		out = append(out, config+"/"+d)
+	}
+	return out
+}

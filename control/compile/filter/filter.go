@@ -1,0 +1,57 @@
+// Package filter compiles the filters of listeners and routes, one feature in each file.
+//
+// In: nouns of the mesh. Out: Envoy's filter configuration. Pure and safe for concurrent use.
+package filter
+
+import (
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/heddle-mesh/heddle/control/compile/message"
+)
+
+// The names that Envoy and Istio give to filters.
+const (
+	faultName       = "envoy.filters.http.fault"
+	httpRBACName    = "envoy.filters.http.rbac"
+	networkRBACName = "envoy.filters.network.rbac"
+)
+
+func http(name string, config proto.Message) *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: message.Any(config)}}
+}
+
+func network(name string, config proto.Message) *listenerv3.Filter {
+	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: message.Any(config)}}
+}
+
+// Router is the last HTTP filter.
+func Router() *hcmv3.HttpFilter { return http("envoy.filters.http.router", &routerv3.Router{}) }
+
+// Fault is the filter that routes configure with FaultOverride.
+func Fault() *hcmv3.HttpFilter { return http(faultName, &faultv3.HTTPFault{}) }
+
+// OriginalDestination restores the address that the client dialled.
+func OriginalDestination() *listenerv3.ListenerFilter {
+	return inspector("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{})
+}
+
+// TLSInspector reads SNI and ALPN from a client's first bytes.
+func TLSInspector() *listenerv3.ListenerFilter {
+	return inspector("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{})
+}
+
+// HTTPInspector recognises HTTP by a client's first bytes.
+func HTTPInspector() *listenerv3.ListenerFilter {
+	return inspector("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{})
+}
+
+func inspector(name string, config proto.Message) *listenerv3.ListenerFilter {
+	return &listenerv3.ListenerFilter{Name: name, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: message.Any(config)}}
+}

@@ -1,0 +1,162 @@
+// Package gate merges the Gateways that a proxy serves into what each of its ports must do; listeners and routes are both compiled from that.
+//
+// In: a View of a gateway proxy. Out: Ports, ordered by number, oldest Gateway first within each. Pure and safe for concurrent use.
+package gate
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Server is one server of a Gateway.
+type Server struct {
+	Gateway *mesh.Gateway
+	mesh.Server
+	// Route is the name of its route configuration: http.PORT is shared by the plain servers of a port, a terminating server has its own.
+	Route string
+}
+
+// Port is what a port of the proxy must do. Number is the port that the workload listens on; a Service in front of it may map another one to it.
+type Port struct {
+	Number uint16
+	Plain  []Server // HTTP
+	TLS    []Server // TLS that ends here: HTTP inside, or TCP
+	TCP    []Server
+	// Refused servers must not serve; connections that would be theirs are closed.
+	Refused []Server
+}
+
+// Ports are the ports that the proxy serves.
+func Ports(v *view.View) []Port {
+	target := targets(v)
+	ports := map[uint16]*Port{}
+	for _, g := range v.Gateways() {
+		v.From(g.Origin)
+		for _, s := range g.Servers {
+			n := s.Port
+			if t, ok := target[n]; ok {
+				n = t
+			}
+			p := ports[n]
+			if p == nil {
+				p = &Port{Number: n}
+				ports[n] = p
+			}
+			p.add(g, s)
+		}
+	}
+	out := make([]Port, 0, len(ports))
+	for _, n := range slices.Sorted(maps.Keys(ports)) {
+		out = append(out, *ports[n])
+	}
+	return out
+}
+
+func (p *Port) add(g *mesh.Gateway, s mesh.Server) {
+	server := Server{Gateway: g, Server: s, Route: "http." + strconv.Itoa(int(p.Number))}
+	switch {
+	case s.Denied != "":
+		p.Refused = append(p.Refused, server)
+	case s.TLS != nil:
+		server.Route = "https." + strconv.Itoa(int(s.Port)) + "." + s.Name + "." + g.ID.Name + "." + string(g.ID.Namespace)
+		p.TLS = append(p.TLS, server)
+	case s.Protocol.IsHTTP():
+		p.Plain = append(p.Plain, server)
+	case s.Protocol == mesh.HTTPS:
+		server.Denied = "protocol HTTPS needs tls settings"
+		p.Refused = append(p.Refused, server)
+	default:
+		p.TCP = append(p.TCP, server)
+	}
+}
+
+// targets maps the ports of the Services in front of the proxy to the ports that it listens on.
+func targets(v *view.View) map[uint16]uint16 {
+	out := map[uint16]uint16{}
+	for _, in := range v.Inbound() {
+		for _, t := range in.Targets {
+			if _, ok := out[t.Port.Number]; !ok {
+				out[t.Port.Number] = in.Number
+			}
+		}
+	}
+	return out
+}
+
+// At is one of the Ports.
+func At(v *view.View, number uint16) (Port, bool) {
+	for _, p := range Ports(v) {
+		if p.Number == number {
+			return p, true
+		}
+	}
+	return Port{}, false
+}
+
+// Routed is a route at a server with the hosts for which it counts there.
+type Routed struct {
+	Route *mesh.Route
+	Hosts []mesh.Host
+}
+
+// Routes are the routes in effect at a server, oldest first.
+func (s Server) Routes(v *view.View) []Routed {
+	var out []Routed
+	for _, r := range v.GateRoutes(s.Gateway.ID) {
+		if hosts := s.hosts(r); len(hosts) > 0 {
+			v.From(r.Origin)
+			out = append(out, Routed{Route: r, Hosts: hosts})
+		}
+	}
+	return out
+}
+
+// hosts are those that the route and the server share. A Gateway API route has settled it with its listener already.
+func (s Server) hosts(r *mesh.Route) []mesh.Host {
+	var out []mesh.Host
+	for _, p := range r.Parents {
+		if p.Gateway == s.Gateway.ID && (p.Listener == "" || p.Listener == s.Name) {
+			out = append(out, p.Hosts...)
+		}
+	}
+	if len(r.Parents) > 0 {
+		return out
+	}
+	for _, own := range s.Hosts {
+		ns := own.Namespace
+		if ns == "." {
+			ns = s.Gateway.ID.Namespace
+		}
+		if ns != "" && ns != "*" && ns != r.Origin.Namespace {
+			continue
+		}
+		for _, h := range r.Hosts {
+			switch {
+			case own.Host.Matches(h):
+				out = append(out, h)
+			case h.Matches(own.Host):
+				out = append(out, own.Host)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// ServerNames are the SNI values of a terminating server; none means any.
+func (s Server) ServerNames() []string {
+	var out []string
+	for _, h := range s.Hosts {
+		if h.Host == "*" {
+			return nil
+		}
+		out = append(out, strings.ToLower(string(h.Host)))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,196 @@
+package listener
+
+import (
+	"slices"
+	"strconv"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/filter"
+	"github.com/heddle-mesh/heddle/control/compile/gate"
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// gatewayListener is a port of a gateway. Plain and TLS servers may share it: the first bytes tell them apart.
+func gatewayListener(v *view.View, name string) *listenerv3.Listener {
+	_, number, ok := view.ParseListenerName(name)
+	if !ok {
+		return nil
+	}
+	p, ok := gate.At(v, number)
+	if !ok {
+		return nil
+	}
+	l := &listenerv3.Listener{Name: name, TrafficDirection: corev3.TrafficDirection_OUTBOUND}
+	bindAny(v, l, number)
+	guard := filter.GuardOf(v, number)
+	if !guard.Empty() && !v.Can(mesh.FeatureRBAC) {
+		arrival{}.refused(v, guard)
+		p = gate.Port{Number: number, Refused: slices.Concat(p.Plain, p.TLS, p.TCP, p.Refused)}
+	}
+	named := map[string]bool{}
+	for _, s := range slices.Concat(p.TLS, p.Refused) {
+		if c := terminating(v, s, guard, named); c != nil {
+			l.FilterChains = append(l.FilterChains, c)
+		}
+	}
+	switch {
+	case len(p.Plain) > 0:
+		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: []*listenerv3.Filter{
+			(&manager{statPrefix: "outbound_" + name, route: p.Plain[0].Route, edge: true, guard: guard}).filter(v),
+		}}
+	case len(p.TCP) > 0:
+		if to := tcpAt(v, p.TCP[0]); len(to) > 0 {
+			l.DefaultFilterChain = &listenerv3.FilterChain{Filters: append(guard.TCP(), filter.TCP(v.Settings(), 0, to...))}
+		}
+	}
+	if len(p.Plain) > 0 && len(p.TCP) > 0 {
+		v.Notice(mesh.Problem{
+			Object: p.TCP[0].Gateway.Origin, Field: "spec.servers", Code: mesh.CodeConflict,
+			Message: "port " + strconv.Itoa(int(number)) + " is an HTTP port already, so its TCP server is not served", Hint: "use another port for TCP",
+		})
+	}
+	if len(l.FilterChains) == 0 && l.DefaultFilterChain == nil {
+		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}}
+	}
+	if len(l.FilterChains) > 0 {
+		l.ListenerFilters = []*listenerv3.ListenerFilter{filter.TLSInspector()}
+	}
+	return l
+}
+
+// terminating is the chain of a server that ends TLS, or that closes what it must not serve. A server name that an older server has is left out.
+func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[string]bool) *listenerv3.FilterChain {
+	names := s.ServerNames()
+	wanted := slices.Clone(names)
+	names = slices.DeleteFunc(names, func(n string) bool { return named[n] })
+	if len(names) == 0 && (len(wanted) > 0 || named[""]) {
+		v.Notice(mesh.Problem{
+			Object: s.Gateway.Origin, Field: "spec.servers", Code: mesh.CodeConflict,
+			Message: "an older server has the hosts of server " + s.Name + " on port " + strconv.Itoa(int(s.Port)), Hint: "use other hosts or another port",
+		})
+		return nil
+	}
+	for _, n := range names {
+		named[n] = true
+	}
+	named[""] = named[""] || len(wanted) == 0
+	c := &listenerv3.FilterChain{FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}}
+	black := []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}
+	if s.Denied != "" || s.TLS == nil {
+		if s.TLS == nil {
+			c.FilterChainMatch = &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer"}
+		}
+		c.Filters = black
+		return c
+	}
+	if s.TLS.Mode == mesh.ServerPassthrough {
+		c.Filters = append(guard.TCP(), sniRouted(v, s)...)
+		return c
+	}
+	c.TransportSocket = downstream(serverContext(v, s.TLS))
+	if s.Protocol.IsHTTP() || s.Protocol == mesh.HTTPS {
+		m := &manager{statPrefix: "outbound_" + s.Route, route: s.Route, edge: true, guard: guard}
+		c.Filters = []*listenerv3.Filter{m.filter(v)}
+		return c
+	}
+	to := tcpAt(v, s)
+	if len(to) == 0 {
+		c.Filters = black
+		return c
+	}
+	c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), 0, to...))
+	return c
+}
+
+// sniRouted passes TLS on as it is, by the first TLS rule at the server.
+func sniRouted(v *view.View, s gate.Server) []*listenerv3.Filter {
+	for _, r := range s.Routes(v) {
+		for _, rule := range r.Route.TLS {
+			if to := shares(v, rule.Backends, s.Port); len(to) > 0 {
+				return []*listenerv3.Filter{filter.TCP(v.Settings(), 0, to...)}
+			}
+		}
+	}
+	return []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}
+}
+
+// tcpAt are the clusters of the first TCP rule at a server.
+func tcpAt(v *view.View, s gate.Server) []filter.Share {
+	for _, r := range s.Routes(v) {
+		for _, rule := range r.Route.TCP {
+			applies := len(rule.Matches) == 0 || slices.ContainsFunc(rule.Matches, func(m mesh.L4Match) bool {
+				return (m.Port == 0 || m.Port == s.Port) && (len(m.Gateways) == 0 && !m.Mesh || slices.Contains(m.Gateways, s.Gateway.ID))
+			})
+			if to := shares(v, rule.Backends, s.Port); applies && len(to) > 0 {
+				return to
+			}
+		}
+	}
+	return nil
+}
+
+// serverContext is the server side of a gateway's TLS with the credential NAMESPACE/NAME.
+func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext {
+	if t.Mode == mesh.ServerIstioMutual {
+		return mutualContext(v)
+	}
+	alpn := []string{"h2", "http/1.1"}
+	if !v.Can(mesh.FeatureHTTP2) {
+		alpn = alpn[1:]
+	}
+	params := &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2}
+	if t.MinVersion != 0 {
+		params.TlsMinimumProtocolVersion = tlsVersion(t.MinVersion)
+	}
+	if t.MaxVersion != 0 {
+		params.TlsMaximumProtocolVersion = tlsVersion(t.MaxVersion)
+	}
+	name := "kubernetes://" + t.Credential
+	out := &tlsv3.DownstreamTlsContext{
+		RequireClientCertificate: message.False(),
+		CommonTlsContext: &tlsv3.CommonTlsContext{
+			TlsParams: params, AlpnProtocols: alpn,
+			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: name, SdsConfig: message.ADS()}},
+		},
+	}
+	if t.Mode != mesh.ServerMutual {
+		return out
+	}
+	check := &tlsv3.CertificateValidationContext{}
+	for _, n := range t.SubjectAltNames {
+		for _, kind := range []tlsv3.SubjectAltNameMatcher_SanType{tlsv3.SubjectAltNameMatcher_DNS, tlsv3.SubjectAltNameMatcher_URI} {
+			check.MatchTypedSubjectAltNames = append(check.MatchTypedSubjectAltNames, &tlsv3.SubjectAltNameMatcher{
+				SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}},
+			})
+		}
+	}
+	out.RequireClientCertificate = message.True()
+	out.CommonTlsContext.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
+		CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+			DefaultValidationContext:         check,
+			ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: name + "-cacert", SdsConfig: message.ADS()},
+		},
+	}
+	return out
+}
+
+// tlsVersion maps the numbers of RFC 8446 section 4.1.2 (0x0303 is TLS 1.2).
+func tlsVersion(n uint16) tlsv3.TlsParameters_TlsProtocol {
+	switch n {
+	case 0x0301:
+		return tlsv3.TlsParameters_TLSv1_0
+	case 0x0302:
+		return tlsv3.TlsParameters_TLSv1_1
+	case 0x0303:
+		return tlsv3.TlsParameters_TLSv1_2
+	case 0x0304:
+		return tlsv3.TlsParameters_TLSv1_3
+	}
+	return tlsv3.TlsParameters_TLS_AUTO
+}

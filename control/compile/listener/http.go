@@ -1,0 +1,87 @@
+package listener
+
+import (
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/filter"
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// serverName is what Istio's proxies call themselves in the server header.
+const serverName = "istio-envoy"
+
+// manager is an HTTP connection manager in one of its three roles: outbound of a sidecar (the default), inbound of a sidecar, edge of the mesh.
+type manager struct {
+	statPrefix string
+	route      string                      // a route configuration by name, or
+	inline     *routev3.RouteConfiguration // in place
+	inbound    bool
+	edge       bool
+	guard      filter.Guard
+}
+
+func (m *manager) filter(v *view.View) *listenerv3.Filter {
+	s := v.Settings()
+	c := &hcmv3.HttpConnectionManager{
+		StatPrefix: m.statPrefix, CodecType: hcmv3.HttpConnectionManager_AUTO, AccessLog: filter.AccessLog(s),
+		UseRemoteAddress: message.False(), NormalizePath: message.True(),
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
+		StreamIdleTimeout:            message.Duration(0),
+		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+	}
+	if !v.Can(mesh.FeatureHTTP2) {
+		c.CodecType = hcmv3.HttpConnectionManager_HTTP1
+	}
+	switch {
+	case m.inbound:
+		c.ServerName = serverName
+		c.ForwardClientCertDetails = hcmv3.HttpConnectionManager_APPEND_FORWARD
+		c.SetCurrentClientCertDetails = certDetails(true)
+	case m.edge:
+		c.ServerName = serverName
+		c.UseRemoteAddress = message.True()
+		c.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
+		c.SetCurrentClientCertDetails = certDetails(false)
+	default:
+		c.ServerHeaderTransformation = hcmv3.HttpConnectionManager_PASS_THROUGH
+	}
+	if m.inline != nil {
+		c.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: m.inline}
+	} else {
+		c.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: message.ADS(), RouteConfigName: m.route}}
+	}
+	c.HttpFilters = m.guard.HTTP()
+	if !m.inbound && v.Can(mesh.FeatureFault) {
+		c.HttpFilters = append(c.HttpFilters, filter.Fault())
+	}
+	c.HttpFilters = append(c.HttpFilters, filter.Router())
+	return &listenerv3.Filter{
+		Name: "envoy.filters.network.http_connection_manager", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: message.Any(c)},
+	}
+}
+
+// certDetails are the parts of the client's certificate that go into x-forwarded-client-cert.
+func certDetails(dns bool) *hcmv3.HttpConnectionManager_SetCurrentClientCertDetails {
+	return &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: message.True(), Dns: dns, Uri: true, Cert: !dns}
+}
+
+// ownRoute sends every request to one cluster: the inbound side of a sidecar.
+func ownRoute(name, vhost, cluster, operation string) *routev3.RouteConfiguration {
+	r := &routev3.Route{
+		Name: "default", Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster}, Timeout: message.Duration(0),
+		}},
+	}
+	if operation != "" {
+		r.Decorator = &routev3.Decorator{Operation: operation}
+	}
+	return &routev3.RouteConfiguration{
+		Name: name, ValidateClusters: message.False(),
+		VirtualHosts: []*routev3.VirtualHost{{Name: vhost, Domains: []string{"*"}, Routes: []*routev3.Route{r}}},
+	}
+}

@@ -1,0 +1,182 @@
+package listener
+
+import (
+	"strconv"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/filter"
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// What sidecars offer as ALPN inside the mesh: what is HTTP, what is opaque, and both.
+var (
+	meshHTTP = []string{"istio-http/1.0", "istio-http/1.1", "istio-h2"}
+	meshTCP  = []string{"istio-peer-exchange", "istio"}
+	meshAny  = append(append([]string{}, meshTCP...), meshHTTP...)
+)
+
+// way is one form in which a connection may arrive at a port.
+type way struct {
+	transport string   // tls, raw_buffer or "" for either
+	alpn      []string // client's words or the http_inspector's finding
+	mutual    bool     // TLS ends here
+	http      bool
+}
+
+// ways follow from the mode and the protocol of the port.
+func ways(v *view.View, mode mesh.MTLSMode, proto mesh.Protocol) []way {
+	http, auto := proto.IsHTTP(), proto == mesh.Auto
+	var out []way
+	if mode != mesh.MTLSDisable {
+		switch {
+		case mode == mesh.MTLSStrict && auto:
+			out = append(out, way{transport: "tls", alpn: meshHTTP, mutual: true, http: true}, way{transport: "tls", mutual: true})
+		case mode == mesh.MTLSStrict:
+			out = append(out, way{transport: "tls", mutual: true, http: http})
+		case auto:
+			out = append(out, way{transport: "tls", alpn: meshHTTP, mutual: true, http: true}, way{transport: "tls", alpn: meshTCP, mutual: true})
+		default:
+			out = append(out, way{transport: "tls", alpn: meshAny, mutual: true, http: http})
+		}
+	}
+	if mode == mesh.MTLSStrict {
+		return out
+	}
+	if auto {
+		out = append(out, way{transport: "raw_buffer", alpn: detected(v), http: true})
+	}
+	out = append(out, way{transport: "raw_buffer", http: http})
+	return append(out, way{transport: "tls"}) // the workload's own TLS passes as it is
+}
+
+// virtualInbound takes everything that arrives at the workload.
+func virtualInbound(v *view.View) *listenerv3.Listener {
+	s := v.Settings()
+	l := &listenerv3.Listener{
+		Name: view.VirtualInbound, TrafficDirection: corev3Inbound,
+		ListenerFilters:                  []*listenerv3.ListenerFilter{filter.OriginalDestination(), filter.TLSInspector(), filter.HTTPInspector()},
+		ListenerFiltersTimeout:           message.Duration(s.DetectionTimeout),
+		ContinueOnListenerFiltersTimeout: true,
+		FilterChains: []*listenerv3.FilterChain{{
+			Name:             "virtualInbound-blackhole",
+			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: message.UInt32(inboundPort)},
+			Filters:          []*listenerv3.Filter{filter.TCP(s, 0, filter.Share{Cluster: view.BlackHoleCluster})},
+		}},
+	}
+	for _, in := range v.Inbound() {
+		first := in.Targets[0]
+		p := arrival{
+			port: in.Number, name: view.SharedListener(in.Number), cluster: view.InboundName(in.Number),
+			proto: v.Protocol(first.Service, first.Port), operation: view.HostPort(first.Service.ID.Host, first.Port.Number) + "/*",
+		}
+		l.FilterChains = append(l.FilterChains, p.chains(v)...)
+	}
+	rest := arrival{name: view.VirtualInbound, cluster: view.InboundPassthroughCluster, proto: mesh.Auto}
+	l.FilterChains = append(l.FilterChains, rest.chains(v)...)
+	bindAny(v, l, inboundPort)
+	return l
+}
+
+// arrival is a port of the workload (or, with port 0, all ports that no service names).
+type arrival struct {
+	port      uint16
+	name      string
+	cluster   string
+	proto     mesh.Protocol
+	operation string
+}
+
+func (a arrival) chains(v *view.View) []*listenerv3.FilterChain {
+	guard := filter.GuardOf(v, a.port)
+	unguarded := !guard.Empty() && !v.Can(mesh.FeatureRBAC)
+	if unguarded {
+		a.refused(v, guard)
+	}
+	var out []*listenerv3.FilterChain
+	for _, w := range ways(v, v.MTLS(a.port), a.proto) {
+		c := &listenerv3.FilterChain{
+			Name:             a.chainName(w),
+			FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: w.transport, ApplicationProtocols: w.alpn},
+		}
+		if a.port != 0 {
+			c.FilterChainMatch.DestinationPort = message.UInt32(uint32(a.port))
+		}
+		if w.mutual {
+			c.TransportSocket = downstream(mutualContext(v))
+		}
+		switch {
+		case unguarded:
+			c.Filters = []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}
+		case w.http:
+			c.Filters = []*listenerv3.Filter{a.manager(guard).filter(v)}
+		default:
+			c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), 0, filter.Share{Cluster: a.cluster}))
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// refused tells the authors of policies that a proxy which cannot enforce them closes every connection.
+func (a arrival) refused(v *view.View, g filter.Guard) {
+	for _, p := range append(append([]*mesh.Authorization{}, g.Deny...), g.Allow...) {
+		v.Notice(mesh.Problem{
+			Object: p.Origin, Code: mesh.CodeDenied,
+			Message: "some connected proxies cannot enforce authorization policies; they close every connection to the port",
+			Hint:    "use a build of the proxy that announces rbac",
+		})
+	}
+}
+
+func (a arrival) chainName(w way) string {
+	switch {
+	case a.port != 0:
+		return a.name
+	case w.http:
+		return "virtualInbound-catchall-http"
+	}
+	return "virtualInbound"
+}
+
+func (a arrival) manager(g filter.Guard) *manager {
+	vhost := "inbound|http|0"
+	if a.port != 0 {
+		vhost = "inbound|http|" + strconv.Itoa(int(a.port))
+	}
+	return &manager{
+		statPrefix: "inbound_0.0.0.0_" + strconv.Itoa(int(a.port)), inbound: true, guard: g,
+		inline: ownRoute(a.cluster, vhost, a.cluster, a.operation),
+	}
+}
+
+func downstream(ctx *tlsv3.DownstreamTlsContext) *corev3.TransportSocket {
+	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: message.Any(ctx)}}
+}
+
+// mutualContext is the server side of the mesh's mutual TLS: any client of the mesh, known by the roots; who may do what is for authorization.
+func mutualContext(v *view.View) *tlsv3.DownstreamTlsContext {
+	local := message.LocalSecrets(v.Can(mesh.FeatureSecretSocket))
+	alpn := []string{"h2", "http/1.1"}
+	if !v.Can(mesh.FeatureHTTP2) {
+		alpn = alpn[1:]
+	}
+	return &tlsv3.DownstreamTlsContext{
+		RequireClientCertificate: message.True(),
+		CommonTlsContext: &tlsv3.CommonTlsContext{
+			TlsParams:                      &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
+			AlpnProtocols:                  alpn,
+			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: "default", SdsConfig: local}},
+			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
+				CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+					DefaultValidationContext:         &tlsv3.CertificateValidationContext{},
+					ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: "ROOTCA", SdsConfig: local},
+				},
+			},
+		},
+	}
+}

@@ -1,0 +1,255 @@
+package listener
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/filter"
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+const (
+	corev3Outbound = corev3.TrafficDirection_OUTBOUND
+	corev3Inbound  = corev3.TrafficDirection_INBOUND
+)
+
+// What the http_inspector finds on a plain connection: HTTP/1.x or HTTP/2 with prior knowledge.
+var plainHTTP = []string{"http/1.1", "h2c"}
+
+// sniff lets the client's first bytes decide between HTTP and TCP; a client that says nothing in time is TCP.
+func sniff(v *view.View, l *listenerv3.Listener) {
+	l.ListenerFilters = append(l.ListenerFilters, filter.TLSInspector(), filter.HTTPInspector())
+	l.ListenerFiltersTimeout = message.Duration(v.Settings().DetectionTimeout)
+	l.ContinueOnListenerFiltersTimeout = true
+}
+
+// detected says which HTTP versions the http_inspector's finding may be: a proxy that cannot do HTTP/2 passes it as TCP.
+func detected(v *view.View) []string {
+	if v.Can(mesh.FeatureHTTP2) {
+		return plainHTTP
+	}
+	return plainHTTP[:1]
+}
+
+func httpChain(v *view.View, m *manager) *listenerv3.FilterChain {
+	return &listenerv3.FilterChain{
+		FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer", ApplicationProtocols: detected(v)},
+		Filters:          []*listenerv3.Filter{m.filter(v)},
+	}
+}
+
+// shared is the listener 0.0.0.0_PORT: requests by host, and opaque services told apart by SNI or destination prefix.
+func shared(v *view.View, name string, port uint16) *listenerv3.Listener {
+	plan := v.Outbound(port)
+	if !plan.Shared() {
+		return nil
+	}
+	s := v.Settings()
+	l := &listenerv3.Listener{Name: name}
+	rest := []filter.Share{{Cluster: view.PassthroughCluster}}
+	if s.RegistryOnly {
+		rest = []filter.Share{{Cluster: view.BlackHoleCluster}}
+	}
+	if len(plan.HTTP) > 0 {
+		l.FilterChains = append(l.FilterChains, httpChain(v, &manager{statPrefix: "outbound_" + name, route: strconv.Itoa(int(port))}))
+	}
+	byName := map[string]bool{}
+	taken := false
+	for _, t := range plan.Opaque {
+		chains := opaque(v, t)
+		if chains == nil {
+			if !taken { // without a name or prefix only one service can have the port
+				rest, taken = tcpShares(v, t), true
+				continue
+			}
+			v.Notice(mesh.Problem{
+				Object: t.Service.Origin, Field: "spec.ports", Code: mesh.CodeConflict,
+				Message: "port " + strconv.Itoa(int(port)) + " of this service and of another one cannot be told apart: neither has an address",
+				Hint:    "give the services addresses, or different ports",
+			})
+			continue
+		}
+		for _, c := range chains {
+			key := c.FilterChainMatch.String()
+			if !byName[key] {
+				byName[key] = true
+				l.FilterChains = append(l.FilterChains, c)
+			}
+		}
+	}
+	l.DefaultFilterChain = &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: []*listenerv3.Filter{filter.TCP(s, 0, rest...)}}
+	sniff(v, l)
+	return outboundListener(v, l, port, false)
+}
+
+// opaque are the chains of a service that shares a listener, nil when nothing tells its connections from others.
+func opaque(v *view.View, t view.Target) []*listenerv3.FilterChain {
+	var out []*listenerv3.FilterChain
+	if p := t.Port.Protocol; p == mesh.TLS || p == mesh.HTTPS {
+		out = append(out, tlsChains(v, t)...)
+	} else if len(t.Service.Prefixes) > 0 {
+		out = append(out, &listenerv3.FilterChain{FilterChainMatch: &listenerv3.FilterChainMatch{}, Filters: tcpFilters(v, t)})
+	}
+	for _, c := range out {
+		for _, p := range t.Service.Prefixes {
+			c.FilterChainMatch.PrefixRanges = append(c.FilterChainMatch.PrefixRanges, message.Prefix(p))
+		}
+	}
+	return out
+}
+
+// addressed is the listener of one address of a service: TCP, or HTTP where the client's first bytes say so.
+func addressed(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3.Listener {
+	plan := v.Outbound(port)
+	has := func(t view.Target) bool { return slices.Contains(v.Addresses(t.Service), ip) }
+	l := &listenerv3.Listener{Name: name, Address: message.Socket(ip, port)}
+	if i := slices.IndexFunc(plan.TCP, has); i >= 0 {
+		t := plan.TCP[i]
+		if p := t.Port.Protocol; p == mesh.TLS || p == mesh.HTTPS {
+			if chains := tlsChains(v, t); len(chains) > 0 && routedTLS(v, t) {
+				l.FilterChains = chains
+				l.ListenerFilters = append(l.ListenerFilters, filter.TLSInspector())
+				l.ListenerFiltersTimeout = message.Duration(v.Settings().DetectionTimeout)
+				l.ContinueOnListenerFiltersTimeout = true
+			}
+		}
+		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: tcpFilters(v, t)}
+		return outboundListener(v, l, port, false)
+	}
+	i := slices.IndexFunc(plan.Sniffed, has)
+	if i < 0 {
+		return nil
+	}
+	t := plan.Sniffed[i]
+	l.FilterChains = []*listenerv3.FilterChain{httpChain(v, &manager{statPrefix: "outbound_" + name, route: view.HostPort(t.Service.ID.Host, port)})}
+	l.DefaultFilterChain = &listenerv3.FilterChain{Filters: tcpFilters(v, t)}
+	sniff(v, l)
+	return outboundListener(v, l, port, false)
+}
+
+func tcpFilters(v *view.View, t view.Target) []*listenerv3.Filter {
+	return []*listenerv3.Filter{filter.TCP(v.Settings(), idle(v, t), tcpShares(v, t)...)}
+}
+
+// idle is the DestinationRule's TCP idle time-out.
+func idle(v *view.View, t view.Target) time.Duration {
+	if p := view.Policy(v.Traffic(t.Service), "", t.Port.Number).Pool; p != nil {
+		return p.TCPIdleTimeout
+	}
+	return 0
+}
+
+// tcpShares are the clusters that connections to a service go to: what the first TCP rule that applies says, else the service itself.
+func tcpShares(v *view.View, t view.Target) []filter.Share {
+	for _, r := range v.MeshRoutes(t.Service.ID.Host) {
+		for i := range r.TCP {
+			if rule := &r.TCP[i]; l4Applies(v, rule.Matches, t) {
+				if out := shares(v, rule.Backends, t.Port.Number); len(out) > 0 {
+					return out
+				}
+			}
+		}
+	}
+	return []filter.Share{{Cluster: view.ClusterName(t.Port.Number, "", t.Service.ID.Host)}}
+}
+
+func l4Applies(v *view.View, matches []mesh.L4Match, t view.Target) bool {
+	return len(matches) == 0 || slices.ContainsFunc(matches, func(m mesh.L4Match) bool { return l4Match(v, m, t) })
+}
+
+// l4Match decides what is known when a listener is compiled; destination subnets are compared with the service's addresses.
+func l4Match(v *view.View, m mesh.L4Match, t view.Target) bool {
+	if m.Port != 0 && m.Port != t.Port.Number || len(m.Gateways) > 0 && !m.Mesh {
+		return false
+	}
+	if len(m.Destinations) > 0 && !slices.ContainsFunc(m.Destinations, func(cidr string) bool { return within(v, cidr, t) }) {
+		return false
+	}
+	return (m.SourceNamespace == "" || v.InNamespace(m.SourceNamespace)) && v.ProxyMatches(m.SourceLabels)
+}
+
+func within(v *view.View, cidr string, t view.Target) bool {
+	p, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		ip, err := netip.ParseAddr(cidr)
+		if err != nil {
+			return false
+		}
+		p = netip.PrefixFrom(ip, ip.BitLen())
+	}
+	return slices.ContainsFunc(v.Addresses(t.Service), p.Contains)
+}
+
+// shares are the clusters of weighted backends.
+func shares(v *view.View, backends []mesh.Backend, port uint16) []filter.Share {
+	var out []filter.Share
+	for _, b := range backends {
+		n := b.Port
+		if n == 0 {
+			n = port
+			if s, ok := v.Resolve(b.Host); ok && len(s.Ports) == 1 {
+				n = s.Ports[0].Number
+			}
+		}
+		if b.Weight > 0 || len(backends) == 1 {
+			out = append(out, filter.Share{Cluster: view.ClusterName(n, b.Subset, b.Host), Weight: b.Weight})
+		}
+	}
+	return out
+}
+
+func routedTLS(v *view.View, t view.Target) bool {
+	return slices.ContainsFunc(v.MeshRoutes(t.Service.ID.Host), func(r *mesh.Route) bool { return len(r.TLS) > 0 })
+}
+
+// tlsChains tell a service's connections by server name: those that TLS rules name, then the service's own host.
+func tlsChains(v *view.View, t view.Target) []*listenerv3.FilterChain {
+	var out []*listenerv3.FilterChain
+	chain := func(names []string, to []filter.Share) {
+		out = append(out, &listenerv3.FilterChain{
+			FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"},
+			Filters:          []*listenerv3.Filter{filter.TCP(v.Settings(), idle(v, t), to...)},
+		})
+	}
+	named := map[string]bool{}
+	for _, r := range v.MeshRoutes(t.Service.ID.Host) {
+		for i := range r.TLS {
+			rule := &r.TLS[i]
+			to := shares(v, rule.Backends, t.Port.Number)
+			var names []string
+			for _, m := range rule.Matches {
+				for _, h := range m.SNIHosts {
+					if l4Match(v, m, t) && !named[string(h)] && h != "*" {
+						named[string(h)] = true
+						names = append(names, string(h))
+					}
+				}
+			}
+			if len(names) > 0 && len(to) > 0 {
+				chain(names, to)
+			}
+		}
+	}
+	if h := string(t.Service.ID.Host); !named[h] && h != "*" {
+		chain([]string{h}, []filter.Share{{Cluster: view.ClusterName(t.Port.Number, "", t.Service.ID.Host)}})
+	}
+	return out
+}
+
+// explicitProxy is for workloads whose traffic is not captured: clients name it in HTTP_PROXY.
+func explicitProxy(v *view.View, name string, port uint16) *listenerv3.Listener {
+	if v.Settings().HTTPProxyPort != port {
+		return nil
+	}
+	l := &listenerv3.Listener{Name: name, Address: message.Socket(loopback4, port), FilterChains: []*listenerv3.FilterChain{{
+		Filters: []*listenerv3.Filter{(&manager{statPrefix: "outbound_" + name, route: view.HTTPProxy}).filter(v)},
+	}}}
+	return outboundListener(v, l, port, true)
+}

@@ -1,0 +1,230 @@
+package route
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/filter"
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// unknownCluster is a name that no cluster has; a route to it answers with its cluster_not_found_response_code.
+const unknownCluster = "UnknownService"
+
+// build makes one route of a rule.
+func (p place) build(origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch) *routev3.Route {
+	out := &routev3.Route{Name: rule.Name, Match: routeMatch(m), TypedPerFilterConfig: filter.FaultOverride(rule.Fault)}
+	if m != nil && m.Name != "" {
+		out.Name = strings.TrimPrefix(rule.Name+"."+m.Name, ".")
+	}
+	if origin.Kind == "VirtualService" {
+		out.Metadata = message.Metadata(map[string]any{
+			"config": "/apis/networking.istio.io/v1alpha3/namespaces/" + string(origin.Namespace) + "/virtual-service/" + origin.Name,
+		})
+	}
+	edit := edits(rule.Headers)
+	out.RequestHeadersToAdd, out.RequestHeadersToRemove = edit.requestAdd, edit.requestRemove
+	out.ResponseHeadersToAdd, out.ResponseHeadersToRemove = edit.responseAdd, edit.responseRemove
+	switch {
+	case rule.Redirect != nil:
+		out.Action = &routev3.Route_Redirect{Redirect: redirect(rule.Redirect, m)}
+	case rule.Direct != nil:
+		out.Action = direct(uint32(rule.Direct.Status), rule.Direct.Body)
+	default:
+		p.forward(out, origin, rule, m, edit.host)
+	}
+	return out
+}
+
+func direct(status uint32, body []byte) *routev3.Route_DirectResponse {
+	r := &routev3.DirectResponseAction{Status: status}
+	if len(body) > 0 {
+		r.Body = &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: body}}
+	}
+	return &routev3.Route_DirectResponse{DirectResponse: r}
+}
+
+// forward sends requests to the rule's backends.
+func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch, host string) {
+	gatewayAPI := origin.Group == gatewayGroup
+	var backends []mesh.Backend
+	for _, b := range rule.Backends {
+		if b.Weight > 0 || len(rule.Backends) == 1 && !gatewayAPI {
+			backends = append(backends, b)
+		}
+	}
+	if len(backends) == 0 {
+		out.Action = direct(500, nil) // Gateway API: no backend that can be referenced, or all weights are zero
+		return
+	}
+	r := &routev3.RouteAction{Timeout: message.Duration(0), RetryPolicy: retry(p.v.Settings(), rule)}
+	if gatewayAPI {
+		r.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
+		if rule.Retry == nil && rule.TryTimeout == nil {
+			r.RetryPolicy = nil
+		}
+	}
+	if rule.Timeout != nil {
+		r.Timeout = message.Duration(*rule.Timeout)
+	}
+	rewrite(r, rule.Rewrite, m)
+	if host != "" {
+		r.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: host}
+	}
+	if len(backends) == 1 {
+		p.single(out, r, &backends[0])
+	} else {
+		r.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: p.weighted(backends)}
+	}
+	for _, mirror := range rule.Mirrors {
+		if mirror.Backend.Invalid != "" || mirror.Percent == 0 {
+			continue
+		}
+		r.RequestMirrorPolicies = append(r.RequestMirrorPolicies, &routev3.RouteAction_RequestMirrorPolicy{
+			Cluster: p.cluster(&mirror.Backend), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: filter.Million(mirror.Percent)},
+		})
+	}
+	out.Action = &routev3.Route_Route{Route: r}
+	out.Decorator = &routev3.Decorator{Operation: view.HostPort(backends[0].Host, p.backendPort(&backends[0])) + "/*"}
+}
+
+// single puts what a lone backend edits on the route itself.
+func (p place) single(out *routev3.Route, r *routev3.RouteAction, b *mesh.Backend) {
+	r.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: p.cluster(b)}
+	e := edits(b.Headers)
+	out.RequestHeadersToAdd = append(out.RequestHeadersToAdd, e.requestAdd...)
+	out.RequestHeadersToRemove = append(out.RequestHeadersToRemove, e.requestRemove...)
+	out.ResponseHeadersToAdd = append(out.ResponseHeadersToAdd, e.responseAdd...)
+	out.ResponseHeadersToRemove = append(out.ResponseHeadersToRemove, e.responseRemove...)
+	if e.host != "" {
+		r.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: e.host}
+	}
+}
+
+func (p place) weighted(backends []mesh.Backend) *routev3.WeightedCluster {
+	out := &routev3.WeightedCluster{}
+	for i := range backends {
+		b := &backends[i]
+		e := edits(b.Headers)
+		w := &routev3.WeightedCluster_ClusterWeight{
+			Name: p.cluster(b), Weight: message.UInt32(b.Weight),
+			RequestHeadersToAdd: e.requestAdd, RequestHeadersToRemove: e.requestRemove,
+			ResponseHeadersToAdd: e.responseAdd, ResponseHeadersToRemove: e.responseRemove,
+		}
+		if e.host != "" {
+			w.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: e.host}
+		}
+		out.Clusters = append(out.Clusters, w)
+	}
+	return out
+}
+
+func (p place) cluster(b *mesh.Backend) string {
+	if b.Invalid != "" {
+		return unknownCluster
+	}
+	return view.ClusterName(p.backendPort(b), b.Subset, b.Host)
+}
+
+// backendPort is the port that the backend names, else the only port of its service, else the port that the client called.
+func (p place) backendPort(b *mesh.Backend) uint16 {
+	if b.Port != 0 {
+		return b.Port
+	}
+	if s, ok := p.v.Resolve(b.Host); ok && len(s.Ports) == 1 {
+		return s.Ports[0].Number
+	}
+	return p.port
+}
+
+func redirect(in *mesh.Redirect, m *mesh.HTTPMatch) *routev3.RedirectAction {
+	out := &routev3.RedirectAction{HostRedirect: in.Host, PortRedirect: uint32(in.Port), ResponseCode: redirectCode(in.Code)}
+	if in.Scheme != "" {
+		out.SchemeRewriteSpecifier = &routev3.RedirectAction_SchemeRedirect{SchemeRedirect: in.Scheme}
+	}
+	if in.Port == 0 && in.DerivePort == "FROM_PROTOCOL_DEFAULT" {
+		out.PortRedirect = 80
+		if in.Scheme == "https" {
+			out.PortRedirect = 443
+		}
+	}
+	switch {
+	case in.PrefixRewrite != nil:
+		if re := joinRewrite(*in.PrefixRewrite, m); re != nil {
+			out.PathRewriteSpecifier = &routev3.RedirectAction_RegexRewrite{RegexRewrite: re}
+		} else {
+			out.PathRewriteSpecifier = &routev3.RedirectAction_PrefixRewrite{PrefixRewrite: *in.PrefixRewrite}
+		}
+	case in.Path != "":
+		out.PathRewriteSpecifier = &routev3.RedirectAction_PathRedirect{PathRedirect: in.Path}
+	}
+	return out
+}
+
+func redirectCode(code uint16) routev3.RedirectAction_RedirectResponseCode {
+	switch code {
+	case 302:
+		return routev3.RedirectAction_FOUND
+	case 303:
+		return routev3.RedirectAction_SEE_OTHER
+	case 307:
+		return routev3.RedirectAction_TEMPORARY_REDIRECT
+	case 308:
+		return routev3.RedirectAction_PERMANENT_REDIRECT
+	}
+	return routev3.RedirectAction_MOVED_PERMANENTLY
+}
+
+func rewrite(r *routev3.RouteAction, in *mesh.Rewrite, m *mesh.HTTPMatch) {
+	if in == nil {
+		return
+	}
+	if in.Authority != "" {
+		r.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: in.Authority}
+	}
+	switch {
+	case in.Regex != "":
+		r.RegexRewrite = substitution(in.Regex, in.RegexReplaced)
+	case in.Path == nil:
+	case in.FullPath:
+		r.RegexRewrite = substitution("^/.*$", literal(*in.Path))
+	default:
+		if r.RegexRewrite = joinRewrite(*in.Path, m); r.RegexRewrite == nil {
+			r.PrefixRewrite = *in.Path
+		}
+	}
+}
+
+// joinRewrite replaces whole path segments so that exactly one slash stands between the replacement and the rest (Gateway API ReplacePrefixMatch).
+// It is nil where a plain prefix rewrite does it.
+func joinRewrite(to string, m *mesh.HTTPMatch) *matcherv3.RegexMatchAndSubstitute {
+	if m == nil || m.Path.Kind != mesh.MatchPathPrefix {
+		return nil
+	}
+	to = strings.TrimRight(to, "/")
+	from := strings.TrimRight(m.Path.Value, "/")
+	if to != "" && from != "" {
+		return nil
+	}
+	return substitution("^"+regexp.QuoteMeta(from)+"/*(.*)$", literal(to)+`/\1`)
+}
+
+func literal(s string) string { return strings.ReplaceAll(s, `\`, `\\`) }
+
+func substitution(pattern, to string) *matcherv3.RegexMatchAndSubstitute {
+	return &matcherv3.RegexMatchAndSubstitute{Pattern: &matcherv3.RegexMatcher{Regex: pattern}, Substitution: to}
+}
+
+// passthrough sends what no virtual host knows to where the client dialled.
+func passthrough(cluster string) *routev3.Route {
+	return &routev3.Route{Name: "allow_any", Match: routeMatch(nil), Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster}, Timeout: message.Duration(time.Duration(0)),
+	}}}
+}

@@ -1,0 +1,116 @@
+// Package route compiles route configurations and virtual hosts: which request goes where.
+//
+// In: a View and a name. Out: a RouteConfiguration, whole or by reference to its virtual hosts (VHDS), and each virtual host. Pure and safe for concurrent use.
+package route
+
+import (
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// maxDirectResponse bounds the body of a direct response (Gateway API and VirtualService allow 1 MiB in practice).
+const maxDirectResponse = 1 << 20
+
+// Compile gives a route configuration, or nil when the proxy has none of that name.
+func Compile(v *view.View, name string) *routev3.RouteConfiguration {
+	hosts, ok := Hosts(v, name)
+	if !ok {
+		return nil
+	}
+	out := &routev3.RouteConfiguration{
+		Name: name, ValidateClusters: message.False(), MaxDirectResponseBodySizeBytes: message.UInt32(maxDirectResponse),
+		IgnorePortInHostMatching: v.Kind() == mesh.Router, // clients may come by another port than the one that is written
+	}
+	if v.Can(mesh.FeatureVHDS) {
+		out.Vhds = &routev3.Vhds{ConfigSource: &corev3.ConfigSource{
+			ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+			ResourceApiVersion:    corev3.ApiVersion_V3, InitialFetchTimeout: durationpb.New(0),
+		}}
+		return out
+	}
+	taken := map[string]bool{}
+	for _, host := range hosts {
+		h := Host(v, name, host)
+		if h == nil {
+			continue
+		}
+		// Two virtual hosts with one domain would be refused as a whole: the first keeps it.
+		h.Domains = slices.DeleteFunc(h.Domains, func(d string) bool {
+			was := taken[d]
+			taken[d] = true
+			return was
+		})
+		if len(h.Domains) > 0 {
+			out.VirtualHosts = append(out.VirtualHosts, h)
+		}
+	}
+	return out
+}
+
+// CompileHost gives a virtual host by its resource name ROUTE/HOST. Its own name is the resource's, which stock Envoy needs to remove it.
+func CompileHost(v *view.View, resource string) *routev3.VirtualHost {
+	at := strings.LastIndexByte(resource, '/')
+	if at < 0 {
+		return nil
+	}
+	name, host := resource[:at], resource[at+1:]
+	if hosts, ok := Hosts(v, name); !ok || !slices.Contains(hosts, host) {
+		return nil
+	}
+	out := Host(v, name, host)
+	if out != nil {
+		out.Name = resource
+	}
+	return out
+}
+
+// Hosts lists the virtual hosts of a route configuration, and says whether there is one.
+func Hosts(v *view.View, name string) ([]string, bool) {
+	if v.Kind() == mesh.Router {
+		return gatewayHosts(v, name)
+	}
+	return sidecarHosts(v, name)
+}
+
+// Host compiles a virtual host of a route configuration.
+func Host(v *view.View, route, host string) *routev3.VirtualHost {
+	if v.Kind() == mesh.Router {
+		return gatewayHost(v, route, host)
+	}
+	return sidecarHost(v, route, host)
+}
+
+// Names are the route configurations that a proxy's listeners refer to.
+func Names(v *view.View) []string {
+	if v.Kind() == mesh.Router {
+		return gatewayNames(v)
+	}
+	return sidecarNames(v)
+}
+
+// HostNames are the resource names of all virtual hosts of a proxy that takes them one by one.
+func HostNames(v *view.View) []string {
+	if !v.Can(mesh.FeatureVHDS) {
+		return nil
+	}
+	var out []string
+	for _, name := range Names(v) {
+		hosts, _ := Hosts(v, name)
+		for _, h := range hosts {
+			out = append(out, name+"/"+h)
+		}
+	}
+	return out
+}
+
+func virtualHost(name string, domains []string, routes []*routev3.Route) *routev3.VirtualHost {
+	return &routev3.VirtualHost{Name: name, Domains: domains, Routes: routes, IncludeRequestAttemptCount: true}
+}

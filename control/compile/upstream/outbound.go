@@ -1,0 +1,185 @@
+package upstream
+
+import (
+	"slices"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/endpoint"
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// defaultConnectTimeout is Istio's default of MeshConfig.connectTimeout.
+const defaultConnectTimeout = 10 * time.Second
+
+// target is an outbound cluster while it is put together.
+type target struct {
+	service *mesh.Service
+	port    mesh.Port
+	proto   mesh.Protocol
+	subset  string
+	labels  mesh.Labels
+	rule    *mesh.Traffic
+	policy  mesh.TrafficPolicy
+}
+
+func outbound(v *view.View, name string) *clusterv3.Cluster {
+	port, subset, host, ok := view.ParseClusterName(name)
+	if !ok {
+		return nil
+	}
+	s, ok := v.Resolve(host)
+	if !ok {
+		return nil
+	}
+	p, ok := s.Port(port)
+	if !ok || p.Protocol == mesh.UDP {
+		return nil
+	}
+	t := target{service: s, port: p, proto: v.Protocol(s, p), subset: subset, rule: v.Traffic(s)}
+	if subset != "" {
+		sub, ok := view.Subset(t.rule, subset)
+		if !ok {
+			return nil
+		}
+		t.labels = sub.Labels
+	}
+	t.policy = view.Policy(t.rule, subset, port)
+
+	c := base(v, name)
+	c.Metadata = message.Metadata(t.metadata())
+	t.discovery(v, c)
+	t.pool(v, c)
+	t.balancer(c)
+	t.outliers(c)
+	t.protocol(v, c)
+	t.security(v, c)
+	return c
+}
+
+// base has what all clusters share.
+func base(v *view.View, name string) *clusterv3.Cluster {
+	timeout := v.Settings().ConnectTimeout
+	if timeout <= 0 {
+		timeout = defaultConnectTimeout
+	}
+	return &clusterv3.Cluster{
+		Name: name, ConnectTimeout: message.Duration(timeout), CircuitBreakers: breakers(&mesh.ConnectionPool{}),
+		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{},
+	}
+}
+
+// metadata names the service and the rule behind a cluster as Istio does; telemetry reads it.
+func (t *target) metadata() map[string]any {
+	m := map[string]any{
+		"services":              []any{ServiceMetadata(t.service)},
+		"default_original_port": float64(t.port.Number),
+	}
+	if t.subset != "" {
+		m["subset"] = t.subset
+	}
+	if t.rule != nil {
+		m["config"] = "/apis/networking.istio.io/v1alpha3/namespaces/" + string(t.rule.Origin.Namespace) + "/destination-rule/" + t.rule.Origin.Name
+	}
+	return m
+}
+
+// ServiceMetadata is Istio's form of a service in cluster metadata.
+func ServiceMetadata(s *mesh.Service) map[string]any {
+	name := s.ShortName
+	if name == "" {
+		name = string(s.ID.Host)
+	}
+	return map[string]any{"host": string(s.ID.Host), "name": name, "namespace": string(s.ID.Namespace)}
+}
+
+// direct says that connections go to the address that the client dialled.
+func (t *target) direct(v *view.View) bool {
+	if lb := t.policy.LoadBalancer; lb != nil && lb.Algorithm == mesh.Passthrough {
+		return true
+	}
+	if t.service.Resolution == mesh.PassthroughDest {
+		return true
+	}
+	return t.service.Headless && v.Kind() == mesh.Sidecar
+}
+
+func (t *target) discovery(v *view.View, c *clusterv3.Cluster) {
+	switch {
+	case t.direct(v):
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
+	case t.service.Resolution == mesh.Static:
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
+		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: message.ADS(), ServiceName: c.Name}
+	default:
+		t.dns(v, c)
+	}
+}
+
+// dns lets the proxy resolve names; the endpoints travel inside the cluster.
+func (t *target) dns(v *view.View, c *clusterv3.Cluster) {
+	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
+	c.DnsLookupFamily = clusterv3.Cluster_V4_ONLY
+	switch {
+	case v.HasIPv4() && v.HasIPv6():
+		c.DnsLookupFamily = clusterv3.Cluster_ALL
+	case v.HasIPv6():
+		c.DnsLookupFamily = clusterv3.Cluster_V6_ONLY
+	}
+	c.DnsRefreshRate = message.Duration(time.Minute)
+	c.RespectDnsTtl = true
+	endpoints := v.Endpoints(t.service.ID)
+	if len(endpoints) == 0 && !t.service.ID.Host.IsWildcard() {
+		if a, err := mesh.ParseAddress(string(t.service.ID.Host)); err == nil {
+			endpoints = []*mesh.Endpoint{{Address: a}}
+		}
+	}
+	c.LoadAssignment = endpoint.Assignment(v, c.Name, endpoints, t.port, t.labels, endpoint.Failover(t.rule, t.subset, t.port.Number))
+	if t.service.Resolution == mesh.DNSRoundRobin {
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_LOGICAL_DNS}
+		c.LoadAssignment.Endpoints = firstOnly(c.LoadAssignment.Endpoints)
+	}
+}
+
+// firstOnly keeps one endpoint, which is all that a LOGICAL_DNS cluster may have.
+func firstOnly(in []*endpointv3.LocalityLbEndpoints) []*endpointv3.LocalityLbEndpoints {
+	if len(in) == 0 {
+		return nil
+	}
+	in[0].LbEndpoints = in[0].LbEndpoints[:1]
+	in[0].LoadBalancingWeight = in[0].LbEndpoints[0].LoadBalancingWeight
+	in[0].Priority = 0
+	return in[:1]
+}
+
+// Names are the clusters that a proxy has.
+func Names(v *view.View) []string {
+	out := []string{view.BlackHoleCluster}
+	if v.Kind() == mesh.Sidecar {
+		out = append(out, view.PassthroughCluster, view.InboundPassthroughCluster)
+		for _, in := range v.Inbound() {
+			out = append(out, view.InboundName(in.Number))
+		}
+	}
+	for s := range v.Services() {
+		rule := v.Traffic(s)
+		for _, p := range s.Ports {
+			if p.Protocol == mesh.UDP {
+				continue
+			}
+			out = append(out, view.ClusterName(p.Number, "", s.ID.Host))
+			if rule == nil {
+				continue
+			}
+			for _, sub := range rule.Subsets {
+				out = append(out, view.ClusterName(p.Number, sub.Name, s.ID.Host))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,177 @@
+package upstream
+
+import (
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	rawv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// systemRoots is where Debian and most images keep the public certificate authorities; Istio's agent uses the same place.
+const systemRoots = "/etc/ssl/certs/ca-certificates.crt"
+
+// security sets the transport: what the DestinationRule says, else mutual TLS with every endpoint that takes it (auto-mTLS).
+func (t *target) security(v *view.View, c *clusterv3.Cluster) {
+	rule := t.policy.TLS
+	if rule == nil {
+		if !v.Settings().AutoMTLS || t.service.External {
+			return
+		}
+		if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
+			t.dialled(v, c)
+			return
+		}
+		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{
+			{Name: "tlsMode-istio", Match: message.Struct(map[string]any{"tlsMode": "istio"}), TransportSocket: socket(t.mutual(v, nil))},
+			{Name: "tlsMode-disabled", Match: message.Struct(map[string]any{}), TransportSocket: &corev3.TransportSocket{
+				Name: "envoy.transport_sockets.raw_buffer", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: message.Any(&rawv3.RawBuffer{})},
+			}},
+		}
+		return
+	}
+	switch rule.Mode {
+	case mesh.TLSDisable:
+	case mesh.TLSIstioMutual:
+		c.TransportSocket = socket(t.mutual(v, rule))
+	default:
+		c.TransportSocket = socket(t.originate(v, rule))
+	}
+}
+
+// dialled is auto-mTLS for a cluster without endpoints of its own: no endpoint can be told from another there, so all must take it.
+func (t *target) dialled(v *view.View, c *clusterv3.Cluster) {
+	endpoints := v.Endpoints(t.service.ID)
+	for _, e := range endpoints {
+		if !e.MTLS {
+			return
+		}
+	}
+	if len(endpoints) > 0 {
+		c.TransportSocket = socket(t.mutual(v, nil))
+	}
+}
+
+func socket(ctx *tlsv3.UpstreamTlsContext) *corev3.TransportSocket {
+	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: message.Any(ctx)}}
+}
+
+// mutual is the mesh's own mutual TLS: keys and roots made beside the proxy, the server known by the identities of the service's endpoints.
+func (t *target) mutual(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTlsContext {
+	sni := view.SNI(t.port.Number, t.subset, t.service.ID.Host)
+	names := append(v.Accounts(t.service.ID), t.service.SubjectAltNames...)
+	if rule != nil {
+		if rule.SNI != "" {
+			sni = rule.SNI
+		}
+		if len(rule.SubjectAltNames) > 0 {
+			names = rule.SubjectAltNames
+		}
+	}
+	local := message.LocalSecrets(v.Can(mesh.FeatureSecretSocket))
+	return &tlsv3.UpstreamTlsContext{
+		Sni: sni,
+		CommonTlsContext: &tlsv3.CommonTlsContext{
+			TlsParams:     &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
+			AlpnProtocols: t.alpn(),
+			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{
+				{Name: "default", SdsConfig: local},
+			},
+			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
+				CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+					DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: alternatives(names)},
+					ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: "ROOTCA", SdsConfig: local},
+				},
+			},
+		},
+	}
+}
+
+// alpn tells the server's sidecar what is inside, in Istio's words. Stock Envoy cannot change the words for each request, so a port without a
+// declared protocol says only that it is the mesh's mutual TLS, and the server's sidecar treats what is inside as TCP.
+func (t *target) alpn() []string {
+	switch {
+	case t.proto == mesh.HTTP2 || t.proto == mesh.GRPC:
+		return []string{"istio-h2", "istio", "h2"}
+	case t.proto.IsHTTP():
+		return []string{"istio-http/1.1", "istio", "http/1.1"}
+	}
+	return []string{"istio"}
+}
+
+// alternatives accepts any of the names: SPIFFE identities as URIs, others as DNS names.
+func alternatives(names []string) []*tlsv3.SubjectAltNameMatcher {
+	var out []*tlsv3.SubjectAltNameMatcher
+	for _, n := range names {
+		kind := tlsv3.SubjectAltNameMatcher_DNS
+		if strings.HasPrefix(n, "spiffe://") {
+			kind = tlsv3.SubjectAltNameMatcher_URI
+		}
+		out = append(out, &tlsv3.SubjectAltNameMatcher{SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}}})
+	}
+	return out
+}
+
+// originate is TLS to a server outside of the mesh (SIMPLE, MUTUAL). Without names of its own the server must prove the name that it is asked for.
+func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTlsContext {
+	sni := rule.SNI
+	if sni == "" && !t.service.ID.Host.IsWildcard() {
+		sni = string(t.service.ID.Host)
+	}
+	names := rule.SubjectAltNames
+	if len(names) == 0 {
+		names = t.service.SubjectAltNames
+	}
+	if len(names) == 0 && sni != "" {
+		names = []string{sni}
+	}
+	common := &tlsv3.CommonTlsContext{
+		TlsParams: &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
+	}
+	if t.proto == mesh.HTTP2 || t.proto == mesh.GRPC {
+		common.AlpnProtocols = []string{"h2"}
+	}
+	check := &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: alternatives(names)}
+	switch {
+	case rule.InsecureSkipVerify:
+	case rule.CredentialName != "":
+		common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
+			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+				DefaultValidationContext:         check,
+				ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: CredentialName(v, rule.CredentialName) + "-cacert", SdsConfig: message.ADS()},
+			},
+		}
+	default:
+		file := rule.CACertificates
+		if file == "" || file == "system" {
+			file = systemRoots
+		}
+		check.TrustedCa = &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: file}}
+		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: check}
+	}
+	if rule.Mode == mesh.TLSMutual {
+		if rule.CredentialName != "" {
+			common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{{Name: CredentialName(v, rule.CredentialName), SdsConfig: message.ADS()}}
+		} else {
+			common.TlsCertificates = []*tlsv3.TlsCertificate{{
+				CertificateChain: &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: rule.ClientCertificate}},
+				PrivateKey:       &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: rule.PrivateKey}},
+			}}
+		}
+	}
+	return &tlsv3.UpstreamTlsContext{Sni: sni, CommonTlsContext: common}
+}
+
+// CredentialName is kubernetes://NAMESPACE/NAME; a bare name is in the proxy's namespace.
+func CredentialName(v *view.View, credential string) string {
+	if !strings.Contains(credential, "/") {
+		credential = string(v.Namespace()) + "/" + credential
+	}
+	return "kubernetes://" + credential
+}

@@ -1,0 +1,103 @@
+// Package upstream compiles clusters: what is called and how.
+//
+// In: a View and the cluster's name. Out: a Cluster with its discovery, balancing, bounds, outlier detection and transport. Pure and safe for concurrent use.
+package upstream
+
+import (
+	"net/netip"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// The sources from which a sidecar calls its own workload, so that the capture rules do not take the call for one from outside (Istio's addresses).
+var (
+	inboundSource4 = netip.MustParseAddr("127.0.0.6")
+	inboundSource6 = netip.MustParseAddr("::6")
+)
+
+// Compile gives a cluster, or nil when the proxy has none of that name.
+func Compile(v *view.View, name string) *clusterv3.Cluster {
+	switch name {
+	case view.BlackHoleCluster:
+		c := base(v, name)
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+		c.CircuitBreakers = nil
+		return c
+	case view.PassthroughCluster:
+		return dialled(v, name)
+	case view.InboundPassthroughCluster:
+		c := dialled(v, name)
+		c.UpstreamBindConfig = ownSource(v)
+		return c
+	}
+	if port, ok := view.ParseInboundName(name); ok {
+		return inbound(v, name, port)
+	}
+	return outbound(v, name)
+}
+
+// dialled goes where the client wanted to go.
+func dialled(v *view.View, name string) *clusterv3.Cluster {
+	c := base(v, name)
+	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
+	c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
+	o := &httpv3.HttpProtocolOptions{}
+	version(v, o, mesh.Auto)
+	setHTTP(c, o)
+	return c
+}
+
+func ownSource(v *view.View) *corev3.BindConfig {
+	at := func(ip netip.Addr) *corev3.SocketAddress {
+		return &corev3.SocketAddress{Address: ip.String(), PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0}}
+	}
+	switch four, six := v.HasIPv4(), v.HasIPv6(); {
+	case four && six:
+		return &corev3.BindConfig{SourceAddress: at(inboundSource4), ExtraSourceAddresses: []*corev3.ExtraSourceAddress{{Address: at(inboundSource6)}}}
+	case six:
+		return &corev3.BindConfig{SourceAddress: at(inboundSource6)}
+	}
+	return &corev3.BindConfig{SourceAddress: at(inboundSource4)}
+}
+
+// inbound is a port of the proxy's own workload: the address that the caller dialled or, where nothing is captured, the loopback address.
+func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
+	in, ok := v.InboundAt(port)
+	if !ok {
+		return nil
+	}
+	var services []any
+	for _, t := range in.Targets {
+		services = append(services, ServiceMetadata(t.Service))
+	}
+	c := dialled(v, name)
+	c.TypedExtensionProtocolOptions = nil
+	first := in.Targets[0]
+	if proto := v.Protocol(first.Service, first.Port); proto.IsHTTP() || proto == mesh.Auto {
+		o := &httpv3.HttpProtocolOptions{}
+		version(v, o, proto)
+		setHTTP(c, o)
+	}
+	c.Metadata = message.Metadata(map[string]any{"services": services})
+	if !v.Captured() {
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
+		c.LoadAssignment = &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
+			LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
+				Address: message.Named("127.0.0.1", port),
+			}}}},
+		}}}
+		return c
+	}
+	c.UpstreamBindConfig = ownSource(v)
+	c.CleanupInterval = message.Duration(time.Minute)
+	return c
+}

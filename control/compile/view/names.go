@@ -1,0 +1,82 @@
+package view
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// The names that Istio gives to what every proxy has.
+const (
+	PassthroughCluster        = "PassthroughCluster"
+	BlackHoleCluster          = "BlackHoleCluster"
+	InboundPassthroughCluster = "InboundPassthroughCluster"
+	VirtualOutbound           = "virtualOutbound"
+	VirtualInbound            = "virtualInbound"
+	HTTPProxy                 = "http_proxy"
+)
+
+// ClusterName is DIRECTION|PORT|SUBSET|HOST.
+func ClusterName(port uint16, subset string, host mesh.Host) string {
+	return "outbound|" + strconv.Itoa(int(port)) + "|" + subset + "|" + string(host)
+}
+
+// ParseClusterName reads what ClusterName wrote.
+func ParseClusterName(name string) (port uint16, subset string, host mesh.Host, ok bool) {
+	parts := strings.Split(name, "|")
+	if len(parts) != 4 || parts[0] != "outbound" {
+		return 0, "", "", false
+	}
+	n, err := strconv.ParseUint(parts[1], 10, 16)
+	return uint16(n), parts[2], mesh.Host(parts[3]), err == nil
+}
+
+// InboundName is inbound|PORT||, the cluster and route of a port of the workload.
+func InboundName(port uint16) string { return "inbound|" + strconv.Itoa(int(port)) + "||" }
+
+// ParseInboundName reads what InboundName wrote.
+func ParseInboundName(name string) (port uint16, ok bool) {
+	s, ok := strings.CutPrefix(name, "inbound|")
+	s, ok2 := strings.CutSuffix(s, "||")
+	n, err := strconv.ParseUint(s, 10, 16)
+	return uint16(n), ok && ok2 && err == nil
+}
+
+// ListenerName is ADDRESS_PORT.
+func ListenerName(ip netip.Addr, port uint16) string {
+	return ip.String() + "_" + strconv.Itoa(int(port))
+}
+
+// SharedListener is the name of the listener for all addresses on a port.
+func SharedListener(port uint16) string { return "0.0.0.0_" + strconv.Itoa(int(port)) }
+
+// ParseListenerName reads what ListenerName wrote.
+func ParseListenerName(name string) (ip netip.Addr, port uint16, ok bool) {
+	at := strings.LastIndexByte(name, '_')
+	if at < 0 {
+		return ip, 0, false
+	}
+	ip, err := netip.ParseAddr(name[:at])
+	n, err2 := strconv.ParseUint(name[at+1:], 10, 16)
+	return ip, uint16(n), err == nil && err2 == nil
+}
+
+// HostPort is HOST:PORT, the name of virtual hosts and of routes for one service.
+func HostPort(h mesh.Host, port uint16) string { return string(h) + ":" + strconv.Itoa(int(port)) }
+
+// ParseHostPort reads what HostPort wrote.
+func ParseHostPort(s string) (mesh.Host, uint16, bool) {
+	at := strings.LastIndexByte(s, ':')
+	if at <= 0 {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(s[at+1:], 10, 16)
+	return mesh.Host(s[:at]), uint16(n), err == nil
+}
+
+// SNI is the server name that sidecars use for a cluster: outbound_.PORT_.SUBSET_.HOST.
+func SNI(port uint16, subset string, host mesh.Host) string {
+	return "outbound_." + strconv.Itoa(int(port)) + "_." + subset + "_." + string(host)
+}

@@ -1,0 +1,194 @@
+package view
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// The questions that may be asked about a proxy. A question is coarse on purpose: every proxy with the same answers shares the result.
+type (
+	inNamespace  struct{ namespace mesh.Namespace }
+	namespaceOf  struct{}
+	matches      struct{ selector string } // canonical form of the labels
+	can          struct{ feature mesh.Feature }
+	kindOf       struct{}
+	sameNetwork  struct{ network mesh.NetworkID }
+	localityRank struct{ locality mesh.Locality }
+	mayRead      struct{ secret mesh.SecretID }
+	hasIPv4      struct{}
+	hasIPv6      struct{}
+	capturesDNS  struct{}
+	capture      struct{}
+	served       struct{}
+)
+
+func (q inNamespace) Answer(_ *Source, p *mesh.Proxy) any { return p.Namespace == q.namespace }
+func (namespaceOf) Answer(_ *Source, p *mesh.Proxy) any   { return p.Namespace }
+func (q can) Answer(_ *Source, p *mesh.Proxy) any         { return p.Can(q.feature) }
+func (kindOf) Answer(_ *Source, p *mesh.Proxy) any        { return p.Kind }
+func (q sameNetwork) Answer(_ *Source, p *mesh.Proxy) any { return p.Network == q.network }
+func (capture) Answer(_ *Source, p *mesh.Proxy) any       { return p.Capture }
+
+// A proxy reads the credentials of its own namespace only: node metadata is no proof, so the namespace is that of its identity when it has one.
+func (q mayRead) Answer(_ *Source, p *mesh.Proxy) any {
+	if !p.Identity.IsZero() {
+		return mesh.Namespace(p.Identity.Namespace()) == q.secret.Namespace
+	}
+	return p.Namespace == q.secret.Namespace
+}
+
+func (q matches) Answer(_ *Source, p *mesh.Proxy) any {
+	for rest := q.selector; rest != ""; {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, "\n")
+		k, v, _ := strings.Cut(pair, "=")
+		if got, ok := p.Labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+func selectorText(l mesh.Labels) string {
+	var b strings.Builder
+	for i, k := range slices.Sorted(maps.Keys(l)) {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(k + "=" + l[k])
+	}
+	return b.String()
+}
+
+// Rank 0 is the same sub-zone, 1 the same zone, 2 the same region, 3 elsewhere.
+func (q localityRank) Answer(_ *Source, p *mesh.Proxy) any {
+	switch own := p.Locality; {
+	case own == q.locality:
+		return 0
+	case own.Region == q.locality.Region && own.Zone == q.locality.Zone:
+		return 1
+	case own.Region == q.locality.Region:
+		return 2
+	}
+	return 3
+}
+
+func (hasIPv4) Answer(_ *Source, p *mesh.Proxy) any {
+	for _, a := range p.Addresses {
+		if a.Unmap().Is4() {
+			return true
+		}
+	}
+	return len(p.Addresses) == 0
+}
+
+func (hasIPv6) Answer(_ *Source, p *mesh.Proxy) any {
+	for _, a := range p.Addresses {
+		if !a.Unmap().Is4() {
+			return true
+		}
+	}
+	return false
+}
+
+// Our own proxy always answers DNS; Envoy's agent does when its metadata says so.
+func (capturesDNS) Answer(_ *Source, p *mesh.Proxy) any {
+	return !p.Envoy || p.Metadata["DNS_CAPTURE"] == "true"
+}
+
+// served answers with the services that the proxy's workload serves, in one canonical text, so that the pods of a Deployment answer alike.
+func (served) Answer(s *Source, p *mesh.Proxy) any {
+	w := workloadOf(s, p)
+	if w == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, ws := range w.Services {
+		b.WriteString(string(ws.Service.Namespace) + "\t" + string(ws.Service.Host))
+		for _, name := range slices.Sorted(maps.Keys(ws.Ports)) {
+			b.WriteString("\t" + name + "=" + strconv.Itoa(int(ws.Ports[name])))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// Grounds are the workloads that the proxy may be.
+func (served) Grounds(_ *Source, p *mesh.Proxy) []mesh.Key {
+	return []mesh.Key{{Noun: mesh.OfWorkloads, Name: workloadID(p, "Pod")}, {Noun: mesh.OfWorkloads, Name: workloadID(p, "WorkloadEntry")}}
+}
+
+func workloadID(p *mesh.Proxy, kind string) mesh.WorkloadID {
+	cluster := p.Cluster
+	if cluster == "" {
+		cluster = mesh.DefaultCluster
+	}
+	return mesh.WorkloadID{Cluster: cluster, Namespace: p.Namespace, Kind: kind, Name: p.Name}
+}
+
+func workloadOf(s *Source, p *mesh.Proxy) *mesh.Workload {
+	for _, kind := range []string{"Pod", "WorkloadEntry"} {
+		if w, ok := s.Workloads.Get(workloadID(p, kind)); ok {
+			return w
+		}
+	}
+	return nil
+}
+
+// InNamespace says whether the proxy is in a namespace.
+func (v *View) InNamespace(ns mesh.Namespace) bool { return v.r.Ask(inNamespace{ns}).(bool) }
+
+// Namespace is the proxy's namespace; prefer InNamespace, which leaves fewer variants.
+func (v *View) Namespace() mesh.Namespace { return v.r.Ask(namespaceOf{}).(mesh.Namespace) }
+
+// ProxyMatches says whether the proxy's labels match a selector.
+func (v *View) ProxyMatches(selector mesh.Labels) bool {
+	return len(selector) == 0 || v.r.Ask(matches{selectorText(selector)}).(bool)
+}
+
+// Can says whether the proxy announced a feature.
+func (v *View) Can(f mesh.Feature) bool { return v.r.Ask(can{f}).(bool) }
+
+// Kind is whether the proxy is a sidecar or a gateway.
+func (v *View) Kind() mesh.ProxyKind { return v.r.Ask(kindOf{}).(mesh.ProxyKind) }
+
+// SameNetwork says whether endpoints of a network are reached directly.
+func (v *View) SameNetwork(n mesh.NetworkID) bool { return v.r.Ask(sameNetwork{n}).(bool) }
+
+// LocalityRank is how far a locality is: 0 same sub-zone, 1 same zone, 2 same region, 3 elsewhere.
+func (v *View) LocalityRank(l mesh.Locality) int { return v.r.Ask(localityRank{l}).(int) }
+
+// MayRead says whether the proxy's identity may be given a credential.
+func (v *View) MayRead(s mesh.SecretID) bool { return v.r.Ask(mayRead{s}).(bool) }
+
+// HasIPv4 says whether the proxy has an IPv4 address (or none is known).
+func (v *View) HasIPv4() bool { return v.r.Ask(hasIPv4{}).(bool) }
+
+// HasIPv6 says whether the proxy has an IPv6 address.
+func (v *View) HasIPv6() bool { return v.r.Ask(hasIPv6{}).(bool) }
+
+// CapturesDNS says whether names are resolved by the proxy, so that given addresses are dialled.
+func (v *View) CapturesDNS() bool { return v.r.Ask(capturesDNS{}).(bool) }
+
+// Captured says whether traffic is redirected to the proxy (INTERCEPTION_MODE is not NONE).
+func (v *View) Captured() bool { return v.r.Ask(capture{}).(string) != "NONE" }
+
+// Served lists the services of the proxy's workload with the ports that the workload listens on.
+func (v *View) Served() []mesh.WorkloadService {
+	var out []mesh.WorkloadService
+	for line := range strings.Lines(v.r.Ask(served{}).(string)) {
+		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		ws := mesh.WorkloadService{Service: mesh.ServiceID{Namespace: mesh.Namespace(fields[0]), Host: mesh.Host(fields[1])}, Ports: map[string]uint16{}}
+		for _, f := range fields[2:] {
+			i := strings.LastIndexByte(f, '=')
+			n, _ := strconv.ParseUint(f[i+1:], 10, 16)
+			ws.Ports[f[:i]] = uint16(n)
+		}
+		out = append(out, ws)
+	}
+	return out
+}

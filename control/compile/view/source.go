@@ -1,0 +1,181 @@
+// Package view is what a compiler may read: the snapshot through tracked reads, and answers about the proxy that asks.
+//
+// In: a Source (one snapshot with the indexes that compilers need) and the Reader of one computation. Out: nouns and answers; everything that
+// was looked at, present or absent, is recorded and becomes the cache key of the result. There is no way to read a raw attribute of the proxy.
+// A View belongs to one computation; a Source is immutable and safe for concurrent use.
+package view
+
+import (
+	"cmp"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Source is a snapshot with indexes that only compilers need, kept up to date from one snapshot to the next.
+type Source struct {
+	*mesh.Snapshot
+	// Ports lists the services that have a port, ordered by host.
+	Ports mesh.Table[uint16, []mesh.ServiceID]
+	// Orphans are the hosts of routes for sidecars that no service defines.
+	Orphans mesh.Table[mesh.Host, mesh.ServiceID]
+	// Accounts are the identities of a service's endpoints, ordered, one a line: they change seldom where endpoints change often.
+	Accounts mesh.Table[mesh.ServiceID, string]
+}
+
+// derived names an entry of an index of Source in a mesh.Key.
+type derived struct {
+	index   string
+	port    uint16
+	service mesh.ServiceID
+}
+
+func portKey(port uint16) mesh.Key {
+	return mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "port", port: port}}
+}
+
+func accountsKey(id mesh.ServiceID) mesh.Key {
+	return mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "accounts", service: id}}
+}
+
+var (
+	portsKey   = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "ports"}}
+	orphansKey = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "orphans"}}
+)
+
+// NewSource is the source of an empty mesh.
+func NewSource() *Source {
+	return &Source{
+		Snapshot: mesh.NewSnapshot(&mesh.Settings{}),
+		Ports:    mesh.NewTable[uint16, []mesh.ServiceID](cmp.Compare[uint16]),
+		Orphans:  mesh.NewTable[mesh.Host, mesh.ServiceID](cmp.Compare[mesh.Host]),
+		Accounts: mesh.NewTable[mesh.ServiceID, string](mesh.CompareServiceID),
+	}
+}
+
+// Next is the source of a later snapshot, and the keys that differ: those of the snapshot and those of the indexes.
+func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
+	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts}
+	keys := slices.Collect(mesh.Diff(s.Snapshot, snapshot))
+	ports, orphans := map[uint16]bool{}, false
+	for _, k := range keys {
+		switch name := k.Name.(type) {
+		case mesh.ServiceID:
+			switch k.Noun {
+			case mesh.OfServices:
+				next.indexPorts(s, name, ports)
+			case mesh.OfEndpoints:
+				if next.indexAccounts(name) {
+					keys = append(keys, accountsKey(name))
+				}
+			}
+		case mesh.Host:
+			if k.Noun == mesh.OfHosts || k.Noun == mesh.OfMeshRoutes {
+				orphans = next.indexOrphan(name) || orphans
+			}
+		}
+	}
+	for p := range ports {
+		keys = append(keys, portKey(p))
+	}
+	for range mesh.DiffTable(keysOnly(s.Ports), keysOnly(next.Ports)) {
+		keys = append(keys, portsKey)
+		break
+	}
+	if orphans {
+		keys = append(keys, orphansKey)
+	}
+	return next, keys
+}
+
+// keysOnly is the set of ports that some service has.
+func keysOnly(t mesh.Table[uint16, []mesh.ServiceID]) mesh.Table[uint16, bool] {
+	b := mesh.NewBuilder[uint16, bool](cmp.Compare[uint16])
+	for p := range t.All() {
+		b.Add(p, true)
+	}
+	return b.Table()
+}
+
+func (s *Source) indexPorts(before *Source, id mesh.ServiceID, changed map[uint16]bool) {
+	had, has := portsOf(before.Services, id), portsOf(s.Services, id)
+	for p := range had {
+		if !has[p] {
+			ids, _ := s.Ports.Get(p)
+			ids = slices.DeleteFunc(slices.Clone(ids), func(other mesh.ServiceID) bool { return other == id })
+			changed[p] = true
+			if len(ids) == 0 {
+				s.Ports = s.Ports.Without(p)
+				continue
+			}
+			s.Ports = s.Ports.With(p, ids)
+		}
+	}
+	for p := range has {
+		if !had[p] {
+			ids, _ := s.Ports.Get(p)
+			at, _ := slices.BinarySearchFunc(ids, id, mesh.CompareServiceID)
+			s.Ports = s.Ports.With(p, slices.Insert(slices.Clone(ids), at, id))
+			changed[p] = true
+		}
+	}
+}
+
+func portsOf(services mesh.Table[mesh.ServiceID, *mesh.Service], id mesh.ServiceID) map[uint16]bool {
+	s, ok := services.Get(id)
+	if !ok {
+		return nil
+	}
+	out := make(map[uint16]bool, len(s.Ports))
+	for _, p := range s.Ports {
+		out[p.Number] = true
+	}
+	return out
+}
+
+func (s *Source) indexOrphan(h mesh.Host) (changed bool) {
+	_, was := s.Orphans.Get(h)
+	routes, _ := s.MeshRoutes.Get(h)
+	_, service := s.Hosts.Get(h)
+	is := len(routes) > 0 && !service
+	switch {
+	case is && !was:
+		s.Orphans = s.Orphans.With(h, mesh.ServiceID{Host: h})
+	case was && !is:
+		s.Orphans = s.Orphans.Without(h)
+	}
+	return is != was
+}
+
+func (s *Source) indexAccounts(id mesh.ServiceID) (changed bool) {
+	before, _ := s.Accounts.Get(id)
+	ids := map[string]struct{}{}
+	if set, ok := s.Endpoints.Get(id); ok {
+		for _, e := range set.Endpoints {
+			if !e.Identity.IsZero() {
+				ids[e.Identity.String()] = struct{}{}
+			}
+		}
+	}
+	after := strings.Join(slices.Sorted(maps.Keys(ids)), "\n")
+	if after == "" {
+		s.Accounts = s.Accounts.Without(id)
+	} else {
+		s.Accounts = s.Accounts.With(id, after)
+	}
+	return before != after
+}
+
+// sorted goes through the keys of a table.
+func sorted[K comparable, V any](t mesh.Table[K, V]) iter.Seq[K] {
+	return func(yield func(K) bool) {
+		for k := range t.All() {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}

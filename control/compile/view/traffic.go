@@ -1,0 +1,92 @@
+package view
+
+import (
+	"slices"
+
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Traffic is the DestinationRule that the proxy obeys for a service. Istio looks in the client's namespace, then in the service's, then in the root
+// namespace; of several rules for one host in one namespace the oldest counts, and one whose workload selector matches goes before one without.
+func (v *View) Traffic(s *mesh.Service) *mesh.Traffic {
+	for cover := range covering(s.ID.Host) {
+		rules, _ := read(v, mesh.OfTraffic, v.s.Traffic, cover)
+		if len(rules) == 0 {
+			continue
+		}
+		if t := v.pick(s, rules); t != nil {
+			v.From(t.Origin)
+			return t
+		}
+	}
+	return nil
+}
+
+func (v *View) pick(s *mesh.Service, rules []*mesh.Traffic) *mesh.Traffic {
+	// When only the service's own namespace says something, the client's namespace need not be asked for.
+	foreign := slices.ContainsFunc(rules, func(t *mesh.Traffic) bool {
+		return len(t.Selector) > 0 || t.Origin.Namespace != s.ID.Namespace
+	})
+	for _, selected := range []bool{true, false} {
+		for _, t := range rules {
+			if !foreign {
+				break
+			}
+			if len(t.Selector) > 0 == selected && v.InNamespace(t.Origin.Namespace) && v.ProxyMatches(t.Selector) {
+				return t
+			}
+		}
+	}
+	for _, ns := range []mesh.Namespace{s.ID.Namespace, v.Settings().RootNamespace} {
+		for _, t := range rules {
+			if len(t.Selector) == 0 && t.Origin.Namespace == ns && v.Visible(t.ExportTo, ns) {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+// Policy is what a rule says about a port and subset: the subset's settings over the rule's, and a port's settings in place of the general ones.
+func Policy(t *mesh.Traffic, subset string, port uint16) mesh.TrafficPolicy {
+	if t == nil {
+		return mesh.TrafficPolicy{}
+	}
+	p := overlay(mesh.TrafficPolicy{}, t.Policy, port)
+	if i := slices.IndexFunc(t.Subsets, func(s mesh.Subset) bool { return s.Name == subset }); i >= 0 {
+		p = overlay(p, t.Subsets[i].Policy, port)
+	}
+	return p
+}
+
+func overlay(base, over mesh.TrafficPolicy, port uint16) mesh.TrafficPolicy {
+	if p, ok := over.Ports[port]; ok {
+		p.Ports = nil
+		return p
+	}
+	if over.LoadBalancer != nil {
+		base.LoadBalancer = over.LoadBalancer
+	}
+	if over.Pool != nil {
+		base.Pool = over.Pool
+	}
+	if over.Outlier != nil {
+		base.Outlier = over.Outlier
+	}
+	if over.TLS != nil {
+		base.TLS = over.TLS
+	}
+	return base
+}
+
+// Subset finds a subset of a rule.
+func Subset(t *mesh.Traffic, name string) (mesh.Subset, bool) {
+	if t != nil {
+		for _, s := range t.Subsets {
+			if s.Name == name {
+				return s, true
+			}
+		}
+	}
+	return mesh.Subset{}, false
+}

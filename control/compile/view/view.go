@@ -1,0 +1,238 @@
+package view
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/internal/memo"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Reader records what a computation reads.
+type Reader = memo.Reader[*Source, mesh.Proxy, mesh.Key]
+
+// View is one computation's window on the mesh.
+type View struct {
+	s       *Source
+	r       *Reader
+	origins map[string]struct{}
+	notices []mesh.Problem
+}
+
+// New is a view for one computation.
+func New(s *Source, r *Reader) *View { return &View{s: s, r: r, origins: map[string]struct{}{}} }
+
+// Origins are the users' objects that the result comes from, ordered.
+func (v *View) Origins() []string { return slices.Sorted(maps.Keys(v.origins)) }
+
+// Notices are what users must be told about the result.
+func (v *View) Notices() []mesh.Problem { return v.notices }
+
+// Notice tells the author of an object something about the result.
+func (v *View) Notice(p mesh.Problem) { v.notices = append(v.notices, p) }
+
+// From records that the result comes from an object.
+func (v *View) From(r mesh.Ref) {
+	if r != (mesh.Ref{}) {
+		v.origins[r.String()] = struct{}{}
+	}
+}
+
+func read[K comparable, V any](v *View, noun mesh.Noun, t mesh.Table[K, V], k K) (V, bool) {
+	v.r.Read(mesh.Key{Noun: noun, Name: k})
+	return t.Get(k)
+}
+
+// Settings are the mesh-wide settings.
+func (v *View) Settings() *mesh.Settings {
+	v.r.Read(mesh.Key{Noun: mesh.OfSettings})
+	return v.s.Settings
+}
+
+// Service finds a service that the proxy's namespace sees.
+func (v *View) Service(id mesh.ServiceID) (*mesh.Service, bool) {
+	s, ok := read(v, mesh.OfServices, v.s.Services, id)
+	if !ok || !v.Visible(s.ExportTo, id.Namespace) {
+		return nil, false
+	}
+	v.From(s.Origin)
+	return s, true
+}
+
+// Visible says whether an object of namespace owner is seen by the proxy.
+func (v *View) Visible(exportTo mesh.Visibility, owner mesh.Namespace) bool {
+	if exportTo.Nobody {
+		return false
+	}
+	if !exportTo.Private && len(exportTo.Namespaces) == 0 {
+		return true
+	}
+	if exportTo.Private && v.InNamespace(owner) {
+		return true
+	}
+	return slices.ContainsFunc(exportTo.Namespaces, v.InNamespace)
+}
+
+// Resolve finds the service that a host means for the proxy: that of its own namespace before others, then the oldest that it sees.
+func (v *View) Resolve(h mesh.Host) (*mesh.Service, bool) {
+	ids, _ := read(v, mesh.OfHosts, v.s.Hosts, h)
+	if len(ids) > 1 {
+		for _, id := range ids {
+			if v.InNamespace(id.Namespace) {
+				if s, ok := v.Service(id); ok {
+					return s, true
+				}
+			}
+		}
+	}
+	for _, id := range ids {
+		if s, ok := v.Service(id); ok {
+			return s, true
+		}
+	}
+	return nil, false
+}
+
+// Services are all services that the proxy sees, one for each host, ordered by host.
+func (v *View) Services() iter.Seq[*mesh.Service] {
+	return func(yield func(*mesh.Service) bool) {
+		v.r.Read(mesh.Key{Noun: mesh.OfServices})
+		var last mesh.Host
+		for id := range sorted(v.s.Services) {
+			if id.Host == last {
+				continue
+			}
+			last = id.Host
+			if s, ok := v.Resolve(id.Host); ok && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// PortNumbers are the ports that services have, ordered.
+func (v *View) PortNumbers() iter.Seq[uint16] {
+	v.r.Read(portsKey)
+	return sorted(v.s.Ports)
+}
+
+// WithPort are the services that the proxy sees and that have a port, one for each host, ordered by host.
+func (v *View) WithPort(port uint16) iter.Seq2[*mesh.Service, mesh.Port] {
+	return func(yield func(*mesh.Service, mesh.Port) bool) {
+		v.r.Read(portKey(port))
+		ids, _ := v.s.Ports.Get(port)
+		var last mesh.Host
+		for _, id := range ids {
+			if id.Host == last {
+				continue
+			}
+			last = id.Host
+			s, ok := v.Resolve(id.Host)
+			if !ok {
+				continue
+			}
+			if p, ok := s.Port(port); ok && !yield(s, p) {
+				return
+			}
+		}
+	}
+}
+
+// Orphans are hosts of routes for sidecars that no service defines, ordered.
+func (v *View) Orphans() iter.Seq[mesh.Host] {
+	v.r.Read(orphansKey)
+	return sorted(v.s.Orphans)
+}
+
+// Endpoints are those of a service, nil when none are known.
+func (v *View) Endpoints(id mesh.ServiceID) []*mesh.Endpoint {
+	set, ok := read(v, mesh.OfEndpoints, v.s.Endpoints, id)
+	if !ok {
+		return nil
+	}
+	return set.Endpoints
+}
+
+// Accounts are the identities (SPIFFE URIs) of a service's endpoints, ordered. Reading them is not a read of the endpoints.
+func (v *View) Accounts(id mesh.ServiceID) []string {
+	v.r.Read(accountsKey(id))
+	text, _ := v.s.Accounts.Get(id)
+	return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
+}
+
+// covering goes through a host and the wildcards that cover it, the narrowest first: a.b.c, *.b.c, *.c, *.
+func covering(h mesh.Host) iter.Seq[mesh.Host] {
+	return func(yield func(mesh.Host) bool) {
+		if !yield(h) {
+			return
+		}
+		rest := strings.TrimPrefix(string(h), "*.")
+		if h == "*" {
+			return
+		}
+		if h.IsWildcard() {
+			_, rest, _ = strings.Cut(rest, ".")
+		} else if _, after, ok := strings.Cut(rest, "."); ok {
+			rest = after
+		} else {
+			rest = ""
+		}
+		for rest != "" {
+			if !yield(mesh.Host("*." + rest)) {
+				return
+			}
+			_, rest, _ = strings.Cut(rest, ".")
+		}
+		yield("*")
+	}
+}
+
+// MeshRoutes are the routes for sidecars of a host that the proxy sees: those of the narrowest host that covers it, oldest first.
+func (v *View) MeshRoutes(h mesh.Host) []*mesh.Route {
+	for cover := range covering(h) {
+		routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, cover)
+		var out []*mesh.Route
+		for _, r := range routes {
+			if v.Visible(r.ExportTo, r.Origin.Namespace) {
+				v.From(r.Origin)
+				out = append(out, r)
+			}
+		}
+		if len(out) > 0 {
+			return out
+		}
+	}
+	return nil
+}
+
+// GateRoutes are the routes at a gateway, oldest first.
+func (v *View) GateRoutes(g mesh.GatewayID) []*mesh.Route {
+	routes, _ := read(v, mesh.OfGateRoutes, v.s.GateRoutes, g)
+	return routes
+}
+
+// Gateways are the gateways that the proxy serves, oldest first and then by name.
+func (v *View) Gateways() []*mesh.Gateway {
+	v.r.Read(mesh.Key{Noun: mesh.OfGateways})
+	var out []*mesh.Gateway
+	for id, g := range v.s.Gateways.All() {
+		if id.Dialect == mesh.GatewayAPI && !v.InNamespace(id.Namespace) {
+			continue
+		}
+		if v.ProxyMatches(g.Selector) {
+			out = append(out, g)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *mesh.Gateway) int { return a.Created.Compare(b.Created) })
+	return out
+}
+
+// Secret is a gateway's credential, if the proxy may read it.
+func (v *View) Secret(id mesh.SecretID) (*mesh.Secret, bool) {
+	if !v.MayRead(id) {
+		return nil, false
+	}
+	return read(v, mesh.OfSecrets, v.s.Secrets, id)
+}
