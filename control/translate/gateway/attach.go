@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/mesh"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// allowed says whether a listener takes HTTPRoutes of this route's namespace (Listener.allowedRoutes).
+func (v *routeVisit) allowed(l *gwv1.Listener, gateway mesh.Namespace) bool {
+	if l.Protocol != gwv1.HTTPProtocolType && l.Protocol != gwv1.HTTPSProtocolType {
+		return false
+	}
+	rules := l.AllowedRoutes
+	if rules == nil {
+		return v.ns == gateway
+	}
+	if len(rules.Kinds) > 0 && !slices.ContainsFunc(rules.Kinds, func(k gwv1.RouteGroupKind) bool {
+		return string(deref(k.Group, api.GroupGateway)) == api.GroupGateway && k.Kind == "HTTPRoute"
+	}) {
+		return false
+	}
+	if rules.Namespaces == nil {
+		return v.ns == gateway
+	}
+	switch deref(rules.Namespaces.From, gwv1.NamespacesFromSame) {
+	case gwv1.NamespacesFromAll:
+		return true
+	case gwv1.NamespacesFromSame:
+		return v.ns == gateway
+	case gwv1.NamespacesFromSelector:
+		return v.selected(rules.Namespaces.Selector)
+	}
+	return false
+}
+
+func (v *routeVisit) selected(s *metav1.LabelSelector) bool {
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil || s == nil {
+		return false
+	}
+	have, ok := v.in.NamespaceLabels(v.ns)
+	return ok && selector.Matches(labels.Set(have))
+}
+
+// intersect gives the host names that a listener and a route agree on: of each pair the narrower one. No host names mean every host.
+func intersect(listener gwv1.Hostname, route []mesh.Host) []mesh.Host {
+	l := mesh.Host(strings.ToLower(strings.TrimSuffix(string(listener), ".")))
+	if len(route) == 0 {
+		if l == "" {
+			return []mesh.Host{"*"}
+		}
+		return []mesh.Host{l}
+	}
+	var out []mesh.Host
+	add := func(h mesh.Host) {
+		if !slices.Contains(out, h) {
+			out = append(out, h)
+		}
+	}
+	for _, r := range route {
+		switch {
+		case l == "" || l.Matches(r):
+			add(r)
+		case r.Matches(l):
+			add(l)
+		}
+	}
+	return out
+}

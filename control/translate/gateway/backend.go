@@ -1,0 +1,82 @@
+package gateway
+
+import (
+	"fmt"
+
+	"github.com/heddle-mesh/heddle/mesh"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// backends reads where requests go. Without any usable one, and without a redirect, the rule answers 500 (HTTPRouteRule.backendRefs).
+func (v *routeVisit) backends(r *mesh.HTTPRule, rule *gwv1.HTTPRouteRule, path string) {
+	total := uint64(0)
+	for i := range rule.BackendRefs {
+		ref, at := &rule.BackendRefs[i], fmt.Sprintf("%s.backendRefs[%d]", path, i)
+		b := v.backend(ref.BackendObjectReference, at)
+		weight := deref(ref.Weight, 1)
+		if weight < 0 || weight > 1_000_000 {
+			v.Invalid(at+".weight", "%d is not a weight from 0 to 1000000", weight)
+			weight = 0
+		}
+		b.Weight = uint32(weight)
+		total += uint64(weight)
+		for j := range ref.Filters {
+			f, at := &ref.Filters[j], fmt.Sprintf("%s.filters[%d]", at, j)
+			switch {
+			case f.Type == gwv1.HTTPRouteFilterRequestHeaderModifier && f.RequestHeaderModifier != nil:
+				v.modify(&b.Headers.Request, f.RequestHeaderModifier, at+".requestHeaderModifier")
+			case f.Type == gwv1.HTTPRouteFilterResponseHeaderModifier && f.ResponseHeaderModifier != nil:
+				v.modify(&b.Headers.Response, f.ResponseHeaderModifier, at+".responseHeaderModifier")
+			default:
+				v.impossible(string(gwv1.RouteReasonUnsupportedValue), at, "filter %s is not possible for one backend yet", f.Type)
+			}
+		}
+		r.Backends = append(r.Backends, b)
+	}
+	if r.Redirect != nil {
+		if len(r.Backends) > 0 {
+			v.Invalid(path+".backendRefs", "a rule that redirects has no backends")
+		}
+		return
+	}
+	if total == 0 {
+		if len(r.Backends) == 0 {
+			v.NotFound(path+".backendRefs", "", "the rule has no backend, so it answers 500")
+		}
+		r.Backends, r.Direct = nil, &mesh.DirectResponse{Status: 500}
+	}
+}
+
+// backend judges a reference. One that does not hold stays, and answers 500.
+func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.Backend {
+	ns := mesh.Namespace(deref(ref.Namespace, gwv1.Namespace(v.ns)))
+	b := mesh.Backend{Weight: 1}
+	fail := func(reason gwv1.RouteConditionReason, format string, args ...any) mesh.Backend {
+		b.Invalid = fmt.Sprintf(format, args...)
+		v.NotFound(path, "", "%s; its share of requests is answered with 500", b.Invalid)
+		if v.unresolved == "" {
+			v.unresolved, v.unresolvedMessage = string(reason), path+": "+b.Invalid
+		}
+		return b
+	}
+	if deref(ref.Group, "") != "" || deref(ref.Kind, "Service") != "Service" {
+		return fail(gwv1.RouteReasonInvalidKind, "a backend of kind %s is not possible", deref(ref.Kind, "Service"))
+	}
+	if ref.Port == nil || *ref.Port < 1 || *ref.Port > 65535 {
+		v.Invalid(path+".port", "a Service as backend needs a port from 1 to 65535")
+		return b
+	}
+	b.Host, b.Port = serviceHost(string(ref.Name), ns, v.in), uint16(*ref.Port)
+	if !granted("HTTPRoute", v.ns, "", "Service", string(ref.Name), ns, v.in) {
+		return fail(gwv1.RouteReasonRefNotPermitted, "no ReferenceGrant in namespace %s lets HTTPRoutes of namespace %s use Service %s", ns, v.ns, ref.Name)
+	}
+	svc, ok := v.in.Service(b.Host, ns)
+	if !ok || svc.ID != (mesh.ServiceID{Namespace: ns, Host: b.Host}) {
+		return fail(gwv1.RouteReasonBackendNotFound, "there is no Service %s in namespace %s", ref.Name, ns)
+	}
+	b.Service = svc.ID
+	if _, ok := svc.Port(b.Port); !ok {
+		return fail(gwv1.RouteReasonBackendNotFound, "Service %s/%s has no port %d", ns, ref.Name, b.Port)
+	}
+	return b
+}

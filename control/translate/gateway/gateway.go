@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
+	"github.com/heddle-mesh/heddle/control/translate/note"
+	"github.com/heddle-mesh/heddle/mesh"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// nameLabel selects the proxies that serve a Gateway.
+const nameLabel = "gateway.networking.k8s.io/gateway-name"
+
+// gatewayFields are honoured; TLS settings are judged by api.Unenforced.
+var gatewayFields = api.Fields("gatewayClassName", "listeners[].name", "listeners[].hostname", "listeners[].port", "listeners[].protocol", "listeners[].tls.*",
+	"listeners[].allowedRoutes.*", "tls.*", "defaultScope=None")
+
+// Gateway gives the listeners of a Gateway and its status; nothing when its class belongs to another controller. The number of attached routes in the
+// status is 0: see WithRoutes. Listeners that are not valid are not among the servers; one whose TLS settings cannot be enforced denies.
+func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.Problem) {
+	spec, ok := o.Spec.(*gwv1.GatewaySpec)
+	if !ok || !ours(string(spec.GatewayClassName), in) {
+		return nil, nil, nil
+	}
+	v := open(o, in)
+	v.Unhonoured(o, gatewayFields, nil)
+	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: o.Meta.Name}, Origin: o.Ref(), Created: o.Meta.Created,
+		Selector: mesh.Labels{nameLabel: o.Meta.Name}}
+	whole, refusal := v.wholeGateway(spec)
+	status := &condition.Status{}
+	states := v.listeners(spec)
+	valid := 0
+	for i := range states {
+		s := &states[i]
+		status.Listeners = append(status.Listeners, condition.Listener{Name: s.server.Name, SupportedKinds: s.kinds, Conditions: v.listenerConditions(s)})
+		if s.fault == "" {
+			valid++
+			if s.server.Denied == "" {
+				s.server.Denied = whole
+			}
+			g.Servers = append(g.Servers, s.server)
+		}
+	}
+	status.Conditions = v.gatewayConditions(valid, len(states), refusal)
+	if refusal != nil {
+		g.Servers = nil
+	}
+	if v.Broken() {
+		return nil, status, v.Problems()
+	}
+	return g, status, v.Problems()
+}
+
+// wholeGateway judges what concerns all listeners: a reason to deny, and a condition that refuses the gateway.
+func (v *visit) wholeGateway(spec *gwv1.GatewaySpec) (denied string, refusal *condition.Condition) {
+	for _, f := range api.Unenforced(v.obj) {
+		if note.Under(f.Path, "spec.tls") {
+			v.Add(mesh.CodeDenied, f.Path, "remove the field", "%s, so the gateway accepts no connection", f.Reason)
+			denied = f.Reason
+		}
+	}
+	refuse := func(reason gwv1.GatewayConditionReason, format string, args ...any) {
+		c := v.cond(string(gwv1.GatewayConditionAccepted), false, string(reason), fmt.Sprintf(format, args...))
+		refusal = &c
+	}
+	if len(spec.Addresses) > 0 {
+		refuse(gwv1.GatewayReasonUnsupportedAddress, "spec.addresses: addresses cannot be asked for yet; leave the field out")
+	}
+	if infra := spec.Infrastructure; infra != nil && infra.ParametersRef != nil {
+		refuse(gwv1.GatewayReasonInvalidParameters, "spec.infrastructure.parametersRef: %s %s is not understood", infra.ParametersRef.Kind, infra.ParametersRef.Name)
+	}
+	return denied, refusal
+}
+
+func (v *visit) gatewayConditions(valid, all int, refusal *condition.Condition) []condition.Condition {
+	accepted, programmed := string(gwv1.GatewayConditionAccepted), string(gwv1.GatewayConditionProgrammed)
+	bad := fmt.Sprintf("%d of %d listeners are not valid; see their conditions", all-valid, all)
+	switch {
+	case refusal != nil:
+		return []condition.Condition{*refusal, v.cond(programmed, false, string(gwv1.GatewayReasonInvalid), refusal.Message)}
+	case all == 0:
+		return []condition.Condition{v.cond(accepted, true, string(gwv1.GatewayReasonAccepted), "the gateway is valid"),
+			v.cond(programmed, false, string(gwv1.GatewayReasonNoResources), "the gateway has no listener")}
+	case valid == 0:
+		return []condition.Condition{v.cond(accepted, false, string(gwv1.GatewayReasonListenersNotValid), bad),
+			v.cond(programmed, false, string(gwv1.GatewayReasonInvalid), bad)}
+	case valid < all:
+		return []condition.Condition{v.cond(accepted, true, string(gwv1.GatewayReasonListenersNotValid), bad),
+			v.cond(programmed, true, string(gwv1.GatewayReasonProgrammed), "the valid listeners are served")}
+	}
+	return []condition.Condition{v.cond(accepted, true, string(gwv1.GatewayReasonAccepted), "the gateway is valid"),
+		v.cond(programmed, true, string(gwv1.GatewayReasonProgrammed), "the listeners are served by the gateway's proxies")}
+}
+
+// WithRoutes fills in how many of the routes are attached to each listener.
+func WithRoutes(s condition.Status, id mesh.GatewayID, routes []*mesh.Route) condition.Status {
+	s.Listeners = slices.Clone(s.Listeners)
+	for i := range s.Listeners {
+		n := int32(0)
+		for _, r := range routes {
+			if slices.ContainsFunc(r.Parents, func(p mesh.Parent) bool { return p.Gateway == id && p.Listener == s.Listeners[i].Name }) {
+				n++
+			}
+		}
+		s.Listeners[i].AttachedRoutes = n
+	}
+	return s
+}

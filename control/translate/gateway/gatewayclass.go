@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"fmt"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
+	"github.com/heddle-mesh/heddle/mesh"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// features are the names of Gateway API features that Heddle has, in order (GatewayClass.status.supportedFeatures).
+var features = []string{
+	"Gateway", "GatewayPort8080", "HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode",
+	"HTTPRoute308RedirectStatusCode", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteBackendTimeout", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching",
+	"HTTPRouteNamedRouteRule", "HTTPRouteParentRefPort", "HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect", "HTTPRouteQueryParamMatching",
+	"HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout",
+	"HTTPRouteResponseHeaderModification", "HTTPRouteSchemeRedirect", "ReferenceGrant",
+}
+
+// gatewayClassFields are honoured.
+var gatewayClassFields = api.Fields("controllerName", "description")
+
+// GatewayClass gives the status of a GatewayClass; nil when it belongs to another controller.
+func GatewayClass(o api.Object) (*condition.Status, []mesh.Problem) {
+	spec, ok := o.Spec.(*gwv1.GatewayClassSpec)
+	if !ok || string(spec.ControllerName) != condition.Controller {
+		return nil, nil
+	}
+	v := open(o, nil)
+	v.Unhonoured(o, gatewayClassFields, nil)
+	accepted := v.cond(string(gwv1.GatewayClassConditionStatusAccepted), true, string(gwv1.GatewayClassReasonAccepted), "Heddle serves gateways of this class")
+	if p := spec.ParametersRef; p != nil {
+		accepted = v.cond(string(gwv1.GatewayClassConditionStatusAccepted), false, string(gwv1.GatewayClassReasonInvalidParameters),
+			fmt.Sprintf("parametersRef %s %s is not understood: this class has no parameters", p.Kind, p.Name))
+	}
+	s := &condition.Status{Conditions: []condition.Condition{accepted,
+		v.cond(string(gwv1.GatewayClassConditionStatusSupportedVersion), true, string(gwv1.GatewayClassReasonSupportedVersion), "the resource definitions are of a known version")}}
+	for _, f := range features {
+		s.Features = append(s.Features, condition.Feature{Name: f})
+	}
+	return s, v.Problems()
+}
+
+// ReferenceGrant says what is not honoured of a grant. Grants have no status.
+func ReferenceGrant(o api.Object) []mesh.Problem {
+	spec, ok := o.Spec.(*gwv1.ReferenceGrantSpec)
+	if !ok {
+		return nil
+	}
+	v := open(o, nil)
+	v.Marks(o)
+	for i, f := range spec.From {
+		if string(f.Group) == api.GroupGateway && (f.Kind == "HTTPRoute" || f.Kind == "Gateway") {
+			continue
+		}
+		v.NotEnforced(fmt.Sprintf("spec.from[%d]", i), "references from %s are not followed yet", f.Kind)
+	}
+	for i, t := range spec.To {
+		if t.Group == "" && (t.Kind == "Service" || t.Kind == "Secret") {
+			continue
+		}
+		v.NotEnforced(fmt.Sprintf("spec.to[%d]", i), "references to %s are not followed yet", t.Kind)
+	}
+	return v.Problems()
+}

@@ -1,0 +1,222 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
+	"github.com/heddle-mesh/heddle/mesh"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// httpRouteFields are honoured. Filters that are not are judged by the rule, which answers 500 then.
+var httpRouteFields = api.Fields("parentRefs[].*", "hostnames", "rules[].name", "rules[].matches[].*", "rules[].filters[].*", "rules[].backendRefs[].*",
+	"rules[].timeouts.*", "rules[].retry.*", "useDefaultGateways=None")
+
+// HTTPRoute gives the route of an HTTPRoute and its status, with an entry for each parent that is Heddle's; no route when it is attached nowhere.
+func HTTPRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.Problem) {
+	spec, ok := o.Spec.(*gwv1.HTTPRouteSpec)
+	if !ok {
+		return nil, nil, nil
+	}
+	v := &routeVisit{visit: open(o, in)}
+	v.Unhonoured(o, httpRouteFields, nil)
+	r := &mesh.Route{Origin: o.Ref(), Created: o.Meta.Created}
+	hosts := v.hostnames(spec.Hostnames)
+	for i := range spec.Rules {
+		r.HTTP = append(r.HTTP, v.rule(&spec.Rules[i], fmt.Sprintf("spec.rules[%d]", i))...)
+	}
+	slices.SortStableFunc(r.HTTP, func(a, b mesh.HTTPRule) int { return mesh.ComparePrecedence(a.Matches[0], b.Matches[0]) })
+	attached := v.attach(r, hosts, spec)
+	status := &condition.Status{Parents: v.parents(attached)}
+	if v.Broken() || len(r.Parents) == 0 && !r.Mesh {
+		return nil, status, v.Problems()
+	}
+	return r, status, v.Problems()
+}
+
+// routeVisit is a visit with what the status of a route says of all parents.
+type routeVisit struct {
+	*visit
+	unresolved, unresolvedMessage   string // the first reference that does not hold
+	unsupported, unsupportedMessage string // the first value that is not possible; such rules answer 500
+	rules, badRules                 int
+}
+
+func (v *routeVisit) hostnames(list []gwv1.Hostname) []mesh.Host {
+	var out []mesh.Host
+	for i, s := range list {
+		h, err := mesh.ParseHost(string(s))
+		if err != nil || h == "*" {
+			v.Invalid(fmt.Sprintf("spec.hostnames[%d]", i), "%q is not a host name", s)
+			continue
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// attachment is what became of one parent reference.
+type attachment struct {
+	ref             gwv1.ParentReference
+	reason, message string
+}
+
+// attach joins the route with each parent that is Heddle's.
+func (v *routeVisit) attach(r *mesh.Route, hosts []mesh.Host, spec *gwv1.HTTPRouteSpec) []attachment {
+	var out []attachment
+	if len(spec.ParentRefs) == 0 {
+		v.Add(mesh.CodeNotFound, "spec.parentRefs", "name a Gateway or a Service", "the route has no parent, so it has no effect")
+	}
+	for i, ref := range spec.ParentRefs {
+		path := fmt.Sprintf("spec.parentRefs[%d]", i)
+		group, kind := string(deref(ref.Group, api.GroupGateway)), string(deref(ref.Kind, "Gateway"))
+		a := attachment{ref: ref}
+		switch {
+		case group == api.GroupGateway && kind == "Gateway":
+			if !v.attachGateway(r, hosts, &a, path) {
+				continue
+			}
+		case group == "" && kind == "Service":
+			v.attachService(r, spec, &a)
+		default:
+			v.NotEnforced(path+".kind", "a route cannot attach to a %s yet", kind)
+			continue
+		}
+		if a.reason != "" {
+			code := mesh.CodeNotFound
+			if a.reason == string(gwv1.RouteReasonUnsupportedValue) {
+				code = mesh.CodeNotEnforced
+			}
+			v.Add(code, path, "", "%s", a.message)
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// attachGateway returns false when the gateway is not there or not Heddle's, so that no status is due.
+func (v *routeVisit) attachGateway(r *mesh.Route, hosts []mesh.Host, a *attachment, path string) bool {
+	ns := mesh.Namespace(deref(a.ref.Namespace, gwv1.Namespace(v.ns)))
+	o, ok := v.in.Object(mesh.Ref{Group: api.GroupGateway, Kind: "Gateway", Namespace: ns, Name: string(a.ref.Name)})
+	if !ok {
+		v.NotFound(path+".name", "", "there is no Gateway %s in namespace %s", a.ref.Name, ns)
+		return false
+	}
+	gw, ok := o.Spec.(*gwv1.GatewaySpec)
+	if !ok || !ours(string(gw.GatewayClassName), v.in) {
+		return false
+	}
+	id := mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: ns, Name: string(a.ref.Name)}
+	matching, allowed, attached := 0, 0, 0
+	for i := range gw.Listeners {
+		l := &gw.Listeners[i]
+		if a.ref.SectionName != nil && *a.ref.SectionName != l.Name || a.ref.Port != nil && *a.ref.Port != l.Port {
+			continue
+		}
+		matching++
+		if !v.allowed(l, ns) {
+			continue
+		}
+		allowed++
+		common := intersect(deref(l.Hostname, ""), hosts)
+		if len(common) == 0 {
+			continue
+		}
+		attached++
+		if !slices.ContainsFunc(r.Parents, func(p mesh.Parent) bool { return p.Gateway == id && p.Listener == string(l.Name) }) {
+			r.Parents = append(r.Parents, mesh.Parent{Gateway: id, Listener: string(l.Name), Hosts: common})
+		}
+		for _, h := range common {
+			if !slices.Contains(r.Hosts, h) {
+				r.Hosts = append(r.Hosts, h)
+			}
+		}
+	}
+	switch {
+	case attached > 0:
+		if !slices.Contains(r.Gateways, id) {
+			r.Gateways = append(r.Gateways, id)
+		}
+	case matching == 0:
+		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("Gateway %s/%s has no listener of that name and port", ns, a.ref.Name)
+	case allowed == 0:
+		a.reason, a.message = string(gwv1.RouteReasonNotAllowedByListeners), fmt.Sprintf("no listener of Gateway %s/%s allows HTTPRoutes of namespace %s", ns, a.ref.Name, v.ns)
+	default:
+		a.reason, a.message = string(gwv1.RouteReasonNoMatchingListenerHostname), fmt.Sprintf("no host name of the route is one of a listener of Gateway %s/%s", ns, a.ref.Name)
+	}
+	return true
+}
+
+// attachService makes the route one for sidecars that call the Service (GAMMA). Several such parents must ask for the same port, and other namespaces'
+// services are routed only for callers in the route's own namespace.
+func (v *routeVisit) attachService(r *mesh.Route, spec *gwv1.HTTPRouteSpec, a *attachment) {
+	ns := mesh.Namespace(deref(a.ref.Namespace, gwv1.Namespace(v.ns)))
+	host := serviceHost(string(a.ref.Name), ns, v.in)
+	svc, ok := v.in.Service(host, v.ns)
+	if !ok || svc.ID != (mesh.ServiceID{Namespace: ns, Host: host}) {
+		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("there is no Service %s in namespace %s", a.ref.Name, ns)
+		return
+	}
+	port := uint16(deref(a.ref.Port, 0))
+	if _, ok := svc.Port(port); port != 0 && !ok {
+		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("Service %s/%s has no port %d", ns, a.ref.Name, port)
+		return
+	}
+	for _, p := range spec.ParentRefs {
+		if string(deref(p.Kind, "Gateway")) != "Service" || deref(p.Port, 0) != deref(a.ref.Port, 0) || mesh.Namespace(deref(p.Namespace, gwv1.Namespace(v.ns))) != ns {
+			a.reason = string(gwv1.RouteReasonUnsupportedValue)
+			a.message = "a route with a Service as parent can have only Services of one namespace with the same port as parents yet; write one route for each"
+			return
+		}
+	}
+	r.Mesh = true
+	if ns != v.ns {
+		r.ExportTo = mesh.Visibility{Namespaces: []mesh.Namespace{v.ns}}
+	}
+	r.Hosts = append(r.Hosts, host)
+	if port != 0 {
+		for i := range r.HTTP {
+			for j := range r.HTTP[i].Matches {
+				r.HTTP[i].Matches[j].Port = port
+			}
+		}
+	}
+}
+
+// parents gives the conditions of each attachment.
+func (v *routeVisit) parents(list []attachment) []condition.Parent {
+	out := []condition.Parent{}
+	for _, a := range list {
+		accepted := v.cond(string(gwv1.RouteConditionAccepted), true, string(gwv1.RouteReasonAccepted), "the route is attached")
+		switch {
+		case a.reason != "":
+			accepted = v.cond(string(gwv1.RouteConditionAccepted), false, a.reason, a.message)
+		case v.unsupported != "" && v.badRules == v.rules:
+			accepted = v.cond(string(gwv1.RouteConditionAccepted), false, v.unsupported, v.unsupportedMessage)
+		}
+		resolved := v.cond(string(gwv1.RouteConditionResolvedRefs), true, string(gwv1.RouteReasonResolvedRefs), "what the route refers to exists")
+		if v.unresolved != "" {
+			resolved = v.cond(string(gwv1.RouteConditionResolvedRefs), false, v.unresolved, v.unresolvedMessage)
+		}
+		p := condition.Parent{ParentRef: parentRef(a.ref), Controller: condition.Controller, Conditions: []condition.Condition{accepted, resolved}}
+		if a.reason == "" && v.unsupported != "" && v.badRules < v.rules {
+			p.Conditions = append(p.Conditions, v.cond(string(gwv1.RouteConditionPartiallyInvalid), true, v.unsupported, "Dropped Rule: "+v.unsupportedMessage))
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func parentRef(r gwv1.ParentReference) condition.ParentRef {
+	text := func(s string, given bool) *string {
+		if !given {
+			return nil
+		}
+		return &s
+	}
+	return condition.ParentRef{Group: text(string(deref(r.Group, "")), r.Group != nil), Kind: text(string(deref(r.Kind, "")), r.Kind != nil),
+		Namespace: text(string(deref(r.Namespace, "")), r.Namespace != nil), Name: string(r.Name),
+		SectionName: text(string(deref(r.SectionName, "")), r.SectionName != nil), Port: r.Port}
+}

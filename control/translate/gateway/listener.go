@@ -1,0 +1,214 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"fmt"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
+	"github.com/heddle-mesh/heddle/control/translate/note"
+	"github.com/heddle-mesh/heddle/mesh"
+	corev1 "k8s.io/api/core/v1"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// listenerState is what is known of one listener.
+type listenerState struct {
+	server   mesh.Server
+	hostname mesh.Host // "" is every host
+	kinds    []condition.RouteKind
+	// why it is not served: the reasons of conditions, "" when all is well; fault is any of them
+	accepted, acceptedMessage     string
+	conflict, conflictMessage     string
+	resolved, resolvedMessage     string
+	fault                         string
+	unresolvedKindsOnly, deniedBy bool
+}
+
+func (v *visit) listeners(spec *gwv1.GatewaySpec) []listenerState {
+	var out []listenerState
+	denials := api.Unenforced(v.obj)
+	for i := range spec.Listeners {
+		l, path := &spec.Listeners[i], fmt.Sprintf("spec.listeners[%d]", i)
+		s := v.listener(l, path)
+		for _, f := range denials {
+			if note.Under(f.Path, path) {
+				v.Add(mesh.CodeDenied, f.Path, "", "%s, so the listener accepts no connection", f.Reason)
+				s.server.Denied, s.deniedBy = f.Reason, true
+				s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonUnsupportedValue), f.Path+": "+f.Reason
+			}
+		}
+		for j := range out {
+			if out[j].server.Name == s.server.Name {
+				v.Invalid(path+".name", "two listeners have the name %s", s.server.Name)
+			}
+			conflict(&out[j], &s)
+		}
+		out = append(out, s)
+	}
+	for i := range out {
+		s := &out[i]
+		switch {
+		case s.conflict != "":
+			s.fault = s.conflict
+		case s.accepted != "" && !s.deniedBy: // a denied listener is there, and closes every connection
+			s.fault = s.accepted
+		case s.resolved != "" && !s.unresolvedKindsOnly:
+			s.fault = s.resolved
+		}
+	}
+	return out
+}
+
+// conflict compares two listeners: one port has one protocol, and one host name belongs to one listener.
+func conflict(a, b *listenerState) {
+	if a.server.Port != b.server.Port || a.server.Port == 0 {
+		return
+	}
+	reason, message := "", ""
+	switch {
+	case a.server.Protocol != b.server.Protocol:
+		reason, message = string(gwv1.ListenerReasonProtocolConflict), fmt.Sprintf("listeners %s and %s have port %d with different protocols", a.server.Name, b.server.Name, a.server.Port)
+	case a.hostname == b.hostname:
+		reason, message = string(gwv1.ListenerReasonHostnameConflict), fmt.Sprintf("listeners %s and %s have port %d and the same host name", a.server.Name, b.server.Name, a.server.Port)
+	default:
+		return
+	}
+	for _, s := range []*listenerState{a, b} {
+		s.conflict, s.conflictMessage = reason, message
+	}
+}
+
+func (v *visit) listener(l *gwv1.Listener, path string) listenerState {
+	s := listenerState{server: mesh.Server{Name: string(l.Name)}}
+	if l.Name == "" {
+		v.Invalid(path+".name", "the listener has no name")
+	}
+	if l.Port < 1 || l.Port > 65535 {
+		v.Invalid(path+".port", "%d is not a port number", l.Port)
+	} else {
+		s.server.Port = uint16(l.Port)
+	}
+	if h := deref(l.Hostname, ""); h != "" {
+		host, err := mesh.ParseHost(string(h))
+		if err != nil || host == "*" {
+			v.Invalid(path+".hostname", "%q is not a host name", h)
+		}
+		s.hostname = host
+	}
+	s.server.Hosts = []mesh.ServerHost{{Host: s.hostname}}
+	if s.hostname == "" {
+		s.server.Hosts[0].Host = "*"
+	}
+	switch l.Protocol {
+	case gwv1.HTTPProtocolType:
+		s.server.Protocol = mesh.HTTP
+		if l.TLS != nil {
+			v.Invalid(path+".tls", "a listener for HTTP has no TLS settings")
+		}
+	case gwv1.HTTPSProtocolType:
+		s.server.Protocol = mesh.HTTPS
+		v.listenerTLS(&s, l.TLS, path+".tls")
+	default:
+		s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonUnsupportedProtocol), fmt.Sprintf("protocol %s is not served yet; HTTP and HTTPS are", l.Protocol)
+		v.NotEnforced(path+".protocol", "listener %s is not served: protocol %s is not possible yet", l.Name, l.Protocol)
+	}
+	v.routeKinds(&s, l, path)
+	return s
+}
+
+// routeKinds fills in which of the wanted kinds of route may attach.
+func (v *visit) routeKinds(s *listenerState, l *gwv1.Listener, path string) {
+	s.kinds = []condition.RouteKind{}
+	if s.accepted == string(gwv1.ListenerReasonUnsupportedProtocol) {
+		return
+	}
+	http := condition.RouteKind{Group: api.GroupGateway, Kind: "HTTPRoute"}
+	if l.AllowedRoutes == nil || len(l.AllowedRoutes.Kinds) == 0 {
+		s.kinds = append(s.kinds, http)
+		return
+	}
+	for i, k := range l.AllowedRoutes.Kinds {
+		if string(deref(k.Group, api.GroupGateway)) == api.GroupGateway && k.Kind == "HTTPRoute" {
+			s.kinds = append(s.kinds, http)
+			continue
+		}
+		s.resolved, s.resolvedMessage = string(gwv1.ListenerReasonInvalidRouteKinds), fmt.Sprintf("routes of kind %s cannot attach", k.Kind)
+		v.NotEnforced(fmt.Sprintf("%s.allowedRoutes.kinds[%d]", path, i), "routes of kind %s cannot attach yet", k.Kind)
+	}
+	s.unresolvedKindsOnly = s.resolved != "" && len(s.kinds) > 0
+}
+
+func (v *visit) listenerTLS(s *listenerState, t *gwv1.ListenerTLSConfig, path string) {
+	s.server.TLS = &mesh.ServerTLS{Mode: mesh.ServerSimple}
+	if t == nil {
+		v.Add(mesh.CodeInvalid, path, "give tls.certificateRefs", "a listener for HTTPS needs a certificate")
+		return
+	}
+	if deref(t.Mode, gwv1.TLSModeTerminate) == gwv1.TLSModePassthrough {
+		s.server.TLS.Mode = mesh.ServerPassthrough // judged by api.Unenforced
+		return
+	}
+	if len(t.CertificateRefs) == 0 {
+		v.Add(mesh.CodeInvalid, path+".certificateRefs", "name a Secret of type kubernetes.io/tls", "a listener for HTTPS needs a certificate")
+		return
+	}
+	for i, r := range t.CertificateRefs {
+		reason, message := v.certificate(r)
+		if reason != "" {
+			s.resolved, s.resolvedMessage = reason, fmt.Sprintf("%s.certificateRefs[%d]: %s", path, i, message)
+			v.NotFound(fmt.Sprintf("%s.certificateRefs[%d]", path, i), "", "%s", message)
+			continue
+		}
+		if s.server.TLS.Credential != "" {
+			v.NotEnforced(fmt.Sprintf("%s.certificateRefs[%d]", path, i), "a listener has one certificate yet, so this one is not served")
+			continue
+		}
+		s.server.TLS.Credential = string(deref(r.Namespace, gwv1.Namespace(v.ns))) + "/" + string(r.Name)
+	}
+}
+
+// certificate judges a reference to a Secret.
+func (v *visit) certificate(r gwv1.SecretObjectReference) (reason, message string) {
+	ns := mesh.Namespace(deref(r.Namespace, gwv1.Namespace(v.ns)))
+	invalid := string(gwv1.ListenerReasonInvalidCertificateRef)
+	if deref(r.Group, "") != "" || deref(r.Kind, "Secret") != "Secret" {
+		return invalid, fmt.Sprintf("a certificate cannot be of kind %s", deref(r.Kind, "Secret"))
+	}
+	if !granted("Gateway", v.ns, "", "Secret", string(r.Name), ns, v.in) {
+		return string(gwv1.ListenerReasonRefNotPermitted), fmt.Sprintf("no ReferenceGrant in namespace %s lets Gateways of namespace %s use Secret %s", ns, v.ns, r.Name)
+	}
+	o, ok := v.in.Object(mesh.Ref{Kind: "Secret", Namespace: ns, Name: string(r.Name)})
+	secret, isSecret := o.Spec.(*corev1.Secret)
+	if !ok || !isSecret {
+		return invalid, fmt.Sprintf("there is no Secret %s in namespace %s", r.Name, ns)
+	}
+	if _, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey]); err != nil {
+		return invalid, fmt.Sprintf("Secret %s/%s holds no usable certificate and key: %s", ns, r.Name, strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	return "", ""
+}
+
+func (v *visit) listenerConditions(s *listenerState) []condition.Condition {
+	or := func(reason, otherwise string) string {
+		if reason == "" {
+			return otherwise
+		}
+		return reason
+	}
+	accepted := v.cond(string(gwv1.ListenerConditionAccepted), s.accepted == "", or(s.accepted, string(gwv1.ListenerReasonAccepted)), or(s.acceptedMessage, "the listener is valid"))
+	if s.conflict != "" {
+		accepted = v.cond(string(gwv1.ListenerConditionAccepted), false, s.conflict, s.conflictMessage)
+	}
+	programmed := v.cond(string(gwv1.ListenerConditionProgrammed), true, string(gwv1.ListenerReasonProgrammed), "the listener is served")
+	if s.fault != "" || s.deniedBy {
+		programmed = v.cond(string(gwv1.ListenerConditionProgrammed), false, string(gwv1.ListenerReasonInvalid), "the listener is not valid")
+	}
+	return []condition.Condition{
+		accepted,
+		v.cond(string(gwv1.ListenerConditionConflicted), s.conflict != "", or(s.conflict, string(gwv1.ListenerReasonNoConflicts)), or(s.conflictMessage, "no other listener is in the way")),
+		v.cond(string(gwv1.ListenerConditionResolvedRefs), s.resolved == "", or(s.resolved, string(gwv1.ListenerReasonResolvedRefs)), or(s.resolvedMessage, "what the listener refers to exists")),
+		programmed,
+	}
+}

@@ -1,0 +1,120 @@
+package world
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/control/translate/condition"
+	"github.com/heddle-mesh/heddle/control/translate/gateway"
+	"github.com/heddle-mesh/heddle/control/translate/istio"
+	"github.com/heddle-mesh/heddle/control/translate/text"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Conflicts tells about hosts that several of the results claim.
+func Conflicts(results []Result) []mesh.Problem {
+	byHost := map[mesh.Host][]*mesh.Route{}
+	var hosts []mesh.Host
+	for _, r := range results {
+		if r.Route == nil {
+			continue
+		}
+		for _, h := range r.Route.Hosts {
+			if byHost[h] == nil {
+				hosts = append(hosts, h)
+			}
+			byHost[h] = append(byHost[h], r.Route)
+		}
+	}
+	var out []mesh.Problem
+	for _, h := range hosts {
+		out = append(out, istio.HostConflicts(h, byHost[h])...)
+	}
+	return out
+}
+
+// Report writes what every object means, its problems and its status.
+func Report(results []Result, rest []mesh.Problem) string {
+	var b strings.Builder
+	var routes []*mesh.Route
+	for _, r := range results {
+		if r.Route != nil {
+			routes = append(routes, r.Route)
+		}
+	}
+	for _, p := range append(rest, Conflicts(results)...) {
+		fmt.Fprintf(&b, "%s %s\n", p.Code, p)
+	}
+	for _, r := range results {
+		if r.Object.Kind.Istio() || r.Object.Kind.Gateway() {
+			b.WriteString("== " + r.Object.Ref().String() + "\n")
+			r.write(&b, routes)
+		}
+	}
+	return b.String()
+}
+
+func (r Result) write(b *strings.Builder, routes []*mesh.Route) {
+	for _, noun := range r.nouns() {
+		b.WriteString(text.Dump(noun))
+	}
+	for _, p := range r.Problems {
+		p.Object = mesh.Ref{}
+		fmt.Fprintf(b, "%s %s\n", p.Code, strings.TrimPrefix(strings.TrimPrefix(p.String(), "/"), " "))
+	}
+	if r.Status == nil {
+		return
+	}
+	s := *r.Status
+	if r.Object.Kind.Gateway() && r.Object.Kind.Kind == "Gateway" {
+		s = gateway.WithRoutes(s, mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: r.Object.Ref().Namespace, Name: r.Object.Meta.Name}, routes)
+	}
+	conditions(b, "status", s.Conditions)
+	for _, l := range s.Listeners {
+		conditions(b, fmt.Sprintf("status of listener %s with %d routes of %v", l.Name, l.AttachedRoutes, l.SupportedKinds), l.Conditions)
+	}
+	for _, p := range s.Parents {
+		conditions(b, "status at parent "+p.ParentRef.Name, p.Conditions)
+	}
+}
+
+func conditions(b *strings.Builder, what string, list []condition.Condition) {
+	for _, c := range list {
+		fmt.Fprintf(b, "%s: %s=%s %s", what, c.Type, c.Status, c.Reason)
+		if c.Status == "False" || c.Type == "PartiallyInvalid" {
+			b.WriteString(" (" + c.Message + ")")
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func (r Result) nouns() (out []any) {
+	if r.Route != nil {
+		out = append(out, r.Route)
+	}
+	if r.Traffic != nil {
+		out = append(out, r.Traffic)
+	}
+	if r.Gateway != nil {
+		out = append(out, r.Gateway)
+	}
+	if r.Entry != nil {
+		out = append(out, r.Entry)
+	}
+	if r.Workload != nil {
+		out = append(out, r.Workload)
+	}
+	if r.Endpoint != nil {
+		out = append(out, r.Endpoint)
+	}
+	if r.PeerAuthn != nil {
+		out = append(out, r.PeerAuthn)
+	}
+	if r.Authorization != nil {
+		out = append(out, r.Authorization)
+	}
+	for _, d := range r.Denials {
+		out = append(out, d)
+	}
+	return out
+}
