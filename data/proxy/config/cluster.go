@@ -1,0 +1,159 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ClusterType is envoy.config.cluster.v3.Cluster.DiscoveryType.
+type ClusterType uint8
+
+// The types.
+const (
+	StaticCluster ClusterType = iota
+	EDS
+	StrictDNS
+	LogicalDNS
+	OriginalDst
+)
+
+// Policy is Cluster.LbPolicy.
+type Policy uint8
+
+// The policies.
+const (
+	RoundRobin Policy = iota
+	LeastRequest
+	Random
+	ClusterProvided // original destination
+)
+
+// Cluster is envoy.config.cluster.v3.Cluster. Endpoints live apart in their own value, so that a change of them rebuilds nothing else.
+type Cluster struct {
+	Name, AltStat  string
+	Type           ClusterType
+	Policy         Policy
+	ChoiceCount    uint32 // of least request; 2 by default
+	ConnectTimeout time.Duration
+	Bind           netip.Addr // source address; invalid for none
+	// Transport by endpoint metadata (transport_socket_matches); the first match wins, else TLS (nil: plain).
+	Matches []TransportMatch
+	TLS     *ClientTLS
+
+	MaxRequestsPerConn uint32
+	MaxConnDuration    time.Duration
+	IdleTimeout        time.Duration // of pooled connections; an hour by default, 0 none
+	Keepalive          Keepalive
+	Thresholds         [2]Thresholds // default and high priority
+	Outlier            *Outlier
+	Panic              float64 // percent; 50 by default
+	LocalityWeighted   bool
+	Overprovisioning   uint32 // percent; 140 by default
+	SlowStart          time.Duration
+	DNSRefresh         time.Duration
+	RespectDNSTTL      bool
+	DNSFamily          DNSFamily
+	ServiceName        string // EDS service name, or the cluster's name
+	CloseOnHealthLoss  bool   // close_connections_on_host_health_failure
+	Telemetry          ClusterTelemetry
+	// OriginalDst: a header that names the destination, for ORIGINAL_DST.
+	DstHeader bool
+	// Version of the definition; a cluster with the same version keeps its connections.
+	Version string
+	// Assignment is what the cluster resource itself holds (STATIC, DNS), nil for EDS.
+	Assignment *Assignment
+	// Endpoints are those in force: from Assignment or EDS.
+	Endpoints *Assignment
+	HTTP2     bool // refused by this version; kept so that the refusal can say so
+}
+
+// DNSFamily is dns_lookup_family.
+type DNSFamily uint8
+
+// The families.
+const (
+	DNSAuto DNSFamily = iota
+	DNSV4
+	DNSV6
+	DNSAll
+)
+
+// Keepalive is upstream_connection_options.tcp_keepalive; zero Time: off.
+type Keepalive struct {
+	Time, Interval time.Duration
+	Probes         uint32
+}
+
+// TransportMatch chooses TLS for endpoints whose metadata envoy.transport_socket_match has all the pairs; TLS nil is plain.
+type TransportMatch struct {
+	Name   string
+	Labels map[string]string
+	TLS    *ClientTLS
+}
+
+// Thresholds are circuit breakers; Envoy's defaults are 1024, 1024, 1024 and 3.
+type Thresholds struct {
+	Connections, Pending, Requests, Retries uint32
+	// Budget replaces Retries when set: percent of active requests, and a minimum of retries at once.
+	Budget        bool
+	BudgetPercent float64
+	BudgetMin     uint32
+}
+
+// Outlier is envoy.config.cluster.v3.OutlierDetection; counts of 0 switch a detector off.
+type Outlier struct {
+	Consecutive5xx, ConsecutiveGateway, ConsecutiveLocal uint32
+	Enforce5xx, EnforceGateway, EnforceLocal             uint32 // percent
+	SplitLocal                                           bool
+	Interval, BaseEjection, MaxEjection                  time.Duration
+	MaxEjectionPercent                                   uint32
+	AlwaysEjectOne                                       bool
+}
+
+// ClusterTelemetry is what metrics say of the destination (metadata istio.services).
+type ClusterTelemetry struct {
+	Service, ServiceName, ServiceNamespace string
+	Origin                                 string // DestinationRule
+}
+
+// Assignment is envoy.config.endpoint.v3.ClusterLoadAssignment.
+type Assignment struct {
+	Localities       []Locality
+	Overprovisioning uint32
+	Version          string
+}
+
+// Locality is LocalityLbEndpoints.
+type Locality struct {
+	Region, Zone, Subzone string
+	Priority              uint32
+	Weight                uint32 // 0: none given
+	Endpoints             []*Endpoint
+}
+
+// HealthStatus is the health that discovery reports.
+type HealthStatus uint8
+
+// The states.
+const (
+	HealthUnknown HealthStatus = iota
+	Healthy
+	Unhealthy
+	Draining
+	Degraded
+)
+
+// Endpoint is LbEndpoint.
+type Endpoint struct {
+	Address   netip.AddrPort
+	Path      string // unix socket
+	Host      string // DNS name to resolve, with Address.Port()
+	Port      uint16 // of Host
+	Hostname  string
+	Weight    uint32 // at least 1
+	Health    HealthStatus
+	Labels    map[string]string // envoy.lb
+	Transport map[string]string // envoy.transport_socket_match
+	Workload  string            // istio.workload: NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER
+	Identity  string            // expected SPIFFE ID, for metrics
+}

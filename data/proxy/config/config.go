@@ -1,0 +1,177 @@
+// Package config holds the proxy's configuration as plain, immutable Go values: what listeners, routes and upstreams are, without any wire format.
+//
+// In: values that package decode builds from Envoy's resources. Out: one Config behind an atomic pointer, from which workers read without locks.
+// Nothing here is changed once it is part of a published Config; a request keeps the parts that it uses for as long as it lasts.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is everything at one moment.
+type Config struct {
+	Listeners []*Listener
+	Routes    map[string]*RouteTable // by route configuration name
+	Clusters  map[string]*Cluster
+}
+
+// Direction is Envoy's traffic_direction.
+type Direction uint8
+
+// The directions; metrics are reported as the source outbound and as the destination inbound.
+const (
+	Unspecified Direction = iota
+	Inbound
+	Outbound
+)
+
+// Listener is an address with filter chains (envoy.config.listener.v3.Listener).
+type Listener struct {
+	Name      string
+	Address   netip.AddrPort
+	Path      string // unix socket instead of Address
+	Extra     []netip.AddrPort
+	Direction Direction
+	// Bind false: it only takes connections that another listener hands on by their original destination.
+	Bind           bool
+	UseOriginalDst bool // hand connections on by their original destination
+	Transparent    bool // IP_TRANSPARENT
+	IPv4Compat     bool // an IPv6 wildcard takes IPv4 as well
+	Inspect        Inspect
+	Chains         []*Chain
+	Default        *Chain
+	AccessLogs     []AccessLog
+	MaxConnections uint32 // 0: no limit
+	Stat           string
+}
+
+// Inspect says what is looked at before a filter chain is chosen.
+type Inspect struct {
+	OriginalDst, TLS, HTTP bool
+	ProxyProtocol          bool
+	// Timeout for the first bytes; 0 waits for ever. ContinueOnTimeout goes on with what is known then.
+	Timeout           time.Duration
+	ContinueOnTimeout bool
+	// NoHTTPPorts and NoTLSPorts are original destination ports that are not inspected (server-first protocols).
+	NoHTTPPorts, NoTLSPorts map[uint16]bool
+}
+
+// Chain is a filter chain: when it is taken, how its transport is secured, and what its bytes mean.
+type Chain struct {
+	Name  string
+	Match ChainMatch
+	TLS   *ServerTLS // nil: plain
+	// RBAC runs first, on the connection.
+	RBAC []*RBAC
+	HTTP *HTTP // exactly one of HTTP and TCP
+	TCP  *TCP
+	// TransportTimeout bounds the handshake.
+	TransportTimeout time.Duration
+}
+
+// ChainMatch is envoy.config.listener.v3.FilterChainMatch; empty fields match everything.
+type ChainMatch struct {
+	DestinationPort      uint16
+	Prefixes             []netip.Prefix
+	ServerNames          []string // lower case; "*.suffix" allowed
+	TransportProtocol    string   // "", raw_buffer, tls
+	ApplicationProtocols []string
+	DirectSourcePrefixes []netip.Prefix
+	SourceType           SourceType
+	SourcePrefixes       []netip.Prefix
+	SourcePorts          []uint16
+}
+
+// SourceType is FilterChainMatch.source_type.
+type SourceType uint8
+
+// The source types.
+const (
+	AnySource SourceType = iota
+	SameHost
+	External
+)
+
+// SecretRef names certificates: Name is the SDS name, and Local says that they are those of the workload itself, whose key never left the host.
+type SecretRef struct {
+	Name  string
+	Local bool
+	// Inline PEM instead of a name.
+	Certificate, Key, Roots []byte
+}
+
+// ServerTLS is envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.
+type ServerTLS struct {
+	TLSParams
+	RequireClientCertificate bool
+	DisableResumption        bool
+}
+
+// ClientTLS is UpstreamTlsContext.
+type ClientTLS struct {
+	TLSParams
+	SNI     string
+	AutoSNI bool // SNI from the request's host
+}
+
+// TLSParams are common to both sides.
+type TLSParams struct {
+	Certificates           []SecretRef
+	Roots                  *SecretRef // nil: the peer is not verified
+	MinVersion, MaxVersion uint16     // crypto/tls version numbers, 0: default
+	CipherSuites           []uint16
+	ALPN                   []string
+	// SANs: the peer's certificate must match one (when there are any).
+	SANs []SANMatch
+	// TrustUnverified accepts any peer certificate (trust_chain_verification ACCEPT_UNTRUSTED).
+	TrustUnverified bool
+}
+
+// SANMatch matches a subject alternative name of a kind.
+type SANMatch struct {
+	Kind  SANKind
+	Match StringMatch
+}
+
+// SANKind is the kind of name.
+type SANKind uint8
+
+// The kinds.
+const (
+	AnySAN SANKind = iota
+	URISAN
+	DNSSAN
+	IPSAN
+	EmailSAN
+)
+
+// TCP is envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.
+type TCP struct {
+	Stat               string
+	Clusters           []WeightedName // one or more
+	IdleTimeout        time.Duration  // 0: none
+	MaxConnectAttempts uint32         // at least 1
+	MaxDuration        time.Duration
+	AccessLogs         []AccessLog
+	Telemetry          bool // Istio's TCP metrics
+}
+
+// WeightedName is a cluster with its share.
+type WeightedName struct {
+	Name   string
+	Weight uint32
+}
+
+// AccessLog is one access log, compiled by package decode. Log takes an *accesslog.Log; this package does not know it, so that it knows nothing of formats.
+type AccessLog struct {
+	Log any
+	// Only responses that pass: nil logs all.
+	Filter *AccessLogFilter
+}
+
+// AccessLogFilter is the subset of Envoy's filters that is honoured: a comparison of the status, and response flags.
+type AccessLogFilter struct {
+	MinStatus int
+	Flags     []string
+}

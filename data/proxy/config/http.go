@@ -1,0 +1,112 @@
+package config
+
+import "time"
+
+// HTTP is envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.
+type HTTP struct {
+	Stat string
+	// Exactly one of RouteName (looked up in Config.Routes) and Inline.
+	RouteName string
+	Inline    *RouteTable
+	Filters   []Filter // in order, without the router
+
+	ServerName   string
+	ServerHeader ServerHeader
+	// Client address.
+	UseRemoteAddress      bool
+	TrustedHops           uint32 // xff_num_trusted_hops
+	SkipXFFAppend         bool
+	InternalAddressConfig bool // private addresses count as internal
+	// x-forwarded-client-cert.
+	XFCC        XFCC
+	XFCCDetails XFCCDetails
+	// Request ids.
+	GenerateRequestID     bool
+	PreserveExternalID    bool
+	AlwaysSetIDInResponse bool
+	Proxy100Continue      bool
+	// Paths.
+	NormalizePath  bool
+	MergeSlashes   bool
+	EscapedSlashes EscapedSlashes
+	StripAnyPort   bool
+	StripMatchPort bool
+	StripHostDot   bool
+	// Limits and time-outs; 0 is none.
+	MaxHeadBytes       int
+	MaxFields          int
+	IdleTimeout        time.Duration
+	MaxConnDuration    time.Duration
+	StreamIdleTimeout  time.Duration
+	RequestTimeout     time.Duration
+	HeadersTimeout     time.Duration
+	DrainTimeout       time.Duration
+	DelayedClose       time.Duration
+	MaxStreamDuration  time.Duration
+	MaxRequestsPerConn uint32
+	Upgrades           []string // lower case, such as "websocket"
+	AcceptHTTP10       bool
+	AccessLogs         []AccessLog
+	AddUserAgent       bool
+	SuppressEnvoy      bool // no x-envoy-* from the router
+	// Via, "" for none.
+	Via string
+}
+
+// ServerHeader is server_header_transformation.
+type ServerHeader uint8
+
+// The transformations.
+const (
+	Overwrite ServerHeader = iota
+	AppendIfAbsent
+	PassThrough
+)
+
+// XFCC is forward_client_cert_details.
+type XFCC uint8
+
+// The treatments of x-forwarded-client-cert.
+const (
+	Sanitize XFCC = iota
+	ForwardOnly
+	AppendForward
+	SanitizeSet
+	AlwaysForwardOnly
+)
+
+// XFCCDetails is set_current_client_cert_details.
+type XFCCDetails struct{ Subject, Cert, Chain, DNS, URI bool }
+
+// EscapedSlashes is path_with_escaped_slashes_action.
+type EscapedSlashes uint8
+
+// The actions on %2F and %5C in paths.
+const (
+	KeepEscaped EscapedSlashes = iota
+	RejectEscaped
+	UnescapeRedirect
+	UnescapeForward
+)
+
+// Filter is one HTTP filter; exactly one field is set.
+type Filter struct {
+	Name  string
+	RBAC  *RBAC
+	Fault *Fault
+	// Telemetry emits Istio's request metrics (istio.stats); PeerMetadata exchanges metadata by headers.
+	Telemetry    bool
+	PeerMetadata bool
+}
+
+// Fault is envoy.extensions.filters.http.fault.v3.HTTPFault; as the filter's own configuration or of a route. Shares are of a million.
+type Fault struct {
+	DelayShare  uint32
+	Delay       time.Duration
+	AbortShare  uint32
+	AbortStatus int
+	AbortGRPC   int // gRPC status, -1: HTTP abort
+	Headers     []HeaderMatch
+	Upstream    string
+	MaxActive   uint32 // 0: no limit
+}

@@ -1,0 +1,258 @@
+package config
+
+import (
+	"regexp"
+	"time"
+)
+
+// RouteTable is envoy.config.route.v3.RouteConfiguration. With VHDS the hosts come one by one.
+type RouteTable struct {
+	Name         string
+	Hosts        []*VirtualHost
+	Headers      HeaderEdits
+	VHDS         bool
+	MostSpecific bool // most_specific_header_mutations_wins
+	IgnorePort   bool // ignore_port_in_host_matching
+}
+
+// VirtualHost is envoy.config.route.v3.VirtualHost.
+type VirtualHost struct {
+	Name                 string
+	Domains              []string // lower case
+	Routes               []*Route
+	Headers              HeaderEdits
+	Retry                *Retry
+	IncludeAttemptCount  bool
+	AttemptCountResponse bool
+	RequireTLS           bool // redirect plain requests to https
+	PerFilter            PerFilter
+}
+
+// StringKind tells how a StringMatch compares.
+type StringKind uint8
+
+// The kinds of match.
+const (
+	Exact StringKind = iota
+	Prefix
+	Suffix
+	Contains
+	Regex // the whole value
+)
+
+// StringMatch is envoy.type.matcher.v3.StringMatcher.
+type StringMatch struct {
+	Kind       StringKind
+	Value      string         // lower case when IgnoreCase
+	Regex      *regexp.Regexp // anchored at both ends
+	IgnoreCase bool
+}
+
+// HeaderMatch is envoy.config.route.v3.HeaderMatcher.
+type HeaderMatch struct {
+	Name string // lower case
+	// Present: the header's presence (or absence, with PresentValue false) is all that counts.
+	Present, PresentValue bool
+	Range                 bool // numeric, From ≤ v < To
+	From, To              int64
+	String                *StringMatch
+	Invert                bool
+	MissingIsEmpty        bool // treat_missing_header_as_empty
+}
+
+// QueryMatch is QueryParameterMatcher.
+type QueryMatch struct {
+	Name    string
+	Present bool // presence is all that counts
+	String  *StringMatch
+}
+
+// PathKind is how a route matches the path.
+type PathKind uint8
+
+// The kinds of path match; all look at the path without its query.
+const (
+	PathPrefix PathKind = iota
+	PathExact
+	PathRegex
+	PathSeparatedPrefix
+	PathConnect // CONNECT requests
+)
+
+// RouteMatch is envoy.config.route.v3.RouteMatch.
+type RouteMatch struct {
+	Path       PathKind
+	Value      string
+	Regex      *regexp.Regexp // anchored
+	IgnoreCase bool
+	Headers    []HeaderMatch
+	Query      []QueryMatch
+	GRPC       bool
+	// Share of a million of requests that match (runtime_fraction); 1,000,000 and more is all.
+	Share    uint32
+	HasShare bool
+}
+
+// Route is envoy.config.route.v3.Route. Exactly one of Forward, Redirect and Direct is set.
+type Route struct {
+	Name      string
+	Match     RouteMatch
+	Forward   *Forward
+	Redirect  *Redirect
+	Direct    *Direct
+	Headers   HeaderEdits
+	PerFilter PerFilter
+	// Origin is the user's object (metadata istio.config), for the decision trail.
+	Origin    string
+	Decorator string // operation name; "" for none
+	Propagate bool
+}
+
+// PerFilter is typed_per_filter_config, on a route, virtual host or weighted cluster.
+type PerFilter struct {
+	Fault       *Fault
+	RBAC        *RBAC
+	RBACDisable bool
+}
+
+// Forward is envoy.config.route.v3.RouteAction.
+type Forward struct {
+	Cluster       string
+	ClusterHeader string
+	Weighted      []WeightedCluster
+	TotalWeight   uint32
+	NotFoundCode  int // cluster_not_found_response_code: 503 by default
+
+	PrefixRewrite   *string
+	RegexRewrite    *RegexRewrite
+	HostRewrite     string
+	HostRewriteAuto bool // to the endpoint's host name
+	AppendXFH       bool
+
+	// Timeout of the whole request; 0: none. IdleTimeout of the stream; nil: that of the connection manager.
+	Timeout           time.Duration
+	IdleTimeout       *time.Duration
+	MaxStreamDuration time.Duration
+	MaxGRPCTimeout    *time.Duration
+	Retry             *Retry
+	Mirrors           []Mirror
+	Hash              []HashPolicy
+	Upgrades          map[string]bool // per-route switches of upgrades
+	Connect           bool            // terminate CONNECT and carry its bytes
+	// Subset is metadata_match: pairs that an endpoint's metadata envoy.lb must have.
+	Subset map[string]string
+}
+
+// RegexRewrite replaces all matches of a pattern in the path (regex_rewrite).
+type RegexRewrite struct {
+	Regex        *regexp.Regexp
+	Substitution string // \1 refers to groups
+}
+
+// WeightedCluster is one of weighted_clusters.
+type WeightedCluster struct {
+	Name        string
+	Weight      uint32
+	Headers     HeaderEdits
+	HostRewrite string
+	PerFilter   PerFilter
+}
+
+// Retry is envoy.config.route.v3.RetryPolicy, resolved.
+type Retry struct {
+	On               RetryOn
+	Codes            []int // retriable_status_codes
+	Headers          []HeaderMatch
+	RequestHeaders   []HeaderMatch
+	Attempts         uint32 // retries after the first try
+	PerTry           time.Duration
+	PerTryIdle       time.Duration
+	BackoffBase      time.Duration // 25 ms by default
+	BackoffMax       time.Duration // 10 × base by default
+	PreviousHosts    bool          // envoy.retry_host_predicates.previous_hosts
+	SelectAttempts   int           // host_selection_retry_max_attempts
+	PriorityForfeit  int           // retry_priority previous_priorities: update frequency, 0 for none
+	RateLimitedReset bool
+}
+
+// RetryOn is the set of words of retry_on.
+type RetryOn uint32
+
+// The words.
+const (
+	Retry5xx RetryOn = 1 << iota
+	RetryGatewayError
+	RetryReset
+	RetryResetBeforeRequest
+	RetryConnectFailure
+	RetryEnvoyRateLimited
+	RetryRetriable4xx
+	RetryRefusedStream
+	RetryRetriableStatusCodes
+	RetryRetriableHeaders
+	RetryHTTP3PostConnect
+	RetryGRPCCancelled
+	RetryGRPCDeadline
+	RetryGRPCResource
+	RetryGRPCUnavailable
+	RetryGRPCInternal
+)
+
+// Mirror is one of request_mirror_policies.
+type Mirror struct {
+	Cluster  string
+	Share    uint32 // of a million
+	NoSuffix bool   // disable_shadow_host_suffix_append
+}
+
+// HashPolicy is parsed so that it can be refused where no hash balancer uses it.
+type HashPolicy struct {
+	Header, Cookie, Query string
+	SourceIP, Terminal    bool
+	TTL                   time.Duration
+}
+
+// Redirect is envoy.config.route.v3.RedirectAction.
+type Redirect struct {
+	HTTPS         bool
+	Scheme        string
+	Host          string
+	Port          uint16
+	Path          string
+	PrefixRewrite *string
+	RegexRewrite  *RegexRewrite
+	Code          int
+	StripQuery    bool
+}
+
+// Direct is DirectResponseAction.
+type Direct struct {
+	Status int
+	Body   []byte
+}
+
+// HeaderEdits change headers of the request to the upstream and of the response to the client.
+type HeaderEdits struct {
+	Request, Response             []HeaderSet // in order
+	RequestRemove, ResponseRemove []string    // lower case
+}
+
+// HeaderAction is HeaderValueOption.append_action.
+type HeaderAction uint8
+
+// The actions.
+const (
+	AppendOrAdd HeaderAction = iota
+	AddIfAbsent
+	OverwriteOrAdd
+	OverwriteIfExists
+)
+
+// HeaderSet is one HeaderValueOption. Value is literal; a value with %OPERATORS% is compiled into Format.
+type HeaderSet struct {
+	Name      string
+	Value     string
+	Format    any // a compiled accesslog format, nil for a literal
+	Action    HeaderAction
+	KeepEmpty bool
+}
