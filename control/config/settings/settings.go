@@ -1,0 +1,142 @@
+// Package settings reads mesh-wide settings from a file with Istio's MeshConfig.
+//
+// In: a YAML file. Out: mesh.Settings, and a Problem for every field that is not honoured; an unhonoured field on which trust rests is an error. Pure but
+// for the one read.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/identity"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// honoured are the fields of MeshConfig that have an effect.
+var honoured = api.Fields("rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
+	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.attempts")
+
+// trust are fields that must not be overlooked: without them the mesh would trust or allow more than its owner wrote.
+var trust = []string{"trustDomainAliases", "caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca", "verifyCertificateAtClient", "inboundTrafficPolicy"}
+
+// Default are the settings of a mesh without a file; they are Istio's.
+func Default() *mesh.Settings {
+	return &mesh.Settings{TrustDomain: identity.DefaultTrustDomain, RootNamespace: mesh.RootNamespace, AutoMTLS: true, ConnectTimeout: 10 * time.Second,
+		ClusterDomain: "cluster.local", DefaultRetryCount: 2}
+}
+
+// Read reads a file over the default settings.
+func Read(path string) (*mesh.Settings, []mesh.Problem, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read mesh config: %w; give --mesh-config the path of a file with MeshConfig fields, or leave it out", err)
+	}
+	s, problems, err := parse(raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read mesh config %s: %w", path, err)
+	}
+	for i := range problems {
+		problems[i].Object = mesh.Ref{Kind: "MeshConfig", Name: path}
+	}
+	return s, problems, nil
+}
+
+func parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
+	var fields map[string]any
+	if err := yaml.Unmarshal(raw, &fields); err != nil {
+		return nil, nil, err
+	}
+	var in meshconfig.MeshConfig
+	if err := checkKnown(in.ProtoReflect().Descriptor(), fields, ""); err != nil {
+		return nil, nil, err
+	}
+	json, err := yaml.YAMLToJSON(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if fields != nil {
+		if err := in.UnmarshalJSON(json); err != nil {
+			return nil, nil, err
+		}
+	}
+	var problems []mesh.Problem
+	for _, f := range honoured.Unlisted(&in) {
+		field := strings.TrimPrefix(f.Path, "spec.")
+		top, _, _ := strings.Cut(field, ".")
+		top, _, _ = strings.Cut(top, "[")
+		if slices.Contains(trust, top) {
+			return nil, nil, fmt.Errorf("field %s is not enforced yet and the mesh's security rests on it; remove the field to start without it", field)
+		}
+		problems = append(problems, mesh.Problem{Field: field, Code: mesh.CodeNotEnforced, Message: "the setting is not honoured yet", Hint: "remove it"})
+	}
+	s, err := settings(&in)
+	return s, problems, err
+}
+
+// checkKnown finds fields that MeshConfig does not have; a misspelt setting would otherwise be silently ignored.
+func checkKnown(d protoreflect.MessageDescriptor, fields map[string]any, path string) error {
+	for name, value := range fields {
+		f := d.Fields().ByJSONName(name)
+		if f == nil {
+			f = d.Fields().ByTextName(name)
+		}
+		if f == nil {
+			return fmt.Errorf("there is no field %s", strings.TrimPrefix(path+"."+name, "."))
+		}
+		sub, isMap := value.(map[string]any)
+		if isMap && f.Message() != nil && !f.IsMap() && !strings.HasPrefix(string(f.Message().FullName()), "google.protobuf.") {
+			if err := checkKnown(f.Message(), sub, path+"."+name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
+	s := Default()
+	if in.RootNamespace != "" {
+		s.RootNamespace = mesh.Namespace(in.RootNamespace)
+	}
+	if in.TrustDomain != "" {
+		if _, err := identity.ParseTrustDomain(in.TrustDomain); err != nil {
+			return nil, fmt.Errorf("field trustDomain: %w", err)
+		}
+		s.TrustDomain = in.TrustDomain
+	}
+	s.RegistryOnly = in.GetOutboundTrafficPolicy() != nil && in.OutboundTrafficPolicy.Mode == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY
+	if in.EnableAutoMtls != nil {
+		s.AutoMTLS = in.EnableAutoMtls.Value
+	}
+	s.AccessLogFile, s.AccessLogJSON = in.AccessLogFile, in.AccessLogEncoding == meshconfig.MeshConfig_JSON
+	if in.ConnectTimeout != nil {
+		if s.ConnectTimeout = in.ConnectTimeout.AsDuration(); s.ConnectTimeout < time.Millisecond {
+			return nil, errors.New("field connectTimeout: want at least 1ms")
+		}
+	}
+	if in.ProtocolDetectionTimeout != nil {
+		if s.DetectionTimeout = in.ProtocolDetectionTimeout.AsDuration(); s.DetectionTimeout < 0 {
+			return nil, errors.New("field protocolDetectionTimeout: want 0 or more")
+		}
+	}
+	if in.ProxyHttpPort < 0 || in.ProxyHttpPort > 65535 {
+		return nil, fmt.Errorf("field proxyHttpPort: %d is not a port", in.ProxyHttpPort)
+	}
+	s.HTTPProxyPort = uint16(in.ProxyHttpPort)
+	if r := in.DefaultHttpRetryPolicy; r != nil {
+		if r.Attempts < 0 {
+			return nil, errors.New("field defaultHttpRetryPolicy.attempts: want 0 or more")
+		}
+		s.DefaultRetryCount = uint32(r.Attempts)
+	}
+	return s, nil
+}

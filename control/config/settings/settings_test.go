@@ -1,0 +1,80 @@
+package settings
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+func read(t *testing.T, text string) (*mesh.Settings, []mesh.Problem, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "mesh.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Read(path)
+}
+
+func TestRead(t *testing.T) {
+	got, problems, err := read(t, `
+rootNamespace: mesh-root
+trustDomain: example.org
+outboundTrafficPolicy: {mode: REGISTRY_ONLY}
+enableAutoMtls: false
+accessLogFile: /dev/stdout
+accessLogEncoding: JSON
+connectTimeout: 3s
+protocolDetectionTimeout: 100ms
+proxyHttpPort: 15080
+defaultHttpRetryPolicy: {attempts: 5}
+`)
+	want := &mesh.Settings{TrustDomain: "example.org", RootNamespace: "mesh-root", RegistryOnly: true, AccessLogFile: "/dev/stdout", AccessLogJSON: true,
+		ConnectTimeout: 3 * time.Second, DetectionTimeout: 100 * time.Millisecond, ClusterDomain: "cluster.local", HTTPProxyPort: 15080, DefaultRetryCount: 5}
+	if d := cmp.Diff(want, got); d != "" || err != nil || len(problems) > 0 {
+		t.Error(d, err, problems)
+	}
+	got, _, err = read(t, "")
+	if d := cmp.Diff(Default(), got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+func TestWhatIsNotHonoured(t *testing.T) {
+	_, problems, err := read(t, "enableTracing: true\noutboundTrafficPolicy: {mode: ALLOW_ANY}\ndefaultConfig: {concurrency: 3}\n")
+	if err != nil || len(problems) != 2 || problems[0].Field != "enableTracing" || problems[1].Field != "defaultConfig" && problems[1].Field != "defaultConfig.concurrency" {
+		t.Error(problems, err)
+	}
+	for text, want := range map[string]string{
+		"trustDomainAliases: [old.org]":                     "trustDomainAliases is not enforced yet",
+		"pathNormalization: {normalization: MERGE_SLASHES}": "pathNormalization",
+		"rootNamespase: x":                                  "there is no field rootNamespase",
+		"outboundTrafficPolicy: {mod: X}":                   "there is no field outboundTrafficPolicy.mod",
+		"trustDomain: UPPER":                                "trustDomain",
+		"connectTimeout: 0s":                                "connectTimeout",
+		"proxyHttpPort: 70000":                              "proxyHttpPort",
+		"a: [":                                              "mesh.yaml",
+	} {
+		if _, _, err := read(t, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if _, _, err := Read("/nothing/here"); err == nil || !strings.Contains(err.Error(), "--mesh-config") {
+		t.Error(err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("trustDomain: a.b\nconnectTimeout: 5m"))
+	f.Add([]byte("defaultHttpRetryPolicy: {attempts: 1}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s, _, err := parse(b); err == nil && (s.TrustDomain == "" || s.ConnectTimeout <= 0) {
+			t.Errorf("%+v", s)
+		}
+	})
+}
