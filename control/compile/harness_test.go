@@ -1,0 +1,255 @@
+package compile
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"sigs.k8s.io/yaml"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/config"
+	"github.com/heddle-mesh/heddle/control/config/accepted"
+	"github.com/heddle-mesh/heddle/control/registry"
+	"github.com/heddle-mesh/heddle/control/registry/vip"
+	"github.com/heddle-mesh/heddle/control/snapshot"
+	"github.com/heddle-mesh/heddle/identity"
+	"github.com/heddle-mesh/heddle/mesh"
+	"github.com/heddle-mesh/heddle/xds"
+	"github.com/heddle-mesh/heddle/xds/nds"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// world is a mesh made of YAML.
+type world struct {
+	store *config.Store
+	feed  *config.Feed
+	build *snapshot.Builder
+	memo  *Memo
+	now   *Store
+}
+
+func newWorld(t testing.TB, settings *mesh.Settings) *world {
+	t.Helper()
+	addresses, err := vip.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := accepted.Open("", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, _ := identity.ParseTrustDomain("cluster.local")
+	w := &world{store: config.New(), memo: New()}
+	w.feed = w.store.Feed()
+	w.build = snapshot.NewBuilder(settings, registry.Options{Cluster: mesh.DefaultCluster, Network: mesh.DefaultNetwork, TrustDomain: trust, Addresses: addresses}, w.store, good)
+	return w
+}
+
+func defaultSettings() *mesh.Settings {
+	return &mesh.Settings{TrustDomain: "cluster.local", RootNamespace: mesh.RootNamespace, AutoMTLS: true, ClusterDomain: "cluster.local"}
+}
+
+// apply puts objects and publishes; it fails on problems, because a fixture must mean what it says.
+func (w *world) apply(t testing.TB, text string) Changes {
+	t.Helper()
+	objects, problems := api.DecodeAll([]byte(text), "objects.yaml")
+	for _, p := range problems {
+		t.Errorf("objects: %v", p)
+	}
+	for _, o := range objects {
+		if o.Meta.Created.IsZero() {
+			o.Meta.Created = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+		w.store.Put("test", o, nil)
+	}
+	refs, _, _ := w.feed.Take()
+	snap, _ := w.build.Apply(refs, nil)
+	if snap == nil {
+		return func(func(xds.Name, *xds.Resource) bool) {}
+	}
+	store, changes := w.memo.Publish(snap)
+	w.now = store
+	return changes
+}
+
+// fixtureProxy is the proxy of a fixture.
+type fixtureProxy struct {
+	Kind, Name, Namespace, ServiceAccount string
+	Labels                                map[string]string
+	Addresses                             []string
+	Locality                              struct{ Region, Zone string }
+	Envoy                                 bool
+	Features                              []string
+	Capture                               string
+}
+
+func (f fixtureProxy) proxy(t testing.TB) *mesh.Proxy {
+	t.Helper()
+	p := &mesh.Proxy{
+		ID: f.Name, Name: f.Name, Namespace: mesh.Namespace(f.Namespace), ServiceAccount: f.ServiceAccount, Labels: f.Labels, Cluster: mesh.DefaultCluster,
+		Network: mesh.DefaultNetwork, Envoy: f.Envoy, Features: map[mesh.Feature]bool{}, Capture: f.Capture,
+		Locality: mesh.Locality{Region: f.Locality.Region, Zone: f.Locality.Zone},
+	}
+	if f.ServiceAccount == "" {
+		p.ServiceAccount = "default"
+	}
+	trust, _ := identity.ParseTrustDomain("cluster.local")
+	p.Identity = identity.NewID(trust, f.Namespace, p.ServiceAccount)
+	if f.Kind == "router" {
+		p.Kind = mesh.Router
+	}
+	for _, x := range f.Features {
+		p.Features[mesh.Feature(x)] = true
+	}
+	for _, a := range f.Addresses {
+		p.Addresses = append(p.Addresses, netip.MustParseAddr(a))
+	}
+	return p
+}
+
+var typeByShort = map[string]string{
+	"cds": xds.Cluster, "eds": xds.Endpoints, "lds": xds.Listener, "rds": xds.Route, "vhds": xds.VirtualHost, "sds": xds.Secret, "nds": xds.NameTable,
+}
+
+// TestGolden compiles what each fixture shows. A line of "show" is TYPE for the list of names, TYPE NAME for a resource, or "notices".
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no fixtures", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { golden(t, file) })
+	}
+}
+
+func golden(t *testing.T, file string) {
+	ar, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := map[string]string{}
+	for _, f := range ar.Files {
+		parts[f.Name] = string(f.Data)
+	}
+	settings := defaultSettings()
+	if s := parts["settings.yaml"]; s != "" {
+		if err := yaml.UnmarshalStrict([]byte(s), settings); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var p fixtureProxy
+	if err := yaml.UnmarshalStrict([]byte(parts["proxy.yaml"]), &p); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, settings)
+	w.apply(t, parts["objects.yaml"])
+	got := w.show(t, p.proxy(t), parts["show"])
+	if *update {
+		ar.Files = ar.Files[:0]
+		for _, name := range []string{"settings.yaml", "objects.yaml", "proxy.yaml", "show"} {
+			if parts[name] != "" {
+				ar.Files = append(ar.Files, txtar.File{Name: name, Data: []byte(parts[name])})
+			}
+		}
+		ar.Files = append(ar.Files, txtar.File{Name: "want", Data: []byte(got)})
+		if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != parts["want"] {
+		t.Errorf("got (go test -update accepts it):\n%s", got)
+	}
+}
+
+func (w *world) show(t testing.TB, p *mesh.Proxy, lines string) string {
+	t.Helper()
+	var out strings.Builder
+	for line := range strings.Lines(lines) {
+		short, name, one := strings.Cut(strings.TrimSpace(line), " ")
+		path := ""
+		name, path, _ = strings.Cut(name, " @ ")
+		url := typeByShort[short]
+		fmt.Fprintf(&out, "# %s\n", strings.TrimSpace(line))
+		switch {
+		case short == "notices":
+			for _, n := range w.memo.Notices() {
+				fmt.Fprintln(&out, n)
+			}
+		case !one:
+			for n := range w.now.Names(p, url) {
+				fmt.Fprintln(&out, n)
+			}
+		default:
+			r, ok := w.now.Resource(p, xds.Name{TypeURL: url, Name: name})
+			if !ok {
+				fmt.Fprintln(&out, "none")
+				continue
+			}
+			out.WriteString(readable(t, r, path))
+		}
+	}
+	return out.String()
+}
+
+// readable is a resource as YAML, or the part of it at a path such as virtualHosts.0.domains.
+func readable(t testing.TB, r *xds.Resource, path string) string {
+	t.Helper()
+	var value any
+	if r.Name.TypeURL == xds.NameTable {
+		table, err := nds.Unmarshal(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value = table
+	} else if err := json.Unmarshal([]byte(protojson.Format(decoded(t, r))), &value); err != nil {
+		t.Fatal(err)
+	}
+	for key := range strings.SplitSeq(path, ".") {
+		switch v := value.(type) {
+		case map[string]any:
+			if key != "" {
+				value = v[key]
+			}
+		case []any:
+			var i int
+			if _, err := fmt.Sscan(key, &i); err != nil || i >= len(v) {
+				t.Fatalf("path %q: no element %q of %d", path, key, len(v))
+			}
+			value = v[i]
+		}
+	}
+	out, err := yaml.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func decoded(t testing.TB, r *xds.Resource) proto.Message {
+	t.Helper()
+	name := protoreflect.FullName(r.Name.TypeURL[strings.LastIndexByte(r.Name.TypeURL, '/')+1:])
+	mt, err := protoregistry.GlobalTypes.FindMessageByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mt.New().Interface()
+	if err := proto.Unmarshal(r.Body, m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
