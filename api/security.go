@@ -1,10 +1,12 @@
 package api
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	extensions "istio.io/api/extensions/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 )
 
 // securityRow is one row of the table of security fields: what of a kind is enforced now. Everything else at or below the roots is refused at admission;
@@ -14,11 +16,13 @@ type securityRow struct {
 	roots    []string          // patterns that security begins at; "" is the whole spec
 	when     func(Object) bool // nil: always
 	enforced FieldSet
-	why      string // said of the whole kind when nothing of it is enforced, and of a field that has no reason of its own
+	moot     func(o Object, f Field) bool // the field says nothing about security after all; nil: it always does
+	why      string                       // said of the whole kind when nothing of it is enforced, and of a field that has no reason of its own
 	reasons  map[string]string
 }
 
-var clientTLS = []string{"tls.mode", "tls.sni", "tls.subjectAltNames", "tls.credentialName"}
+var clientTLS = []string{"tls.mode", "tls.sni", "tls.subjectAltNames", "tls.credentialName", "tls.caCertificates", "tls.clientCertificate", "tls.privateKey",
+	"tls.insecureSkipVerify"}
 
 func under(prefixes []string, fields []string) []string {
 	var out []string
@@ -51,9 +55,11 @@ var securityTable = []securityRow{
 			"rules[].to[].operation.methods", "rules[].to[].operation.notMethods",
 			"rules[].to[].operation.paths", "rules[].to[].operation.notPaths"),
 		reasons: map[string]string{
-			"action":   "only the actions ALLOW and DENY are enforced yet",
-			"provider": "external authorization is not enforced yet",
-			"rules":    "of a rule, principals, namespaces, service accounts, trust domains, IP blocks, hosts, ports, methods and paths are enforced yet",
+			"action":     "only the actions ALLOW and DENY are enforced yet",
+			"provider":   "external authorization is not enforced yet",
+			"targetRefs": "policies are not attached to Gateways and Services by targetRefs yet",
+			"targetRef":  "policies are not attached to Gateways and Services by targetRef yet",
+			"rules":      "of a rule, only principals, namespaces, service accounts, trust domains, IP blocks, hosts, ports, methods and paths are enforced yet",
 		},
 	},
 	{kind: "RequestAuthentication.security.istio.io", roots: []string{""}, why: "JSON web tokens are not checked yet"},
@@ -61,6 +67,7 @@ var securityTable = []securityRow{
 		kind: "Gateway.networking.istio.io", roots: []string{"servers[].tls"},
 		enforced: Fields("servers[].tls.mode=SIMPLE|MUTUAL", "servers[].tls.credentialName", "servers[].tls.httpsRedirect",
 			"servers[].tls.minProtocolVersion", "servers[].tls.maxProtocolVersion", "servers[].tls.subjectAltNames"),
+		moot:    redirectsOnly,
 		reasons: map[string]string{"servers[].tls.mode": "a server with this TLS mode is not served yet; SIMPLE and MUTUAL are"},
 		why:     "this TLS setting of a server is not enforced yet",
 	},
@@ -91,6 +98,21 @@ func inSecurityPhase(o Object) bool {
 	return true
 }
 
+// redirectsOnly says whether a field is the mode, left out, of a plain HTTP server that only sends its clients to HTTPS.
+func redirectsOnly(o Object, f Field) bool {
+	spec, ok := o.Spec.(*networking.Gateway)
+	if !ok || !strings.HasSuffix(f.Path, ".tls.mode") {
+		return false
+	}
+	for i, s := range spec.Servers {
+		if strings.HasPrefix(f.Path, fmt.Sprintf("spec.servers[%d].", i)) {
+			protocol := strings.ToUpper(s.GetPort().GetProtocol())
+			return s.GetTls().GetHttpsRedirect() && s.GetTls().GetMode() == networking.ServerTLSSettings_PASSTHROUGH && protocol != "HTTPS" && protocol != "TLS"
+		}
+	}
+	return false
+}
+
 // Unenforced gives the security fields of an object that are not enforced yet. Admission refuses an object that has any; where one got past admission,
 // control/translate makes its workloads deny. An object that says nothing of security has none.
 func Unenforced(o Object) []Field {
@@ -107,7 +129,7 @@ func Unenforced(o Object) []Field {
 		}
 		for _, f := range r.enforced.Unlisted(o.Spec) {
 			pattern := patternOf(f.Path)
-			if !r.covers(pattern) {
+			if !r.covers(pattern) || r.moot != nil && r.moot(o, f) {
 				continue
 			}
 			f.Reason = r.reason(pattern)
@@ -140,7 +162,7 @@ func (r securityRow) reason(pattern string) string {
 	if r.why != "" {
 		return r.why
 	}
-	return "this field is not enforced yet"
+	return pattern + " is not enforced yet"
 }
 
 // patternOf turns spec.a[0].b["k"].c into a[].b[].c.

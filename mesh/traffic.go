@@ -159,7 +159,7 @@ const (
 	ServerIstioMutual
 )
 
-// ServerTLS is the TLS of a gateway's listener. Credential is the Secret NAMESPACE/NAME.
+// ServerTLS is the TLS of a gateway's listener. Credential is the Secret NAMESPACE/NAME, or NAME alone for one in the namespace of the proxy (Istio).
 type ServerTLS struct {
 	Mode                   ServerTLSMode
 	Credential             string

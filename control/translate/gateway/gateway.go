@@ -29,19 +29,18 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 	v.Unhonoured(o, gatewayFields, nil)
 	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: o.Meta.Name}, Origin: o.Ref(), Created: o.Meta.Created,
 		Selector: mesh.Labels{nameLabel: o.Meta.Name}}
-	whole, refusal := v.wholeGateway(spec)
-	status := &condition.Status{}
 	states := v.listeners(spec)
+	refusal := v.refused(spec)
+	status := &condition.Status{}
 	valid := 0
 	for i := range states {
 		s := &states[i]
-		status.Listeners = append(status.Listeners, condition.Listener{Name: s.server.Name, SupportedKinds: s.kinds, Conditions: v.listenerConditions(s)})
+		status.Listeners = append(status.Listeners, condition.Listener{Name: s.server.Name, SupportedKinds: s.kinds, Conditions: v.listenerConditions(s, refusal)})
 		if s.fault == "" {
-			valid++
-			if s.server.Denied == "" {
-				s.server.Denied = whole
-			}
 			g.Servers = append(g.Servers, s.server)
+		}
+		if s.fault == "" && s.server.Denied == "" {
+			valid++
 		}
 	}
 	status.Conditions = v.gatewayConditions(valid, len(states), refusal)
@@ -54,25 +53,31 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 	return g, status, v.Problems()
 }
 
-// wholeGateway judges what concerns all listeners: a reason to deny, and a condition that refuses the gateway.
-func (v *visit) wholeGateway(spec *gwv1.GatewaySpec) (denied string, refusal *condition.Condition) {
+// refused judges what concerns all listeners; it gives the condition that refuses the gateway, or nil. A refused gateway listens nowhere.
+func (v *visit) refused(spec *gwv1.GatewaySpec) *condition.Condition {
+	refuse := func(reason gwv1.GatewayConditionReason, format string, args ...any) *condition.Condition {
+		c := v.cond(string(gwv1.GatewayConditionAccepted), false, string(reason), fmt.Sprintf(format, args...))
+		return &c
+	}
+	var denied *condition.Condition
 	for _, f := range api.Unenforced(v.obj) {
 		if note.Under(f.Path, "spec.tls") {
 			v.Add(mesh.CodeDenied, f.Path, "remove the field", "%s, so the gateway accepts no connection", f.Reason)
-			denied = f.Reason
+			denied = refuse(gwv1.GatewayReasonInvalid, "%s: %s", f.Path, f.Reason)
 		}
 	}
-	refuse := func(reason gwv1.GatewayConditionReason, format string, args ...any) {
-		c := v.cond(string(gwv1.GatewayConditionAccepted), false, string(reason), fmt.Sprintf(format, args...))
-		refusal = &c
+	infra := spec.Infrastructure
+	switch {
+	case v.Broken():
+		return refuse(gwv1.GatewayReasonInvalid, "%s", condition.Sentences(v.Problems()))
+	case denied != nil:
+		return denied
+	case len(spec.Addresses) > 0:
+		return refuse(gwv1.GatewayReasonUnsupportedAddress, "spec.addresses: addresses cannot be asked for yet; leave the field out")
+	case infra != nil && infra.ParametersRef != nil:
+		return refuse(gwv1.GatewayReasonInvalidParameters, "spec.infrastructure.parametersRef: %s %s is not understood", infra.ParametersRef.Kind, infra.ParametersRef.Name)
 	}
-	if len(spec.Addresses) > 0 {
-		refuse(gwv1.GatewayReasonUnsupportedAddress, "spec.addresses: addresses cannot be asked for yet; leave the field out")
-	}
-	if infra := spec.Infrastructure; infra != nil && infra.ParametersRef != nil {
-		refuse(gwv1.GatewayReasonInvalidParameters, "spec.infrastructure.parametersRef: %s %s is not understood", infra.ParametersRef.Kind, infra.ParametersRef.Name)
-	}
-	return denied, refusal
+	return nil
 }
 
 func (v *visit) gatewayConditions(valid, all int, refusal *condition.Condition) []condition.Condition {

@@ -10,8 +10,7 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// rule gives one noun for each match, so that rules can be ordered by how specific they are.
-func (v *routeVisit) rule(r *gwv1.HTTPRouteRule, path string) []mesh.HTTPRule {
+func (v *routeVisit) rule(r *gwv1.HTTPRouteRule, path string) mesh.HTTPRule {
 	v.rules++
 	base := mesh.HTTPRule{Name: string(deref(r.Name, ""))}
 	before := v.unsupported
@@ -41,13 +40,8 @@ func (v *routeVisit) rule(r *gwv1.HTTPRouteRule, path string) []mesh.HTTPRule {
 	if before != "" {
 		v.unsupported = before
 	}
-	var out []mesh.HTTPRule
-	for _, m := range matches {
-		one := base
-		one.Matches = []mesh.HTTPMatch{m}
-		out = append(out, one)
-	}
-	return out
+	base.Matches = matches
+	return base
 }
 
 // impossible notes that the rule cannot be honoured; it answers 500.

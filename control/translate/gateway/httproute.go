@@ -15,6 +15,7 @@ var httpRouteFields = api.Fields("parentRefs[].*", "hostnames", "rules[].name", 
 	"rules[].timeouts.*", "rules[].retry.*", "useDefaultGateways=None")
 
 // HTTPRoute gives the route of an HTTPRoute and its status, with an entry for each parent that is Heddle's; no route when it is attached nowhere.
+// Rules keep their order: which match is tried first depends on all routes of a host, so whoever joins them orders them (HTTPRouteRule.matches).
 func HTTPRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.Problem) {
 	spec, ok := o.Spec.(*gwv1.HTTPRouteSpec)
 	if !ok {
@@ -25,9 +26,11 @@ func HTTPRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.
 	r := &mesh.Route{Origin: o.Ref(), Created: o.Meta.Created}
 	hosts := v.hostnames(spec.Hostnames)
 	for i := range spec.Rules {
-		r.HTTP = append(r.HTTP, v.rule(&spec.Rules[i], fmt.Sprintf("spec.rules[%d]", i))...)
+		r.HTTP = append(r.HTTP, v.rule(&spec.Rules[i], fmt.Sprintf("spec.rules[%d]", i)))
 	}
-	slices.SortStableFunc(r.HTTP, func(a, b mesh.HTTPRule) int { return mesh.ComparePrecedence(a.Matches[0], b.Matches[0]) })
+	if len(spec.Rules) == 0 { // the schema's default: one rule that matches everything and has no backend
+		r.HTTP = append(r.HTTP, v.rule(&gwv1.HTTPRouteRule{}, "spec.rules"))
+	}
 	attached := v.attach(r, hosts, spec)
 	status := &condition.Status{Parents: v.parents(attached)}
 	if v.Broken() || len(r.Parents) == 0 && !r.Mesh {
@@ -193,6 +196,8 @@ func (v *routeVisit) parents(list []attachment) []condition.Parent {
 		switch {
 		case a.reason != "":
 			accepted = v.cond(string(gwv1.RouteConditionAccepted), false, a.reason, a.message)
+		case v.Broken():
+			accepted = v.cond(string(gwv1.RouteConditionAccepted), false, string(gwv1.RouteReasonUnsupportedValue), condition.Sentences(invalid(v.Problems())))
 		case v.unsupported != "" && v.badRules == v.rules:
 			accepted = v.cond(string(gwv1.RouteConditionAccepted), false, v.unsupported, v.unsupportedMessage)
 		}
@@ -207,6 +212,10 @@ func (v *routeVisit) parents(list []attachment) []condition.Parent {
 		out = append(out, p)
 	}
 	return out
+}
+
+func invalid(problems []mesh.Problem) []mesh.Problem {
+	return slices.DeleteFunc(slices.Clone(problems), func(p mesh.Problem) bool { return !p.Code.Fatal() })
 }
 
 func parentRef(r gwv1.ParentReference) condition.ParentRef {

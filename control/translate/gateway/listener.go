@@ -43,7 +43,9 @@ func (v *visit) listeners(spec *gwv1.GatewaySpec) []listenerState {
 			if out[j].server.Name == s.server.Name {
 				v.Invalid(path+".name", "two listeners have the name %s", s.server.Name)
 			}
-			conflict(&out[j], &s)
+			if conflict(&out[j], &s) {
+				v.Add(mesh.CodeConflict, path, "remove one of them", "%s, so neither is served", s.conflictMessage)
+			}
 		}
 		out = append(out, s)
 	}
@@ -62,9 +64,9 @@ func (v *visit) listeners(spec *gwv1.GatewaySpec) []listenerState {
 }
 
 // conflict compares two listeners: one port has one protocol, and one host name belongs to one listener.
-func conflict(a, b *listenerState) {
+func conflict(a, b *listenerState) bool {
 	if a.server.Port != b.server.Port || a.server.Port == 0 {
-		return
+		return false
 	}
 	reason, message := "", ""
 	switch {
@@ -73,11 +75,12 @@ func conflict(a, b *listenerState) {
 	case a.hostname == b.hostname:
 		reason, message = string(gwv1.ListenerReasonHostnameConflict), fmt.Sprintf("listeners %s and %s have port %d and the same host name", a.server.Name, b.server.Name, a.server.Port)
 	default:
-		return
+		return false
 	}
 	for _, s := range []*listenerState{a, b} {
 		s.conflict, s.conflictMessage = reason, message
 	}
+	return true
 }
 
 func (v *visit) listener(l *gwv1.Listener, path string) listenerState {
@@ -184,13 +187,13 @@ func (v *visit) certificate(r gwv1.SecretObjectReference) (reason, message strin
 	if !ok || !isSecret {
 		return invalid, fmt.Sprintf("there is no Secret %s in namespace %s", r.Name, ns)
 	}
-	if _, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey]); err != nil {
+	if _, err := tls.X509KeyPair(entry(secret, corev1.TLSCertKey), entry(secret, corev1.TLSPrivateKeyKey)); err != nil {
 		return invalid, fmt.Sprintf("Secret %s/%s holds no usable certificate and key: %s", ns, r.Name, strings.TrimPrefix(err.Error(), "tls: "))
 	}
 	return "", ""
 }
 
-func (v *visit) listenerConditions(s *listenerState) []condition.Condition {
+func (v *visit) listenerConditions(s *listenerState, refusal *condition.Condition) []condition.Condition {
 	or := func(reason, otherwise string) string {
 		if reason == "" {
 			return otherwise
@@ -202,7 +205,9 @@ func (v *visit) listenerConditions(s *listenerState) []condition.Condition {
 		accepted = v.cond(string(gwv1.ListenerConditionAccepted), false, s.conflict, s.conflictMessage)
 	}
 	programmed := v.cond(string(gwv1.ListenerConditionProgrammed), true, string(gwv1.ListenerReasonProgrammed), "the listener is served")
-	if s.fault != "" || s.deniedBy {
+	if refusal != nil {
+		programmed = v.cond(string(gwv1.ListenerConditionProgrammed), false, string(gwv1.ListenerReasonInvalid), "the gateway is not accepted")
+	} else if s.fault != "" || s.deniedBy {
 		programmed = v.cond(string(gwv1.ListenerConditionProgrammed), false, string(gwv1.ListenerReasonInvalid), "the listener is not valid")
 	}
 	return []condition.Condition{
@@ -211,4 +216,12 @@ func (v *visit) listenerConditions(s *listenerState) []condition.Condition {
 		v.cond(string(gwv1.ListenerConditionResolvedRefs), s.resolved == "", or(s.resolved, string(gwv1.ListenerReasonResolvedRefs)), or(s.resolvedMessage, "what the listener refers to exists")),
 		programmed,
 	}
+}
+
+// entry reads a Secret; in a folder nobody has moved stringData into data.
+func entry(s *corev1.Secret, key string) []byte {
+	if v, ok := s.Data[key]; ok {
+		return v
+	}
+	return []byte(s.StringData[key])
 }

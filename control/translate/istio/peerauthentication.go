@@ -20,7 +20,10 @@ func PeerAuthentication(o api.Object, in Lookup) (*mesh.PeerAuthn, []*mesh.Denia
 	}
 	v := open(o, in)
 	v.Marks(o)
-	p := &mesh.PeerAuthn{Origin: o.Ref(), Age: o.Meta.Created.UnixNano(), Scope: scopeOf(o, in)[0]}
+	p := &mesh.PeerAuthn{Origin: o.Ref(), Scope: scopeOf(o, in)[0]}
+	if !o.Meta.Created.IsZero() {
+		p.Age = o.Meta.Created.UnixNano()
+	}
 	mode, known := mtlsModes[spec.GetMtls().GetMode()]
 	if !known {
 		v.Invalid("spec.mtls.mode", "%d is not a mode", spec.GetMtls().GetMode())

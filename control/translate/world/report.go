@@ -71,20 +71,26 @@ func (r Result) write(b *strings.Builder, routes []*mesh.Route) {
 	}
 	conditions(b, "status", s.Conditions)
 	for _, l := range s.Listeners {
-		conditions(b, fmt.Sprintf("status of listener %s with %d routes of %v", l.Name, l.AttachedRoutes, l.SupportedKinds), l.Conditions)
+		conditions(b, fmt.Sprintf("listener %s, %d routes of %d kinds", l.Name, l.AttachedRoutes, len(l.SupportedKinds)), l.Conditions)
 	}
 	for _, p := range s.Parents {
-		conditions(b, "status at parent "+p.ParentRef.Name, p.Conditions)
+		conditions(b, "parent "+p.ParentRef.Name, p.Conditions)
 	}
 }
 
 func conditions(b *strings.Builder, what string, list []condition.Condition) {
+	if len(list) == 0 {
+		return
+	}
+	b.WriteString(what + ":")
 	for _, c := range list {
-		fmt.Fprintf(b, "%s: %s=%s %s", what, c.Type, c.Status, c.Reason)
-		if c.Status == "False" || c.Type == "PartiallyInvalid" {
-			b.WriteString(" (" + c.Message + ")")
+		fmt.Fprintf(b, " %s=%s/%s", c.Type, c.Status, c.Reason)
+	}
+	b.WriteByte('\n')
+	for _, c := range list {
+		if normal := c.Type != "Conflicted" && c.Type != "PartiallyInvalid"; normal == (c.Status == "False") {
+			fmt.Fprintf(b, "  %s: %s\n", c.Type, c.Message)
 		}
-		b.WriteByte('\n')
 	}
 }
 
