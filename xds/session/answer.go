@@ -132,7 +132,7 @@ func (s *Session) refusedBatch(k *kind, now time.Time, f flight, text string, ou
 		}
 		delete(s.making, r.Name)
 		if slices.Contains(culprits, r) {
-			e.refused = r.Version
+			k.refused[e.name] = r.Version
 			out.Rejected = append(out.Rejected, Rejection{Resource: r, Error: text})
 			if _, ok := later[e.name]; !ok && e.sent == r {
 				s.hold(k, e, e.good)

@@ -52,8 +52,6 @@ type entry struct {
 	seen     *xds.Resource // what the source last answered
 	sent     *xds.Resource // what the client was last told to hold; nil: nothing
 	good     *xds.Resource // what it last accepted
-	refused  string        // the version that it refused on this stream
-	gone     time.Time     // since when the source has no such resource while the client holds it
 }
 
 // flight is a response without an answer yet.
@@ -79,11 +77,12 @@ type kind struct {
 	listing    uint64
 
 	entries map[string]*entry
-	dirty   map[string]struct{} // must be looked at
-	owed    map[string]struct{} // must be sent, even unchanged; each is dirty as well
-	gone    map[string]struct{} // held by the client and no longer there; removal waits for its turn
-	since   time.Time           // when the oldest unsent work was first seen
-	trials  [][]string          // batches that travel one by one, to find a culprit
+	dirty   map[string]struct{}  // must be looked at
+	owed    map[string]struct{}  // must be sent, even unchanged; each is dirty as well
+	gone    map[string]time.Time // held by the client and no longer there, since when; removal waits for its turn
+	refused map[string]string    // name → the version that the client refused on this stream
+	since   time.Time            // when the oldest unsent work was first seen
+	trials  [][]string           // batches that travel one by one, to find a culprit
 
 	flights []flight
 	claims  map[string]string // claim → who holds it
@@ -100,7 +99,7 @@ func newKind(url string, mode Mode) *kind {
 	rank := rankOf(url)
 	return &kind{
 		url: url, rank: rank, full: mode == StateOfTheWorld && (rank == rankCluster || rank == rankListener),
-		entries: map[string]*entry{}, dirty: map[string]struct{}{}, owed: map[string]struct{}{}, gone: map[string]struct{}{}, claims: map[string]string{},
+		entries: map[string]*entry{}, dirty: map[string]struct{}{}, owed: map[string]struct{}{}, gone: map[string]time.Time{}, refused: map[string]string{}, claims: map[string]string{},
 	}
 }
 
@@ -141,7 +140,6 @@ func (k *kind) account(e *entry, r *xds.Resource) {
 	}
 	e.sent = r
 	if r == nil {
-		e.gone = time.Time{}
 		delete(k.gone, e.name)
 		return
 	}

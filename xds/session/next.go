@@ -96,7 +96,7 @@ func (s *Session) want(k *kind, e *entry, src Source) *xds.Resource {
 		return nil
 	}
 	e.seen = r
-	if r.Version == e.refused || s.standing(r) == Refused {
+	if r.Version == k.refused[e.name] || s.standing(r) == Refused {
 		return e.good
 	}
 	return r
@@ -178,7 +178,6 @@ func (s *Session) consider(p *pick, k *kind, name string, now time.Time, src Sou
 			k.trials = append(k.trials, []string{name})
 			return
 		}
-		e.gone = time.Time{}
 		delete(k.gone, name)
 		p.adds = append(p.adds, w)
 		p.size += len(w.Body) + len(name)
@@ -193,7 +192,6 @@ func (s *Session) same(k *kind, e *entry, w *xds.Resource) {
 	if w.Body != nil && e.sent != w {
 		k.account(e, w)
 	}
-	e.gone = time.Time{}
 	delete(k.gone, e.name)
 }
 
@@ -225,10 +223,9 @@ func (s *Session) missing(p *pick, k *kind, e *entry, owed bool, now time.Time) 
 }
 
 func (k *kind) leave(e *entry, now time.Time) {
-	if e.gone.IsZero() {
-		e.gone = now
+	if _, ok := k.gone[e.name]; !ok {
+		k.gone[e.name] = now
 	}
-	k.gone[e.name] = struct{}{}
 }
 
 // takeovers adds to the response whoever holds a claim that it hands over, or every removal of the type if claims are not known.

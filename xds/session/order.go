@@ -63,7 +63,7 @@ func (s *Session) removals(k *kind, now time.Time) (Response, bool) {
 		if _, dirty := k.dirty[name]; dirty {
 			continue
 		}
-		if settled || !now.Before(k.entries[name].gone.Add(Patience)) {
+		if settled || !now.Before(k.gone[name].Add(Patience)) {
 			p.removed = append(p.removed, name)
 		}
 	}
@@ -86,8 +86,8 @@ func (s *Session) Wake(now time.Time) time.Time {
 		if n := len(k.flights); n > 0 && (work || len(k.gone) > 0) {
 			at(k.flights[n-1].at.Add(Patience))
 		}
-		for name := range k.gone {
-			at(k.entries[name].gone.Add(Patience))
+		for _, since := range k.gone {
+			at(since.Add(Patience))
 		}
 		if work && k.rank >= rankListener && k.rank < rankFree {
 			if c := s.kinds[xds.Cluster]; c != nil && !c.since.IsZero() {

@@ -130,4 +130,5 @@ func (s *Session) forget(k *kind, e *entry) {
 	delete(k.dirty, e.name)
 	delete(k.owed, e.name)
 	delete(k.gone, e.name)
+	delete(k.refused, e.name)
 }

@@ -37,7 +37,7 @@ func (s *Session) Status() []TypeStatus {
 			if e.sent != nil {
 				t.Held++
 			}
-			if e.refused != "" && e.seen != nil && e.seen.Version == e.refused {
+			if v := k.refused[name]; v != "" && e.seen != nil && e.seen.Version == v {
 				t.Refused = append(t.Refused, name)
 			}
 		}
