@@ -14,6 +14,8 @@ import (
 	"github.com/heddle-mesh/heddle/control/config"
 	"github.com/heddle-mesh/heddle/control/health"
 	"github.com/heddle-mesh/heddle/control/registry"
+	"github.com/heddle-mesh/heddle/control/translate"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/control/translate/istio"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -39,6 +41,9 @@ type Builder struct {
 	now      mesh.Snapshot // the tables in the making
 	asked    *asked
 	nouns    map[mesh.Ref]nouns
+	status   map[mesh.Ref]stated // what objects' status should say
+	grants   map[mesh.Namespace]map[mesh.Ref]struct{}
+	within   map[mesh.Namespace]map[mesh.Ref]struct{} // present objects by namespace
 	dirty    map[mesh.Ref]struct{}
 	told     map[mesh.Ref]struct{}                  // objects whose problems changed
 	from     map[string]map[mesh.Ref][]mesh.Problem // problems by what said them
@@ -54,7 +59,8 @@ type Builder struct {
 // NewBuilder makes a builder of an empty mesh.
 func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects, accepted Accepted) *Builder {
 	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
-		nouns: map[mesh.Ref]nouns{}, dirty: map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
+		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, grants: map[mesh.Namespace]map[mesh.Ref]struct{}{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
+		dirty: map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
 	b.from = map[string]map[mesh.Ref][]mesh.Problem{}
 	origin := func(r *mesh.Route) mesh.Ref { return r.Origin }
 	b.meshRoutes = newShelf(&b.now.MeshRoutes, istio.ByAge, origin)
@@ -120,63 +126,46 @@ func (b *Builder) settle(first, last int) {
 func (b *Builder) update(ref mesh.Ref) {
 	b.asked.forget(ref)
 	e, ok := b.objects.Get(ref)
+	b.present(ref, ok)
+	b.recheck(b.aboutObject(ref))
 	if !ok {
 		b.accepted.Delete(ref)
 		b.put(ref, nouns{})
 		b.complain("object", ref, nil)
 		delete(b.nouns, ref)
+		delete(b.status, ref)
 		return
 	}
-	n, problems := b.meaning(e)
+	n, problems, status := b.meaning(e)
 	b.put(ref, n)
 	b.complain("object", ref, problems)
+	b.state(ref, e.Object, status)
 }
 
 // meaning translates an object. One that is broken keeps what its last good version meant, unless trust is at stake: a broken security object denies.
-func (b *Builder) meaning(e *config.Entry) (nouns, []mesh.Problem) {
+func (b *Builder) meaning(e *config.Entry) (nouns, []mesh.Problem, *condition.Status) {
 	o, in := e.Object, lookup{b, e.Object.Ref()}
-	core := o.Kind.Group == api.GroupCore || o.Kind.Group == api.GroupDiscovery
-	if core {
-		n, problems := b.translate(o, in)
-		return n, append(slices.Clone(e.Problems), problems...)
+	if !o.Kind.Istio() && !o.Kind.Gateway() {
+		n, problems := b.core(o)
+		return n, append(slices.Clone(e.Problems), problems...), nil
 	}
-	problems := slices.Clone(e.Problems)
-	if api.Valid(problems) {
-		n, more := b.translate(o, in)
-		problems = append(problems, more...)
-		if api.Valid(more) || o.Kind.Security {
+	r := translate.Object(o, e.Problems, in)
+	if !r.Broken() || o.Kind.Security {
+		if !r.Broken() {
 			b.accepted.Put(o)
-			return n, problems
 		}
-	} else if o.Kind.Security {
-		return b.failClosed(o, in, problems)
+		return b.take(o, r), r.Problems, r.Status
 	}
 	last, ok := b.accepted.Get(o.Ref())
 	if !ok {
-		return nouns{}, problems
+		return nouns{}, r.Problems, r.Status
 	}
-	n, more := b.translate(last, in)
-	if !api.Valid(more) {
-		return nouns{}, problems
+	good := translate.Object(last, nil, in)
+	if good.Broken() {
+		return nouns{}, r.Problems, r.Status
 	}
-	return n, append(problems, mesh.Problem{Object: o.Ref(), Code: mesh.CodeInvalid,
-		Message: "the last version that was valid stays in effect", Hint: "correct the object"})
-}
-
-func (b *Builder) failClosed(o api.Object, in istio.Lookup, problems []mesh.Problem) (nouns, []mesh.Problem) {
-	reason := o.Ref().String() + ": it is broken"
-	for _, p := range problems {
-		if p.Code.Fatal() {
-			reason = p.String()
-			break
-		}
-	}
-	denials := istio.Deny(o, in, reason)
-	if len(denials) > 0 {
-		problems = append(problems, mesh.Problem{Object: o.Ref(), Code: mesh.CodeDenied, Hint: "correct the object",
-			Message: "because it is broken, the workloads in its scope refuse every request"})
-	}
-	return nouns{denials: denials}, problems
+	return b.take(last, good), append(slices.Clone(r.Problems), mesh.Problem{Object: o.Ref(), Code: mesh.CodeInvalid,
+		Message: "the last version that was valid stays in effect", Hint: "correct the object"}), r.Status
 }
 
 // put makes the tables hold an object's nouns and nothing else of it.
@@ -190,7 +179,7 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 	b.nouns[ref] = n
 	b.putRegistry(ref, old, n)
 	if n.route != old.route {
-		b.putRoute(ref, old.route, n.route)
+		b.putRoute(ref, n.route)
 	}
 	if n.traffic != old.traffic {
 		b.putTraffic(ref, n.traffic)

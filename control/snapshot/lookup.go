@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -14,6 +15,7 @@ type question struct {
 	from    mesh.Namespace
 	subset  string
 	gateway mesh.GatewayID
+	object  mesh.Ref
 }
 
 type askKind uint8
@@ -22,9 +24,12 @@ const (
 	askService askKind = iota
 	askSubset
 	askGateway
+	askObject
+	askGrants    // of namespace from
+	askNamespace // namespace from
 )
 
-// asked remembers who asked what and what the answer was, so that an object is translated again exactly when an answer that it got has changed.
+// asked remembers who asked what and what the answer was, so that an object is translated again when an answer that it got has changed.
 type asked struct {
 	answers map[question]any
 	askers  map[question]map[mesh.Ref]struct{}
@@ -44,7 +49,7 @@ func (a *asked) forget(ref mesh.Ref) {
 		}
 		delete(a.askers, q)
 		delete(a.answers, q)
-		if q.kind != askGateway {
+		if q.host != "" {
 			if delete(a.byHost[q.host], q); len(a.byHost[q.host]) == 0 {
 				delete(a.byHost, q.host)
 			}
@@ -63,7 +68,7 @@ func (a *asked) record(ref mesh.Ref, q question, answer any) {
 	a.askers[q][ref] = struct{}{}
 	a.of[ref] = append(a.of[ref], q)
 	a.answers[q] = answer
-	if q.kind != askGateway {
+	if q.host != "" {
 		if a.byHost[q.host] == nil {
 			a.byHost[q.host] = map[question]struct{}{}
 		}
@@ -89,7 +94,7 @@ func (a *asked) about(h mesh.Host) (out []question) {
 	return out
 }
 
-// lookup answers one object's translation from the tables as they are now, and records what was asked (istio.Lookup).
+// lookup answers one object's translation from the tables as they are now, and records what was asked (translate.Lookup).
 type lookup struct {
 	b   *Builder
 	ref mesh.Ref
@@ -119,12 +124,42 @@ func (l lookup) Gateway(id mesh.GatewayID) bool {
 	return ok
 }
 
+// Object finds a valid object, or the last valid version of one that is broken.
+func (l lookup) Object(ref mesh.Ref) (api.Object, bool) {
+	o, version := l.b.findObject(ref)
+	l.b.asked.record(l.ref, question{kind: askObject, object: ref}, version)
+	return o, o.Kind != nil
+}
+
+// Grants are the ReferenceGrants of a namespace.
+func (l lookup) Grants(ns mesh.Namespace) []api.Object {
+	list, version := l.b.findGrants(ns)
+	l.b.asked.record(l.ref, question{kind: askGrants, from: ns}, version)
+	return list
+}
+
+// NamespaceLabels are those of the Namespace object; a namespace that only other objects name exists without labels.
+func (l lookup) NamespaceLabels(ns mesh.Namespace) (mesh.Labels, bool) {
+	labels, ok, version := l.b.findNamespace(ns)
+	l.b.asked.record(l.ref, question{kind: askNamespace, from: ns}, version)
+	return labels, ok
+}
+
 func (b *Builder) answer(q question) any {
 	switch q.kind {
 	case askService:
 		return b.findService(q.host, q.from)
 	case askSubset:
 		return b.findSubset(q.host, q.subset, q.from)
+	case askObject:
+		_, version := b.findObject(q.object)
+		return version
+	case askGrants:
+		_, version := b.findGrants(q.from)
+		return version
+	case askNamespace:
+		_, _, version := b.findNamespace(q.from)
+		return version
 	}
 	_, ok := b.now.Gateways.Get(q.gateway)
 	return ok

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"cmp"
-	"fmt"
 	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +9,7 @@ import (
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/registry"
 	"github.com/heddle-mesh/heddle/control/registry/kube"
+	"github.com/heddle-mesh/heddle/control/translate"
 	"github.com/heddle-mesh/heddle/control/translate/istio"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -40,7 +40,7 @@ func phase(ref mesh.Ref) int {
 		return 1
 	case "Gateway", "DestinationRule":
 		return 2
-	case "VirtualService":
+	case "VirtualService", "HTTPRoute":
 		return lastPhase
 	}
 	return 3
@@ -48,11 +48,8 @@ func phase(ref mesh.Ref) int {
 
 const lastPhase = 4
 
-// translate gives the meaning of one object; the problems are those of translation.
-func (b *Builder) translate(o api.Object, in istio.Lookup) (n nouns, problems []mesh.Problem) {
-	if o.Kind.Istio() {
-		return b.translateIstio(o, in)
-	}
+// core gives the meaning of a core object of Kubernetes.
+func (b *Builder) core(o api.Object) (n nouns, problems []mesh.Problem) {
 	switch o.Spec.(type) {
 	case *corev1.Pod:
 		_, n.instance = kube.Pod(o, b.opts.Cluster)
@@ -68,37 +65,16 @@ func (b *Builder) translate(o api.Object, in istio.Lookup) (n nouns, problems []
 	return n, problems
 }
 
-func (b *Builder) translateIstio(o api.Object, in istio.Lookup) (n nouns, problems []mesh.Problem) {
-	if !o.Kind.Handled {
-		n.denials, problems = istio.Unhandled(o, in)
-		return n, problems
+// take reads a translation's result.
+func (b *Builder) take(o api.Object, r translate.Result) nouns {
+	n := nouns{route: r.Route, traffic: r.Traffic, gateway: r.Gateway, authn: r.PeerAuthn, authz: r.Authorization, denials: r.Denials}
+	if r.Entry != nil {
+		n.definition = b.entry(o, r.Entry)
 	}
-	switch o.Kind.Kind {
-	case "VirtualService":
-		n.route, problems = istio.VirtualService(o, in)
-	case "DestinationRule":
-		n.traffic, problems = istio.DestinationRule(o, in)
-	case "Gateway":
-		n.gateway, problems = istio.Gateway(o, in)
-	case "PeerAuthentication":
-		n.authn, n.denials, problems = istio.PeerAuthentication(o, in)
-	case "AuthorizationPolicy":
-		n.authz, n.denials, problems = istio.AuthorizationPolicy(o, in)
-	case "ServiceEntry":
-		var e *istio.Entry
-		if e, problems = istio.ServiceEntry(o, in); e != nil {
-			n.definition = b.entry(o, e)
-		}
-	case "WorkloadEntry":
-		var w *mesh.Workload
-		var ep *mesh.Endpoint
-		if w, ep, problems = istio.WorkloadEntry(o, in); ep != nil {
-			n.instance = b.workloadEntry(o, w, ep)
-		}
-	default:
-		problems = []mesh.Problem{{Object: o.Ref(), Code: mesh.CodeNotEnforced, Message: fmt.Sprintf("%s has no effect in this version", o.Kind.Kind)}}
+	if r.Endpoint != nil {
+		n.instance = b.workloadEntry(o, r.Workload, r.Endpoint)
 	}
-	return n, problems
+	return n
 }
 
 // entry completes what a ServiceEntry defines.

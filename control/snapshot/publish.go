@@ -12,6 +12,7 @@ import (
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/config"
 	"github.com/heddle-mesh/heddle/control/health"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -27,10 +28,11 @@ type Timing struct {
 	Max   time.Duration // and at the latest after so long; 0 is 1 s
 }
 
-// Report is what is known of objects after a build: those that were given and those whose problems changed.
+// Report is what is known of an object after a build: one that was given or whose problems or status changed.
 type Report struct {
 	Ref      mesh.Ref
-	Problems []mesh.Problem // in the order in which they were found; of an object that is gone, none
+	Problems []mesh.Problem    // in the order in which they were found; of an object that is gone, none
+	Status   *condition.Status // nil when it is not Heddle's to write
 }
 
 // Publisher builds and publishes; it is the one place where changes are collected.
@@ -158,7 +160,7 @@ func (p *Publisher) report(refs []api.Ref, told []mesh.Ref) {
 	p.mu.Lock()
 	for _, ref := range all {
 		ps := p.builder.Problems(ref)
-		if reports = append(reports, Report{Ref: ref, Problems: ps}); len(ps) == 0 {
+		if reports = append(reports, Report{Ref: ref, Problems: ps, Status: p.builder.Status(ref)}); len(ps) == 0 {
 			delete(p.problems, ref)
 		} else {
 			p.problems[ref] = ps

@@ -287,9 +287,15 @@ var pieces = []string{
 	"apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: %[1]s, namespace: shop}\nspec: {selector: {matchLabels: {app: %[2]s}}, action: %[4]s, rules: [{to: [{operation: {ports: [\"8%[3]d\"]}}]}]}\n",
 	"apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: %[1]s, namespace: istio-system}\nspec: {selector: {matchLabels: {app: %[2]s}}}\n",
 	"apiVersion: v1\nkind: Secret\nmetadata: {name: %[1]s, namespace: shop}\nstringData: {tls.crt: c%[3]d, tls.key: k}\n",
+	"apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: %[1]s}\nspec: {controllerName: heddle.dev/gateway-controller}\n",
+	"apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: %[1]s, namespace: shop}\nspec: {gatewayClassName: %[2]s, listeners: [{name: l, port: 8%[3]d, protocol: HTTPS, tls: {certificateRefs: [{name: %[2]s}, {name: %[1]s, namespace: far}]}, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: %[2]s}}}}}, {name: m, port: 90, protocol: HTTP}]}\n",
+	"apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: %[1]s, namespace: shop}\nspec: {parentRefs: [{name: %[2]s}], rules: [{backendRefs: [{name: %[1]s, port: 8%[3]d}, {name: x, namespace: far, port: 80}]}]}\n",
+	"apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {name: %[1]s, namespace: far}\nspec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop}], to: [{group: \"\", kind: Service}]}\n",
+	"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {a: %[2]s}}\n",
+	"apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: far}\nspec: {ports: [{name: http, port: 80}]}\n",
 }
 
-// After any edits in any batches, the snapshot and the problems are those that a new builder makes from the end state.
+// After any edits in any batches, the snapshot, the problems and the statuses are those that a new builder makes from the end state.
 func TestIncrementalEqualsFromScratch(t *testing.T) {
 	name := rapid.SampledFrom([]string{"a", "b", "c"})
 	rapid.Check(t, func(t *rapid.T) {
@@ -320,6 +326,9 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 		}
 		for o := range seen {
 			if d := cmp.Diff(scratch.b.Problems(o), r.b.Problems(o), comparers...); d != "" {
+				t.Fatal(o, d)
+			}
+			if d := cmp.Diff(scratch.b.Status(o), r.b.Status(o), comparers...); d != "" {
 				t.Fatal(o, d)
 			}
 		}

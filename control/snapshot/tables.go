@@ -71,7 +71,7 @@ func (b *Builder) putHost(id mesh.ServiceID, old, s *mesh.Service) {
 	}
 }
 
-func (b *Builder) putRoute(ref mesh.Ref, old, r *mesh.Route) {
+func (b *Builder) putRoute(ref mesh.Ref, r *mesh.Route) {
 	forMesh, atGates := map[mesh.Host][]*mesh.Route{}, map[mesh.GatewayID][]*mesh.Route{}
 	if r != nil {
 		b.now.Routes = b.now.Routes.With(ref, r)
@@ -92,7 +92,11 @@ func (b *Builder) putRoute(ref mesh.Ref, old, r *mesh.Route) {
 	for _, h := range b.meshRoutes.set(ref, forMesh) {
 		b.tellConflicts(h)
 	}
-	b.gateRoutes.set(ref, atGates)
+	for _, g := range b.gateRoutes.set(ref, atGates) {
+		if g.Dialect == mesh.GatewayAPI { // its status counts its routes
+			b.told[gatewayRef(g)] = struct{}{}
+		}
+	}
 }
 
 // tellConflicts tells every VirtualService that claims a host about the others, and takes back what is no longer so.

@@ -1,0 +1,130 @@
+package snapshot
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/translate"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
+	"github.com/heddle-mesh/heddle/control/translate/gateway"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// objectVersion tells one answer about an object from another.
+type objectVersion struct {
+	revision uint64 // of the store, 0 for a last valid version
+	spec     any    // a pointer
+}
+
+func (b *Builder) findObject(ref mesh.Ref) (api.Object, objectVersion) {
+	e, ok := b.objects.Get(ref)
+	switch {
+	case !ok:
+		return api.Object{}, objectVersion{}
+	case api.Valid(e.Problems) || !e.Object.Kind.Istio() && !e.Object.Kind.Gateway():
+		return e.Object, objectVersion{revision: e.Revision}
+	}
+	last, _ := b.accepted.Get(ref)
+	return last, objectVersion{spec: last.Spec}
+}
+
+func (b *Builder) findGrants(ns mesh.Namespace) (list []api.Object, version string) {
+	var text strings.Builder
+	for _, ref := range slices.SortedFunc(maps.Keys(b.grants[ns]), mesh.CompareRef) {
+		if o, v := b.findObject(ref); o.Kind != nil {
+			list = append(list, o)
+			fmt.Fprintf(&text, "%s %d %p\n", ref.Name, v.revision, v.spec)
+		}
+	}
+	return list, text.String()
+}
+
+// namespaceVersion tells one answer about a namespace from another.
+type namespaceVersion struct {
+	exists   bool
+	revision uint64
+}
+
+func (b *Builder) findNamespace(ns mesh.Namespace) (mesh.Labels, bool, namespaceVersion) {
+	if e, ok := b.objects.Get(mesh.Ref{Kind: "Namespace", Name: string(ns)}); ok {
+		return e.Object.Meta.Labels, true, namespaceVersion{true, e.Revision}
+	}
+	exists := len(b.within[ns]) > 0
+	return nil, exists, namespaceVersion{exists: exists}
+}
+
+// present keeps the indexes of objects that lookups need.
+func (b *Builder) present(ref mesh.Ref, ok bool) {
+	index := func(m map[mesh.Namespace]map[mesh.Ref]struct{}) {
+		if ok && m[ref.Namespace] == nil {
+			m[ref.Namespace] = map[mesh.Ref]struct{}{}
+		}
+		if ok {
+			m[ref.Namespace][ref] = struct{}{}
+		} else if delete(m[ref.Namespace], ref); len(m[ref.Namespace]) == 0 {
+			delete(m, ref.Namespace)
+		}
+	}
+	if ref.Namespace == "" {
+		return
+	}
+	index(b.within)
+	if ref.Group == api.GroupGateway && ref.Kind == "ReferenceGrant" {
+		index(b.grants)
+	}
+}
+
+// aboutObject lists the questions whose answer may depend on an object itself.
+func (b *Builder) aboutObject(ref mesh.Ref) []question {
+	switch {
+	case ref.Kind == "Namespace":
+		return []question{{kind: askNamespace, from: mesh.Namespace(ref.Name)}}
+	case ref.Kind == "ReferenceGrant":
+		return []question{{kind: askGrants, from: ref.Namespace}, {kind: askNamespace, from: ref.Namespace}}
+	}
+	return []question{{kind: askObject, object: ref}, {kind: askNamespace, from: ref.Namespace}}
+}
+
+// stated is what an object's status should say, before what others add to it.
+type stated struct {
+	object api.Object
+	status *condition.Status
+}
+
+// state notes the status of an object; a new generation is told even when nothing else differs.
+func (b *Builder) state(ref mesh.Ref, o api.Object, s *condition.Status) {
+	if s == nil {
+		delete(b.status, ref)
+		return
+	}
+	if old := b.status[ref]; old.status == nil || !reflect.DeepEqual(old.status, s) {
+		b.told[ref] = struct{}{}
+	}
+	b.status[ref] = stated{o, s}
+}
+
+// Status is what the status of an object should say now; nil when it is not Heddle's to write.
+func (b *Builder) Status(ref mesh.Ref) *condition.Status {
+	s, ok := b.status[ref]
+	if !ok {
+		return nil
+	}
+	if s.object.Kind.Istio() {
+		return translate.Status(s.object, b.Problems(ref))
+	}
+	if ref.Kind == "Gateway" {
+		id := mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: ref.Namespace, Name: ref.Name}
+		routes, _ := b.now.GateRoutes.Get(id)
+		with := gateway.WithRoutes(*s.status, id, routes)
+		return &with
+	}
+	return s.status
+}
+
+func gatewayRef(id mesh.GatewayID) mesh.Ref {
+	return mesh.Ref{Group: api.GroupGateway, Kind: "Gateway", Namespace: id.Namespace, Name: id.Name}
+}
