@@ -1,0 +1,113 @@
+// Package balance chooses one of several endpoints.
+//
+// In: weights and numbers of active requests. Out: an index. Everything is a function of its arguments; a Picker's state belongs to one worker.
+package balance
+
+// Candidates are the endpoints to choose from. Active is asked only by least request.
+type Candidates interface {
+	Len() int
+	Weight(i int) uint32 // at least 1
+	Active(i int) uint32
+	// Sum is the running total of weights up to and with i; nil Sums mean that all weights are equal.
+	Sums() []uint64
+}
+
+// Random chooses by weight.
+func Random(c Candidates, random uint64) int {
+	sums := c.Sums()
+	if sums == nil {
+		return int(random % uint64(c.Len()))
+	}
+	n := random % sums[len(sums)-1]
+	low, high := 0, len(sums)-1
+	for low < high {
+		if mid := (low + high) / 2; sums[mid] > n {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	return low
+}
+
+// LeastRequest chooses the less loaded of choices random endpoints (power of two choices); with weights, load is divided by weight.
+func LeastRequest(c Candidates, choices int, random func() uint64) int {
+	best := Random(c, random())
+	load := uint64(c.Active(best)) + 1
+	for range choices - 1 {
+		i := Random(c, random())
+		if other := uint64(c.Active(i)) + 1; other*uint64(c.Weight(best)) < load*uint64(c.Weight(i)) {
+			best, load = i, other
+		}
+	}
+	return best
+}
+
+// RoundRobin takes turns; with weights it is the smooth weighted round robin: each turn everyone gains its weight, the richest is chosen and pays the total.
+type RoundRobin struct {
+	next    int
+	credits []int64
+	started bool
+}
+
+// Next chooses. A change of the number of candidates starts anew at a random place, so that workers do not move in step.
+func (r *RoundRobin) Next(c Candidates, random func() uint64) int {
+	n := c.Len()
+	if !r.started {
+		r.started, r.next = true, int(random()%uint64(n))
+	}
+	sums := c.Sums()
+	if sums == nil {
+		r.next++
+		if r.next >= n {
+			r.next = 0
+		}
+		return r.next
+	}
+	if len(r.credits) != n {
+		r.credits = make([]int64, n)
+		for i := range r.credits { // a random start within one period
+			r.credits[i] = int64(random() % uint64(c.Weight(i)+1))
+		}
+	}
+	best := 0
+	for i := range r.credits {
+		r.credits[i] += int64(c.Weight(i))
+		if r.credits[i] > r.credits[best] {
+			best = i
+		}
+	}
+	r.credits[best] -= int64(sums[n-1])
+	return best
+}
+
+// PriorityLoads splits requests between priorities (percent, together 100): each takes as much as its health allows, times the overprovisioning
+// factor, before the next gets any. health is the share of healthy endpoints of each priority in percent. When all together are too sick, the
+// shares are scaled up (Envoy, "Priority levels").
+func PriorityLoads(health []float64, overprovisioning float64) []uint32 {
+	loads := make([]uint32, len(health))
+	total, sum := 0.0, make([]float64, len(health))
+	for i, h := range health {
+		sum[i] = min(100, h*overprovisioning/100)
+		total += sum[i]
+	}
+	if total == 0 {
+		if len(loads) > 0 {
+			loads[0] = 100
+		}
+		return loads
+	}
+	normal := min(100, total)
+	left := uint32(100)
+	for i := range loads {
+		loads[i] = min(left, uint32(sum[i]*100/normal+0.5))
+		left -= loads[i]
+	}
+	for i := range loads { // rounding leaves a rest for the first that takes any
+		if left > 0 && loads[i] > 0 {
+			loads[i] += left
+			break
+		}
+	}
+	return loads
+}

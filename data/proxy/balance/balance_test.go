@@ -1,0 +1,96 @@
+package balance_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/heddle-mesh/heddle/data/proxy/balance"
+)
+
+type hosts struct {
+	weights []uint32
+	active  []uint32
+	sums    []uint64
+}
+
+func weighted(w ...uint32) *hosts {
+	h := &hosts{weights: w, active: make([]uint32, len(w))}
+	sum, equal := uint64(0), true
+	for _, x := range w {
+		sum += uint64(x)
+		h.sums = append(h.sums, sum)
+		equal = equal && x == w[0]
+	}
+	if equal {
+		h.sums = nil
+	}
+	return h
+}
+
+func (h *hosts) Len() int            { return len(h.weights) }
+func (h *hosts) Weight(i int) uint32 { return h.weights[i] }
+func (h *hosts) Active(i int) uint32 { return h.active[i] }
+func (h *hosts) Sums() []uint64      { return h.sums }
+
+// TestSharesFollowWeights: 50,000 choices differ from the weights by less than a point, whatever the policy.
+func TestSharesFollowWeights(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var rr balance.RoundRobin
+	for name, pick := range map[string]func(*hosts) int{
+		"random":      func(h *hosts) int { return balance.Random(h, r.Uint64()) },
+		"round robin": func(h *hosts) int { return rr.Next(h, r.Uint64) },
+	} {
+		for _, w := range [][]uint32{{90, 10}, {1, 1, 1, 1}, {5, 1, 3}, {1}} {
+			h, count, total := weighted(w...), make([]int, len(w)), 0.0
+			for range 50_000 {
+				count[pick(h)]++
+			}
+			for _, x := range w {
+				total += float64(x)
+			}
+			for i, x := range w {
+				if got, want := float64(count[i])/500, 100*float64(x)/total; math.Abs(got-want) > 1 {
+					t.Errorf("%s %v: endpoint %d got %.2f %%, want %.2f", name, w, i, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestLeastRequestEvensOut: with requests that never end, no endpoint gets far ahead.
+func TestLeastRequestEvensOut(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	h := weighted(1, 1, 1, 1, 1, 1, 1, 1)
+	for range 8000 {
+		h.active[balance.LeastRequest(h, 2, r.Uint64)]++
+	}
+	for i, n := range h.active {
+		if n < 980 || n > 1020 {
+			t.Errorf("endpoint %d has %d requests, want about 1000", i, n)
+		}
+	}
+}
+
+func TestPriorityLoads(t *testing.T) {
+	for _, tt := range []struct {
+		health []float64
+		want   []uint32
+	}{
+		{[]float64{100}, []uint32{100}},
+		{[]float64{100, 100}, []uint32{100, 0}},
+		{[]float64{50, 100}, []uint32{70, 30}},
+		{[]float64{25, 25}, []uint32{50, 50}},
+		{[]float64{0, 100}, []uint32{0, 100}},
+		{[]float64{0, 0}, []uint32{100, 0}},
+		{[]float64{72, 100}, []uint32{100, 0}},
+	} {
+		got := balance.PriorityLoads(tt.health, 140)
+		for i := range got {
+			if got[i] != tt.want[i] {
+				t.Errorf("%v gives %v, want %v", tt.health, got, tt.want)
+				break
+			}
+		}
+	}
+}
