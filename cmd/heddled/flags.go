@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -63,8 +64,15 @@ func parse(args []string) (options, error) {
 	f.DurationVar(&o.max, "debounce-max", time.Second, "and at the latest after this `time`")
 	f.BoolVar(&o.leaderElection, "leader-election", true, "with a Kubernetes API, only one of several replicas writes status")
 	f.BoolVar(&o.printVersion, "version", false, "print the version and end")
-	if err := f.Parse(args); err != nil {
+	f.SetOutput(io.Discard)
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		f.SetOutput(os.Stdout)
+		fmt.Println("heddled: the control plane of one mesh\n\nflags:")
+		f.PrintDefaults()
 		return o, err
+	case err != nil: // one sentence; the list of flags would bury it
+		return o, fmt.Errorf("%w; see heddled --help", err)
 	}
 	if o.printVersion {
 		return o, nil
