@@ -68,7 +68,15 @@ func startStore(dir *dataDir, log *slog.Logger) (s *store, err error) {
 
 func (s *store) close() {
 	s.closing.Store(true) // etcd logs its own end as errors
-	s.etcd.Close()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.etcd.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeLimit): // it waits for clients, also lost ones
+	}
 	s.cleanup()
 }
 

@@ -16,9 +16,15 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// shutdownLimit is how long a clean end may take before the process ends anyway;
-// the store is safe at any moment.
-const shutdownLimit = 4 * time.Second
+const (
+	// drainLimit and closeLimit are how long requests and the store may take to
+	// end before the process ends anyway; what was answered is on disk already.
+	drainLimit = 2500 * time.Millisecond
+	closeLimit = 1500 * time.Millisecond
+	// startGCPercent is the heap growth allowed until ready: a start makes much
+	// garbage in little time.
+	startGCPercent = 200
+)
 
 // serve is the life of the server: open, build, run, drain.
 func serve(cfg *config, log *slog.Logger) error {
@@ -27,9 +33,7 @@ func serve(cfg *config, log *slog.Logger) error {
 	if cfg.parentDeath {
 		watchParent(ctx, stop)
 	}
-	if cfg.memoryLimit > 0 {
-		debug.SetMemoryLimit(cfg.memoryLimit)
-	}
+	debug.SetGCPercent(startGCPercent)
 	// Warnings for users (deprecated kinds) are no news to our own clients.
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
 
@@ -69,7 +73,7 @@ func serve(cfg *config, log *slog.Logger) error {
 	}
 	return c.run(ctx, stop, definitions, func() error {
 		go renewDaily(ctx, keys, url, cfg.kubeconfigOut, log)
-		go c.settle(ctx, cfg.gcPercent, log)
+		go c.settle(ctx, cfg, log)
 		if err := keys.writeKubeconfigs(url, cfg.kubeconfigOut); err != nil {
 			return err
 		}
@@ -80,8 +84,8 @@ func serve(cfg *config, log *slog.Logger) error {
 }
 
 // settle turns from starting fast (a large heap, little collection) to staying
-// small, once the work that every start brings is done.
-func (c *chain) settle(ctx context.Context, gcPercent int, log *slog.Logger) {
+// small, and does the work that can wait until the first users are served.
+func (c *chain) settle(ctx context.Context, cfg *config, log *slog.Logger) {
 	pause := func(d time.Duration) bool {
 		select {
 		case <-ctx.Done():
@@ -90,7 +94,11 @@ func (c *chain) settle(ctx context.Context, gcPercent int, log *slog.Logger) {
 			return true
 		}
 	}
-	debug.SetGCPercent(gcPercent)
+	debug.SetGCPercent(cfg.gcPercent)
+	if cfg.memoryLimit > 0 {
+		debug.SetMemoryLimit(cfg.memoryLimit)
+	}
+	debug.FreeOSMemory()
 	if !pause(collectAfter) {
 		return
 	}
@@ -136,7 +144,7 @@ func (c *chain) run(ctx context.Context, stop func(), all []definition, ready fu
 	select {
 	case err := <-ended:
 		return errors.Join(cause, err)
-	case <-time.After(shutdownLimit):
+	case <-time.After(drainLimit):
 		return cause
 	}
 }
