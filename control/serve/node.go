@@ -33,17 +33,19 @@ func parseNodeID(id string) nodeID {
 	return n
 }
 
-// admit finds who the client is: its identity from the credential alone, the rest from its node, which must not contradict the identity.
-func (s *Server) admit(ctx context.Context, node *corev3.Node) (*mesh.Proxy, error) {
+// admit makes the proxy: its identity from the credential alone (zero: anonymous), the rest from its node, which must not contradict the identity.
+func (s *Server) admit(id identity.ID, node *corev3.Node) (*mesh.Proxy, error) {
 	if node.GetId() == "" {
 		return nil, status.Error(codes.InvalidArgument, "the first request of the stream names no node; set node.id")
 	}
 	n := parseNodeID(node.GetId())
 	md := node.GetMetadata().GetFields()
 	claimed := claim{namespace: text(md["NAMESPACE"]), account: text(md["SERVICE_ACCOUNT"]), idNamespace: n.namespace}
-	id, err := s.identify(ctx, claimed)
-	if err != nil {
-		return nil, err
+	if id.IsZero() {
+		var err error
+		if id, err = s.anonymous(claimed); err != nil {
+			return nil, err
+		}
 	}
 	if err := claimed.agrees(node.GetId(), id); err != nil {
 		return nil, err
@@ -97,22 +99,26 @@ func (c claim) agrees(node string, id identity.ID) error {
 	return nil
 }
 
-// identify authenticates, or believes the claim of a local client if that is allowed.
-func (s *Server) identify(ctx context.Context, c claim) (identity.ID, error) {
-	var id identity.ID
+// authenticate finds the identity behind the credential. Without a credential it is zero, which only local clients get, and only if anonymous ones are allowed.
+func (s *Server) authenticate(ctx context.Context) (identity.ID, error) {
 	err := error(errNoCredential)
 	if s.opts.Authenticator != nil {
-		id, err = s.opts.Authenticator.Authenticate(ctx)
-	}
-	if err == nil {
-		return id, nil
+		var id identity.ID
+		if id, err = s.opts.Authenticator.Authenticate(ctx); err == nil {
+			return id, nil
+		}
 	}
 	if !s.opts.AllowAnonymous || hasCredential(ctx) {
-		return id, status.Errorf(codes.Unauthenticated, "open an xDS stream: %v", err)
+		return identity.ID{}, status.Errorf(codes.Unauthenticated, "open an xDS stream: %v", err)
 	}
 	if !local(ctx) {
-		return id, status.Error(codes.Unauthenticated, "open an xDS stream: anonymous clients are served on loopback addresses and unix sockets only; show a token")
+		return identity.ID{}, status.Error(codes.Unauthenticated, "open an xDS stream: anonymous clients are served on loopback addresses and unix sockets only; show a token")
 	}
+	return identity.ID{}, nil
+}
+
+// anonymous believes what a local client without a credential claims.
+func (s *Server) anonymous(c claim) (identity.ID, error) {
 	ns, sa := c.namespace, c.account
 	if ns == "" {
 		ns = c.idNamespace
@@ -127,7 +133,7 @@ func (s *Server) identify(ctx context.Context, c claim) (identity.ID, error) {
 	if domain.IsZero() {
 		domain, _ = identity.ParseTrustDomain(identity.DefaultTrustDomain)
 	}
-	id, err = identity.ParseID(fmt.Sprintf("spiffe://%s/ns/%s/sa/%s", domain, ns, sa))
+	id, err := identity.ParseID(fmt.Sprintf("spiffe://%s/ns/%s/sa/%s", domain, ns, sa))
 	if err != nil {
 		return id, status.Errorf(codes.InvalidArgument, "open an xDS stream: namespace %q and service account %q of an anonymous client: %v", ns, sa, err)
 	}

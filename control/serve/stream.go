@@ -73,11 +73,16 @@ func (s *Server) StreamAggregatedResources(stream discoveryv3.AggregatedDiscover
 
 // serve admits a client by its credential and its first request, and runs its stream to the end.
 func (s *Server) serve(stream grpc.ServerStream, mode session.Mode, recv func() (*corev3.Node, session.Request, error)) error {
+	who, err := s.authenticate(stream.Context()) // before a byte of the client's is looked at
+	if err != nil {
+		s.log.Warn("stream refused", "error", err)
+		return err
+	}
 	node, first, err := recv()
 	if err != nil {
 		return err
 	}
-	proxy, err := s.admit(stream.Context(), node)
+	proxy, err := s.admit(who, node)
 	if err != nil {
 		s.log.Warn("proxy refused", "node", node.GetId(), "error", err)
 		return err

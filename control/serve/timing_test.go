@@ -9,6 +9,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/heddle-mesh/heddle/identity"
 	"github.com/heddle-mesh/heddle/mesh"
 	"github.com/heddle-mesh/heddle/xds"
 	"github.com/heddle-mesh/heddle/xds/session"
@@ -148,20 +149,24 @@ func TestChangeIsMeasuredFromWhereItWasHeard(t *testing.T) {
 }
 
 func TestNodes(t *testing.T) {
-	s := New(Options{Authenticator: fixed{alice}})
+	s := New(Options{})
+	who, err := identity.ParseID(alice)
+	if err != nil {
+		t.Fatal(err)
+	}
 	n := node(sidecar, "default", "alice")
 	n.UserAgentName = "envoy"
 	n.UserAgentVersionType = &corev3.Node_UserAgentVersion{UserAgentVersion: "1.40.0"}
 	n.Metadata.Fields["INSTANCE_IPS"] = n.Metadata.Fields["NAMESPACE"]
-	p, err := s.admit(t.Context(), n)
+	p, err := s.admit(who, n)
 	if err != nil || !p.Envoy || p.Build != "envoy 1.40.0" || p.Name != "pod" || len(p.Addresses) != 1 || p.Cluster != mesh.DefaultCluster || p.Network != mesh.DefaultNetwork {
 		t.Errorf("%+v %v", p, err)
 	}
-	p, err = s.admit(t.Context(), &corev3.Node{Id: "my-grpc-app", UserAgentName: "gRPC Go"})
+	p, err = s.admit(who, &corev3.Node{Id: "my-grpc-app", UserAgentName: "gRPC Go"})
 	if err != nil || p.Kind != mesh.Proxyless || p.Namespace != "default" || p.ServiceAccount != "alice" {
 		t.Errorf("%+v %v", p, err)
 	}
-	if _, err = s.admit(t.Context(), nil); err == nil {
+	if _, err = s.admit(who, nil); err == nil {
 		t.Error("a stream without a node is served")
 	}
 }

@@ -43,7 +43,8 @@ type Authenticator interface {
 type Observer interface {
 	Connected(p *mesh.Proxy)
 	Disconnected(p *mesh.Proxy)
-	// Acked says that the proxy holds these versions now.
+	// Acked says that the proxy holds these versions now. revision is the newest snapshot that its stream has looked at; every resource of the proxy that differs in it is
+	// on its way, if it is not here.
 	Acked(p *mesh.Proxy, revision mesh.Revision, resources []*xds.Resource)
 	// Rejected says that the proxy refused a version; it keeps the last good one.
 	Rejected(p *mesh.Proxy, resource *xds.Resource, text string)

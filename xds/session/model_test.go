@@ -354,7 +354,7 @@ func play(t *testing.T, mode Mode, bytes []byte) {
 }
 
 func TestRandomSchedulesEndInTheServersState(t *testing.T) {
-	runs := 3000
+	runs := 1000
 	if testing.Short() {
 		runs = 200
 	}

@@ -287,6 +287,9 @@ func (s *Session) send(k *kind, now time.Time, p pick) Response {
 	k.answer = false
 	if len(k.dirty) == 0 {
 		k.fresh = false
+		if len(p.adds) > 64 { // maps do not shrink by themselves
+			k.dirty, k.owed = map[string]struct{}{}, map[string]struct{}{}
+		}
 	}
 	k.sentNonce, k.sentAt = f.nonce, now
 	out := Response{Mode: s.mode, TypeURL: k.url, Version: k.version(), Nonce: f.nonce, Resources: f.items}
