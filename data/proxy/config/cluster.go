@@ -36,6 +36,7 @@ type Cluster struct {
 	ChoiceCount    uint32 // of least request; 2 by default
 	ConnectTimeout time.Duration
 	Bind           netip.Addr // source address; invalid for none
+	BindOther      netip.Addr // source address for endpoints of the other family
 	// Transport by endpoint metadata (transport_socket_matches); the first match wins, else TLS (nil: plain).
 	Matches []TransportMatch
 	TLS     *ClientTLS

@@ -1,0 +1,177 @@
+package decode
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"sigs.k8s.io/yaml"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+)
+
+// Bootstrap is what a bootstrap file says.
+type Bootstrap struct {
+	Node      *corev3.Node
+	Admin     string // HOST:PORT, or the path of a unix socket; "" for none
+	Listeners []*config.Listener
+	Clusters  []*config.Cluster
+	Secrets   []*config.SecretRef
+	// ADS is nil when everything is static.
+	ADS *ADS
+	// Message is the file as Envoy's own type, for config dumps.
+	Message *bootstrapv3.Bootstrap
+}
+
+// ADS says where the aggregated stream is and what comes over it.
+type ADS struct {
+	Target               string // HOST:PORT or unix:PATH
+	TLS                  *config.ClientTLS
+	StateOfTheWorld      bool
+	Listeners, Clusters  bool // lds_config, cds_config
+	clusterName, address string
+}
+
+// ParseBootstrap reads an Envoy bootstrap in YAML or JSON without judging whether it can be honoured. Unknown fields are problems with their paths.
+func ParseBootstrap(file []byte) (*bootstrapv3.Bootstrap, error) {
+	text, err := yaml.YAMLToJSONStrict(file)
+	if err != nil {
+		return nil, fmt.Errorf("parse bootstrap: %w", err)
+	}
+	m := &bootstrapv3.Bootstrap{}
+	var tree any
+	if err := json.Unmarshal(text, &tree); err != nil {
+		return nil, fmt.Errorf("parse bootstrap: %w", err)
+	}
+	if _, ok := tree.(map[string]any); !ok {
+		return nil, fmt.Errorf("parse bootstrap: want an object, as Envoy's bootstrap is")
+	}
+	var p problems
+	p.unknown("", tree, m.ProtoReflect().Descriptor())
+	if err := p.err(); err != nil {
+		return nil, sorted(p.list)
+	}
+	if err := protojson.Unmarshal(text, m); err != nil {
+		return nil, fmt.Errorf("parse bootstrap: %w", err)
+	}
+	return m, nil
+}
+
+// Bootstrap reads a bootstrap file. All of its problems come at once.
+func (d *Decoder) Bootstrap(file []byte) (*Bootstrap, error) {
+	m, err := ParseBootstrap(file)
+	if err != nil {
+		return nil, err
+	}
+	r := d.start("", m)
+	out := &Bootstrap{Node: m.GetNode(), Message: m}
+	if a := m.GetAdmin().GetAddress(); a != nil {
+		switch x := r.address("admin.address", a); {
+		case x.path != "":
+			out.Admin = x.path
+		case x.ip.IsValid():
+			out.Admin = x.ip.String()
+		default:
+			out.Admin = fmt.Sprintf("%s:%d", x.host, x.port)
+		}
+	}
+	out.ADS = r.ads(m)
+	s := m.GetStaticResources()
+	for i, l := range s.GetListeners() {
+		out.Listeners = append(out.Listeners, r.listener(at("static_resources", "listeners", i), l))
+	}
+	for i, c := range s.GetClusters() {
+		p := at("static_resources", "clusters", i)
+		if out.ADS != nil && c.GetName() == out.ADS.clusterName {
+			r.adsCluster(p, c, out.ADS)
+			continue
+		}
+		out.Clusters = append(out.Clusters, r.cluster(p, c))
+	}
+	for i, c := range s.GetSecrets() {
+		out.Secrets = append(out.Secrets, r.secret(at("static_resources", "secrets", i), c))
+	}
+	if out.ADS != nil && out.ADS.Target == "" {
+		r.add("dynamic_resources.ads_config.grpc_services[0]", "the cluster %q is not among static_resources.clusters, or has no endpoint", out.ADS.clusterName)
+	}
+	r.names(out)
+	return finish(r, out)
+}
+
+// names refuses two listeners, clusters or secrets of one name.
+func (r *read) names(b *Bootstrap) {
+	var listeners, clusters []string
+	for i, l := range b.Listeners {
+		if slices.Contains(listeners, l.Name) {
+			r.add(at("static_resources", "listeners", i)+".name", "%q is there twice", l.Name)
+		}
+		listeners = append(listeners, l.Name)
+	}
+	for i, c := range b.Clusters {
+		if slices.Contains(clusters, c.Name) {
+			r.add(at("static_resources", "clusters", i)+".name", "%q is there twice", c.Name)
+		}
+		clusters = append(clusters, c.Name)
+	}
+}
+
+func (r *read) ads(m *bootstrapv3.Bootstrap) *ADS {
+	dyn := m.GetDynamicResources()
+	if dyn == nil {
+		return nil
+	}
+	const path = "dynamic_resources."
+	out := &ADS{Listeners: dyn.GetLdsConfig() != nil, Clusters: dyn.GetCdsConfig() != nil}
+	if out.Listeners {
+		r.adsOnly(path+"lds_config", dyn.GetLdsConfig())
+	}
+	if out.Clusters {
+		r.adsOnly(path+"cds_config", dyn.GetCdsConfig())
+	}
+	c := dyn.GetAdsConfig()
+	switch c.GetApiType() {
+	case corev3.ApiConfigSource_GRPC:
+		out.StateOfTheWorld = true
+	case corev3.ApiConfigSource_DELTA_GRPC:
+	default:
+		r.add(path+"ads_config.api_type", "want GRPC or DELTA_GRPC")
+	}
+	if c.GetTransportApiVersion() != corev3.ApiVersion_V3 {
+		r.add(path+"ads_config.transport_api_version", "want V3")
+	}
+	if len(c.GetGrpcServices()) != 1 {
+		r.add(path+"ads_config.grpc_services", "want exactly one")
+		return nil
+	}
+	if g := c.GetGrpcServices()[0].GetGoogleGrpc(); g != nil {
+		out.Target = g.GetTargetUri()
+	}
+	out.clusterName = c.GetGrpcServices()[0].GetEnvoyGrpc().GetClusterName()
+	return out
+}
+
+// adsCluster takes the address and the security of the control plane from its static cluster; HTTP/2 is what gRPC speaks.
+func (r *read) adsCluster(path string, m *clusterv3.Cluster, to *ADS) {
+	for i, l := range m.GetLoadAssignment().GetEndpoints() {
+		for j, e := range l.GetLbEndpoints() {
+			if to.Target != "" {
+				continue
+			}
+			switch a := r.address(at(at(path, "load_assignment.endpoints", i), "lb_endpoints", j)+".endpoint.address", e.GetEndpoint().GetAddress()); {
+			case a.path != "":
+				to.Target = "unix:" + a.path
+			case a.ip.IsValid():
+				to.Target = a.ip.String()
+			case a.host != "":
+				to.Target = fmt.Sprintf("%s:%d", a.host, a.port)
+			}
+		}
+	}
+	if m.GetTransportSocket() != nil {
+		to.TLS = r.clientTLS(path+".transport_socket", m.GetTransportSocket())
+	}
+}

@@ -1,0 +1,270 @@
+package decode
+
+import (
+	"math"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+)
+
+// Envoy's defaults for clusters.
+const (
+	defaultConnectTimeout  = 5 * time.Second
+	defaultPoolIdle        = time.Hour
+	defaultDNSRefresh      = 5 * time.Second
+	defaultOverprovision   = 140
+	defaultPanic           = 50
+	httpProtocolOptions    = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	defaultKeepaliveTime   = 2 * time.Hour
+	defaultOutlierInterval = 10 * time.Second
+)
+
+func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
+	c := &config.Cluster{
+		Name: m.GetName(), AltStat: m.GetAltStatName(), ConnectTimeout: r.duration(join(path, "connect_timeout"), m.GetConnectTimeout(), defaultConnectTimeout),
+		IdleTimeout: defaultPoolIdle, Panic: defaultPanic, Overprovisioning: defaultOverprovision, ServiceName: m.GetEdsClusterConfig().GetServiceName(),
+		DNSRefresh: r.duration(join(path, "dns_refresh_rate"), m.GetDnsRefreshRate(), defaultDNSRefresh), RespectDNSTTL: m.GetRespectDnsTtl(),
+		MaxRequestsPerConn: m.GetMaxRequestsPerConnection().GetValue(), CloseOnHealthLoss: m.GetCloseConnectionsOnHostHealthFailure(), DstHeader: m.GetOriginalDstLbConfig().GetUseHttpHeader(),
+		DNSFamily: map[clusterv3.Cluster_DnsLookupFamily]config.DNSFamily{
+			clusterv3.Cluster_V4_ONLY: config.DNSV4, clusterv3.Cluster_V6_ONLY: config.DNSV6, clusterv3.Cluster_ALL: config.DNSAll,
+		}[m.GetDnsLookupFamily()],
+		ChoiceCount: max(number(m.GetLeastRequestLbConfig().GetChoiceCount(), 2), 2), Telemetry: clusterTelemetry(m.GetMetadata()),
+	}
+	if c.Name == "" {
+		r.add(join(path, "name"), "it is empty")
+	}
+	if c.ServiceName == "" {
+		c.ServiceName = c.Name
+	}
+	r.discovery(path, m, c)
+	r.balancing(path, m, c)
+	r.protocols(path, m, c)
+	r.breakers(join(path, "circuit_breakers.thresholds"), m.GetCircuitBreakers().GetThresholds(), c)
+	c.Outlier = r.outlier(join(path, "outlier_detection"), m.GetOutlierDetection())
+	r.bind(join(path, "upstream_bind_config"), m.GetUpstreamBindConfig(), c)
+	if k := m.GetUpstreamConnectionOptions().GetTcpKeepalive(); k != nil {
+		c.Keepalive = config.Keepalive{
+			Time:     time.Duration(number(k.GetKeepaliveTime(), uint32(defaultKeepaliveTime/time.Second))) * time.Second,
+			Interval: time.Duration(k.GetKeepaliveInterval().GetValue()) * time.Second, Probes: k.GetKeepaliveProbes().GetValue(),
+		}
+	}
+	if m.GetTransportSocket() != nil {
+		c.TLS = r.clientTLS(join(path, "transport_socket"), m.GetTransportSocket())
+	}
+	for i, t := range m.GetTransportSocketMatches() {
+		c.Matches = append(c.Matches, config.TransportMatch{
+			Name: t.GetName(), Labels: words(t.GetMatch()), TLS: r.clientTLS(at(path, "transport_socket_matches", i)+".transport_socket", t.GetTransportSocket()),
+		})
+	}
+	r.autoSNI(c, m)
+	return c
+}
+
+func (r *read) discovery(path string, m *clusterv3.Cluster, c *config.Cluster) {
+	switch m.GetType() {
+	case clusterv3.Cluster_STATIC:
+		c.Type = config.StaticCluster
+	case clusterv3.Cluster_EDS:
+		c.Type = config.EDS
+		r.adsOnly(join(path, "eds_cluster_config.eds_config"), m.GetEdsClusterConfig().GetEdsConfig())
+		return
+	case clusterv3.Cluster_STRICT_DNS:
+		c.Type = config.StrictDNS
+	case clusterv3.Cluster_LOGICAL_DNS:
+		c.Type = config.LogicalDNS
+	case clusterv3.Cluster_ORIGINAL_DST:
+		c.Type = config.OriginalDst
+		if m.GetLbPolicy() != clusterv3.Cluster_CLUSTER_PROVIDED {
+			r.add(join(path, "lb_policy"), "an ORIGINAL_DST cluster needs CLUSTER_PROVIDED")
+		}
+		return
+	}
+	if m.GetLbPolicy() == clusterv3.Cluster_CLUSTER_PROVIDED {
+		r.add(join(path, "lb_policy"), "CLUSTER_PROVIDED is for ORIGINAL_DST clusters")
+	}
+	dns := c.Type == config.StrictDNS || c.Type == config.LogicalDNS
+	c.Assignment = &config.Assignment{}
+	if m.GetLoadAssignment() != nil {
+		c.Assignment = r.assignment(join(path, "load_assignment"), m.GetLoadAssignment(), dns)
+	}
+	c.Endpoints = c.Assignment
+}
+
+func (r *read) balancing(path string, m *clusterv3.Cluster, c *config.Cluster) {
+	c.Policy = map[clusterv3.Cluster_LbPolicy]config.Policy{
+		clusterv3.Cluster_LEAST_REQUEST: config.LeastRequest, clusterv3.Cluster_RANDOM: config.Random, clusterv3.Cluster_CLUSTER_PROVIDED: config.ClusterProvided,
+	}[m.GetLbPolicy()]
+	slow := m.GetLeastRequestLbConfig().GetSlowStartConfig()
+	if slow == nil {
+		slow = m.GetRoundRobinLbConfig().GetSlowStartConfig()
+	}
+	c.SlowStart = r.duration(join(path, "slow_start_config.slow_start_window"), slow.GetSlowStartWindow(), 0)
+	if p := m.GetCommonLbConfig().GetHealthyPanicThreshold(); p != nil {
+		c.Panic = p.GetValue()
+	}
+	c.LocalityWeighted = m.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil
+}
+
+// protocols reads how HTTP is spoken to the cluster: the typed options, or the deprecated fields of the cluster itself.
+func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
+	common := m.GetCommonHttpProtocolOptions()
+	c.HTTP2 = m.GetHttp2ProtocolOptions() != nil
+	p := join(path, "common_http_protocol_options")
+	for name, any := range m.GetTypedExtensionProtocolOptions() {
+		at := join(path, "typed_extension_protocol_options[\""+name+"\"]")
+		o, ok := into[*httpv3.HttpProtocolOptions](&r.problems, at, any)
+		if !ok {
+			continue
+		}
+		if name != httpProtocolOptions {
+			r.add(at, "%s is found under its own name only", httpProtocolOptions)
+		}
+		if o.GetCommonHttpProtocolOptions() != nil {
+			common, p = o.GetCommonHttpProtocolOptions(), at+".common_http_protocol_options"
+		}
+		c.HTTP2 = o.GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil
+	}
+	if common.GetIdleTimeout() != nil {
+		c.IdleTimeout = r.duration(p+".idle_timeout", common.GetIdleTimeout(), 0)
+	}
+	c.MaxConnDuration = r.duration(p+".max_connection_duration", common.GetMaxConnectionDuration(), 0)
+	if n := common.GetMaxRequestsPerConnection(); n != nil {
+		c.MaxRequestsPerConn = n.GetValue()
+	}
+	if common.GetMaxHeadersCount() != nil || common.GetMaxStreamDuration() != nil {
+		r.add(p, "max_headers_count and max_stream_duration are honoured downstream only")
+	}
+	if c.HTTP2 {
+		r.add(path, "%s", noHTTP2)
+	}
+}
+
+// autoSNI reads UpstreamHttpProtocolOptions.auto_sni, which concerns the cluster's TLS contexts.
+func (r *read) autoSNI(c *config.Cluster, m *clusterv3.Cluster) {
+	auto := m.GetUpstreamHttpProtocolOptions().GetAutoSni()
+	if any := m.GetTypedExtensionProtocolOptions()[httpProtocolOptions]; any != nil {
+		if o, err := open(any); err == nil {
+			if h, ok := o.(*httpv3.HttpProtocolOptions); ok {
+				auto = auto || h.GetUpstreamHttpProtocolOptions().GetAutoSni()
+			}
+		}
+	}
+	if !auto {
+		return
+	}
+	if c.TLS != nil {
+		c.TLS.AutoSNI = true
+	}
+	for _, t := range c.Matches {
+		if t.TLS != nil {
+			t.TLS.AutoSNI = true
+		}
+	}
+}
+
+func (r *read) breakers(path string, list []*clusterv3.CircuitBreakers_Thresholds, c *config.Cluster) {
+	for i := range c.Thresholds {
+		c.Thresholds[i] = config.Thresholds{Connections: 1024, Pending: 1024, Requests: 1024, Retries: 3}
+	}
+	seen := map[corev3.RoutingPriority]bool{}
+	for i, t := range list {
+		if seen[t.GetPriority()] || t.GetPriority() > corev3.RoutingPriority_HIGH || t.GetPriority() < 0 {
+			r.add(path+indexed(i)+".priority", "it is there twice or unknown")
+			continue
+		}
+		seen[t.GetPriority()] = true
+		to := &c.Thresholds[t.GetPriority()]
+		to.Connections, to.Pending = number(t.GetMaxConnections(), to.Connections), number(t.GetMaxPendingRequests(), to.Pending)
+		to.Requests, to.Retries = number(t.GetMaxRequests(), to.Requests), number(t.GetMaxRetries(), to.Retries)
+		if b := t.GetRetryBudget(); b != nil {
+			to.Budget, to.BudgetPercent, to.BudgetMin = true, 20, number(b.GetMinRetryConcurrency(), 3)
+			if b.GetBudgetPercent() != nil {
+				to.BudgetPercent = b.GetBudgetPercent().GetValue()
+			}
+		}
+	}
+}
+
+func (r *read) outlier(path string, m *clusterv3.OutlierDetection) *config.Outlier {
+	if m == nil {
+		return nil
+	}
+	o := &config.Outlier{
+		Consecutive5xx: number(m.GetConsecutive_5Xx(), 5), ConsecutiveGateway: number(m.GetConsecutiveGatewayFailure(), 5), ConsecutiveLocal: number(m.GetConsecutiveLocalOriginFailure(), 5),
+		Enforce5xx: number(m.GetEnforcingConsecutive_5Xx(), 100), EnforceGateway: number(m.GetEnforcingConsecutiveGatewayFailure(), 0),
+		EnforceLocal: number(m.GetEnforcingConsecutiveLocalOriginFailure(), 100), SplitLocal: m.GetSplitExternalLocalOriginErrors(),
+		Interval: r.duration(path+".interval", m.GetInterval(), defaultOutlierInterval), BaseEjection: r.duration(path+".base_ejection_time", m.GetBaseEjectionTime(), 30*time.Second),
+		MaxEjectionPercent: number(m.GetMaxEjectionPercent(), 10), AlwaysEjectOne: m.GetAlwaysEjectOneHost().GetValue(),
+	}
+	o.MaxEjection = r.duration(path+".max_ejection_time", m.GetMaxEjectionTime(), max(300*time.Second, o.BaseEjection))
+	if o.Interval == 0 {
+		r.add(path+".interval", "want more than 0")
+	}
+	return o
+}
+
+func (r *read) bind(path string, m *corev3.BindConfig, c *config.Cluster) {
+	if m == nil {
+		return
+	}
+	addresses := []address{r.socket(path+".source_address", m.GetSourceAddress())}
+	for i, x := range m.GetExtraSourceAddresses() {
+		addresses = append(addresses, r.socket(at(path, "extra_source_addresses", i)+".address", x.GetAddress()))
+	}
+	for _, a := range addresses {
+		ip := a.ip.Addr()
+		if !ip.IsValid() || a.port != 0 {
+			r.add(path, "want IP addresses with port 0")
+			continue
+		}
+		to := &c.Bind
+		if c.Bind.IsValid() && c.Bind.Is4() != ip.Is4() {
+			to = &c.BindOther
+		}
+		if to.IsValid() {
+			r.add(path, "want at most one address of each family")
+		}
+		*to = ip
+	}
+}
+
+func clusterTelemetry(m *corev3.Metadata) (t config.ClusterTelemetry) {
+	istio := m.GetFilterMetadata()["istio"].GetFields()
+	t.Origin = istio["config"].GetStringValue()
+	if list := istio["services"].GetListValue().GetValues(); len(list) > 0 {
+		s := list[0].GetStructValue().GetFields()
+		t.Service, t.ServiceName, t.ServiceNamespace = s["host"].GetStringValue(), s["name"].GetStringValue(), s["namespace"].GetStringValue()
+	}
+	return t
+}
+
+// words are the string values of a struct; numbers and booleans are written as JSON does.
+func words(s *structpb.Struct) map[string]string {
+	out := make(map[string]string, len(s.GetFields()))
+	for k, v := range s.GetFields() {
+		switch x := v.GetKind().(type) {
+		case *structpb.Value_StringValue:
+			out[k] = x.StringValue
+		case *structpb.Value_BoolValue:
+			out[k] = map[bool]string{true: "true", false: "false"}[x.BoolValue]
+		default:
+			if b, err := v.MarshalJSON(); err == nil {
+				out[k] = string(b)
+			}
+		}
+	}
+	return out
+}
+
+// weight keeps weights inside what sums of them can hold.
+func (r *read) weight(path string, n uint32) uint32 {
+	if n > math.MaxInt32 {
+		r.add(path, "%d is too large", n)
+	}
+	return n
+}

@@ -1,0 +1,167 @@
+package decode
+
+import (
+	"strings"
+	"time"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	prioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+)
+
+func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
+	f := &config.Forward{
+		Cluster: m.GetCluster(), ClusterHeader: strings.ToLower(m.GetClusterHeader()), HostRewrite: m.GetHostRewriteLiteral(), HostRewriteAuto: m.GetAutoHostRewrite().GetValue(),
+		AppendXFH: m.GetAppendXForwardedHost(), RegexRewrite: r.substitution(path+".regex_rewrite", m.GetRegexRewrite()),
+		Timeout: r.duration(path+".timeout", m.GetTimeout(), defaultRouteTimeout), Retry: r.retry(path+".retry_policy", m.GetRetryPolicy()),
+		MaxStreamDuration: r.duration(path+".max_stream_duration.max_stream_duration", m.GetMaxStreamDuration().GetMaxStreamDuration(), 0),
+		NotFoundCode: map[routev3.RouteAction_ClusterNotFoundResponseCode]int{
+			routev3.RouteAction_SERVICE_UNAVAILABLE: 503, routev3.RouteAction_NOT_FOUND: 404, routev3.RouteAction_INTERNAL_SERVER_ERROR: 500,
+		}[m.GetClusterNotFoundResponseCode()],
+	}
+	if p := m.GetPrefixRewrite(); p != "" {
+		f.PrefixRewrite = &p
+	}
+	if m.GetIdleTimeout() != nil {
+		d := r.duration(path+".idle_timeout", m.GetIdleTimeout(), 0)
+		f.IdleTimeout = &d
+	}
+	limit := m.GetMaxGrpcTimeout()
+	if g := m.GetMaxStreamDuration().GetGrpcTimeoutHeaderMax(); g != nil {
+		limit = g
+	}
+	if limit != nil {
+		d := r.duration(path+".max_stream_duration.grpc_timeout_header_max", limit, 0)
+		f.MaxGRPCTimeout = &d
+	}
+	switch m.GetClusterSpecifier().(type) {
+	case *routev3.RouteAction_Cluster, *routev3.RouteAction_ClusterHeader:
+		if f.Cluster == "" && f.ClusterHeader == "" {
+			r.add(path+".cluster", "it is empty")
+		}
+	case *routev3.RouteAction_WeightedClusters:
+		r.weighted(path+".weighted_clusters", m.GetWeightedClusters(), f)
+	default:
+		r.add(path, "no cluster is set")
+	}
+	for i, p := range m.GetRequestMirrorPolicies() {
+		mirror := config.Mirror{Cluster: p.GetCluster(), Share: 1_000_000, NoSuffix: p.GetDisableShadowHostSuffixAppend()}
+		if p.GetRuntimeFraction() != nil {
+			mirror.Share = r.share(at(path, "request_mirror_policies", i)+".runtime_fraction.default_value", p.GetRuntimeFraction().GetDefaultValue())
+		}
+		f.Mirrors = append(f.Mirrors, mirror)
+	}
+	for i, h := range m.GetHashPolicy() {
+		f.Hash = append(f.Hash, r.hash(at(path, "hash_policy", i), h))
+	}
+	for _, u := range m.GetUpgradeConfigs() {
+		if f.Upgrades == nil {
+			f.Upgrades = map[string]bool{}
+		}
+		name := strings.ToLower(u.GetUpgradeType())
+		f.Upgrades[name] = boolean(u.GetEnabled(), true)
+		f.Connect = f.Connect || name == "connect" && u.GetConnectConfig() != nil
+	}
+	return f
+}
+
+func (r *read) weighted(path string, m *routev3.WeightedCluster, f *config.Forward) {
+	for i, w := range m.GetClusters() {
+		p := at(path, "clusters", i)
+		if w.GetName() == "" {
+			r.add(p+".name", "it is empty")
+		}
+		f.Weighted = append(f.Weighted, config.WeightedCluster{
+			Name: w.GetName(), Weight: w.GetWeight().GetValue(), HostRewrite: w.GetHostRewriteLiteral(), PerFilter: r.perFilter(p+".typed_per_filter_config", w.GetTypedPerFilterConfig()),
+			Headers: r.edits(p, w.GetRequestHeadersToAdd(), w.GetRequestHeadersToRemove(), w.GetResponseHeadersToAdd(), w.GetResponseHeadersToRemove()),
+		})
+		f.TotalWeight += w.GetWeight().GetValue()
+	}
+	if f.TotalWeight == 0 {
+		r.add(path, "the sum of the weights is 0")
+	}
+	if t := m.GetTotalWeight(); t != nil && t.GetValue() != f.TotalWeight {
+		r.add(path+".total_weight", "it is %d but the weights add up to %d", t.GetValue(), f.TotalWeight)
+	}
+}
+
+func (r *read) hash(path string, m *routev3.RouteAction_HashPolicy) config.HashPolicy {
+	out := config.HashPolicy{Terminal: m.GetTerminal(), Header: strings.ToLower(m.GetHeader().GetHeaderName()), Cookie: m.GetCookie().GetName(), Query: m.GetQueryParameter().GetName(),
+		SourceIP: m.GetConnectionProperties().GetSourceIp(), TTL: r.duration(path+".cookie.ttl", m.GetCookie().GetTtl(), 0)}
+	if out.Header == "" && out.Cookie == "" && out.Query == "" && !out.SourceIP {
+		r.add(path, "it says nothing to hash by")
+	}
+	return out
+}
+
+var retryWords = map[string]config.RetryOn{
+	"5xx": config.Retry5xx, "gateway-error": config.RetryGatewayError, "reset": config.RetryReset, "reset-before-request": config.RetryResetBeforeRequest,
+	"connect-failure": config.RetryConnectFailure, "envoy-ratelimited": config.RetryEnvoyRateLimited, "retriable-4xx": config.RetryRetriable4xx, "refused-stream": config.RetryRefusedStream,
+	"retriable-status-codes": config.RetryRetriableStatusCodes, "retriable-headers": config.RetryRetriableHeaders, "http3-post-connect-failure": config.RetryHTTP3PostConnect,
+	"cancelled": config.RetryGRPCCancelled, "deadline-exceeded": config.RetryGRPCDeadline, "resource-exhausted": config.RetryGRPCResource, "unavailable": config.RetryGRPCUnavailable,
+	"internal": config.RetryGRPCInternal,
+}
+
+func (r *read) retry(path string, m *routev3.RetryPolicy) *config.Retry {
+	if m == nil {
+		return nil
+	}
+	out := &config.Retry{
+		Attempts: number(m.GetNumRetries(), 1), PerTry: r.duration(path+".per_try_timeout", m.GetPerTryTimeout(), 0), PerTryIdle: r.duration(path+".per_try_idle_timeout", m.GetPerTryIdleTimeout(), 0),
+		SelectAttempts: int(m.GetHostSelectionRetryMaxAttempts()), BackoffBase: 25 * time.Millisecond,
+		Headers: r.headerMatches(path+".retriable_headers", m.GetRetriableHeaders()), RequestHeaders: r.headerMatches(path+".retriable_request_headers", m.GetRetriableRequestHeaders()),
+	}
+	for word := range strings.SplitSeq(m.GetRetryOn(), ",") {
+		switch word = strings.TrimSpace(word); {
+		case word == "":
+		case retryWords[word] != 0:
+			out.On |= retryWords[word]
+		default: // Istio passes status codes in the same list
+			if code, ok := statusCode(word); ok {
+				out.Codes = append(out.Codes, code)
+				out.On |= config.RetryRetriableStatusCodes
+			} else {
+				r.add(path+".retry_on", "%q is unknown", word)
+			}
+		}
+	}
+	for _, c := range m.GetRetriableStatusCodes() {
+		out.Codes = append(out.Codes, int(c))
+	}
+	if b := m.GetRetryBackOff(); b != nil {
+		out.BackoffBase = max(r.duration(path+".retry_back_off.base_interval", b.GetBaseInterval(), out.BackoffBase), time.Millisecond)
+		out.BackoffMax = r.duration(path+".retry_back_off.max_interval", b.GetMaxInterval(), 0)
+		if out.BackoffMax != 0 && out.BackoffMax < out.BackoffBase {
+			r.add(path+".retry_back_off.max_interval", "%v is below base_interval %v", out.BackoffMax, out.BackoffBase)
+		}
+	}
+	if out.BackoffMax == 0 {
+		out.BackoffMax = 10 * out.BackoffBase
+	}
+	for i, p := range m.GetRetryHostPredicate() {
+		if _, ok := into[*previoushostsv3.PreviousHostsPredicate](&r.problems, at(path, "retry_host_predicate", i)+".typed_config", p.GetTypedConfig()); ok {
+			out.PreviousHosts = true
+		}
+	}
+	if p := m.GetRetryPriority(); p != nil {
+		if c, ok := into[*prioritiesv3.PreviousPrioritiesConfig](&r.problems, path+".retry_priority.typed_config", p.GetTypedConfig()); ok {
+			out.PriorityForfeit = int(max(c.GetUpdateFrequency(), 1))
+		}
+	}
+	return out
+}
+
+func statusCode(word string) (code int, ok bool) {
+	if len(word) != 3 {
+		return 0, false
+	}
+	for _, c := range []byte(word) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		code = code*10 + int(c-'0')
+	}
+	return code, code >= 100
+}

@@ -1,0 +1,326 @@
+package decode
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	// The types that an Any may hold are those that are linked here.
+	_ "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+)
+
+// honoured is the whole truth about what this proxy can do with a message. It is read only.
+var honoured = honouredTable()
+
+// fields lists the honoured fields of a message, separated by spaces.
+func fields(names string, values ...check) rule {
+	r := rule{fields: map[protoreflect.Name]bool{}, values: values}
+	for _, n := range strings.Fields(names) {
+		r.fields[protoreflect.Name(n)] = true
+	}
+	return r
+}
+
+// only allows some names of an enum's values (by their last words after the common prefix) and says why the others are not.
+func only(field protoreflect.Name, reason string, numbers ...protoreflect.EnumNumber) check {
+	return check{field: field, fault: func(v protoreflect.Value) string {
+		for _, n := range numbers {
+			if v.Enum() == n {
+				return ""
+			}
+		}
+		return reason
+	}}
+}
+
+// absent allows a boolean, number or wrapper only with its zero value.
+func absent(field protoreflect.Name, reason string) check {
+	return check{field: field, fault: func(v protoreflect.Value) string {
+		switch x := v.Interface().(type) {
+		case bool:
+			if !x {
+				return ""
+			}
+		case protoreflect.Message:
+			if !x.IsValid() || !x.Has(x.Descriptor().Fields().ByName("value")) {
+				return ""
+			}
+		case uint32:
+			if x == 0 {
+				return ""
+			}
+		}
+		return reason
+	}}
+}
+
+const noHTTP2 = "only HTTP/1.1 is spoken by this version"
+
+func honouredTable() map[protoreflect.FullName]rule {
+	all := map[protoreflect.FullName]rule{}
+	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), tlsTable(), bootstrapTable()} {
+		for name, r := range part {
+			all[name] = r
+		}
+	}
+	return all
+}
+
+func coreTable() map[protoreflect.FullName]rule {
+	opaque := rule{opaque: true}
+	return map[protoreflect.FullName]rule{
+		"google.protobuf.Duration": opaque, "google.protobuf.Struct": opaque, "google.protobuf.UInt32Value": opaque, "google.protobuf.UInt64Value": opaque, "google.protobuf.BoolValue": opaque,
+		"envoy.config.core.v3.Metadata": opaque, "envoy.config.core.v3.Locality": opaque, "envoy.type.v3.Percent": opaque, "envoy.type.v3.FractionalPercent": opaque,
+		"envoy.type.v3.Int64Range": opaque, "envoy.type.v3.Int32Range": opaque, "envoy.config.core.v3.CidrRange": opaque, "envoy.config.core.v3.HeaderValue": fields("key value"),
+		"envoy.config.core.v3.Address": fields("socket_address pipe"),
+		"envoy.config.core.v3.SocketAddress": fields("protocol address port_value ipv4_compat",
+			only("protocol", "only TCP is served", 0)),
+		"envoy.config.core.v3.Pipe":                                 fields("path"),
+		"envoy.config.core.v3.DataSource":                           fields("filename inline_bytes inline_string"),
+		"envoy.config.core.v3.HeaderValueOption":                    fields("header append append_action keep_empty_value"),
+		"envoy.config.core.v3.RuntimeFractionalPercent":             fields("default_value runtime_key"), // there is no runtime layer, so the default is what counts
+		"envoy.config.core.v3.RuntimeUInt32":                        fields("default_value runtime_key"),
+		"envoy.config.core.v3.TransportSocket":                      fields("name typed_config"),
+		"envoy.config.core.v3.TcpKeepalive":                         fields("keepalive_probes keepalive_time keepalive_interval"),
+		"envoy.config.core.v3.BindConfig":                           fields("source_address extra_source_addresses"),
+		"envoy.config.core.v3.ExtraSourceAddress":                   fields("address"),
+		"envoy.config.core.v3.ConfigSource":                         fields("ads api_config_source initial_fetch_timeout resource_api_version"),
+		"envoy.config.core.v3.AggregatedConfigSource":               fields(""),
+		"envoy.config.core.v3.ApiConfigSource":                      fields("api_type transport_api_version grpc_services set_node_on_first_message_only"),
+		"envoy.config.core.v3.GrpcService":                          fields("envoy_grpc google_grpc timeout"),
+		"envoy.config.core.v3.GrpcService.EnvoyGrpc":                fields("cluster_name authority"),
+		"envoy.config.core.v3.GrpcService.GoogleGrpc":               fields("target_uri stat_prefix"),
+		"envoy.config.core.v3.SubstitutionFormatString":             fields("text_format text_format_source json_format omit_empty_values"),
+		"envoy.type.matcher.v3.StringMatcher":                       fields("exact prefix suffix safe_regex contains ignore_case"),
+		"envoy.type.matcher.v3.RegexMatcher":                        fields("google_re2 regex"),
+		"envoy.type.matcher.v3.RegexMatcher.GoogleRE2":              fields(""),
+		"envoy.type.matcher.v3.RegexMatchAndSubstitute":             fields("pattern substitution"),
+		"envoy.type.matcher.v3.PathMatcher":                         fields("path"),
+		"envoy.config.core.v3.HttpProtocolOptions":                  fields("idle_timeout max_connection_duration max_headers_count max_stream_duration max_requests_per_connection"),
+		"envoy.config.core.v3.Http1ProtocolOptions":                 fields("allow_absolute_url accept_http_10 enable_trailers", only1("allow_absolute_url", true, "absolute URLs are always taken")),
+		"envoy.config.core.v3.Http2ProtocolOptions":                 opaque, // judged where it stands
+		"envoy.config.core.v3.UpstreamHttpProtocolOptions":          fields("auto_sni auto_san_validation", absent("auto_san_validation", "names are checked by match_typed_subject_alt_names only")),
+		"envoy.extensions.access_loggers.file.v3.FileAccessLog":     fields("path format json_format typed_json_format log_format"),
+		"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": fields("log_format"),
+		"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": fields("log_format"),
+		"envoy.config.accesslog.v3.AccessLog":                       fields("name filter typed_config"),
+		"envoy.config.accesslog.v3.AccessLogFilter":                 fields("status_code_filter response_flag_filter and_filter or_filter duration_filter not_health_check_filter"),
+		"envoy.config.accesslog.v3.NotHealthCheckFilter":            fields(""),
+		"envoy.config.accesslog.v3.StatusCodeFilter":                fields("comparison"),
+		"envoy.config.accesslog.v3.DurationFilter":                  fields("comparison"),
+		"envoy.config.accesslog.v3.ComparisonFilter":                fields("op value"),
+		"envoy.config.accesslog.v3.ResponseFlagFilter":              fields("flags"),
+		"envoy.config.accesslog.v3.AndFilter":                       fields("filters"),
+		"envoy.config.accesslog.v3.OrFilter":                        fields("filters"),
+	}
+}
+
+// only1 allows one value of a boolean wrapper.
+func only1(field protoreflect.Name, want bool, reason string) check {
+	return check{field: field, fault: func(v protoreflect.Value) string {
+		m := v.Message()
+		if !m.IsValid() || m.Get(m.Descriptor().Fields().ByName("value")).Bool() == want {
+			return ""
+		}
+		return reason
+	}}
+}
+
+func listenerTable() map[protoreflect.FullName]rule {
+	const l = "envoy.config.listener.v3."
+	const f = "envoy.extensions.filters."
+	return map[protoreflect.FullName]rule{
+		l + "Listener": fields(`name address additional_addresses stat_prefix filter_chains use_original_dst default_filter_chain metadata deprecated_v1 listener_filters listener_filters_timeout
+			continue_on_listener_filters_timeout transparent traffic_direction connection_balance_config reuse_port enable_reuse_port access_log bind_to_port`),
+		l + "AdditionalAddress":                             fields("address"),
+		l + "Listener.DeprecatedV1":                         fields("bind_to_port"),
+		l + "Listener.ConnectionBalanceConfig":              fields("exact_balance"), // connections always go to the least loaded worker
+		l + "Listener.ConnectionBalanceConfig.ExactBalance": fields(""),
+		l + "FilterChain":                                   fields("name filter_chain_match filters metadata transport_socket transport_socket_connect_timeout"),
+		l + "FilterChainMatch":                              fields("destination_port prefix_ranges direct_source_prefix_ranges source_type source_prefix_ranges source_ports server_names transport_protocol application_protocols"),
+		l + "Filter":                                        fields("name typed_config"),
+		l + "ListenerFilter":                                fields("name typed_config filter_disabled"),
+		l + "ListenerFilterChainMatchPredicate":             fields("or_match destination_port_range"),
+		l + "ListenerFilterChainMatchPredicate.MatchSet":    fields("rules"),
+		f + "listener.original_dst.v3.OriginalDst":          fields(""),
+		f + "listener.tls_inspector.v3.TlsInspector": fields("enable_ja3_fingerprinting enable_ja4_fingerprinting initial_read_buffer_size",
+			absent("enable_ja3_fingerprinting", "fingerprints are not computed"), absent("enable_ja4_fingerprinting", "fingerprints are not computed")),
+		f + "listener.http_inspector.v3.HttpInspector": fields(""),
+		f + "network.rbac.v3.RBAC": fields("rules shadow_rules shadow_rules_stat_prefix stat_prefix enforcement_type",
+			only("enforcement_type", "connections are judged once, when they begin", 0)),
+		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration"),
+		f + "network.tcp_proxy.v3.TcpProxy.WeightedCluster":               fields("clusters"),
+		f + "network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": fields("name weight"),
+	}
+}
+
+func httpTable() map[protoreflect.FullName]rule {
+	const h = "envoy.extensions.filters.network.http_connection_manager.v3."
+	const f = "envoy.extensions.filters.http."
+	return map[protoreflect.FullName]rule{
+		h + "HttpConnectionManager": fields(`codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options http2_protocol_options server_name
+			server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address
+			xff_num_trusted_hops skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details
+			proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port strip_trailing_host_dot add_user_agent`,
+			only("codec_type", noHTTP2, 0, 1)),
+		h + "Rds":        fields("config_source route_config_name"),
+		h + "HttpFilter": fields("name typed_config is_optional"),
+		h + "HttpConnectionManager.SetCurrentClientCertDetails": fields("subject cert chain dns uri"),
+		h + "HttpConnectionManager.UpgradeConfig":               fields("upgrade_type enabled"),
+		f + "router.v3.Router":                                  fields("dynamic_stats suppress_envoy_headers", only1("dynamic_stats", true, "statistics cannot be switched off")),
+		f + "cors.v3.Cors":                                      fields(""), // does nothing unless a route has a policy, which is refused
+		f + "fault.v3.HTTPFault":                                fields("delay abort upstream_cluster headers max_active_faults"),
+		f + "fault.v3.FaultAbort":                               fields("http_status grpc_status percentage"),
+		"envoy.extensions.filters.common.fault.v3.FaultDelay":   fields("fixed_delay percentage"),
+		f + "rbac.v3.RBAC":                                      fields("rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix"),
+		f + "rbac.v3.RBACPerRoute":                              fields("rbac"),
+	}
+}
+
+func routeTable() map[protoreflect.FullName]rule {
+	const r = "envoy.config.route.v3."
+	const edits = " request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove "
+	return map[protoreflect.FullName]rule{
+		r + "RouteConfiguration": fields(edits+"name virtual_hosts vhds most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes ignore_port_in_host_matching metadata",
+			only1("validate_clusters", false, "routes are taken before their clusters are known")),
+		r + "Vhds": fields("config_source"),
+		r + "VirtualHost": fields(edits+"name domains routes require_tls typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy metadata",
+			only("require_tls", "only NONE and ALL are supported", 0, 2)),
+		r + "Route":                            fields(edits + "name match route redirect direct_response metadata decorator typed_per_filter_config"),
+		r + "RouteMatch":                       fields("prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc"),
+		r + "RouteMatch.ConnectMatcher":        fields(""),
+		r + "RouteMatch.GrpcRouteMatchOptions": fields(""),
+		r + "HeaderMatcher":                    fields("name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty"),
+		r + "QueryParameterMatcher":            fields("name string_match present_match"),
+		r + "RouteAction": fields(`cluster cluster_header weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite append_x_forwarded_host
+			timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout upgrade_configs max_stream_duration`,
+			only("priority", "only the default priority is supported", 0)),
+		r + "RouteAction.UpgradeConfig":                   fields("upgrade_type enabled connect_config"),
+		r + "RouteAction.UpgradeConfig.ConnectConfig":     fields(""),
+		r + "RouteAction.MaxStreamDuration":               fields("max_stream_duration grpc_timeout_header_max"),
+		r + "RouteAction.RequestMirrorPolicy":             fields("cluster runtime_fraction disable_shadow_host_suffix_append"),
+		r + "RouteAction.HashPolicy":                      fields("header cookie connection_properties query_parameter terminal"),
+		r + "RouteAction.HashPolicy.Header":               fields("header_name"),
+		r + "RouteAction.HashPolicy.Cookie":               fields("name ttl"),
+		r + "RouteAction.HashPolicy.ConnectionProperties": fields("source_ip"),
+		r + "RouteAction.HashPolicy.QueryParameter":       fields("name"),
+		r + "WeightedCluster":                             fields("clusters total_weight"),
+		r + "WeightedCluster.ClusterWeight":               fields(edits + "name weight typed_per_filter_config host_rewrite_literal"),
+		r + "RedirectAction":                              fields("https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite response_code strip_query"),
+		r + "DirectResponseAction":                        fields("status body"),
+		r + "Decorator":                                   fields("operation propagate"),
+		r + "RetryPolicy": fields(`retry_on num_retries per_try_timeout per_try_idle_timeout retry_priority retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off
+			retriable_headers retriable_request_headers`),
+		r + "RetryPolicy.RetryBackOff":       fields("base_interval max_interval"),
+		r + "RetryPolicy.RetryPriority":      fields("name typed_config"),
+		r + "RetryPolicy.RetryHostPredicate": fields("name typed_config"),
+		r + "FilterConfig":                   fields("config is_optional"),
+		"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate":            fields(""),
+		"envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": fields("update_frequency"),
+	}
+}
+
+func rbacTable() map[protoreflect.FullName]rule {
+	const r = "envoy.config.rbac.v3."
+	return map[protoreflect.FullName]rule{
+		r + "RBAC":                              fields("action policies"),
+		r + "Policy":                            fields("permissions principals"),
+		r + "Permission":                        fields("and_rules or_rules any header url_path destination_ip destination_port destination_port_range metadata not_rule requested_server_name"),
+		r + "Permission.Set":                    fields("rules"),
+		r + "Principal":                         fields("and_ids or_ids any authenticated source_ip direct_remote_ip remote_ip header url_path metadata not_id"),
+		r + "Principal.Set":                     fields("ids"),
+		r + "Principal.Authenticated":           fields("principal_name"),
+		"envoy.type.matcher.v3.MetadataMatcher": {opaque: true}, // there is no dynamic metadata, so every matcher looks at nothing
+	}
+}
+
+func clusterTable() map[protoreflect.FullName]rule {
+	const c, e, u = "envoy.config.cluster.v3.", "envoy.config.endpoint.v3.", "envoy.extensions.upstreams.http.v3."
+	return map[protoreflect.FullName]rule{
+		c + "Cluster": fields(`name alt_stat_name type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
+			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
+			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket transport_socket_matches metadata
+			upstream_connection_options close_connections_on_host_health_failure`,
+			only("lb_policy", "only round robin, least request, random and cluster-provided balancing are supported", 0, 1, 3, 6)),
+		c + "Cluster.EdsClusterConfig":                        fields("eds_config service_name"),
+		c + "Cluster.TransportSocketMatch":                    fields("name match transport_socket"),
+		c + "Cluster.OriginalDstLbConfig":                     fields("use_http_header"),
+		c + "Cluster.LeastRequestLbConfig":                    fields("choice_count slow_start_config"),
+		c + "Cluster.RoundRobinLbConfig":                      fields("slow_start_config"),
+		c + "Cluster.SlowStartConfig":                         fields("slow_start_window"),
+		c + "Cluster.CommonLbConfig":                          fields("healthy_panic_threshold locality_weighted_lb_config"),
+		c + "Cluster.CommonLbConfig.LocalityWeightedLbConfig": fields(""),
+		c + "CircuitBreakers":                                 fields("thresholds"),
+		c + "CircuitBreakers.Thresholds":                      fields("priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining"),
+		c + "CircuitBreakers.Thresholds.RetryBudget":          fields("budget_percent min_retry_concurrency"),
+		c + "UpstreamConnectionOptions":                       fields("tcp_keepalive"),
+		c + "OutlierDetection": fields(`consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate consecutive_gateway_failure
+			enforcing_consecutive_gateway_failure split_external_local_origin_errors consecutive_local_origin_failure enforcing_consecutive_local_origin_failure enforcing_local_origin_success_rate
+			enforcing_failure_percentage enforcing_failure_percentage_local_origin max_ejection_time always_eject_one_host`,
+			absent("enforcing_success_rate", "hosts are ejected for consecutive failures only; set it to 0"), absent("enforcing_local_origin_success_rate", "hosts are ejected for consecutive failures only; set it to 0"),
+			absent("enforcing_failure_percentage", "hosts are ejected for consecutive failures only; set it to 0"),
+			absent("enforcing_failure_percentage_local_origin", "hosts are ejected for consecutive failures only; set it to 0")),
+		e + "ClusterLoadAssignment":                       fields("cluster_name endpoints policy"),
+		e + "ClusterLoadAssignment.Policy":                fields("overprovisioning_factor"),
+		e + "LocalityLbEndpoints":                         fields("locality metadata lb_endpoints load_balancing_weight priority"),
+		e + "LbEndpoint":                                  fields("endpoint health_status metadata load_balancing_weight"),
+		e + "Endpoint":                                    fields("address hostname"),
+		u + "HttpProtocolOptions":                         fields("common_http_protocol_options upstream_http_protocol_options explicit_http_config use_downstream_protocol_config"),
+		u + "HttpProtocolOptions.ExplicitHttpConfig":      fields("http_protocol_options http2_protocol_options"),
+		u + "HttpProtocolOptions.UseDownstreamHttpConfig": fields("http_protocol_options http2_protocol_options"), // no client can speak HTTP/2 to us
+	}
+}
+
+func tlsTable() map[protoreflect.FullName]rule {
+	const t = "envoy.extensions.transport_sockets.tls.v3."
+	return map[protoreflect.FullName]rule{
+		"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": fields(""),
+		t + "DownstreamTlsContext":                                   fields("common_tls_context require_client_certificate disable_stateless_session_resumption disable_stateful_session_resumption"),
+		t + "UpstreamTlsContext":                                     fields("common_tls_context sni"),
+		t + "CommonTlsContext": fields(`tls_params tls_certificates tls_certificate_sds_secret_configs validation_context validation_context_sds_secret_config combined_validation_context
+			alpn_protocols`),
+		t + "CommonTlsContext.CombinedCertificateValidationContext": fields("default_validation_context validation_context_sds_secret_config"),
+		t + "TlsParameters":                fields("tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites"), // crypto/tls chooses curves itself
+		t + "TlsCertificate":               fields("certificate_chain private_key"),
+		t + "SdsSecretConfig":              fields("name sds_config"),
+		t + "CertificateValidationContext": fields("trusted_ca match_typed_subject_alt_names match_subject_alt_names trust_chain_verification"),
+		t + "SubjectAltNameMatcher":        fields("san_type matcher", only("san_type", "other names of a certificate are not read", 1, 2, 3, 4)),
+		t + "Secret":                       fields("name tls_certificate validation_context"),
+	}
+}
+
+func bootstrapTable() map[protoreflect.FullName]rule {
+	const b = "envoy.config.bootstrap.v3."
+	return map[protoreflect.FullName]rule{
+		b + "Bootstrap":                  fields("node static_resources dynamic_resources admin"),
+		b + "Bootstrap.StaticResources":  fields("listeners clusters secrets"),
+		b + "Bootstrap.DynamicResources": fields("lds_config cds_config ads_config"),
+		b + "Admin":                      fields("address access_log_path", check{"access_log_path", devNull}),
+		"envoy.config.core.v3.Node":      fields("id cluster metadata locality"),
+	}
+}
+
+// devNull allows the deprecated path only where it asks for nothing.
+func devNull(v protoreflect.Value) string {
+	if s := v.String(); s != "" && s != "/dev/null" {
+		return "the admin port writes no access log; only /dev/null is allowed"
+	}
+	return ""
+}
