@@ -76,7 +76,7 @@ func typeName(v any) string {
 
 // nearest is the known name that a typing mistake most likely meant, or "".
 func nearest(name string, known []string) string {
-	best, limit := "", max(1, len(name)/3)+1
+	best, limit := "", min(max(2, len(name)/3), len(name)-1)+1
 	for _, k := range known {
 		if strings.EqualFold(k, name) {
 			return k

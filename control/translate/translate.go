@@ -47,12 +47,18 @@ func Object(o api.Object, decoding []api.Problem, in Lookup) Result {
 	}
 	if !api.Valid(decoding) {
 		r.Status = Status(o, decoding)
-		r.Denials = istio.Deny(o, in, o.Ref().String()+" cannot be read: "+first(decoding))
+		reason := o.Ref().String() + " cannot be read: " + first(decoding)
+		r.Denials = append(istio.Deny(o, in, reason), gateway.Deny(o, in, reason)...)
+		if o.Kind.Gateway() {
+			r.Status = gateway.Refused(o, in, condition.Sentences(decoding))
+		}
 		r.Problems = decoding
 		if len(r.Denials) > 0 {
 			r.Problems = append(decoding[:len(decoding):len(decoding)], mesh.Problem{Object: o.Ref(), Code: mesh.CodeDenied,
 				Message: "because it cannot be read, the workloads in its scope refuse every request", Hint: "correct the object"})
-			r.Status = Status(o, r.Problems)
+			if o.Kind.Istio() {
+				r.Status = Status(o, r.Problems)
+			}
 		}
 		return r
 	}
@@ -110,7 +116,7 @@ func (r *Result) gateway(o api.Object, in Lookup) (problems []mesh.Problem) {
 	case "ReferenceGrant":
 		problems = gateway.ReferenceGrant(o)
 	default:
-		r.Denials, problems = gateway.Unhandled(o, in)
+		r.Denials, r.Status, problems = gateway.Unhandled(o, in)
 	}
 	return problems
 }

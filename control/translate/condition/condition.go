@@ -57,6 +57,13 @@ type Parent struct {
 	Conditions []Condition `json:"conditions"`
 }
 
+// Ancestor is gwv1.PolicyAncestorStatus.
+type Ancestor struct {
+	AncestorRef ParentRef   `json:"ancestorRef"`
+	Controller  string      `json:"controllerName"`
+	Conditions  []Condition `json:"conditions"`
+}
+
 // Feature is gwv1.SupportedFeature.
 type Feature struct {
 	Name string `json:"name"`
@@ -68,6 +75,7 @@ type Status struct {
 	Conditions         []Condition `json:"conditions,omitempty"`
 	Listeners          []Listener  `json:"listeners,omitempty"`         // Gateway of the Gateway API
 	Parents            []Parent    `json:"parents,omitempty"`           // its routes: those entries that have Heddle's controller name
+	Ancestors          []Ancestor  `json:"ancestors,omitempty"`         // BackendTLSPolicy: those entries that have Heddle's controller name
 	Features           []Feature   `json:"supportedFeatures,omitempty"` // GatewayClass
 }
 

@@ -23,6 +23,8 @@ func (v *routeVisit) backends(r *mesh.HTTPRule, rule *gwv1.HTTPRouteRule, path s
 		for j := range ref.Filters {
 			f, at := &ref.Filters[j], fmt.Sprintf("%s.filters[%d]", at, j)
 			switch {
+			case members(f) > 1:
+				v.Invalid(at, "a filter has the settings of one type, and this one has those of %d", members(f))
 			case f.Type == gwv1.HTTPRouteFilterRequestHeaderModifier && f.RequestHeaderModifier != nil:
 				v.modify(&b.Headers.Request, f.RequestHeaderModifier, at+".requestHeaderModifier")
 			case f.Type == gwv1.HTTPRouteFilterResponseHeaderModifier && f.ResponseHeaderModifier != nil:

@@ -103,6 +103,9 @@ func (v *visit) entryPorts(s *mesh.Service, spec *networking.ServiceEntry) {
 			v.Invalid(path, "two ports have the number or the name of this one")
 			continue
 		}
+		if _, known := mesh.ParseProtocol(p.GetProtocol()); p.GetProtocol() != "" && !known {
+			v.Add(mesh.CodeInvalid, path+".protocol", "use HTTP, HTTPS, HTTP2, GRPC, GRPC-WEB, TLS, TCP, UDP, MONGO, MYSQL or REDIS", "%q is not a protocol", shorten(p.GetProtocol()))
+		}
 		port := mesh.Port{Name: p.GetName(), Number: number, Protocol: mesh.SelectProtocol(number, "TCP", p.GetName(), strings.ToLower(p.GetProtocol()))}
 		if p.GetTargetPort() != 0 {
 			port.TargetPort = v.port(p.TargetPort, path+".targetPort")

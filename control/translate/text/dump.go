@@ -108,6 +108,8 @@ func empty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Slice, reflect.Map:
 		return v.Len() == 0
+	case reflect.Interface:
+		return v.IsNil() || empty(v.Elem())
 	}
 	return v.IsZero()
 }

@@ -73,6 +73,9 @@ func (r Result) write(b *strings.Builder, routes []*mesh.Route) {
 	for _, l := range s.Listeners {
 		conditions(b, fmt.Sprintf("listener %s, %d routes of %d kinds", l.Name, l.AttachedRoutes, len(l.SupportedKinds)), l.Conditions)
 	}
+	for _, a := range s.Ancestors {
+		conditions(b, "ancestor "+a.AncestorRef.Name, a.Conditions)
+	}
 	for _, p := range s.Parents {
 		conditions(b, "parent "+p.ParentRef.Name, p.Conditions)
 	}
