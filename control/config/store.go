@@ -6,6 +6,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -17,6 +18,12 @@ import (
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/api/diagnosis"
 	"google.golang.org/protobuf/proto"
+)
+
+// Errors of writing back to a source: the object has changed since it was read, or it does not exist any more.
+var (
+	ErrStale = errors.New("the object has changed meanwhile")
+	ErrGone  = errors.New("the object is gone")
 )
 
 // Entry is one object as its source gave it, with what was wrong in it.
