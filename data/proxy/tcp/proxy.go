@@ -1,0 +1,241 @@
+package tcp
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+)
+
+// reportEvery is the time between two calls of Observer.Moved (Istio's tcp_reporting_duration).
+const reportEvery = 5 * time.Second
+
+// session is one proxied connection.
+//
+//	connecting → (joined → over | over)
+type session struct {
+	w         *loop.Worker
+	config    *config.TCP
+	upstreams Upstreams
+	observer  Observer
+	record    Record
+
+	down, up side
+	cancel   func()
+	idle     loop.Alarm
+	life     loop.Timer
+	report   loop.Timer
+	active   loop.Time
+	told     struct{ received, sent uint64 }
+	joined   bool
+	ending   bool
+	over     bool
+}
+
+// side is one of the two connections and its handler.
+type side struct {
+	s     *session
+	conn  loop.Conn
+	other *side
+	count *uint64
+	done  bool // OnClose came
+}
+
+// Serve proxies a connection. observer may be nil.
+func Serve(c loop.Conn, t *config.TCP, upstreams Upstreams, observer Observer) {
+	s := &session{w: c.Worker(), config: t, upstreams: upstreams, observer: observer}
+	s.record = Record{Config: t, Downstream: c.Origin(), ClusterName: pick(t.Clusters, s.w.Rand())}
+	s.down = side{s: s, conn: c, other: &s.up, count: &s.record.Received}
+	s.up = side{s: s, other: &s.down, count: &s.record.Sent}
+	s.active = s.w.Now()
+	s.idle.Init(s.w, s.idled)
+	c.SetHandler(&s.down)
+	c.PauseRead() // the client's bytes wait in the kernel until there is somewhere to send them
+	if t.MaxDuration > 0 {
+		s.life = s.w.After(t.MaxDuration, func() { s.end("DT") })
+	}
+	s.arm(t.IdleTimeout)
+	s.connect()
+}
+
+// pick chooses a cluster by weight.
+func pick(clusters []config.WeightedName, random uint64) string {
+	total := uint64(0)
+	for _, c := range clusters {
+		total += uint64(c.Weight)
+	}
+	if total > 0 {
+		at := random % total
+		for _, c := range clusters {
+			if at < uint64(c.Weight) {
+				return c.Name
+			}
+			at -= uint64(c.Weight)
+		}
+	}
+	if len(clusters) > 0 {
+		return clusters[0].Name
+	}
+	return ""
+}
+
+func (s *session) connect() {
+	s.record.Attempts++
+	s.cancel = s.upstreams.Connect(s.w, s.record.ClusterName, s.record.Downstream, s.connected)
+}
+
+func (s *session) connected(u Upstream, err error) {
+	s.cancel = nil
+	if s.ending {
+		if err == nil {
+			u.Conn.Abort(false)
+		}
+		return
+	}
+	if err != nil {
+		s.refused(failure(err))
+		return
+	}
+	s.joined = true
+	s.record.Upstream = u
+	s.up.conn = u.Conn
+	u.Conn.SetHandler(&s.up)
+	s.down.conn.ResumeRead()
+	if s.observer != nil {
+		s.observer.Opened(s.w, &s.record)
+		s.report = s.w.After(reportEvery, s.tell)
+	}
+}
+
+// refused tries again, as often as the config allows.
+func (s *session) refused(f *Failure) {
+	s.record.Upstream.Cluster, s.record.Upstream.Endpoint = f.Cluster, f.Endpoint
+	s.record.Failure = f.Reason
+	if f.Flag == ConnectFailed {
+		if s.record.Attempts < int(max(s.config.MaxConnectAttempts, 1)) {
+			s.connect()
+			return
+		}
+		s.end("UF,URX") // as Envoy: the limit of attempts is reached, also when it is one
+		return
+	}
+	s.end(f.Flag)
+}
+
+// OnData implements loop.Handler.
+func (d *side) OnData(p []byte) int {
+	to := d.other.conn
+	if to == nil {
+		return 0
+	}
+	d.s.active = d.s.w.Now()
+	*d.count += uint64(len(p))
+	to.Write(p)
+	if to.Buffered() > loop.HighWatermark {
+		d.conn.PauseRead()
+	}
+	return len(p)
+}
+
+// OnEOF implements loop.Handler: the half close goes on behind the bytes.
+func (d *side) OnEOF() {
+	d.s.active = d.s.w.Now()
+	if d.other.conn != nil {
+		d.other.conn.CloseWrite()
+	}
+}
+
+// OnWritable implements loop.Handler.
+func (d *side) OnWritable() {
+	if d.other.conn != nil && d.s.joined {
+		d.other.conn.ResumeRead()
+	}
+}
+
+// OnClose implements loop.Handler.
+func (d *side) OnClose(err error) {
+	s := d.s
+	d.done = true
+	if d == &s.up {
+		if f := s.record.Upstream.Conn.Origin().Failure; f != "" {
+			s.record.Failure = f
+		}
+		if release := s.record.Upstream.Release; release != nil {
+			s.record.Upstream.Release = nil
+			release(err)
+		}
+	}
+	if other := d.other; other.conn != nil && !other.done {
+		// A reset goes on as a reset, so that nobody takes a cut stream for a whole one.
+		if errors.Is(err, unix.ECONNRESET) && other.conn.Buffered() == 0 {
+			other.conn.Abort(true)
+		} else {
+			other.conn.Close()
+		}
+	}
+	s.maybeOver()
+}
+
+// end closes both sides for a reason of ours.
+func (s *session) end(flags string) {
+	if s.over || s.ending {
+		return
+	}
+	s.ending = true
+	s.record.Flags = flags
+	s.down.conn.Abort(false)
+	if s.up.conn != nil {
+		s.up.conn.Abort(false)
+	}
+}
+
+// maybeOver finishes when both sides are closed.
+func (s *session) maybeOver() {
+	if s.over || !s.down.done || s.up.conn != nil && !s.up.done {
+		return
+	}
+	s.over = true
+	if s.cancel != nil {
+		s.cancel()
+		s.cancel = nil
+	}
+	s.idle.Stop()
+	s.life.Stop()
+	s.report.Stop()
+	s.record.Duration = s.w.Now().Sub(s.record.Downstream.At)
+	if s.observer != nil {
+		s.moved()
+		s.observer.Closed(s.w, &s.record)
+	}
+}
+
+func (s *session) moved() {
+	received, sent := s.record.Received-s.told.received, s.record.Sent-s.told.sent
+	if received+sent > 0 {
+		s.told.received, s.told.sent = s.record.Received, s.record.Sent
+		s.observer.Moved(s.w, &s.record, received, sent)
+	}
+}
+
+func (s *session) tell() {
+	s.moved()
+	s.report = s.w.After(reportEvery, s.tell)
+}
+
+func (s *session) arm(d time.Duration) {
+	if s.config.IdleTimeout > 0 {
+		s.idle.Set(d)
+	}
+}
+
+// idled looks whether the time has passed since the last byte; so the bytes need not set a timer.
+func (s *session) idled() {
+	if left := s.config.IdleTimeout - s.w.Now().Sub(s.active); left > 0 {
+		s.arm(left)
+		return
+	}
+	s.end("")
+}
