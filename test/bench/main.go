@@ -1,0 +1,84 @@
+// Command bench measures the CPU that proxies spend on a request, side by side in one run.
+//
+// In: the binaries of this repository, nginx, HAProxy, wrk and the stock Envoy. Out: a table of CPU microseconds per request and ratios. Load stays on
+// loopback and ends by itself; everything that was started is stopped.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	seconds := flag.Int("seconds", 10, "seconds of each measurement")
+	rounds := flag.Int("rounds", 3, "rounds; the median counts")
+	only := flag.String("only", "", "comma-separated proxies to measure")
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "heddle-bench-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	b := &bench{dir: dir, duration: time.Duration(*seconds) * time.Second, rounds: *rounds, only: *only}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-stop
+		b.end()
+		os.Exit(130)
+	}()
+	err = b.run()
+	b.end()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run measures every proxy at 8 and 64 connections and prints the tables.
+func (b *bench) run() error {
+	fmt.Printf("machine: %s, %d CPUs, Linux %s, %s\n", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version())
+	if err := b.backend(); err != nil {
+		return err
+	}
+	for _, p := range b.proxies() {
+		if b.only != "" && !strings.Contains(","+b.only+",", ","+p.name+",") {
+			continue
+		}
+		if err := b.startProxy(p); err != nil {
+			return err
+		}
+	}
+	for _, connections := range []int{8, 64} {
+		fmt.Printf("\nHTTP/1.1, 1 KiB body, %d connections, 1 worker each, %s × %d rounds (median)\n", connections, b.duration, b.rounds)
+		fmt.Printf("%-14s %14s %12s %10s %10s %10s\n", "proxy", "CPU µs/request", "requests/s", "RSS MiB", "to nginx", "to Envoy")
+		if err := b.measureAll(connections); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cpuModel() string {
+	data, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+func kernel() string {
+	data, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return strings.TrimSpace(string(data))
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }

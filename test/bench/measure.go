@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// bench is one run.
+type bench struct {
+	dir      string
+	duration time.Duration
+	rounds   int
+	only     string
+	started  []*exec.Cmd
+	running  []running
+}
+
+type running struct {
+	proxy
+	pid int
+}
+
+// result is one measurement.
+type result struct {
+	cpu      float64 // microseconds per request
+	requests float64 // per second
+	rss      float64 // MiB
+}
+
+// backend serves 1 KiB from nginx, which is cheaper than anything that it is measured with.
+func (b *bench) backend() error {
+	conf := fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/backend.pid; error_log stderr crit;
+events { worker_connections 4096; }
+http { access_log off; client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
+keepalive_requests 1000000000; server { listen 127.0.0.1:%[2]d; location / { return 200 "%[3]s"; } } }`, b.dir, backendPort, strings.Repeat("x", 1024))
+	if err := os.WriteFile(b.path("backend.conf"), []byte(conf), 0o600); err != nil {
+		return err
+	}
+	_, err := b.start("backend", backendPort, find("nginx"), "-p", b.dir, "-c", b.path("backend.conf"))
+	return err
+}
+
+// start runs a program and waits until its port answers.
+func (b *bench) start(name string, port int, path string, args ...string) (int, error) {
+	cmd := exec.Command(path, args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("start %s: %w", name, err)
+	}
+	b.started = append(b.started, cmd)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+		if err != nil {
+			continue
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK && len(body) == 1024 {
+			return cmd.Process.Pid, nil
+		}
+	}
+	return 0, fmt.Errorf("%s does not serve port %d: %.2000s", name, port, out.String())
+}
+
+func (b *bench) startProxy(p proxy) error {
+	file := b.path(p.name + p.ext)
+	if err := os.WriteFile(file, []byte(p.config(b)), 0o600); err != nil {
+		return err
+	}
+	pid, err := b.start(p.name, p.port, p.path, p.args(b, file)...)
+	if err != nil {
+		return err
+	}
+	b.running = append(b.running, running{p, pid})
+	return nil
+}
+
+func (b *bench) end() {
+	for _, c := range slices.Backward(b.started) {
+		syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
+		time.AfterFunc(2*time.Second, func() { syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
+		c.Wait()
+	}
+	b.started = nil
+	os.RemoveAll(b.dir)
+}
+
+// measureAll takes turns, so that whatever else the machine does falls on all alike.
+func (b *bench) measureAll(connections int) error {
+	all := make([][]result, len(b.running))
+	for range b.rounds {
+		for i, r := range b.running {
+			one, err := b.measure(r, connections)
+			if err != nil {
+				return err
+			}
+			all[i] = append(all[i], one)
+		}
+	}
+	medians := map[string]result{}
+	for i, r := range b.running {
+		slices.SortFunc(all[i], func(x, y result) int { return int(1000 * (x.cpu - y.cpu)) })
+		medians[r.name] = all[i][len(all[i])/2]
+	}
+	for _, r := range b.running {
+		m := medians[r.name]
+		fmt.Printf("%-14s %14.2f %12.0f %10.1f %10s %10s\n", r.name, m.cpu, m.requests, m.rss, ratio(m.cpu, medians["nginx"].cpu), ratio(m.cpu, medians["envoy"].cpu))
+	}
+	return nil
+}
+
+func ratio(a, b float64) string {
+	if b == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", a/b)
+}
+
+var (
+	wrkRequests = regexp.MustCompile(`(\d+) requests in`)
+	wrkErrors   = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)|Socket errors: .*`)
+)
+
+func (b *bench) measure(r running, connections int) (result, error) {
+	pids := tree(r.pid)
+	before, from := cpu(pids), time.Now()
+	out, err := exec.Command("wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+strconv.Itoa(int(b.duration.Seconds()))+"s", fmt.Sprintf("http://127.0.0.1:%d/", r.port)).CombinedOutput()
+	if err != nil {
+		return result{}, fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	spent, took := cpu(pids)-before, time.Since(from)
+	if bad := wrkErrors.Find(out); bad != nil {
+		return result{}, fmt.Errorf("%s: %s", r.name, bad)
+	}
+	m := wrkRequests.FindSubmatch(out)
+	if m == nil {
+		return result{}, fmt.Errorf("wrk printed no count: %s", out)
+	}
+	n, _ := strconv.ParseFloat(string(m[1]), 64)
+	return result{cpu: spent.Seconds() * 1e6 / n, requests: n / took.Seconds(), rss: rss(pids)}, nil
+}
+
+// tree is a process with its descendants: the workers do the work.
+func tree(pid int) []int {
+	pids := []int{pid}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for again := true; again; {
+		again = false
+		for _, f := range stats {
+			fields := statFields(f)
+			if len(fields) < 2 {
+				continue
+			}
+			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			parent, _ := strconv.Atoi(fields[1])
+			if slices.Contains(pids, parent) && !slices.Contains(pids, child) {
+				pids, again = append(pids, child), true
+			}
+		}
+	}
+	return pids
+}
+
+// statFields are the fields of /proc/PID/stat from the state on (the third).
+func statFields(path string) []string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+}
+
+// cpu is the user and system time of processes; the unit of /proc is 10 ms.
+func cpu(pids []int) (sum time.Duration) {
+	for _, pid := range pids {
+		if f := statFields(fmt.Sprintf("/proc/%d/stat", pid)); len(f) > 12 {
+			user, _ := strconv.Atoi(f[11])
+			system, _ := strconv.Atoi(f[12])
+			sum += time.Duration(user+system) * 10 * time.Millisecond
+		}
+	}
+	return sum
+}
+
+func rss(pids []int) (mib float64) {
+	for _, pid := range pids {
+		if f := statFields(fmt.Sprintf("/proc/%d/stat", pid)); len(f) > 21 {
+			pages, _ := strconv.ParseFloat(f[21], 64)
+			mib += pages * float64(os.Getpagesize()) / (1 << 20)
+		}
+	}
+	return mib
+}
+
+// find looks for a program where Debian puts daemons, too.
+func find(name string) string {
+	if p, err := exec.LookPath(name); err == nil {
+		return p
+	}
+	return "/usr/sbin/" + name
+}

@@ -1,0 +1,87 @@
+package main
+
+import "fmt"
+
+const backendPort = 21800
+
+// proxy is one program under measurement: each forwards to the backend with keep-alive connections, one worker, no access log.
+type proxy struct {
+	name, path, ext string
+	port            int
+	config          func(*bench) string
+	args            func(b *bench, file string) []string
+}
+
+func (b *bench) proxies() []proxy {
+	return []proxy{
+		{name: "heddle-proxy", path: "bin/heddle-proxy", ext: ".yaml", port: 21801, config: func(*bench) string { return envoyConfig(21801, 21811) },
+			args: func(_ *bench, file string) []string { return []string{"-c", file, "--concurrency", "1"} }},
+		{name: "nginx", path: find("nginx"), ext: ".conf", port: 21802, config: nginxConfig,
+			args: func(b *bench, file string) []string { return []string{"-p", b.dir, "-c", file} }},
+		{name: "haproxy", path: find("haproxy"), ext: ".cfg", port: 21803, config: haproxyConfig,
+			args: func(_ *bench, file string) []string { return []string{"-db", "-f", file} }},
+		{name: "envoy", path: ".cache/envoy/envoy", ext: ".yaml", port: 21804, config: func(*bench) string { return envoyConfig(21804, 21814) },
+			args: func(_ *bench, file string) []string {
+				return []string{"-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error"}
+			}},
+	}
+}
+
+func nginxConfig(b *bench) string {
+	return fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log stderr crit;
+events { worker_connections 4096; }
+http { access_log off; client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
+keepalive_requests 1000000000;
+upstream backend { server 127.0.0.1:%[2]d; keepalive 256; keepalive_requests 1000000000; }
+server { listen 127.0.0.1:21802; location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; } } }`, b.dir, backendPort)
+}
+
+func haproxyConfig(*bench) string {
+	return fmt.Sprintf(`global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  http-reuse always
+frontend in
+  bind 127.0.0.1:21803
+  default_backend out
+backend out
+  server one 127.0.0.1:%d
+`, backendPort)
+}
+
+// envoyConfig is Envoy's minimal form, and the same file drives heddle-proxy: no access log, no request id, breakers out of the way.
+func envoyConfig(port, admin int) string {
+	return fmt.Sprintf(`admin: {address: {socket_address: {address: 127.0.0.1, port_value: %[2]d}}}
+static_resources:
+  listeners:
+  - name: in
+    address: {socket_address: {address: 127.0.0.1, port_value: %[1]d}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: in
+          generate_request_id: false
+          route_config:
+            name: all
+            virtual_hosts:
+            - {name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: backend}}]}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: backend
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers: {thresholds: [{max_connections: 100000, max_pending_requests: 100000, max_requests: 100000, max_retries: 100000}]}
+    load_assignment:
+      cluster_name: backend
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %[3]d}}}}]}]
+`, port, admin, backendPort)
+}
