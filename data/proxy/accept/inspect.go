@@ -1,0 +1,188 @@
+package accept
+
+import (
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/detect"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/tls"
+)
+
+// Hooks is what becomes of connections. All are called on the connection's worker.
+type Hooks struct {
+	// Allow asks the chain's network RBAC; nil allows all. A refused connection is closed.
+	Allow func(l *config.Listener, c *config.Chain, o *loop.Origin) bool
+	// Serve takes a connection whose transport is ready.
+	Serve func(c loop.Conn, l *config.Listener, chain *config.Chain)
+	// Refused, if set, is told of a connection that was closed before Serve.
+	Refused func(l *config.Listener, o *loop.Origin, why Refusal)
+}
+
+// Refusal is why a connection was closed before a chain served it.
+type Refusal uint8
+
+// The refusals, with Envoy's response flags.
+const (
+	NoChain      Refusal = iota // no filter chain matches (NR)
+	InspectTime                 // the listener filters' time was up
+	InspectEnd                  // the peer ended before it was known what it speaks
+	Handshake                   // TLS failed; Origin.Failure says why
+	Denied                      // network RBAC
+	CircularPath                // meant for the proxy's own listener
+)
+
+// visit is a connection on its way to a filter chain. It is the stream's handler meanwhile and consumes nothing.
+type visit struct {
+	set   *Set
+	table *table // pinned: the whole way is of one config
+	at    *bound
+	conn  loop.Conn
+	timer loop.Timer
+	seen  int
+	tls   bool // the inspector is still to decide
+	http  bool
+	moved bool
+	over  bool
+}
+
+// enter begins a connection's way at the listener that accepted it.
+func (s *Set) enter(t *table, b *bound, c loop.Conn) {
+	v := &visit{set: s, table: t, conn: c}
+	v.visit(b)
+}
+
+// visit starts the listener filters of b.
+func (v *visit) visit(b *bound) {
+	v.at = b
+	o, in := v.conn.Origin(), &b.Inspect
+	port := o.Original.Port()
+	v.tls = in.TLS && !in.NoTLSPorts[port] && o.Transport == ""
+	v.http = in.HTTP && !in.NoHTTPPorts[port] && len(o.Protocols) == 0
+	if !v.undecided(o) {
+		v.decided()
+		return
+	}
+	v.conn.SetHandler(v)
+	if in.Timeout > 0 {
+		v.timer = v.conn.Worker().After(in.Timeout, v.expired)
+	}
+}
+
+// undecided: bytes of TLS are not HTTP.
+func (v *visit) undecided(o *loop.Origin) bool {
+	return v.tls || v.http && o.Transport != loop.TLSBytes
+}
+
+// OnData implements loop.Handler.
+func (v *visit) OnData(p []byte) int {
+	if v.over || len(p) == v.seen {
+		return 0
+	}
+	v.seen = len(p)
+	o := v.conn.Origin()
+	if v.tls {
+		hello, verdict := detect.ClientHello(p)
+		switch verdict {
+		case detect.Found:
+			o.Transport, o.ServerName, o.Protocols = loop.TLSBytes, hello.ServerName, hello.Protocols
+		case detect.Other:
+			o.Transport = loop.RawBuffer
+		}
+		v.tls = verdict == detect.More
+	}
+	if !v.tls && v.http && o.Transport != loop.TLSBytes {
+		protocol, verdict := detect.HTTP(p)
+		if verdict == detect.Found {
+			o.Protocols = []string{protocol}
+		}
+		v.http = verdict == detect.More
+	}
+	if !v.undecided(o) {
+		v.decided()
+	}
+	return 0
+}
+
+// OnEOF implements loop.Handler: what came is all there is, and it may be enough for a chain.
+func (v *visit) OnEOF() {
+	switch {
+	case v.over:
+	case v.seen == 0:
+		v.refuse(InspectEnd)
+	default:
+		v.decided()
+	}
+}
+
+// OnWritable implements loop.Handler.
+func (v *visit) OnWritable() {}
+
+// OnClose implements loop.Handler.
+func (v *visit) OnClose(error) {
+	v.timer.Stop()
+	if !v.over {
+		v.over = true
+		v.tell(InspectEnd)
+	}
+}
+
+// expired: a protocol whose server speaks first must not wait for its client.
+func (v *visit) expired() {
+	if v.at.Inspect.ContinueOnTimeout {
+		v.decided()
+	} else {
+		v.refuse(InspectTime)
+	}
+}
+
+func (v *visit) refuse(why Refusal) {
+	v.over = true
+	v.timer.Stop()
+	v.tell(why)
+	v.conn.Abort(false)
+}
+
+func (v *visit) tell(why Refusal) {
+	if f := v.set.hooks.Refused; f != nil {
+		f(v.at.Listener, v.conn.Origin(), why)
+	}
+}
+
+// decided goes on to the listener of the original destination, then to the filter chain.
+func (v *visit) decided() {
+	v.timer.Stop()
+	o := v.conn.Origin()
+	if !v.moved {
+		v.moved = true
+		if to := v.table.handOn(v.at, o); to != v.at {
+			v.visit(to)
+			return
+		}
+	}
+	chain := v.at.choose(o)
+	if chain == nil {
+		v.refuse(NoChain)
+		return
+	}
+	v.over = true
+	if chain.transport == nil {
+		v.serve(v.conn, chain)
+		return
+	}
+	h := tls.Handshake{Timeout: chain.TransportTimeout, Gate: v.set.options.Gate}
+	tls.Server(v.conn, chain.transport, h, func(c loop.Conn, err error) {
+		if err != nil {
+			v.tell(Handshake)
+			return
+		}
+		v.serve(c, chain)
+	})
+}
+
+func (v *visit) serve(c loop.Conn, chain *Chain) {
+	if allow := v.set.hooks.Allow; allow != nil && len(chain.RBAC) > 0 && !allow(v.at.Listener, chain.Chain, c.Origin()) {
+		v.tell(Denied)
+		c.Close()
+		return
+	}
+	v.set.hooks.Serve(c, v.at.Listener, chain.Chain)
+}
