@@ -23,10 +23,10 @@ import (
 )
 
 // compute compiles one name. An empty name is the list of names of its type.
-func compute(s *view.Source, n xds.Name, r *view.Reader) *result {
+func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *result) *result {
 	v := view.New(s, r)
 	if n.Name == "" {
-		return &result{list: true, names: list(v, n.TypeURL), notices: v.Notices()}
+		return &result{list: true, names: list(v, n.TypeURL), notices: noticesOf(v.Notices())}
 	}
 	if n.TypeURL == xds.NameTable {
 		if n.Name != nametable.Name {
@@ -34,16 +34,19 @@ func compute(s *view.Source, n xds.Name, r *view.Reader) *result {
 		}
 		return &result{resource: *xds.FromBytes(n, nametable.Compile(v))}
 	}
+	if n.TypeURL == xds.Route {
+		return routeConfiguration(v, n, part)
+	}
 	m, claims := message(v, n)
 	if m == nil {
-		return &result{absent: true, notices: v.Notices()}
+		return &result{absent: true, notices: noticesOf(v.Notices())}
 	}
 	res, err := xds.New(n, m, v.Origins()...)
 	if err != nil { // a string that is not UTF-8, which the parsers do not let through: nothing is better than half of it
-		return &result{absent: true, notices: v.Notices()}
+		return &result{absent: true, notices: noticesOf(v.Notices())}
 	}
 	res.Claims = claims
-	return &result{resource: *res, notices: v.Notices()}
+	return &result{resource: *res, notices: noticesOf(v.Notices())}
 }
 
 // list is empty for types that are asked for by name.
@@ -78,8 +81,10 @@ func message(v *view.View, n xds.Name) (proto.Message, []string) {
 	case xds.Listener:
 		l := listener.Compile(v, n.Name)
 		return present(l), addresses(l)
-	case xds.Route:
-		return present(route.Compile(v, n.Name)), nil
+	case routePart:
+		config, host, _ := cutLast(n.Name)
+		h := route.Host(v, config, host)
+		return present(h), domains(n.Name, h)
 	case xds.VirtualHost:
 		h := route.CompileHost(v, n.Name)
 		return present(h), domains(n.Name, h)
@@ -91,7 +96,7 @@ func message(v *view.View, n xds.Name) (proto.Message, []string) {
 
 // present turns a nil pointer into a nil message.
 func present[M interface {
-	*clusterv3.Cluster | *endpointv3.ClusterLoadAssignment | *listenerv3.Listener | *routev3.RouteConfiguration | *routev3.VirtualHost | *tlsv3.Secret
+	*clusterv3.Cluster | *endpointv3.ClusterLoadAssignment | *listenerv3.Listener | *routev3.VirtualHost | *tlsv3.Secret
 	proto.Message
 }](m M) proto.Message {
 	if m == nil {

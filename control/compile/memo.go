@@ -25,6 +25,7 @@ type result struct {
 	names    []string
 	list     bool
 	notices  []mesh.Problem
+	parts    []*result // what the resource is made of: held so that it is not made again for another proxy or for the next snapshot
 }
 
 type cache = memo.Cache[*view.Source, mesh.Proxy, xds.Name, mesh.Key, result]
@@ -73,6 +74,9 @@ func (m *Memo) Publish(snapshot *mesh.Snapshot) (*Store, Changes) {
 	stale := m.cache.Advance(m.round, slices.Values(keys), func() { m.current.Store(next) })
 	changes := func(yield func(xds.Name, *xds.Resource) bool) {
 		for _, s := range stale {
+			if s.Name.TypeURL == routePart {
+				continue
+			}
 			before := &s.Value.resource
 			if s.Value.absent || s.Value.list {
 				before = nil
@@ -87,18 +91,11 @@ func (m *Memo) Publish(snapshot *mesh.Snapshot) (*Store, Changes) {
 
 // Notices are what users must be told about resources that are in use, ordered and each once.
 func (m *Memo) Notices() []mesh.Problem {
-	byText := map[string]mesh.Problem{}
+	var out []mesh.Problem
 	for _, r := range m.cache.All() {
-		for _, p := range r.notices {
-			byText[p.String()] = p
-		}
+		out = append(out, r.notices...)
 	}
-	out := make([]mesh.Problem, 0, len(byText))
-	for _, p := range byText {
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b mesh.Problem) int { return strings.Compare(a.String(), b.String()) })
-	return out
+	return noticesOf(out)
 }
 
 // Stats are counts for metrics.
@@ -134,7 +131,7 @@ func (s *Store) Names(p *mesh.Proxy, typeURL string) iter.Seq[string] {
 
 // Resource is a resource as the proxy must have it, or false when there is none.
 func (s *Store) Resource(p *mesh.Proxy, n xds.Name) (*xds.Resource, bool) {
-	if n.Name == "" {
+	if n.Name == "" || n.TypeURL == routePart {
 		return nil, false
 	}
 	r := s.get(p, n)

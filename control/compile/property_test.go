@@ -81,7 +81,7 @@ func check(t *rapid.T, store, fresh *Store, p *mesh.Proxy, told map[xds.Name]map
 			}
 		}
 		for n := range have {
-			if n.TypeURL == url {
+			if n.TypeURL == url || url == xds.Cluster && n.TypeURL == xds.Endpoints {
 				names[n] = true
 			}
 		}

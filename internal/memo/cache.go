@@ -28,7 +28,9 @@ type Cache[S, A any, N, K comparable, V any] struct {
 // Rules are what a cache must know of its values.
 type Rules[S, A any, N, K comparable, V any] struct {
 	// Compute is pure: everything that it takes from the source or the asker goes through the Reader. It does not return nil.
-	Compute func(source S, name N, r *Reader[S, A, K]) *V
+	// part gives the value of another name for the same asker, computed once for all who are made of it, and makes what it read part of what this
+	// one reads; names must not go in circles. A value that is made of parts should hold them, or nobody may.
+	Compute func(source S, name N, r *Reader[S, A, K], part func(N) *V) *V
 	// Same identifies equal values: values of one name with the same (non-empty) identity share one pointer.
 	Same func(*V) string
 	// Strong says that nobody outside holds the value (it says that there is nothing, or it is handed out in parts): it lives as long as an asker of it.
@@ -45,12 +47,13 @@ type entry[S, A any, N, K comparable, V any] struct {
 }
 
 type leaf[S, A any, K comparable, V any] struct {
-	path    []step[S, A]
-	reads   map[K]struct{}
-	grounds map[K]struct{}
-	value   weak.Pointer[V]
-	strong  *V
-	askers  map[weak.Pointer[A]]struct{}
+	path     []step[S, A]
+	grounded []Grounded[S, A, K]
+	reads    map[K]struct{}
+	grounds  map[K]struct{}
+	value    weak.Pointer[V]
+	strong   *V
+	askers   map[weak.Pointer[A]]struct{}
 }
 
 func (l *leaf[S, A, K, V]) get() *V {
@@ -75,61 +78,79 @@ func (c *Cache[S, A, N, K, V]) Get(source S, rev Revision, current func() S, ask
 	c.publish.RLock()
 	defer c.publish.RUnlock()
 	c.mu.Lock()
+	if rev < c.now {
+		if e := c.entries[name]; e != nil {
+			for _, l := range e.past {
+				if v := l.get(); v != nil && l.agrees(source, asker) {
+					c.mu.Unlock()
+					return v
+				}
+			}
+		}
+		source = current()
+	}
+	c.mu.Unlock()
+	v, _ := c.value(source, asker, name)
+	return v
+}
+
+// value finds or computes a value of the current revision, and the leaf that it is at.
+func (c *Cache[S, A, N, K, V]) value(source S, asker *A, name N) (*V, *leaf[S, A, K, V]) {
+	c.mu.Lock()
 	e := c.entries[name]
 	if e == nil {
 		e = &entry[S, A, N, K, V]{name: name, leaves: map[*leaf[S, A, K, V]]struct{}{}, values: map[string]weak.Pointer[V]{}}
 		c.entries[name] = e
 	}
-	late := rev < c.now
-	if late {
-		for _, l := range e.past {
-			if v := l.get(); v != nil && l.agrees(source, asker) {
-				c.mu.Unlock()
-				return v
-			}
-		}
-		source = current()
-	}
-	v := c.hit(e, source, asker)
+	v, l := c.hit(e, source, asker)
 	c.mu.Unlock()
 	if v != nil {
-		return v
+		return v, l
 	}
 	return c.work(e, source, asker)
 }
 
 // hit finds a remembered value. The lock is held.
-func (c *Cache[S, A, N, K, V]) hit(e *entry[S, A, N, K, V], source S, asker *A) *V {
+func (c *Cache[S, A, N, K, V]) hit(e *entry[S, A, N, K, V], source S, asker *A) (*V, *leaf[S, A, K, V]) {
 	l := e.root.find(source, asker)
 	if l == nil {
-		return nil
+		return nil, nil
 	}
 	v := l.get()
 	if v == nil {
-		return nil
+		return nil, nil
 	}
 	c.hold(e, l, source, asker)
-	return v
+	return v, l
 }
 
-func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A) *V {
+func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A) (*V, *leaf[S, A, K, V]) {
 	e.working.Lock()
 	defer e.working.Unlock()
 	c.mu.Lock()
-	v := c.hit(e, source, asker) // somebody else may have done it meanwhile
+	v, l := c.hit(e, source, asker) // somebody else may have done it meanwhile
 	c.mu.Unlock()
 	if v != nil {
-		return v
+		return v, l
 	}
-	r := &Reader[S, A, K]{source: source, asker: asker, reads: map[K]struct{}{}, answers: map[Question[S, A]]any{}}
-	v = c.rules.Compute(source, e.name, r)
+	r := newReader[S, A, K](source, asker)
+	v = c.rules.Compute(source, e.name, r, func(name N) *V {
+		v, l := c.value(source, asker, name)
+		r.include(l.reads, l.path)
+		return v
+	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.made++
 	if c.entries[e.name] != e { // it was emptied and let go meanwhile
 		c.entries[e.name] = e
 	}
-	l := &leaf[S, A, K, V]{path: r.path, reads: r.reads}
+	l = &leaf[S, A, K, V]{path: r.path, reads: r.reads}
+	for _, s := range l.path {
+		if g, ok := s.question.(Grounded[S, A, K]); ok {
+			l.grounded = append(l.grounded, g)
+		}
+	}
 	if c.rules.Strong(v) {
 		l.strong = v
 	} else {
@@ -138,7 +159,7 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 	}
 	c.plant(e, l)
 	c.hold(e, l, source, asker)
-	return v
+	return v, l
 }
 
 // share gives the living value with the same identity instead of a new one, and watches a new one die.
@@ -211,11 +232,7 @@ func (c *Cache[S, A, N, K, V]) unlink(k K, l *leaf[S, A, K, V]) {
 
 // hold records what must be known of an asker of a leaf: the data that its own answers rest on, and that it keeps a strong leaf alive.
 func (c *Cache[S, A, N, K, V]) hold(e *entry[S, A, N, K, V], l *leaf[S, A, K, V], source S, asker *A) {
-	for _, s := range l.path {
-		g, ok := s.question.(Grounded[S, A, K])
-		if !ok {
-			continue
-		}
+	for _, g := range l.grounded {
 		for _, k := range g.Grounds(source, asker) {
 			if l.grounds == nil {
 				l.grounds = map[K]struct{}{}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,16 +32,27 @@ func (sizeOf) Answer(_ source, a *asker) any { return a.size }
 
 type atHome struct{}
 
-func (atHome) Answer(s source, a *asker) any        { return s[a.home] }
+func (atHome) Answer(s source, a *asker) any       { return s[a.home] }
 func (atHome) Grounds(_ source, a *asker) []string { return []string{a.home} }
 
-type value struct{ text string }
+type value struct {
+	text  string
+	parts []*value
+}
 
 type testCache = Cache[source, asker, string, string, value]
 
 // program is a computation whose reads and questions depend on what it read before: it walks from key to key.
-func program(s source, name string, r *Reader[source, asker, string]) *value {
+func program(s source, name string, r *Reader[source, asker, string], part func(string) *value) *value {
 	v := &value{}
+	if whole, ok := strings.CutPrefix(name, "whole "); ok {
+		for p := range strings.SplitSeq(whole, "+") {
+			x := part(p)
+			v.text += x.text
+			v.parts = append(v.parts, x)
+		}
+		return v
+	}
 	key := name
 	for range 6 {
 		r.Read(key)
@@ -113,7 +125,7 @@ func TestAgreesWithTheFunction(t *testing.T) {
 				continue
 			}
 			a := askers[rapid.IntRange(0, len(askers)-1).Draw(t, "who")]
-			name := fmt.Sprint("k", rapid.IntRange(0, 3).Draw(t, "name"))
+			name := rapid.SampledFrom([]string{"k0", "k1", "k2", "whole k1+k2", "whole k0+k1", "whole k3"}).Draw(t, "name")
 			v := c.Get(now, rev, func() source { return now }, a, name)
 			if want := run(now, name, a); v.text != want {
 				t.Fatalf("%s for %+v: got %q, want %q", name, *a, v.text, want)
@@ -129,8 +141,9 @@ func TestAgreesWithTheFunction(t *testing.T) {
 }
 
 func run(s source, name string, a *asker) string {
-	r := &Reader[source, asker, string]{source: s, asker: a, reads: map[string]struct{}{}, answers: map[Question[source, asker]]any{}}
-	return program(s, name, r).text
+	var part func(string) *value
+	part = func(name string) *value { return program(s, name, newReader[source, asker, string](s, a), part) }
+	return part(name).text
 }
 
 // Two askers who answer alike share the pointer; a value dies with its last holder, and its leaf with it.

@@ -26,6 +26,10 @@ type Reader[S, A any, K comparable] struct {
 	path    []step[S, A]
 }
 
+func newReader[S, A any, K comparable](source S, asker *A) *Reader[S, A, K] {
+	return &Reader[S, A, K]{source: source, asker: asker, reads: map[K]struct{}{}, answers: map[Question[S, A]]any{}}
+}
+
 // step is one question with its answer.
 type step[S, A any] struct {
 	question Question[S, A]
@@ -44,6 +48,19 @@ func (r *Reader[S, A, K]) Ask(q Question[S, A]) any {
 	r.answers[q] = a
 	r.path = append(r.path, step[S, A]{question: q, answer: a})
 	return a
+}
+
+// include makes what another result read part of what this one reads.
+func (r *Reader[S, A, K]) include(reads map[K]struct{}, path []step[S, A]) {
+	for k := range reads {
+		r.reads[k] = struct{}{}
+	}
+	for _, s := range path {
+		if _, ok := r.answers[s.question]; !ok {
+			r.answers[s.question] = s.answer
+			r.path = append(r.path, s)
+		}
+	}
 }
 
 // node is a place in the decision trie of a name: either a question with a branch for each answer seen, or a leaf.

@@ -4,7 +4,6 @@
 package route
 
 import (
-	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -19,11 +18,12 @@ import (
 // maxDirectResponse bounds the body of a direct response (Gateway API and VirtualService allow 1 MiB in practice).
 const maxDirectResponse = 1 << 20
 
-// Compile gives a route configuration, or nil when the proxy has none of that name.
-func Compile(v *view.View, name string) *routev3.RouteConfiguration {
+// Compile gives a route configuration without its virtual hosts, or nil when the proxy has none of that name. A proxy that takes virtual hosts one by one
+// is told so in it; for others the hosts that come second are to be put in.
+func Compile(v *view.View, name string) (*routev3.RouteConfiguration, []string) {
 	hosts, ok := Hosts(v, name)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	out := &routev3.RouteConfiguration{
 		Name: name, ValidateClusters: message.False(), MaxDirectResponseBodySizeBytes: message.UInt32(maxDirectResponse),
@@ -34,25 +34,9 @@ func Compile(v *view.View, name string) *routev3.RouteConfiguration {
 			ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
 			ResourceApiVersion:    corev3.ApiVersion_V3, InitialFetchTimeout: durationpb.New(0),
 		}}
-		return out
+		return out, nil
 	}
-	taken := map[string]bool{}
-	for _, host := range hosts {
-		h := Host(v, name, host)
-		if h == nil {
-			continue
-		}
-		// Two virtual hosts with one domain would be refused as a whole: the first keeps it.
-		h.Domains = slices.DeleteFunc(h.Domains, func(d string) bool {
-			was := taken[d]
-			taken[d] = true
-			return was
-		})
-		if len(h.Domains) > 0 {
-			out.VirtualHosts = append(out.VirtualHosts, h)
-		}
-	}
-	return out
+	return out, hosts
 }
 
 // CompileHost gives a virtual host by its resource name ROUTE/HOST. Its own name is the resource's, which stock Envoy needs to remove it.
@@ -61,11 +45,7 @@ func CompileHost(v *view.View, resource string) *routev3.VirtualHost {
 	if at < 0 {
 		return nil
 	}
-	name, host := resource[:at], resource[at+1:]
-	if hosts, ok := Hosts(v, name); !ok || !slices.Contains(hosts, host) {
-		return nil
-	}
-	out := Host(v, name, host)
+	out := Host(v, resource[:at], resource[at+1:])
 	if out != nil {
 		out.Name = resource
 	}
@@ -80,7 +60,7 @@ func Hosts(v *view.View, name string) ([]string, bool) {
 	return sidecarHosts(v, name)
 }
 
-// Host compiles a virtual host of a route configuration.
+// Host compiles a virtual host of a route configuration, or gives nil when it has none of that name.
 func Host(v *view.View, route, host string) *routev3.VirtualHost {
 	if v.Kind() == mesh.Router {
 		return gatewayHost(v, route, host)

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"iter"
 	"strconv"
 	"strings"
 
@@ -46,76 +47,123 @@ func sidecarNames(v *view.View) []string {
 
 // sidecarHosts are the virtual hosts HOST:PORT of a port (route PORT), of one service (route HOST:PORT), or of all ports (the explicit proxy's route).
 func sidecarHosts(v *view.View, name string) ([]string, bool) {
+	r, ok := parseRoute(v, name)
+	if !ok {
+		return nil, false
+	}
+	if r.host != "" {
+		return []string{name}, true // it takes every host, so there is nothing left for another
+	}
 	var out []string
-	if name == view.HTTPProxy {
-		if v.Settings().HTTPProxyPort == 0 {
+	for port := range r.ports(v) {
+		plan := v.Outbound(port)
+		targets := plan.HTTP
+		if r.all {
+			targets = requests(plan)
+		} else if len(targets) == 0 {
 			return nil, false
 		}
-		for port := range v.PortNumbers() {
-			for _, t := range requests(v.Outbound(port)) {
-				out = append(out, view.HostPort(t.Service.ID.Host, port))
-			}
+		for _, t := range targets {
+			out = append(out, view.HostPort(t.Service.ID.Host, port))
 		}
-		return append(out, catchAll(v)), true
-	}
-	if host, port, ok := view.ParseHostPort(name); ok {
-		for _, t := range v.Outbound(port).Sniffed {
-			if t.Service.ID.Host == host {
-				return []string{name}, true // it takes every host, so there is nothing left for another
+		if port == orphanPort {
+			for h := range v.Orphans() {
+				out = append(out, view.HostPort(h, port))
 			}
-		}
-		return nil, false
-	}
-	n, err := strconv.ParseUint(name, 10, 16)
-	if err != nil {
-		return nil, false
-	}
-	plan := v.Outbound(uint16(n))
-	if len(plan.HTTP) == 0 {
-		return nil, false
-	}
-	for _, t := range plan.HTTP {
-		out = append(out, view.HostPort(t.Service.ID.Host, plan.Number))
-	}
-	if n == orphanPort {
-		for h := range v.Orphans() {
-			out = append(out, view.HostPort(h, orphanPort))
 		}
 	}
 	return append(out, catchAll(v)), true
+}
+
+// sidecarRoute is what the name of a route says.
+type sidecarRoute struct {
+	port uint16
+	host mesh.Host // of the only service; "" for all of the port
+	all  bool      // every port
+}
+
+func parseRoute(v *view.View, name string) (r sidecarRoute, ok bool) {
+	if name == view.HTTPProxy {
+		r.all = true
+		return r, v.Settings().HTTPProxyPort != 0
+	}
+	if host, port, ok := view.ParseHostPort(name); ok {
+		r.host, r.port = host, port
+		t, ok := target(v, host, port)
+		return r, ok && t.sniffed
+	}
+	n, err := strconv.ParseUint(name, 10, 16)
+	r.port = uint16(n)
+	return r, err == nil
+}
+
+func (r sidecarRoute) ports(v *view.View) iter.Seq[uint16] {
+	if r.all {
+		return v.PortNumbers()
+	}
+	return func(yield func(uint16) bool) { yield(r.port) }
+}
+
+// placed is a service at a port, and whether it has listeners of its own there.
+type placed struct {
+	service *mesh.Service
+	sniffed bool
+}
+
+// target finds the service behind a virtual host, if requests to it are routed at all.
+func target(v *view.View, host mesh.Host, port uint16) (placed, bool) {
+	s, ok := v.Resolve(host)
+	if !ok {
+		return placed{}, false
+	}
+	p, ok := s.Port(port)
+	if !ok {
+		return placed{}, false
+	}
+	proto := v.Protocol(s, p)
+	return placed{service: s, sniffed: proto == mesh.Auto && len(v.Addresses(s)) > 0}, proto == mesh.Auto || proto.IsHTTP()
 }
 
 // requests are the targets that can be reached by request.
 func requests(plan view.PortPlan) []view.Target { return append(plan.HTTP, plan.Sniffed...) }
 
 func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
-	switch name {
-	case allowAny:
-		return virtualHost(allowAny, []string{"*"}, []*routev3.Route{passthrough(view.PassthroughCluster)})
-	case blockAll:
-		return virtualHost(blockAll, []string{"*"}, []*routev3.Route{{Name: blockAll, Match: routeMatch(nil), Action: direct(blocked, nil)}})
-	}
-	host, port, ok := view.ParseHostPort(name)
+	r, ok := parseRoute(v, route)
 	if !ok {
 		return nil
 	}
-	p := place{v: v, port: port}
-	routes := p.rules(v.MeshRoutes(host))
-	s, ok := v.Resolve(host)
-	if !ok {
-		if len(routes) == 0 {
+	if name == allowAny || name == blockAll {
+		if r.host != "" || name != catchAll(v) {
 			return nil
 		}
-		return virtualHost(name, hostDomains([]string{string(host)}, port), routes)
+		if name == allowAny {
+			return virtualHost(name, []string{"*"}, []*routev3.Route{passthrough(view.PassthroughCluster)})
+		}
+		return virtualHost(name, []string{"*"}, []*routev3.Route{{Name: name, Match: routeMatch(nil), Action: direct(blocked, nil)}})
 	}
+	host, port, ok := view.ParseHostPort(name)
+	if !ok || !r.all && port != r.port || r.host != "" && host != r.host {
+		return nil
+	}
+	p := place{v: v, port: port}
+	if _, service := v.Resolve(host); !service && r.host == "" && port == orphanPort {
+		if routes := p.rules(v.MeshRoutes(host)); len(routes) > 0 {
+			return virtualHost(name, hostDomains([]string{string(host)}, port), routes)
+		}
+		return nil
+	}
+	t, ok := target(v, host, port)
+	if !ok || !r.all && t.sniffed != (r.host != "") {
+		return nil
+	}
+	routes := p.rules(v.MeshRoutes(host))
 	if len(routes) == 0 {
-		routes = []*routev3.Route{p.fallback(s)}
+		routes = []*routev3.Route{p.fallback(t.service)}
 	}
-	domains := hostDomains(aliases(v, s), port)
-	if _, _, single := view.ParseHostPort(route); single {
-		domains = []string{"*"} // the listener is the service's own address: whatever host is asked for
+	if r.host != "" { // the listener is the service's own address: whatever host is asked for
+		return virtualHost(name, []string{"*"}, routes)
 	}
-	return virtualHost(name, domains, routes)
+	return virtualHost(name, hostDomains(aliases(v, t.service), port), routes)
 }
 
 // aliases are the names by which a client calls a service: its host, the short forms of a Kubernetes service that no other service has for a name,

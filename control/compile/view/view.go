@@ -40,6 +40,14 @@ func (v *View) From(r mesh.Ref) {
 	}
 }
 
+// Include takes over the origins and notices of a part that the result is made of.
+func (v *View) Include(origins []string, notices []mesh.Problem) {
+	for _, o := range origins {
+		v.origins[o] = struct{}{}
+	}
+	v.notices = append(v.notices, notices...)
+}
+
 func read[K comparable, V any](v *View, noun mesh.Noun, t mesh.Table[K, V], k K) (V, bool) {
 	v.r.Read(mesh.Key{Noun: noun, Name: k})
 	return t.Get(k)

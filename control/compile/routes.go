@@ -1,0 +1,92 @@
+package compile
+
+import (
+	"slices"
+	"strings"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/heddle-mesh/heddle/control/compile/route"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+	"github.com/heddle-mesh/heddle/xds"
+)
+
+// routePart is the type of a virtual host that is compiled to be put into a whole route configuration. It never goes on the wire by itself.
+const routePart = "heddle.dev/virtual-host"
+
+// virtualHostsField is the number of RouteConfiguration.virtual_hosts.
+const virtualHostsField protowire.Number = 2
+
+// routeConfiguration puts a route configuration together from virtual hosts that are encoded once each: a message is the concatenation of its fields.
+func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *result {
+	shell, hosts := route.Compile(v, n.Name)
+	if shell == nil {
+		return &result{absent: true, notices: noticesOf(v.Notices())}
+	}
+	body, err := encode(shell)
+	if err != nil {
+		return &result{absent: true, notices: noticesOf(v.Notices())}
+	}
+	out := &result{parts: make([]*result, 0, len(hosts))}
+	taken := map[string]bool{}
+	for _, h := range hosts {
+		p := part(xds.Name{TypeURL: routePart, Name: n.Name + "/" + h})
+		v.Include(p.resource.Origins, p.notices)
+		if p.absent {
+			continue
+		}
+		out.parts = append(out.parts, p)
+		encoded := p.resource.Body
+		if slices.ContainsFunc(p.resource.Claims, func(d string) bool { return taken[d] }) {
+			if encoded = without(p, n.Name, taken); encoded == nil {
+				continue
+			}
+		}
+		for _, d := range p.resource.Claims {
+			taken[d] = true
+		}
+		body = protowire.AppendTag(body, virtualHostsField, protowire.BytesType)
+		body = protowire.AppendBytes(body, encoded)
+	}
+	out.resource = *xds.FromBytes(n, body, v.Origins()...)
+	out.notices = noticesOf(v.Notices())
+	return out
+}
+
+// without is a virtual host without the domains that an earlier one has, since two with one domain would be refused as a whole. Nil: none is left.
+func without(p *result, config string, taken map[string]bool) []byte {
+	h := &routev3.VirtualHost{}
+	if err := proto.Unmarshal(p.resource.Body, h); err != nil {
+		return nil
+	}
+	h.Domains = slices.DeleteFunc(h.Domains, func(d string) bool { return taken[config+"/"+d] })
+	if len(h.Domains) == 0 {
+		return nil
+	}
+	b, err := encode(h)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+func encode(m proto.Message) ([]byte, error) {
+	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
+}
+
+func cutLast(s string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, '/')
+	if i < 0 {
+		return "", "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+// noticesOf orders problems and leaves each out but once.
+func noticesOf(list []mesh.Problem) []mesh.Problem {
+	slices.SortStableFunc(list, func(a, b mesh.Problem) int { return strings.Compare(a.String(), b.String()) })
+	return slices.CompactFunc(list, func(a, b mesh.Problem) bool { return a == b })
+}
