@@ -9,6 +9,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/control/translate/gateway"
 	"github.com/heddle-mesh/heddle/control/translate/istio"
+	"github.com/heddle-mesh/heddle/control/translate/note"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -128,4 +129,11 @@ func Status(o api.Object, problems []mesh.Problem) *condition.Status {
 	}
 	s := condition.Istio(o.Meta.Generation, problems)
 	return &s
+}
+
+// Marks gives the labels and annotations of the mesh's domains that are not honoured on an object, for core kinds, which Object says nothing of.
+func Marks(o api.Object) []mesh.Problem {
+	p := note.For(o)
+	p.Marks(o)
+	return p.Problems()
 }

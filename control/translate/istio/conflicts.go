@@ -3,6 +3,7 @@ package istio
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/heddle-mesh/heddle/mesh"
@@ -58,4 +59,30 @@ func sharesViewer(a, b *mesh.Route) bool {
 		return slices.ContainsFunc(viewers, func(ns mesh.Namespace) bool { return pair[1].ExportTo.From(pair[1].Origin.Namespace, ns) })
 	}
 	return true
+}
+
+// TrafficConflicts tells about DestinationRules of one namespace that speak of the same host to the same clients: the oldest one counts. Every object is
+// told. rules are those with the host, in any order.
+func TrafficConflicts(host mesh.Host, rules []*mesh.Traffic) []mesh.Problem {
+	claims := slices.Clone(rules)
+	slices.SortFunc(claims, func(a, b *mesh.Traffic) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Origin.Name, b.Origin.Name), cmp.Compare(a.Origin.Namespace, b.Origin.Namespace))
+	})
+	var out []mesh.Problem
+	for i, t := range claims {
+		for j, other := range claims {
+			if i == j || t.Origin.Namespace != other.Origin.Namespace || !maps.Equal(t.Selector, other.Selector) {
+				continue
+			}
+			p := mesh.Problem{Object: t.Origin, Field: "spec.host", Code: mesh.CodeConflict,
+				Message: fmt.Sprintf("%s is about host %s too, and this object is older, so this one counts", other.Origin, host),
+				Hint:    "put the settings and subsets of a host into one DestinationRule"}
+			if j < i {
+				p.Message = fmt.Sprintf("%s is about host %s too and is older, so this object has no effect", other.Origin, host)
+			}
+			out = append(out, p)
+			break
+		}
+	}
+	return out
 }

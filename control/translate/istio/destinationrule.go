@@ -92,10 +92,7 @@ func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path strin
 		TLS:          v.clientTLS(p.Tls, denials, path+".tls"),
 	}
 	if p.Tunnel != nil { // going there directly would pass by the proxy that the user wants in between
-		if out.TLS == nil {
-			out.TLS = &mesh.ClientTLS{}
-		}
-		out.TLS.Denied = "the tunnel that it must be reached through is not supported yet"
+		out.TLS = unreachable("the tunnel that it must be reached through is not supported yet")
 		v.Add(mesh.CodeDenied, path+".tunnel", "remove the field", "nothing is sent to the host, because %s", out.TLS.Denied)
 	}
 	for i, s := range p.PortLevelSettings {
@@ -143,7 +140,16 @@ func (v *visit) clientTLS(x *networking.ClientTLSSettings, denials []string, pat
 		v.Invalid(path, "mode ISTIO_MUTUAL uses the mesh's own certificates, so none may be given")
 	}
 	if note.AnyUnder(denials, path) {
-		t.Denied = "its TLS settings ask for something that is not enforced yet"
+		return unreachable("its TLS settings ask for something that is not enforced yet")
+	}
+	if t.CredentialName != "" {
+		v.NotEnforced(path+".credentialName", "only gateways are given the credential %s yet; sidecars cannot reach the host under this setting", t.CredentialName)
 	}
 	return t
+}
+
+// unreachable is a setting under which nothing gets through, even where nobody reads Denied: the server would have to prove a name that RFC 6761 section
+// 6.4 keeps anybody from having.
+func unreachable(reason string) *mesh.ClientTLS {
+	return &mesh.ClientTLS{Mode: mesh.TLSIstioMutual, SubjectAltNames: []string{"denied.heddle.invalid"}, Denied: reason}
 }

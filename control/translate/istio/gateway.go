@@ -1,7 +1,6 @@
 package istio
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // gatewayFields are honoured; the TLS settings are judged by api.Unenforced.
-var gatewayFields = api.Fields("selector", "servers[].port.number", "servers[].port.protocol", "servers[].port.name", "servers[].bind", "servers[].hosts",
+var gatewayFields = api.Fields("selector", "servers[].port.number", "servers[].port.protocol", "servers[].port.name", "servers[].hosts",
 	"servers[].name", "servers[].tls.*")
 
 // Gateway gives the listeners that a Gateway describes, or nil when the object is broken. A server whose TLS settings cannot be enforced is there with a
@@ -80,10 +79,9 @@ func (v *visit) server(s *networking.Server, path string) mesh.Server {
 		}
 		out.Protocol = p
 	}
-	if s.Bind != "" {
-		if _, err := netip.ParseAddr(s.Bind); err != nil {
-			v.Invalid(path+".bind", "%q is not an IP address; sockets of other kinds cannot be bound yet", s.Bind)
-		}
+	if s.Bind != "" { // it keeps clients from outside away; listening on every address instead would let them in
+		out.Denied = "the server may be reached at one address only, and that is not possible yet"
+		v.Add(mesh.CodeDenied, path+".bind", "remove the field", "because bind is not honoured yet, the server accepts no connection")
 	}
 	v.serverHosts(&out, s, path)
 	v.serverTLS(&out, s.Tls, path+".tls")

@@ -2,6 +2,8 @@ package world
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/heddle-mesh/heddle/control/translate/condition"
@@ -29,6 +31,15 @@ func Conflicts(results []Result) []mesh.Problem {
 	var out []mesh.Problem
 	for _, h := range hosts {
 		out = append(out, istio.HostConflicts(h, byHost[h])...)
+	}
+	rules := map[mesh.Host][]*mesh.Traffic{}
+	for _, r := range results {
+		if r.Traffic != nil {
+			rules[r.Traffic.Host] = append(rules[r.Traffic.Host], r.Traffic)
+		}
+	}
+	for _, h := range slices.Sorted(maps.Keys(rules)) {
+		out = append(out, istio.TrafficConflicts(h, rules[h])...)
 	}
 	return out
 }
