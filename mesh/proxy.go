@@ -51,6 +51,9 @@ type Proxy struct {
 
 // Can says whether the proxy is able to do something.
 func (p *Proxy) Can(f Feature) bool {
+	if p.Kind == Proxyless { // gRPC speaks HTTP/2 alone, and announces nothing
+		return f == FeatureHTTP2 || f == FeatureFault
+	}
 	if p.Envoy {
 		return f != FeatureVHDS
 	}

@@ -106,7 +106,7 @@ func present[M interface {
 }
 
 func addresses(l *listenerv3.Listener) []string {
-	if l == nil {
+	if l.GetAddress() == nil {
 		return nil
 	}
 	out := []string{socket(l.Address)}

@@ -30,8 +30,11 @@ var (
 
 // Compile gives a listener, or nil when the proxy has none of that name.
 func Compile(v *view.View, name string) *listenerv3.Listener {
-	if v.Kind() == mesh.Router {
+	switch v.Kind() {
+	case mesh.Router:
 		return gatewayListener(v, name)
+	case mesh.Proxyless:
+		return grpcListener(v, name)
 	}
 	switch name {
 	case view.VirtualOutbound:
@@ -60,6 +63,9 @@ func Names(v *view.View) []string {
 			out = append(out, view.SharedListener(p.Number))
 		}
 		return out
+	}
+	if v.Kind() == mesh.Proxyless {
+		return nil // gRPC asks by name
 	}
 	if v.Captured() {
 		out = append(out, view.VirtualOutbound, view.VirtualInbound)

@@ -70,8 +70,11 @@ func Host(v *view.View, route, host string) *routev3.VirtualHost {
 
 // Names are the route configurations that a proxy's listeners refer to.
 func Names(v *view.View) []string {
-	if v.Kind() == mesh.Router {
+	switch v.Kind() {
+	case mesh.Router:
 		return gatewayNames(v)
+	case mesh.Proxyless:
+		return nil // gRPC asks by name
 	}
 	return sidecarNames(v)
 }

@@ -90,7 +90,7 @@ func parseRoute(v *view.View, name string) (r sidecarRoute, ok bool) {
 	if host, port, ok := view.ParseHostPort(name); ok {
 		r.host, r.port = host, port
 		t, ok := target(v, host, port)
-		return r, ok && t.sniffed
+		return r, ok && t.single(v)
 	}
 	n, err := strconv.ParseUint(name, 10, 16)
 	r.port = uint16(n)
@@ -109,6 +109,9 @@ type placed struct {
 	service *mesh.Service
 	sniffed bool
 }
+
+// single says whether the service has a route configuration of its own. A gRPC client has one for each target.
+func (p placed) single(v *view.View) bool { return p.sniffed || v.Kind() == mesh.Proxyless }
 
 // target finds the service behind a virtual host, if requests to it are routed at all.
 func target(v *view.View, host mesh.Host, port uint16) (placed, bool) {
@@ -153,7 +156,7 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 		return nil
 	}
 	t, ok := target(v, host, port)
-	if !ok || !r.all && t.sniffed != (r.host != "") {
+	if !ok || !r.all && t.single(v) != (r.host != "") {
 		return nil
 	}
 	routes := p.rules(v.MeshRoutes(host))

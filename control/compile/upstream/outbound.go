@@ -99,6 +99,9 @@ func ServiceMetadata(s *mesh.Service) map[string]any {
 
 // direct says that connections go to the address that the client dialled.
 func (t *target) direct(v *view.View) bool {
+	if v.Kind() == mesh.Proxyless {
+		return false // gRPC dials endpoints itself
+	}
 	if lb := t.policy.LoadBalancer; lb != nil && lb.Algorithm == mesh.Passthrough {
 		return true
 	}
@@ -158,6 +161,9 @@ func firstOnly(in []*endpointv3.LocalityLbEndpoints) []*endpointv3.LocalityLbEnd
 
 // Names are the clusters that a proxy has.
 func Names(v *view.View) []string {
+	if v.Kind() == mesh.Proxyless {
+		return nil // gRPC asks by name
+	}
 	out := []string{view.BlackHoleCluster}
 	if v.Kind() == mesh.Sidecar {
 		out = append(out, view.PassthroughCluster, view.InboundPassthroughCluster)
