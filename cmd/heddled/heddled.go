@@ -23,6 +23,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/registry/vip"
 	"github.com/heddle-mesh/heddle/control/serve"
 	"github.com/heddle-mesh/heddle/control/snapshot"
+	"github.com/heddle-mesh/heddle/control/status"
 	"github.com/heddle-mesh/heddle/control/token"
 	"github.com/heddle-mesh/heddle/identity"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -30,28 +31,33 @@ import (
 
 // heddled has one field per subsystem, in the order in which data goes through them.
 type heddled struct {
-	opts      options
-	log       *slog.Logger
-	metrics   *prometheus.Registry
-	client    *kube.Client // nil with a folder
-	store     *config.Store
-	source    interface{ Run(context.Context) error }
-	addresses *vip.Allocator
-	accepted  *accepted.Versions
-	board     *health.Board
-	publisher *snapshot.Publisher
-	memo      *compile.Memo
-	authority *ca.Authority // nil without a CA folder
-	auth      serve.Authenticator
-	serve     *serve.Server
-	told      []mesh.Problem // of the mesh config
-	endpoints []serve.Endpoint
-	web       *web
+	opts         options
+	log          *slog.Logger
+	metrics      *prometheus.Registry
+	client       *kube.Client // nil with a folder
+	store        *config.Store
+	source       interface{ Run(context.Context) error }
+	addresses    *vip.Allocator
+	accepted     *accepted.Versions
+	board        *health.Board
+	publisher    *snapshot.Publisher
+	status       *status.Board
+	rejected     *status.Rejections
+	memo         *compile.Memo
+	authority    *ca.Authority // nil without a CA folder
+	auth         serve.Authenticator
+	serve        *serve.Server
+	told         []mesh.Problem // of the mesh config
+	meshSettings *mesh.Settings
+	endpoints    []serve.Endpoint
+	web          *web
+	webhook      *webhook // nil without an address
 }
 
 func build(o options, log *slog.Logger) (*heddled, error) {
 	d := &heddled{opts: o, log: log, metrics: prometheus.NewRegistry()}
-	meshSettings, err := d.settings()
+	var err error
+	d.meshSettings, err = d.settings()
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +68,7 @@ func build(o options, log *slog.Logger) (*heddled, error) {
 		return nil, err
 	}
 	d.publisher = snapshot.NewPublisher(
-		snapshot.NewBuilder(meshSettings, registry.Options{Cluster: mesh.ClusterID(o.clusterID), Network: mesh.NetworkID(o.network), TrustDomain: d.opts.domain,
+		snapshot.NewBuilder(d.meshSettings, registry.Options{Cluster: mesh.ClusterID(o.clusterID), Network: mesh.NetworkID(o.network), TrustDomain: d.opts.domain,
 			Health: d.board.State, Addresses: d.addresses, Log: log}, d.store, d.accepted),
 		d.store, d.board, snapshot.Timing{Quiet: o.quiet, Max: o.max}, log.With("part", "snapshot"))
 	if o.caDir != "" {
@@ -74,9 +80,15 @@ func build(o options, log *slog.Logger) (*heddled, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.status, d.rejected = status.New(d.store, log.With("part", "status")), status.NewRejections()
+	d.publisher.OnReport = func(reports []snapshot.Report) {
+		for _, r := range reports {
+			d.status.Tell(r.Ref, r.Problems, r.Status)
+		}
+	}
 	d.memo = compile.New()
 	d.serve = serve.New(serve.Options{Authenticator: d.auth, AllowAnonymous: o.allowAnonymous, TrustDomain: d.opts.domain,
-		Observer: newObserver(d.board), Metrics: serve.NewMetrics(d.metrics), Log: log.With("part", "xds")})
+		Observer: newObserver(d.board, d.rejected), Metrics: serve.NewMetrics(d.metrics), Log: log.With("part", "xds")})
 	d.publisher.OnPublish = d.publish
 	if d.web, err = newWeb(d); err != nil {
 		return nil, err
@@ -207,6 +219,10 @@ func (d *heddled) listen() error {
 		errs = append(errs, open("xds-socket", "unix:"+path, false))
 	}
 	errs = append(errs, d.web.listen())
+	if d.opts.webhookAddress != "" {
+		d.webhook = newWebhook(d)
+		errs = append(errs, d.webhook.listen())
+	}
 	if err := errors.Join(errs...); err != nil {
 		for _, e := range d.endpoints {
 			_ = e.Listener.Close()
@@ -223,6 +239,13 @@ func (d *heddled) run(ctx context.Context) error {
 	group.Go(func() error { return d.publisher.Run(ctx) })
 	group.Go(func() error { return d.serve.Run(ctx, d.endpoints, d.services()...) })
 	group.Go(func() error { return d.web.run(ctx) })
+	group.Go(func() error { return d.tellLate(ctx) })
+	if d.client != nil {
+		group.Go(func() error { return d.writeStatus(ctx) })
+	}
+	if d.webhook != nil {
+		group.Go(func() error { return d.webhook.run(ctx) })
+	}
 	d.log.Info("heddled started", "version", version, "http", d.web.address(), "debugToken", d.opts.tokenFile, "config", d.opts.configDir+d.opts.kubeconfig)
 	err := group.Wait()
 	d.log.Info("heddled ends")

@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"k8s.io/klog/v2"
 )
 
 // version is set by the linker.
@@ -40,6 +42,7 @@ func run(args []string) error {
 		debug.SetMemoryLimit(int64(o.memoryLimit))
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: o.logLevel}))
+	klog.SetSlogLogger(log.With("part", "kubernetes"))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	d, err := build(o, log)

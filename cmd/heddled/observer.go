@@ -4,22 +4,22 @@ import (
 	"sync"
 
 	"github.com/heddle-mesh/heddle/control/health"
+	"github.com/heddle-mesh/heddle/control/status"
 	"github.com/heddle-mesh/heddle/mesh"
 	"github.com/heddle-mesh/heddle/xds"
 )
 
 // observer carries what happens on the streams back: connects to workload health, rejections to status.
 type observer struct {
-	board  *health.Board
-	reject func(resource *xds.Resource, proxy, text string)
-	ack    func(resources []*xds.Resource)
+	board    *health.Board
+	rejected *status.Rejections
 
 	mu      sync.Mutex
 	streams map[*mesh.Proxy]func()
 }
 
-func newObserver(b *health.Board) *observer {
-	return &observer{board: b, streams: map[*mesh.Proxy]func(){}}
+func newObserver(b *health.Board, r *status.Rejections) *observer {
+	return &observer{board: b, rejected: r, streams: map[*mesh.Proxy]func(){}}
 }
 
 // Connected makes the proxy's workload healthy.
@@ -39,18 +39,15 @@ func (o *observer) Disconnected(p *mesh.Proxy) {
 	if gone != nil {
 		gone()
 	}
+	o.rejected.Gone(p.ID)
 }
 
-// Acked clears a rejection.
-func (o *observer) Acked(_ *mesh.Proxy, _ mesh.Revision, resources []*xds.Resource) {
-	if o.ack != nil {
-		o.ack(resources)
-	}
+// Acked takes a rejection back.
+func (o *observer) Acked(p *mesh.Proxy, _ mesh.Revision, resources []*xds.Resource) {
+	o.rejected.Acked(p.ID, resources)
 }
 
 // Rejected tells status which objects a proxy could not use.
 func (o *observer) Rejected(p *mesh.Proxy, r *xds.Resource, text string) {
-	if o.reject != nil {
-		o.reject(r, p.ID, text)
-	}
+	o.rejected.Rejected(p.ID, r, text)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/control/serve"
 	"github.com/heddle-mesh/heddle/control/token"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -114,17 +115,20 @@ func (w *web) status(rw http.ResponseWriter, _ *http.Request) {
 		Revision uint64    `json:"revision"`
 		Objects  int       `json:"objects"`
 		Problems []problem `json:"problems"`
+		// Conditions are the status of each object, by KIND/NAMESPACE/NAME.
+		Conditions map[string]*condition.Status `json:"conditions"`
 	}
 	out.Problems = []problem{}
 	if s := w.d.publisher.Current(); s != nil {
 		out.Revision = uint64(s.Revision)
 	}
 	out.Objects = w.d.store.Len()
-	for _, list := range [][]mesh.Problem{w.d.told, w.d.store.Complaints(), w.d.publisher.Problems(), w.d.memo.Notices()} {
+	for _, list := range [][]mesh.Problem{w.d.told, w.d.store.Complaints(), w.d.status.Problems()} {
 		for _, p := range list {
 			out.Problems = append(out.Problems, problem{p.Object.String(), p.Field, string(p.Code), p.Message, p.Hint})
 		}
 	}
+	out.Conditions = w.d.status.Conditions()
 	writeJSON(rw, out)
 }
 

@@ -177,11 +177,15 @@ func (b *Builder) recheck(qs []question) {
 }
 
 func (b *Builder) findService(host mesh.Host, from mesh.Namespace) *mesh.Service {
+	return findService(&b.now, host, from)
+}
+
+func findService(now *mesh.Snapshot, host mesh.Host, from mesh.Namespace) *mesh.Service {
 	for h := range covering(host) {
-		ids, _ := b.now.Hosts.Get(h)
+		ids, _ := now.Hosts.Get(h)
 		var best *mesh.Service
 		for _, id := range ids {
-			s, ok := b.now.Services.Get(id)
+			s, ok := now.Services.Get(id)
 			if ok && s.ExportTo.From(id.Namespace, from) && (best == nil || id.Namespace == from) {
 				best = s
 			}
@@ -194,8 +198,12 @@ func (b *Builder) findService(host mesh.Host, from mesh.Namespace) *mesh.Service
 }
 
 func (b *Builder) findSubset(host mesh.Host, subset string, from mesh.Namespace) bool {
+	return findSubset(&b.now, host, subset, from)
+}
+
+func findSubset(now *mesh.Snapshot, host mesh.Host, subset string, from mesh.Namespace) bool {
 	for h := range covering(host) {
-		ts, _ := b.now.Traffic.Get(h)
+		ts, _ := now.Traffic.Get(h)
 		for _, t := range ts {
 			if t.ExportTo.From(t.Origin.Namespace, from) && slices.ContainsFunc(t.Subsets, func(s mesh.Subset) bool { return s.Name == subset }) {
 				return true

@@ -3,9 +3,7 @@ package snapshot
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,9 +46,7 @@ type Publisher struct {
 	// AfterFirst is called once, after the first complete build.
 	AfterFirst func()
 
-	current  atomic.Pointer[mesh.Snapshot]
-	mu       sync.Mutex
-	problems map[mesh.Ref][]mesh.Problem
+	current atomic.Pointer[mesh.Snapshot]
 }
 
 // NewPublisher puts a publisher around a builder.
@@ -61,22 +57,11 @@ func NewPublisher(b *Builder, store *config.Store, board *health.Board, timing T
 	if timing.Max <= 0 {
 		timing.Max = time.Second
 	}
-	return &Publisher{builder: b, store: store, board: board, timing: timing, log: log, problems: map[mesh.Ref][]mesh.Problem{}}
+	return &Publisher{builder: b, store: store, board: board, timing: timing, log: log}
 }
 
 // Current is the last snapshot, nil before the first.
 func (p *Publisher) Current() *mesh.Snapshot { return p.current.Load() }
-
-// Problems lists everything that is wrong with objects now, ordered by object.
-func (p *Publisher) Problems() []mesh.Problem {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var out []mesh.Problem
-	for _, ref := range slices.SortedFunc(maps.Keys(p.problems), mesh.CompareRef) {
-		out = append(out, p.problems[ref]...)
-	}
-	return out
-}
 
 // Run waits until every source is complete, publishes the first snapshot, and then one after each pause in the changes, until ctx ends.
 func (p *Publisher) Run(ctx context.Context) error {
@@ -157,16 +142,9 @@ func (p *Publisher) report(refs []api.Ref, told []mesh.Ref) {
 	slices.SortFunc(all, mesh.CompareRef)
 	all = slices.Compact(all)
 	reports := make([]Report, 0, len(all))
-	p.mu.Lock()
 	for _, ref := range all {
-		ps := p.builder.Problems(ref)
-		if reports = append(reports, Report{Ref: ref, Problems: ps, Status: p.builder.Status(ref)}); len(ps) == 0 {
-			delete(p.problems, ref)
-		} else {
-			p.problems[ref] = ps
-		}
+		reports = append(reports, Report{Ref: ref, Problems: p.builder.Problems(ref), Status: p.builder.Status(ref)})
 	}
-	p.mu.Unlock()
 	if p.OnReport != nil && len(reports) > 0 {
 		p.OnReport(reports)
 	}

@@ -39,6 +39,7 @@ type Source struct {
 
 	mu       sync.Mutex
 	watching map[*api.Kind]*kindWatch
+	found    bool // every kind has been asked for once
 	synced   bool
 	wg       sync.WaitGroup
 }
@@ -122,6 +123,9 @@ func (s *Source) discover(ctx context.Context) (missing []string, err error) {
 		}
 		s.set(ctx, k, version)
 	}
+	s.mu.Lock()
+	s.found = true
+	s.mu.Unlock()
 	s.checkSynced()
 	return missing, nil
 }
@@ -210,10 +214,11 @@ func (s *Source) complain(k *api.Kind, err error) {
 		Message: fmt.Sprintf("the kind cannot be watched: %v", err), Hint: "the objects last seen stay in effect"}})
 }
 
+// checkSynced tells the store once every kind that is served has been listed. A snapshot of some kinds only would, without its policies, allow too much.
 func (s *Source) checkSynced() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.synced || len(s.watching) == 0 {
+	if s.synced || !s.found {
 		return
 	}
 	for _, w := range s.watching {

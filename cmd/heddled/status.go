@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/heddle-mesh/heddle/control/config/kube"
+)
+
+// tellEvery is how often what is found out after translation is looked at: rejections by proxies, and what the compiler leaves out for some.
+const tellEvery = time.Second
+
+func (d *heddled) tellLate(ctx context.Context) error {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			d.status.Extra("proxies", d.rejected.Problems(d.store))
+			d.status.Extra("compiler", d.memo.Notices())
+		}
+	}
+}
+
+// writeStatus writes conditions into the objects; of several replicas only the leader does.
+func (d *heddled) writeStatus(ctx context.Context) error {
+	source, ok := d.source.(*kube.Source)
+	if !ok {
+		return nil
+	}
+	if !d.opts.leaderElection {
+		return d.status.Run(ctx, source)
+	}
+	return d.client.Lead(ctx, d.opts.meshNS, d.log.With("part", "status"), func(ctx context.Context) { _ = d.status.Run(ctx, source) })
+}

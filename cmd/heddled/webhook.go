@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/heddle-mesh/heddle/control/admission"
+	"github.com/heddle-mesh/heddle/control/config/kube"
+	"github.com/heddle-mesh/heddle/control/serve"
+	"github.com/heddle-mesh/heddle/control/snapshot"
+	"github.com/heddle-mesh/heddle/control/translate"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// webhook serves POST /validate over TLS and keeps the Kubernetes API told of it.
+type webhook struct {
+	d        *heddled
+	server   *http.Server
+	listener net.Listener
+}
+
+func newWebhook(d *heddled) *webhook {
+	h := &admission.Handler{Log: d.log.With("part", "admission"), World: func() translate.Lookup {
+		s := d.publisher.Current()
+		if s == nil { // not ready yet: what an object refers to is not judged, only the object
+			s = mesh.NewSnapshot(d.meshSettings)
+		}
+		return snapshot.Answers{Snapshot: s, Store: d.store}
+	}}
+	mux := http.NewServeMux()
+	mux.Handle("POST /validate", h)
+	return &webhook{d: d, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second,
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: d.certificate().get},
+		ErrorLog:  slog.NewLogLogger(d.log.With("part", "admission").Handler(), slog.LevelDebug)}}
+}
+
+func (w *webhook) listen() (err error) {
+	w.listener, err = serve.Listen("webhook-address", w.d.opts.webhookAddress)
+	return err
+}
+
+// url is where the API reaches the webhook: on this machine unless a flag says otherwise.
+func (w *webhook) url() string {
+	if w.d.opts.webhookURL != "" {
+		return w.d.opts.webhookURL
+	}
+	host, port, _ := net.SplitHostPort(w.listener.Addr().String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "https://" + net.JoinHostPort(host, port) + "/validate"
+}
+
+func (w *webhook) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := w.server.ServeTLS(w.listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve the webhook on %s: %w", w.listener.Addr(), err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		end, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if w.server.Shutdown(end) != nil {
+			_ = w.server.Close()
+		}
+		return nil
+	})
+	if w.d.client != nil {
+		group.Go(func() error {
+			hook := kube.Webhook{Name: "heddled-" + w.d.opts.meshNS, URL: w.url(), CA: w.d.authority.Roots()}
+			return w.d.client.Register(ctx, hook, w.d.log.With("part", "admission"))
+		})
+	}
+	return group.Wait()
+}

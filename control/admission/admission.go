@@ -1,0 +1,139 @@
+// Package admission answers the Kubernetes API before it stores an object: what is broken, and what protects something and cannot be enforced, is refused.
+//
+// In: AdmissionReviews (admission.k8s.io/v1) over HTTP. Out: yes with warnings for what is not honoured, or no with one clear sentence. It is safe for
+// concurrent use.
+package admission
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/translate"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// maxReview bounds a review: an object of the API is at most 1.5 MiB, and a review holds the old one too.
+const maxReview = 8 << 20
+
+// Handler validates objects. World gives the lookup for one review.
+type Handler struct {
+	World func() translate.Lookup
+	Log   *slog.Logger
+}
+
+// ServeHTTP answers POST /validate.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReview))
+	var review admissionv1.AdmissionReview
+	if err == nil {
+		err = json.Unmarshal(body, &review)
+	}
+	if err != nil || review.Request == nil {
+		http.Error(w, "want an AdmissionReview of admission.k8s.io/v1 with a request", http.StatusBadRequest)
+		return
+	}
+	resp := h.review(review.Request)
+	resp.UID = review.Request.UID
+	if !resp.Allowed {
+		h.Log.Info("object refused", "kind", review.Request.Kind.Kind, "namespace", review.Request.Namespace, "name", review.Request.Name, "why", resp.Result.Message)
+	}
+	review.Request, review.Response = nil, resp
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(review)
+}
+
+func (h *Handler) review(req *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	switch req.Operation {
+	case admissionv1.Create, admissionv1.Update:
+	default:
+		return &admissionv1.AdmissionResponse{Allowed: true}
+	}
+	if req.Operation == admissionv1.Update && meansTheSame(req.OldObject.Raw, req.Object.Raw) {
+		// Whoever removes a finalizer, or deletes, must not be stopped by what was stored before.
+		return &admissionv1.AdmissionResponse{Allowed: true}
+	}
+	o, decoding := api.Decode(req.Object.Raw)
+	if o.Kind == nil {
+		return refuse("%s", condition.Sentences(decoding))
+	}
+	o.Status = nil
+	problems := translate.Object(o, decoding, h.World()).Problems
+	return judge(o, problems)
+}
+
+// judge refuses what is broken or protects something that cannot be enforced; everything else is allowed, and said.
+func judge(o api.Object, problems []mesh.Problem) *admissionv1.AdmissionResponse {
+	var broken, denied []mesh.Problem
+	for _, p := range problems {
+		switch {
+		case p.Code.Fatal():
+			broken = append(broken, p)
+		case p.Code == mesh.CodeDenied:
+			denied = append(denied, p)
+		}
+	}
+	if len(broken) > 0 {
+		return refuse("%s is not valid: %s", o.Ref(), condition.Sentences(broken))
+	}
+	if fields := api.Unenforced(o); len(fields) > 0 {
+		return refuse("%s protects something that is not enforced yet, so it is refused: %s: %s", o.Ref(), fields[0].Path, fields[0].Reason)
+	}
+	if len(denied) > 0 {
+		return refuse("%s cannot be enforced: %s", o.Ref(), condition.Sentences(denied))
+	}
+	resp := &admissionv1.AdmissionResponse{Allowed: true}
+	for _, p := range problems {
+		text := p.Message
+		if p.Field != "" {
+			text = p.Field + ": " + text
+		}
+		if p.Hint != "" {
+			text += "; " + p.Hint
+		}
+		// A warning is a header for clients: at most 256 characters are sure to arrive (RFC 9110 has no limit; the API cuts there).
+		resp.Warnings = append(resp.Warnings, shorten(text, 250))
+	}
+	return resp
+}
+
+func shorten(s string, n int) string {
+	if s = strings.ReplaceAll(s, "\n", " "); len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+func refuse(format string, args ...any) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{Allowed: false, Result: &metav1.Status{Status: metav1.StatusFailure, Message: fmt.Sprintf(format, args...),
+		Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity}}
+}
+
+// meansTheSame says whether two versions differ in bookkeeping only.
+func meansTheSame(old, new []byte) bool {
+	x, ok := meaning(old)
+	y, ok2 := meaning(new)
+	return ok && ok2 && bytes.Equal(x, y)
+}
+
+func meaning(raw []byte) ([]byte, bool) {
+	var m map[string]any
+	if json.Unmarshal(raw, &m) != nil {
+		return nil, false
+	}
+	delete(m, "status")
+	if meta, ok := m["metadata"].(map[string]any); ok {
+		m["metadata"] = map[string]any{"labels": meta["labels"], "annotations": meta["annotations"]}
+	}
+	out, err := json.Marshal(m)
+	return out, err == nil
+}

@@ -1,0 +1,66 @@
+package snapshot
+
+import (
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/config"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Answers answers what a translation asks (translate.Lookup) from a published snapshot and the objects of a store, for whoever wants to know what an object
+// would mean without applying it. It is safe for concurrent use.
+type Answers struct {
+	Snapshot *mesh.Snapshot
+	Store    *config.Store
+}
+
+// Settings are the snapshot's.
+func (a Answers) Settings() *mesh.Settings { return a.Snapshot.Settings }
+
+// Service finds the service for a host that a namespace sees.
+func (a Answers) Service(host mesh.Host, from mesh.Namespace) (*mesh.Service, bool) {
+	s := findService(a.Snapshot, host, from)
+	return s, s != nil
+}
+
+// Subset says whether a rule that the namespace sees defines the subset.
+func (a Answers) Subset(host mesh.Host, subset string, from mesh.Namespace) bool {
+	return findSubset(a.Snapshot, host, subset, from)
+}
+
+// Gateway says whether a gateway exists.
+func (a Answers) Gateway(id mesh.GatewayID) bool {
+	_, ok := a.Snapshot.Gateways.Get(id)
+	return ok
+}
+
+// Object finds a valid object.
+func (a Answers) Object(ref mesh.Ref) (api.Object, bool) {
+	e, ok := a.Store.Get(ref)
+	if !ok || !api.Valid(e.Problems) {
+		return api.Object{}, false
+	}
+	return e.Object, true
+}
+
+// Grants are the ReferenceGrants of a namespace.
+func (a Answers) Grants(ns mesh.Namespace) (out []api.Object) {
+	for e := range a.Store.All() {
+		if e.Object.Kind.Gateway() && e.Object.Kind.Kind == "ReferenceGrant" && e.Object.Meta.Namespace == string(ns) {
+			out = append(out, e.Object)
+		}
+	}
+	return out
+}
+
+// NamespaceLabels are those of the Namespace object; a namespace that only other objects name exists without labels.
+func (a Answers) NamespaceLabels(ns mesh.Namespace) (mesh.Labels, bool) {
+	if o, ok := a.Object(mesh.Ref{Kind: "Namespace", Name: string(ns)}); ok {
+		return o.Meta.Labels, true
+	}
+	for e := range a.Store.All() {
+		if e.Object.Meta.Namespace == string(ns) {
+			return nil, true
+		}
+	}
+	return nil, false
+}
