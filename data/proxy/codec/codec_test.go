@@ -97,7 +97,7 @@ func TestFlagsKeepTheirOrder(t *testing.T) {
 func TestHead(t *testing.T) {
 	var h codec.Head
 	h.Reset()
-	h.SetMethod("HEAD")
+	h.SetMethod([]byte("HEAD"))
 	h.SetPath([]byte("/a/b?c=d"))
 	h.SetAuthorityString("host:80")
 	h.Add(codec.Via, []byte("1.1 x"))

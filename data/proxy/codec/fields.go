@@ -218,14 +218,16 @@ func (f *Fields) CopyFrom(g *Fields) {
 	f.gone = g.gone
 }
 
-// Load gives f a copy of raw bytes; Slice then adds fields as pieces of it. For parsers.
-func (f *Fields) Load(raw []byte) []byte {
-	f.Reset()
-	f.buf = append(f.buf, raw...)
-	return f.buf
-}
-
-// Slice adds the field whose name and value lie at these offsets of the loaded bytes; hash is that of the name, which is in lower case.
-func (f *Fields) Slice(name, nameEnd, value, valueEnd int, hash uint32) {
-	f.list = append(f.list, field{name: span{uint32(name), uint32(nameEnd - name)}, value: span{uint32(value), uint32(valueEnd - value)}, hash: hash})
+// AddFolded appends a field whose name may have capitals.
+func (f *Fields) AddFolded(name, value []byte) {
+	s := span{uint32(len(f.buf)), uint32(len(name))}
+	h := uint32(HashSeed)
+	for _, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		h = (h ^ uint32(c)) * HashStep
+		f.buf = append(f.buf, c)
+	}
+	f.list = append(f.list, field{name: s, value: put(f, value), hash: h})
 }

@@ -85,7 +85,7 @@ func (h *Head) CopyFrom(g *Head) {
 func (h *Head) Method() []byte { return h.piece(h.method) }
 
 // SetMethod sets the request's method.
-func (h *Head) SetMethod(v string) {
+func (h *Head) SetMethod(v []byte) {
 	h.method = put(&h.Fields, v)
 	h.Kind = MethodOf(h.Method())
 }
@@ -110,18 +110,6 @@ func (h *Head) Scheme() []byte { return h.piece(h.scheme) }
 
 // SetScheme sets the scheme.
 func (h *Head) SetScheme(v string) { h.scheme = put(&h.Fields, v) }
-
-// SliceMethod, SlicePath and SliceAuthority set pseudo-fields to pieces of the loaded bytes. For parsers.
-func (h *Head) SliceMethod(from, to int) {
-	h.method = span{uint32(from), uint32(to - from)}
-	h.Kind = MethodOf(h.Method())
-}
-
-// SlicePath sets the path to a piece of the loaded bytes.
-func (h *Head) SlicePath(from, to int) { h.path = span{uint32(from), uint32(to - from)} }
-
-// SliceAuthority sets the authority to a piece of the loaded bytes.
-func (h *Head) SliceAuthority(from, to int) { h.authority = span{uint32(from), uint32(to - from)} }
 
 // Get looks a field or a pseudo-field (":path") up by its lower-case name.
 func (h *Head) Get(name string) ([]byte, bool) {

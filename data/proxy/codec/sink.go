@@ -15,6 +15,13 @@ type Sink interface {
 	Abort(r Reason, detail string)
 }
 
+// Receiver is a Sink that is also told when a queue that was full has room again.
+type Receiver interface {
+	Sink
+	// Writable tells that the sending direction of the same connection can take more.
+	Writable()
+}
+
 // Stream is one half of an exchange as its codec offers it: the calls of Sink send a message, and the rest holds the other direction back.
 type Stream interface {
 	Sink
