@@ -90,6 +90,16 @@ spec:
 	}
 }
 
+func TestDecodeJSONThatYAMLDoesNotTake(t *testing.T) {
+	o, ps := Decode([]byte("{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"ConfigMap\",\n\t\"metadata\": {\"name\": \"c\", \"generation\": 12},\n\t\"data\": {\"a\": \"\\ud83d\\ude00\"}\n}\n"))
+	if len(ps) != 0 || o.Spec.(*corev1.ConfigMap).Data["a"] != "😀" || o.Meta.Generation != 12 {
+		t.Errorf("%v %+v", ps, o)
+	}
+	if _, ps := Decode([]byte(`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "name": "d"}}`)); len(ps) == 0 {
+		t.Error("a key that is given twice was taken")
+	}
+}
+
 func TestEveryKindDecodesEmpty(t *testing.T) {
 	for _, k := range Kinds {
 		for _, v := range k.Versions {

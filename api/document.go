@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,15 +19,69 @@ const (
 	maxNodes = 1 << 20
 )
 
+var errTwice = errors.New("given twice")
+
 // document is one YAML document as plain JSON values, with the line on which it starts.
 type document struct {
 	fields map[string]any
 	line   int
 }
 
-// documents splits a stream of YAML documents; JSON is YAML. An error names its line; the documents before it are returned. An item list (kind List) is
-// taken apart by the caller.
+// documents splits a stream of YAML documents or a JSON document. An error names its line; the documents before it are returned. An item list (kind List)
+// is taken apart by the caller.
 func documents(data []byte) ([]document, error) {
+	out, err := yamlDocuments(data)
+	if err != nil && !errors.Is(err, errTwice) && bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		// JSON is YAML, but for tabs and surrogate pairs. YAML comes first because it tells of keys that are given twice.
+		if fields, ok := jsonDocument(data); ok {
+			return []document{{fields: fields, line: 1}}, nil
+		}
+	}
+	return out, err
+}
+
+func jsonDocument(data []byte) (map[string]any, bool) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var m map[string]any
+	if err := dec.Decode(&m); err != nil || dec.More() {
+		return nil, false
+	}
+	v, ok := numbers(m, 0)
+	fields, isMap := v.(map[string]any)
+	return fields, ok && isMap
+}
+
+// numbers turns JSON's numbers into int64 and float64.
+func numbers(v any, depth int) (any, bool) {
+	if depth > maxDepth {
+		return nil, false
+	}
+	ok := true
+	switch x := v.(type) {
+	case json.Number:
+		if i, err := x.Int64(); err == nil {
+			return i, true
+		}
+		f, err := x.Float64()
+		return f, err == nil
+	case map[string]any:
+		for k, e := range x {
+			if x[k], ok = numbers(e, depth+1); !ok {
+				return nil, false
+			}
+		}
+	case []any:
+		for i, e := range x {
+			if x[i], ok = numbers(e, depth+1); !ok {
+				return nil, false
+			}
+		}
+	}
+	return v, true
+}
+
+func yamlDocuments(data []byte) ([]document, error) {
 	var out []document
 	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
 		var root yaml.Node
@@ -100,7 +155,7 @@ func plainMap(n *yaml.Node, depth int, budget *int) (any, error) {
 			continue
 		}
 		if _, twice := m[key.Value]; twice && !merged[key.Value] {
-			return nil, fmt.Errorf("line %d: key %q is given twice", key.Line, key.Value)
+			return nil, fmt.Errorf("line %d: key %q is %w", key.Line, key.Value, errTwice)
 		}
 		delete(merged, key.Value)
 		m[key.Value] = v

@@ -37,6 +37,11 @@ func VirtualService(o api.Object, in Lookup) (*mesh.Route, []mesh.Problem) {
 	v := open(o, in)
 	v.check(virtualServiceFields, nil)
 	r := &mesh.Route{Origin: o.Ref(), Created: o.Meta.Created, ExportTo: v.exportTo(spec.ExportTo)}
+	if len(spec.Hosts) == 0 {
+		v.Add(mesh.CodeNotEnforced, "spec.hosts", "name the hosts whose requests it routes",
+			"without hosts the object is a delegate of another one; delegates are not honoured yet, so it has no effect")
+		return nil, v.Problems()
+	}
 	v.routeHosts(r, spec)
 	v.routeGateways(r, spec)
 	if len(spec.Http)+len(spec.Tcp)+len(spec.Tls) == 0 {
@@ -69,9 +74,6 @@ func VirtualService(o api.Object, in Lookup) (*mesh.Route, []mesh.Problem) {
 }
 
 func (v *visit) routeHosts(r *mesh.Route, spec *networking.VirtualService) {
-	if len(spec.Hosts) == 0 {
-		v.Add(mesh.CodeInvalid, "spec.hosts", "name the hosts whose requests it routes", "the object has no host")
-	}
 	for i, s := range spec.Hosts {
 		h, ok := v.host(s, at("spec.hosts", i))
 		if !ok {
