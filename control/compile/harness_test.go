@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,14 @@ func (w *world) apply(t testing.TB, text string) Changes {
 		w.store.Put("test", o, nil)
 	}
 	refs, _, _ := w.feed.Take()
-	snap, _ := w.build.Apply(refs, nil)
+	snap, told := w.build.Apply(refs, nil)
+	for _, ref := range told {
+		for _, p := range w.build.Problems(ref) {
+			if p.Code != mesh.CodeNotFound { // what is written is put in effect; that it cannot work is what some fixtures show
+				t.Errorf("objects: %v", p)
+			}
+		}
+	}
 	if snap == nil {
 		return func(func(xds.Name, *xds.Resource) bool) {}
 	}
@@ -219,25 +227,38 @@ func readable(t testing.TB, r *xds.Resource, path string) string {
 	} else if err := json.Unmarshal([]byte(protojson.Format(decoded(t, r))), &value); err != nil {
 		t.Fatal(err)
 	}
-	for key := range strings.SplitSeq(path, ".") {
-		switch v := value.(type) {
-		case map[string]any:
-			if key != "" {
-				value = v[key]
-			}
-		case []any:
-			var i int
-			if _, err := fmt.Sscan(key, &i); err != nil || i >= len(v) {
-				t.Fatalf("path %q: no element %q of %d", path, key, len(v))
-			}
-			value = v[i]
-		}
+	if path != "" {
+		value = at(value, strings.Split(path, "."))
 	}
 	out, err := yaml.Marshal(value)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(out)
+}
+
+// at follows a path of field names and indices; * is every element of a list.
+func at(value any, path []string) any {
+	for i, key := range path {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[key]
+		case []any:
+			if key == "*" {
+				all := make([]any, len(v))
+				for j := range v {
+					all[j] = at(v[j], path[i+1:])
+				}
+				return all
+			}
+			n, err := strconv.Atoi(key)
+			if err != nil || n >= len(v) {
+				return fmt.Sprintf("no element %s of %d", key, len(v))
+			}
+			value = v[n]
+		}
+	}
+	return value
 }
 
 func decoded(t testing.TB, r *xds.Resource) proto.Message {

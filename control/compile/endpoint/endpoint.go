@@ -125,7 +125,10 @@ func PortOf(e *mesh.Endpoint, p mesh.Port) uint16 {
 }
 
 func lbEndpoint(e *mesh.Endpoint, port uint16) *endpointv3.LbEndpoint {
-	md := map[string]*structpb.Struct{"istio": message.Struct(map[string]any{"workload": Workload(e)})}
+	md := map[string]*structpb.Struct{}
+	if e.WorkloadName != "" || e.Workload.Namespace != "" {
+		md["istio"] = message.Struct(map[string]any{"workload": Workload(e)})
+	}
 	if e.MTLS {
 		md["envoy.transport_socket_match"] = message.Struct(map[string]any{"tlsMode": "istio"})
 	}

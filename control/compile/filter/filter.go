@@ -11,6 +11,7 @@ import (
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
@@ -50,6 +51,26 @@ func TLSInspector() *listenerv3.ListenerFilter {
 // HTTPInspector recognises HTTP by a client's first bytes.
 func HTTPInspector() *listenerv3.ListenerFilter {
 	return inspector("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{})
+}
+
+// Skipping switches a listener filter off for connections to some ports, in order; for none it is as it was.
+func Skipping(f *listenerv3.ListenerFilter, ports []uint16) *listenerv3.ListenerFilter {
+	var rules []*listenerv3.ListenerFilterChainMatchPredicate
+	for _, p := range ports {
+		rules = append(rules, &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
+			DestinationPortRange: &typev3.Int32Range{Start: int32(p), End: int32(p) + 1},
+		}})
+	}
+	switch len(rules) {
+	case 0:
+	case 1:
+		f.FilterDisabled = rules[0]
+	default:
+		f.FilterDisabled = &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{
+			OrMatch: &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{Rules: rules},
+		}}
+	}
+	return f
 }
 
 func inspector(name string, config proto.Message) *listenerv3.ListenerFilter {

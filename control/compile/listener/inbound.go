@@ -59,7 +59,6 @@ func virtualInbound(v *view.View) *listenerv3.Listener {
 	s := v.Settings()
 	l := &listenerv3.Listener{
 		Name: view.VirtualInbound, TrafficDirection: corev3Inbound,
-		ListenerFilters:                  []*listenerv3.ListenerFilter{filter.OriginalDestination(), filter.TLSInspector(), filter.HTTPInspector()},
 		ListenerFiltersTimeout:           message.Duration(s.DetectionTimeout),
 		ContinueOnListenerFiltersTimeout: true,
 		FilterChains: []*listenerv3.FilterChain{{
@@ -68,6 +67,7 @@ func virtualInbound(v *view.View) *listenerv3.Listener {
 			Filters:          []*listenerv3.Filter{filter.TCP(s, 0, filter.Share{Cluster: view.BlackHoleCluster})},
 		}},
 	}
+	var plain, told []uint16 // ports without TLS of ours, and ports whose protocol need not be found
 	for _, in := range v.Inbound() {
 		first := in.Targets[0]
 		p := arrival{
@@ -75,6 +75,17 @@ func virtualInbound(v *view.View) *listenerv3.Listener {
 			proto: v.Protocol(first.Service, first.Port), operation: view.HostPort(first.Service.ID.Host, first.Port.Number) + "/*",
 		}
 		l.FilterChains = append(l.FilterChains, p.chains(v)...)
+		mode := v.MTLS(in.Number)
+		if mode == mesh.MTLSDisable && p.proto != mesh.Auto {
+			plain = append(plain, in.Number)
+		}
+		if mode == mesh.MTLSStrict || p.proto != mesh.Auto {
+			told = append(told, in.Number)
+		}
+	}
+	// An inspector waits for the client's first bytes, so it must not look where nothing is to be found: the server may be the first to speak.
+	l.ListenerFilters = []*listenerv3.ListenerFilter{
+		filter.OriginalDestination(), filter.Skipping(filter.TLSInspector(), plain), filter.Skipping(filter.HTTPInspector(), told),
 	}
 	rest := arrival{name: view.VirtualInbound, cluster: view.InboundPassthroughCluster, proto: mesh.Auto}
 	l.FilterChains = append(l.FilterChains, rest.chains(v)...)

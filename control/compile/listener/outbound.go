@@ -23,9 +23,18 @@ const (
 // What the http_inspector finds on a plain connection: HTTP/1.x or HTTP/2 with prior knowledge.
 var plainHTTP = []string{"http/1.1", "h2c"}
 
-// sniff lets the client's first bytes decide between HTTP and TCP; a client that says nothing in time is TCP.
+// sniff lets the client's first bytes decide between the chains; a client that says nothing in time gets the default. Where no chain asks for it
+// nothing is looked at, because the server may be the first to speak.
 func sniff(v *view.View, l *listenerv3.Listener) {
-	l.ListenerFilters = append(l.ListenerFilters, filter.TLSInspector(), filter.HTTPInspector())
+	http := slices.ContainsFunc(l.FilterChains, func(c *listenerv3.FilterChain) bool { return len(c.FilterChainMatch.ApplicationProtocols) > 0 })
+	tls := slices.ContainsFunc(l.FilterChains, func(c *listenerv3.FilterChain) bool { return c.FilterChainMatch.TransportProtocol == "tls" })
+	if !http && !tls {
+		return
+	}
+	l.ListenerFilters = append(l.ListenerFilters, filter.TLSInspector())
+	if http {
+		l.ListenerFilters = append(l.ListenerFilters, filter.HTTPInspector())
+	}
 	l.ListenerFiltersTimeout = message.Duration(v.Settings().DetectionTimeout)
 	l.ContinueOnListenerFiltersTimeout = true
 }
@@ -115,9 +124,7 @@ func addressed(v *view.View, name string, ip netip.Addr, port uint16) *listenerv
 		if p := t.Port.Protocol; p == mesh.TLS || p == mesh.HTTPS {
 			if chains := tlsChains(v, t); len(chains) > 0 && routedTLS(v, t) {
 				l.FilterChains = chains
-				l.ListenerFilters = append(l.ListenerFilters, filter.TLSInspector())
-				l.ListenerFiltersTimeout = message.Duration(v.Settings().DetectionTimeout)
-				l.ContinueOnListenerFiltersTimeout = true
+				sniff(v, l)
 			}
 		}
 		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: tcpFilters(v, t)}

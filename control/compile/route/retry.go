@@ -1,6 +1,9 @@
 package route
 
 import (
+	"slices"
+	"strings"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	prioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
@@ -45,6 +48,9 @@ func retry(s *mesh.Settings, rule *mesh.HTTPRule) *routev3.RetryPolicy {
 		if len(in.Codes) > 0 {
 			out.RetryOn = retriableStatus
 		}
+	}
+	if len(in.Codes) > 0 && !slices.Contains(strings.Split(out.RetryOn, ","), retriableStatus) {
+		out.RetryOn += "," + retriableStatus
 	}
 	if in.IgnorePreviousHosts == nil || *in.IgnorePreviousHosts {
 		out.RetryHostPredicate = []*routev3.RetryPolicy_RetryHostPredicate{{
