@@ -35,6 +35,7 @@ type SVID struct {
 	KeyPEM    []byte // PKCS #8; for a stock Envoy over a local socket only
 	RootsPEM  []byte
 	Roots     *x509.CertPool
+	roots     []*x509.Certificate
 	NotBefore time.Time
 	NotAfter  time.Time
 }
@@ -111,6 +112,7 @@ func build(key *ecdsa.PrivateKey, chain []string) (*SVID, error) {
 	for i, c := range certs {
 		if root := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject); root || i == len(certs)-1 {
 			s.Roots.AddCert(c)
+			s.roots = append(s.roots, c)
 			s.RootsPEM = append(s.RootsPEM, encode(c)...)
 			continue
 		}
@@ -119,6 +121,9 @@ func build(key *ecdsa.PrivateKey, chain []string) (*SVID, error) {
 	}
 	return s, nil
 }
+
+// RootCertificates are the members of Roots.
+func (s *SVID) RootCertificates() []*x509.Certificate { return s.roots }
 
 func encode(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
