@@ -1,0 +1,125 @@
+package upstream
+
+import (
+	"github.com/heddle-mesh/heddle/data/proxy/balance"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+)
+
+// Chooser chooses endpoints for one worker.
+type Chooser struct {
+	random func() uint64
+	turns  map[*Cluster]*turns
+}
+
+// turns is the round robin of one cluster on one worker, per priority and locality group.
+type turns struct {
+	made   uint64
+	groups map[[2]int]*balance.RoundRobin
+}
+
+// NewChooser makes a chooser that draws from random.
+func NewChooser(random func() uint64) *Chooser {
+	return &Chooser{random: random, turns: map[*Cluster]*turns{}}
+}
+
+// Choose gives an endpoint of the cluster, nil when there is none. original is where the client meant to go, for clusters of type ORIGINAL_DST. An
+// endpoint that avoid says yes to is drawn again, at most attempts times (host_selection_retry_max_attempts).
+func (c *Chooser) Choose(cl *Cluster, original loop.Address, avoid func(*Host) bool, attempts int) *Host {
+	def := cl.Config()
+	if def.Type == config.OriginalDst {
+		return cl.pass(original)
+	}
+	for {
+		h := c.one(cl, def)
+		if h == nil || avoid == nil || attempts <= 0 || !avoid(h) {
+			return h
+		}
+		attempts--
+	}
+}
+
+func (c *Chooser) one(cl *Cluster, def *config.Cluster) *Host {
+	v := cl.view.Load()
+	if v == nil || len(v.priorities) == 0 {
+		return nil
+	}
+	p := 0
+	if len(v.loads) > 1 {
+		n := uint32(c.random() % 100)
+		for p = range v.loads {
+			if n < v.loads[p] {
+				break
+			}
+			n -= v.loads[p]
+		}
+	}
+	level := &v.priorities[p]
+	if len(level.groups) == 0 {
+		return nil
+	}
+	at := 0
+	if len(level.groups) > 1 {
+		n := c.random() % level.sums[len(level.sums)-1]
+		for level.sums[at] <= n {
+			at++
+		}
+	}
+	g := &level.groups[at]
+	switch {
+	case len(g.hosts) == 1:
+		return g.hosts[0]
+	case def.Policy == config.Random:
+		return g.hosts[balance.Random(g, c.random())]
+	case def.Policy == config.LeastRequest:
+		return g.hosts[balance.LeastRequest(g, max(2, int(def.ChoiceCount)), c.random)]
+	}
+	return g.hosts[c.turn(cl, v, p, at).Next(g, c.random)]
+}
+
+func (c *Chooser) turn(cl *Cluster, v *view, p, at int) *balance.RoundRobin {
+	t := c.turns[cl]
+	if t == nil || t.made != v.made {
+		t = &turns{made: v.made, groups: map[[2]int]*balance.RoundRobin{}}
+		c.turns[cl] = t
+	}
+	r := t.groups[[2]int{p, at}]
+	if r == nil {
+		r = &balance.RoundRobin{}
+		t.groups[[2]int{p, at}] = r
+	}
+	return r
+}
+
+// Forget lets go of clusters that are no longer in the set.
+func (c *Chooser) Forget(s *Set) {
+	for cl := range c.turns {
+		if s.Cluster(cl.Name) != cl {
+			delete(c.turns, cl)
+		}
+	}
+}
+
+// maxPassing bounds the remembered original destinations; beyond it the cluster forgets them all.
+const maxPassing = 4096
+
+// pass is the endpoint of an original destination.
+func (c *Cluster) pass(to loop.Address) *Host {
+	if to.IsZero() {
+		return nil
+	}
+	if h, ok := c.passing.Load(to); ok {
+		return h.(*Host)
+	}
+	if c.passed.Add(1) > maxPassing {
+		c.passed.Store(0)
+		c.passing.Range(func(k, h any) bool {
+			h.(*Host).gone.Store(true)
+			c.passing.Delete(k)
+			return true
+		})
+	}
+	e := &config.Endpoint{Address: to.AddrPort, Path: to.Path, Weight: 1}
+	h, _ := c.passing.LoadOrStore(to, newHost(c, e, c.tls, key{address: to.String()}))
+	return h.(*Host)
+}

@@ -1,0 +1,224 @@
+package upstream
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/heddle-mesh/heddle/data/proxy/balance"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/tls"
+)
+
+// Cluster is one cluster with its state.
+type Cluster struct {
+	Name     string
+	def      atomic.Pointer[config.Cluster]
+	tls      *tls.ClientContext
+	matches  []transport
+	breakers *[2]Breaker
+	log      *slog.Logger
+
+	mu    sync.Mutex // guards hosts, and the making of views
+	hosts []*Host
+	view  atomic.Pointer[view]
+	// passing are hosts of original destinations, which nobody lists.
+	passing sync.Map // loop.Address → *Host
+	passed  atomic.Int32
+}
+
+type transport struct {
+	labels map[string]string
+	tls    *tls.ClientContext
+}
+
+// Config is the definition in force.
+func (c *Cluster) Config() *config.Cluster { return c.def.Load() }
+
+// Breaker counts what is in flight at a priority (config.Cluster.Thresholds has the limits).
+func (c *Cluster) Breaker(priority int) *Breaker { return &c.breakers[priority] }
+
+// Hosts are the endpoints, those that are ejected included.
+func (c *Cluster) Hosts() []*Host {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hosts
+}
+
+// key tells endpoints apart: one whose address and transport stay keeps its state.
+type key struct {
+	address, host, transport string
+}
+
+func keyOf(e *config.Endpoint, t *tls.ClientContext) key {
+	k := key{address: e.Address.String() + e.Path, host: e.Hostname}
+	if t != nil {
+		k.transport = "tls"
+	}
+	return k
+}
+
+// update takes over a list of endpoints.
+func (c *Cluster) update(a *config.Assignment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := make(map[key]*Host, len(c.hosts))
+	for _, h := range c.hosts {
+		before[h.key] = h
+	}
+	c.hosts = nil
+	if a != nil {
+		for i := range a.Localities {
+			l := &a.Localities[i]
+			for _, e := range l.Endpoints {
+				t := c.transportOf(e)
+				k := keyOf(e, t)
+				h := before[k]
+				if h == nil {
+					h = newHost(c, e, t, k)
+				} else {
+					delete(before, k)
+				}
+				h.config.Store(e)
+				h.priority, h.locality = l.Priority, i
+				c.hosts = append(c.hosts, h)
+			}
+		}
+	}
+	for _, h := range before {
+		h.gone.Store(true)
+	}
+	c.remake()
+}
+
+// retire marks everything as gone: the cluster was removed or defined anew.
+func (c *Cluster) retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.hosts {
+		h.gone.Store(true)
+	}
+	c.passing.Range(func(_, h any) bool { h.(*Host).gone.Store(true); return true })
+}
+
+// transportOf chooses TLS by the endpoint's metadata (transport_socket_matches: the first whose labels are all there).
+func (c *Cluster) transportOf(e *config.Endpoint) *tls.ClientContext {
+	for _, m := range c.matches {
+		all := true
+		for k, v := range m.labels {
+			all = all && e.Transport[k] == v
+		}
+		if all {
+			return m.tls
+		}
+	}
+	return c.tls
+}
+
+// view is what choosers look at: it is made anew when endpoints, or their health, change.
+type view struct {
+	loads      []uint32 // percent by priority
+	priorities []priority
+	made       uint64 // counts views, so that choosers notice
+}
+
+type priority struct {
+	groups []group // one, or one per locality when localities have weights
+	sums   []uint64
+}
+
+// group are endpoints that are equal but for their weights. It implements balance.Candidates.
+type group struct {
+	hosts []*Host
+	sums  []uint64
+}
+
+func (g *group) Len() int            { return len(g.hosts) }
+func (g *group) Weight(i int) uint32 { return g.hosts[i].Config().Weight }
+func (g *group) Active(i int) uint32 { return uint32(max(0, g.hosts[i].active.Load())) }
+func (g *group) Sums() []uint64      { return g.sums }
+
+// remake makes the view; mu is held.
+func (c *Cluster) remake() {
+	def := c.def.Load()
+	v := &view{}
+	if old := c.view.Load(); old != nil {
+		v.made = old.made + 1
+	}
+	levels := 0
+	for _, h := range c.hosts {
+		levels = max(levels, int(h.priority)+1)
+	}
+	v.priorities = make([]priority, levels)
+	health := make([]float64, levels)
+	for p := range levels {
+		v.priorities[p], health[p] = c.level(def, uint32(p))
+	}
+	over := float64(def.Overprovisioning)
+	if over == 0 {
+		over = 140
+	}
+	v.loads = balance.PriorityLoads(health, over)
+	c.view.Store(v)
+}
+
+// level gathers the endpoints of one priority that may be chosen: the healthy ones, or all of them when too few are healthy (panic threshold).
+func (c *Cluster) level(def *config.Cluster, level uint32) (p priority, health float64) {
+	byLocality := map[int][]*Host{}
+	all, healthy, order := 0, 0, []int{}
+	for _, h := range c.hosts {
+		if h.priority == level {
+			all++
+			if h.healthy() {
+				healthy++
+			}
+		}
+	}
+	if all == 0 {
+		return p, 0
+	}
+	health = 100 * float64(healthy) / float64(all)
+	threshold := def.Panic
+	panicking := health < threshold
+	for _, h := range c.hosts {
+		if h.priority != level || !h.healthy() && (!panicking || h.Config().Health == config.Draining) {
+			continue
+		}
+		at := 0
+		if def.LocalityWeighted {
+			at = h.locality
+		}
+		if byLocality[at] == nil {
+			order = append(order, at)
+		}
+		byLocality[at] = append(byLocality[at], h)
+	}
+	sum := uint64(0)
+	for _, at := range order {
+		g := group{hosts: byLocality[at], sums: sums(byLocality[at])}
+		p.groups = append(p.groups, g)
+		weight := uint64(1)
+		if def.LocalityWeighted && def.Endpoints != nil && at < len(def.Endpoints.Localities) {
+			weight = uint64(max(1, def.Endpoints.Localities[at].Weight))
+		}
+		sum += weight
+		p.sums = append(p.sums, sum)
+	}
+	return p, health
+}
+
+// sums are the running totals of weights, nil when all are equal.
+func sums(hosts []*Host) []uint64 {
+	equal, total := true, uint64(0)
+	out := make([]uint64, len(hosts))
+	for i, h := range hosts {
+		w := h.Config().Weight
+		equal = equal && w == hosts[0].Config().Weight
+		total += uint64(max(1, w))
+		out[i] = total
+	}
+	if equal {
+		return nil
+	}
+	return out
+}

@@ -1,0 +1,191 @@
+package upstream
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+)
+
+func endpoints(weights ...uint32) *config.Assignment {
+	a := &config.Assignment{Localities: []config.Locality{{}}}
+	for i, w := range weights {
+		a.Localities[0].Endpoints = append(a.Localities[0].Endpoints, &config.Endpoint{Address: netip.MustParseAddrPort(fmt.Sprintf("10.0.0.%d:80", i+1)), Weight: w})
+	}
+	return a
+}
+
+func newSet(t *testing.T, def *config.Cluster) (*Set, *Cluster, *Chooser) {
+	t.Helper()
+	s := NewSet(nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err := s.Update(map[string]*config.Cluster{def.Name: def}); err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	return s, s.Cluster(def.Name), NewChooser(r.Uint64)
+}
+
+func spread(ch *Chooser, c *Cluster, n int) map[string]int {
+	count := map[string]int{}
+	for range n {
+		if h := ch.Choose(c, loop.Address{}, nil, 0); h != nil {
+			count[h.Address.String()]++
+		}
+	}
+	return count
+}
+
+func TestEveryPolicyUsesEveryEndpoint(t *testing.T) {
+	for _, p := range []config.Policy{config.RoundRobin, config.LeastRequest, config.Random} {
+		_, c, ch := newSet(t, &config.Cluster{Name: "c", Policy: p, Endpoints: endpoints(1, 1, 1)})
+		got := spread(ch, c, 3000)
+		for a, n := range got {
+			if n < 850 || n > 1150 {
+				t.Errorf("policy %d: %s got %d of 3000", p, a, n)
+			}
+		}
+		if len(got) != 3 {
+			t.Errorf("policy %d used %v", p, got)
+		}
+	}
+}
+
+func TestUnhealthyEndpointsAreLeftOutUntilPanic(t *testing.T) {
+	a := endpoints(1, 1, 1, 1)
+	a.Localities[0].Endpoints[0].Health = config.Unhealthy
+	_, c, ch := newSet(t, &config.Cluster{Name: "c", Endpoints: a, Panic: 50})
+	if got := spread(ch, c, 100); got["10.0.0.1:80"] != 0 || len(got) != 3 {
+		t.Errorf("with one of four unhealthy: %v", got)
+	}
+	for i := range 3 {
+		a.Localities[0].Endpoints[i].Health = config.Unhealthy
+	}
+	_, c, ch = newSet(t, &config.Cluster{Name: "c", Endpoints: a, Panic: 50})
+	if got := spread(ch, c, 100); len(got) != 4 {
+		t.Errorf("in panic all are used: %v", got)
+	}
+	_, c, ch = newSet(t, &config.Cluster{Name: "c", Endpoints: a})
+	if got := spread(ch, c, 100); len(got) != 1 {
+		t.Errorf("without a panic threshold only the healthy one is used: %v", got)
+	}
+}
+
+func TestPriorities(t *testing.T) {
+	a := endpoints(1)
+	second := endpoints(1, 1).Localities[0]
+	second.Priority = 1
+	second.Endpoints = second.Endpoints[1:]
+	a.Localities = append(a.Localities, second)
+	_, c, ch := newSet(t, &config.Cluster{Name: "c", Endpoints: a})
+	if got := spread(ch, c, 100); got["10.0.0.2:80"] != 0 {
+		t.Errorf("the second priority was used: %v", got)
+	}
+	a.Localities[0].Endpoints[0].Health = config.Unhealthy
+	_, c, ch = newSet(t, &config.Cluster{Name: "c", Endpoints: a})
+	if got := spread(ch, c, 100); got["10.0.0.2:80"] != 100 {
+		t.Errorf("the second priority must take over: %v", got)
+	}
+}
+
+func TestUpdateKeepsStateAndMarksWhatIsGone(t *testing.T) {
+	def := &config.Cluster{Name: "c", Version: "1", Endpoints: endpoints(1, 1)}
+	s, c, _ := newSet(t, def)
+	first := c.Hosts()
+	next := *def
+	next.Endpoints = endpoints(1)
+	if err := s.Update(map[string]*config.Cluster{"c": &next}); err != nil {
+		t.Fatal(err)
+	}
+	if s.Cluster("c") != c || c.Hosts()[0] != first[0] || first[0].Gone() || !first[1].Gone() {
+		t.Errorf("after a change of endpoints: same cluster %v, same host %v, gone %v %v", s.Cluster("c") == c, c.Hosts()[0] == first[0], first[0].Gone(), first[1].Gone())
+	}
+	changed := next
+	changed.Version = "2"
+	if err := s.Update(map[string]*config.Cluster{"c": &changed}); err != nil {
+		t.Fatal(err)
+	}
+	if s.Cluster("c") == c || !first[0].Gone() {
+		t.Error("a new definition must make a new cluster and let the old endpoints go")
+	}
+}
+
+func TestOutlierDetection(t *testing.T) {
+	def := &config.Cluster{Name: "c", Endpoints: endpoints(1, 1), Outlier: &config.Outlier{Consecutive5xx: 3, Enforce5xx: 100, BaseEjection: time.Second, MaxEjectionPercent: 50}}
+	s, c, ch := newSet(t, def)
+	bad, good, now := c.Hosts()[0], c.Hosts()[1], time.Unix(1000, 0)
+	bad.Report(ServerError, now)
+	bad.Report(Success, now)
+	bad.Report(ServerError, now)
+	bad.Report(GatewayError, now)
+	if bad.Ejected() {
+		t.Fatal("ejected before three in a row")
+	}
+	bad.Report(LocalFailure, now)
+	if !bad.Ejected() {
+		t.Fatal("not ejected after three in a row")
+	}
+	for range 5 {
+		good.Report(ServerError, now)
+	}
+	if good.Ejected() {
+		t.Error("more than half was ejected")
+	}
+	if got := spread(ch, c, 50); got[bad.Address.String()] != 0 {
+		t.Errorf("an ejected endpoint was chosen: %v", got)
+	}
+	s.Sweep(now.Add(900 * time.Millisecond))
+	if !bad.Ejected() {
+		t.Error("taken back too early")
+	}
+	s.Sweep(now.Add(time.Second))
+	if bad.Ejected() {
+		t.Error("not taken back")
+	}
+}
+
+func TestBreaker(t *testing.T) {
+	var b Breaker
+	limits := &config.Thresholds{Requests: 2, Budget: true, BudgetPercent: 50, BudgetMin: 1}
+	if !b.Take(Requests, limits) || !b.Take(Requests, limits) || b.Take(Requests, limits) {
+		t.Error("the limit is two")
+	}
+	if !b.Take(Retries, limits) || b.Take(Retries, limits) {
+		t.Error("half of two requests is one retry")
+	}
+	b.Give(Requests)
+	if b.Count(Requests) != 1 {
+		t.Errorf("%d in flight", b.Count(Requests))
+	}
+}
+
+func TestOriginalDestination(t *testing.T) {
+	_, c, ch := newSet(t, &config.Cluster{Name: "p", Type: config.OriginalDst, Policy: config.ClusterProvided})
+	to := loop.TCP(netip.MustParseAddrPort("192.0.2.1:443"))
+	h := ch.Choose(c, to, nil, 0)
+	if h == nil || h.Address != to || ch.Choose(c, to, nil, 0) != h || ch.Choose(c, loop.Address{}, nil, 0) != nil {
+		t.Errorf("original destination: %+v", h)
+	}
+}
+
+func TestAvoid(t *testing.T) {
+	_, c, ch := newSet(t, &config.Cluster{Name: "c", Policy: config.RoundRobin, Endpoints: endpoints(1, 1)})
+	tried := ch.Choose(c, loop.Address{}, nil, 0)
+	for range 20 {
+		if h := ch.Choose(c, loop.Address{}, func(h *Host) bool { return h == tried }, 5); h == tried {
+			t.Fatal("the endpoint that was tried is chosen again")
+		}
+	}
+}
+
+func TestChooseAllocatesNothing(t *testing.T) {
+	_, c, ch := newSet(t, &config.Cluster{Name: "c", Policy: config.LeastRequest, Endpoints: endpoints(1, 2, 3)})
+	if n := testing.AllocsPerRun(100, func() { ch.Choose(c, loop.Address{}, nil, 0) }); n > 0 {
+		t.Errorf("%v allocations a choice, want 0", n)
+	}
+}
