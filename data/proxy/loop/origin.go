@@ -61,6 +61,8 @@ type Origin struct {
 	Protocols []string
 	// TLS is set after a handshake.
 	TLS *TLSState
+	// Released, if set, is called once when the socket is closed.
+	Released func()
 	// Failure is Envoy's text of why the transport failed, "" if it did not.
 	Failure string
 }
@@ -84,8 +86,6 @@ type Peer struct {
 	Serial string
 	// URIs and DNS are the subject alternative names.
 	URIs, DNS []string
-	// PEM is the URL-encoded PEM of the leaf, Chain that of the whole chain (Envoy's Cert and Chain keys).
-	PEM, Chain string
 }
 
 // Identity is the peer's first URI SAN (its SPIFFE ID), or "".

@@ -216,6 +216,9 @@ func (c *plain) die() {
 	}
 	c.prev, c.next = nil, nil
 	c.w.load.Add(-1)
+	if c.origin.Released != nil {
+		c.origin.Released()
+	}
 	c.w.attendLater(c)
 }
 

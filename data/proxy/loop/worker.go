@@ -245,8 +245,8 @@ func (w *Worker) Stop() { w.Post(func(w *Worker) { w.stopped = true }) }
 // Turn waits until something happens, at most until limit, and handles it.
 func (w *Worker) Turn(limit Time) error {
 	until := min(limit, w.wheel.next())
-	if w.mail.waiting() {
-		until = 0
+	if w.mail.waiting() || len(w.attend)+len(w.flushes)+len(w.after) > 0 {
+		until = 0 // what was asked for between turns must not wait for an event
 	}
 	if w.offload.Load() > 0 {
 		yield()
