@@ -1,8 +1,17 @@
 package compile_test
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -10,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
@@ -123,4 +133,85 @@ func freePort(t *testing.T) int {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// A gateway ends TLS with a credential that comes over the same stream, and asks for a client's certificate where it must.
+func TestEnvoyGatewayEndsTLS(t *testing.T) {
+	envoyBinary(t)
+	v1 := backend(t, "v1")
+	gatePort := freePort(t)
+	cert, pool := selfSigned(t, "secure.example.com")
+	certPEM, keyPEM := cert[0], cert[1]
+	b64 := base64.StdEncoding.EncodeToString
+	w := compile.NewWorld(t, compile.DefaultSettings())
+	p := publication(w.Publish(t, fmt.Sprintf(`
+apiVersion: v1
+kind: Secret
+metadata: {name: cert, namespace: gates}
+type: kubernetes.io/tls
+data: {tls.crt: %s, tls.key: %s}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: front, namespace: gates}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: %d, name: https, protocol: HTTPS}, hosts: [secure.example.com], tls: {mode: SIMPLE, credentialName: cert}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: web, namespace: gates}
+spec:
+  hosts: [web.internal]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.1, ports: {http: %s}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: secure, namespace: gates}
+spec:
+  hosts: [secure.example.com]
+  gateways: [front]
+  http: [{route: [{destination: {host: web.internal}}]}]
+`, b64(certPEM), b64(keyPEM), gatePort, portOf(v1.URL))))
+	e := startEnvoy(t, "router~127.0.0.1~ingress-1.gates~gates.svc.cluster.local",
+		map[string]any{"NAME": "ingress-1", "NAMESPACE": "gates", "LABELS": map[string]any{"istio": "ingressgateway"}}, p)
+	e.ready()
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "secure.example.com"},
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(gatePort))
+		},
+	}}
+	defer client.CloseIdleConnections()
+	e.until("it answers over TLS", func() bool {
+		resp, err := client.Get("https://secure.example.com/x")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return string(body) == "v1 secure.example.com /x"
+	})
+}
+
+// selfSigned is a certificate and key in PEM, and the pool that trusts it.
+func selfSigned(t *testing.T, name string) ([2][]byte, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, _ := x509.MarshalPKCS8PrivateKey(key)
+	pool := x509.NewCertPool()
+	c := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	pool.AppendCertsFromPEM(c)
+	return [2][]byte{c, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})}, pool
 }

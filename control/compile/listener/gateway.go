@@ -135,7 +135,7 @@ func tcpAt(v *view.View, s gate.Server) []filter.Share {
 	return nil
 }
 
-// serverContext is the server side of a gateway's TLS with the credential NAMESPACE/NAME.
+// serverContext is the server side of a gateway's TLS with its credential.
 func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext {
 	if t.Mode == mesh.ServerIstioMutual {
 		return mutualContext(v)
@@ -151,7 +151,7 @@ func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext 
 	if t.MaxVersion != 0 {
 		params.TlsMaximumProtocolVersion = tlsVersion(t.MaxVersion)
 	}
-	name := "kubernetes://" + t.Credential
+	name := v.CredentialName(t.Credential)
 	out := &tlsv3.DownstreamTlsContext{
 		RequireClientCertificate: message.False(),
 		CommonTlsContext: &tlsv3.CommonTlsContext{

@@ -158,7 +158,7 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 		common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
 			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 				DefaultValidationContext:         check,
-				ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: CredentialName(v, rule.CredentialName) + "-cacert", SdsConfig: message.ADS()},
+				ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: v.CredentialName(rule.CredentialName) + "-cacert", SdsConfig: message.ADS()},
 			},
 		}
 	default:
@@ -171,7 +171,7 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 	}
 	if rule.Mode == mesh.TLSMutual {
 		if rule.CredentialName != "" {
-			common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{{Name: CredentialName(v, rule.CredentialName), SdsConfig: message.ADS()}}
+			common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{{Name: v.CredentialName(rule.CredentialName), SdsConfig: message.ADS()}}
 		} else {
 			common.TlsCertificates = []*tlsv3.TlsCertificate{{
 				CertificateChain: &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: rule.ClientCertificate}},
@@ -180,12 +180,4 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 		}
 	}
 	return &tlsv3.UpstreamTlsContext{Sni: sni, CommonTlsContext: common}
-}
-
-// CredentialName is kubernetes://NAMESPACE/NAME; a bare name is in the proxy's namespace.
-func CredentialName(v *view.View, credential string) string {
-	if !strings.Contains(credential, "/") {
-		credential = string(v.Namespace()) + "/" + credential
-	}
-	return "kubernetes://" + credential
 }
