@@ -39,6 +39,7 @@ type Conn struct {
 	readErr      error
 	closeErr     error
 
+	started   bool // the handshake's goroutine
 	attended  bool
 	sealing   bool
 	above     bool

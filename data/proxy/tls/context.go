@@ -1,9 +1,11 @@
 package tls
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -19,7 +21,11 @@ type state struct {
 	chains       []tls.Certificate
 	config       *tls.Config // with ALPN
 	noALPN       *tls.Config // for a client that shares none: Envoy goes on without
+	born         time.Time
 }
+
+// ticketLife bounds the age of the keys of session tickets, as crypto/tls does for keys of its own.
+const ticketLife = 24 * time.Hour
 
 // holds says whether the sources still hold what the state was made of.
 func (s *state) holds(m *material) bool {
@@ -97,14 +103,21 @@ func (x *ServerContext) choose(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 }
 
 func (x *ServerContext) load() (*state, error) {
-	if s := x.current.Load(); s != nil && s.holds(&x.material) {
+	if s := x.current.Load(); s != nil && s.holds(&x.material) && time.Since(s.born) < ticketLife {
 		return s, nil
 	}
 	s, err := x.gather()
 	if err != nil {
 		return nil, err
 	}
+	s.born = time.Now()
 	s.config = x.base.Clone()
+	// Without keys of its own a config that GetConfigForClient returns uses those of the outer one, which never change with the secrets.
+	var key [32]byte
+	if _, err := rand.Read(key[:]); err != nil {
+		return nil, fmt.Errorf("make a ticket key: %w", err)
+	}
+	s.config.SetSessionTicketKeys([][32]byte{key})
 	s.config.Certificates = s.chains
 	if s.trust != nil {
 		s.config.ClientCAs = s.trust.Pool

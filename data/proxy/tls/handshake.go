@@ -49,7 +49,7 @@ func Server(raw loop.Conn, x *ServerContext, h Handshake, done func(loop.Conn, e
 	if len(s.certificates) > 0 {
 		c.localURIs = s.certificates[0].URIs
 	}
-	c.start(tls.Server(&c.wire, x.outer), h)
+	c.prepare(tls.Server(&c.wire, x.outer), h) // the goroutine starts with the first bytes, so that a silent client costs none
 	return Attempt{c}
 }
 
@@ -64,7 +64,8 @@ func Client(raw loop.Conn, x *ClientContext, h Handshake, done func(loop.Conn, e
 	if len(s.certificates) > 0 {
 		c.localURIs = s.certificates[0].URIs
 	}
-	c.start(tls.Client(&c.wire, config), h)
+	c.prepare(tls.Client(&c.wire, config), h)
+	c.start()
 	return Attempt{c}
 }
 
@@ -83,17 +84,23 @@ func (c *Conn) refuse(err error) {
 	c.w.Defer(func() { c.failed(err) })
 }
 
-// start runs the handshake in a goroutine.
-func (c *Conn) start(t *tls.Conn, h Handshake) {
+// prepare takes over the raw connection and bounds the handshake's time.
+func (c *Conn) prepare(t *tls.Conn, h Handshake) {
 	c.tls = t
 	timeout := h.Timeout
 	if timeout <= 0 {
 		timeout = DefaultHandshakeTimeout
 	}
 	c.timer = c.w.After(timeout, func() { c.failed(context.DeadlineExceeded) })
+	c.raw.SetHandler(c)
+}
+
+// start runs the handshake in a goroutine.
+func (c *Conn) start() {
+	c.started = true
 	go func() {
 		c.wire.gate.enter()
-		err := t.Handshake()
+		err := c.tls.Handshake()
 		c.wire.gate.leave()
 		c.w.Post(func(*loop.Worker) { c.shaken(err) })
 		c.wire.end()
@@ -101,7 +108,6 @@ func (c *Conn) start(t *tls.Conn, h Handshake) {
 	if c.w.Inline() {
 		c.wire.settle()
 	}
-	c.raw.SetHandler(c)
 }
 
 // send moves what the handshake wrote to the raw connection.
@@ -144,7 +150,7 @@ func (c *Conn) failed(err error) {
 	c.timer.Stop()
 	c.phase = closed
 	c.wire.fail(errGone)
-	if c.w.Inline() && c.tls != nil {
+	if c.w.Inline() && c.started {
 		c.wire.settle()
 	}
 	e := explain(err)
@@ -166,7 +172,9 @@ func (c *Conn) handshakeData(p []byte) int {
 		c.raw.PauseRead()
 	}
 	c.wire.feed(p)
-	if c.w.Inline() {
+	if !c.started {
+		c.start()
+	} else if c.w.Inline() {
 		c.wire.settle()
 	}
 	return len(p)
