@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ const Name = "kubernetes"
 const (
 	discoverMissing = 2 * time.Second
 	discoverAgain   = 30 * time.Second
+	goneAfter       = 20 * time.Second // a kind that is not served any more is believed to be gone after this
 )
 
 // Source watches every kind of the table that the API serves.
@@ -48,6 +50,7 @@ type kindWatch struct {
 	resource schema.GroupVersionResource
 	cancel   context.CancelFunc
 	listed   bool
+	seen     time.Time // when the API last said that it serves the kind
 }
 
 // NewSource makes a source; Run starts it.
@@ -93,8 +96,24 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 }
 
+// ready says whether the API has all of its own parts: while it starts it may answer that a kind which it will serve does not exist.
+func (c *Client) ready(ctx context.Context) error {
+	rest := c.discovery.RESTClient()
+	if v := reflect.ValueOf(rest); rest == nil || v.Kind() == reflect.Pointer && v.IsNil() { // a fake one in tests
+		return nil
+	}
+	_, err := rest.Get().AbsPath("/readyz").DoRaw(ctx)
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) {
+		return nil // not ours to ask
+	}
+	return err
+}
+
 // discover starts the watches of kinds that are served now and stops those of kinds that are gone. It lists the kinds that are missing.
 func (s *Source) discover(ctx context.Context) (missing []string, err error) {
+	if err := s.client.ready(ctx); err != nil {
+		return nil, fmt.Errorf("wait for the API to be ready: %w", err)
+	}
 	served := map[string][]string{} // group/version → plurals
 	ask := func(gv string) ([]string, error) {
 		if names, ok := served[gv]; ok {
@@ -149,11 +168,17 @@ func (s *Source) set(ctx context.Context, k *api.Kind, version string) {
 	defer s.mu.Unlock()
 	w := s.watching[k]
 	resource := schema.GroupVersionResource{Group: k.Group, Version: version, Resource: k.Plural}
+	if w != nil && version == "" && time.Since(w.seen) < goneAfter {
+		return
+	}
+	if w != nil && w.resource == resource {
+		w.seen = time.Now()
+	}
 	if w != nil && w.resource != resource {
 		w.cancel()
 		delete(s.watching, k)
 		if version == "" {
-			// The API has answered: the kind is gone and its objects with it. An API that does not answer never gets here.
+			// The API has answered so for a while: the kind is gone and its objects with it. An API that does not answer never gets here.
 			s.log.Warn("kind is no longer served; its objects are gone", "kind", k.Name())
 			s.store.Replace(owner(k), nil)
 			s.store.Complain(owner(k), nil)
@@ -164,7 +189,7 @@ func (s *Source) set(ctx context.Context, k *api.Kind, version string) {
 		return
 	}
 	wctx, cancel := context.WithCancel(ctx)
-	w = &kindWatch{resource: resource, cancel: cancel}
+	w = &kindWatch{resource: resource, cancel: cancel, seen: time.Now()}
 	s.watching[k] = w
 	s.wg.Go(func() { s.watch(wctx, k, w) })
 }
