@@ -129,7 +129,11 @@ func (l *Live) Static(b *decode.Bootstrap) error {
 		l.opts.Secret(s.Name, s)
 	}
 	for i, c := range b.Clusters {
-		l.clusters[c.Name] = &slot[config.Cluster]{next: &held[config.Cluster]{value: c, static: true, at: now, res: raw(xds.Cluster, c.Name, b, i)}, deadline: now.Add(Warm)}
+		res := raw(xds.Cluster, c.Name, b, i)
+		if res != nil {
+			c.Version = res.Version
+		}
+		l.clusters[c.Name] = &slot[config.Cluster]{next: &held[config.Cluster]{value: c, static: true, at: now, res: res}, deadline: now.Add(Warm)}
 	}
 	for i, x := range b.Listeners {
 		l.listeners[x.Name] = &slot[config.Listener]{next: &held[config.Listener]{value: x, static: true, at: now, res: raw(xds.Listener, x.Name, b, i)}, deadline: now.Add(Warm)}
