@@ -2,7 +2,9 @@ package memo
 
 import (
 	"iter"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"weak"
 )
@@ -19,9 +21,9 @@ type Cache[S, A any, N, K comparable, V any] struct {
 	mu      sync.Mutex
 	now     Revision
 	entries map[N]*entry[S, A, N, K, V]
-	index   map[K]map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]
+	index   map[K]map[*leaf[S, A, N, K, V]]struct{}
 	past    []*entry[S, A, N, K, V] // entries that keep leaves of the revision before
-	askers  map[weak.Pointer[A]]map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]
+	askers  map[weak.Pointer[A]]map[*leaf[S, A, N, K, V]]struct{}
 	made    uint64
 }
 
@@ -40,15 +42,18 @@ type Rules[S, A any, N, K comparable, V any] struct {
 type entry[S, A any, N, K comparable, V any] struct {
 	name    N
 	working sync.Mutex // one computation of the name at a time
-	root    node[S, A, K, V]
-	leaves  map[*leaf[S, A, K, V]]struct{}
-	past    []*leaf[S, A, K, V] // valid until the current revision began
+	root    node[S, A, N, K, V]
+	leaves  map[*leaf[S, A, N, K, V]]struct{}
+	past    []*leaf[S, A, N, K, V] // valid until the current revision began
 	values  map[string]weak.Pointer[V]
 }
 
-type leaf[S, A any, K comparable, V any] struct {
+type leaf[S, A any, N, K comparable, V any] struct {
+	home     *entry[S, A, N, K, V]
 	path     []step[S, A]
 	grounded []Grounded[S, A, K]
+	parts    map[*leaf[S, A, N, K, V]]struct{} // what the value is made of: when one of them is stale, so is the value
+	wholes   map[*leaf[S, A, N, K, V]]struct{} // what is made of the value
 	reads    map[K]struct{}
 	grounds  map[K]struct{}
 	value    weak.Pointer[V]
@@ -56,7 +61,7 @@ type leaf[S, A any, K comparable, V any] struct {
 	askers   map[weak.Pointer[A]]struct{}
 }
 
-func (l *leaf[S, A, K, V]) get() *V {
+func (l *leaf[S, A, N, K, V]) get() *V {
 	if l.strong != nil {
 		return l.strong
 	}
@@ -67,8 +72,8 @@ func (l *leaf[S, A, K, V]) get() *V {
 func New[S, A any, N, K comparable, V any](rules Rules[S, A, N, K, V]) *Cache[S, A, N, K, V] {
 	return &Cache[S, A, N, K, V]{
 		rules: rules, entries: map[N]*entry[S, A, N, K, V]{},
-		index:  map[K]map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]{},
-		askers: map[weak.Pointer[A]]map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]{},
+		index:  map[K]map[*leaf[S, A, N, K, V]]struct{}{},
+		askers: map[weak.Pointer[A]]map[*leaf[S, A, N, K, V]]struct{}{},
 	}
 }
 
@@ -95,11 +100,11 @@ func (c *Cache[S, A, N, K, V]) Get(source S, rev Revision, current func() S, ask
 }
 
 // value finds or computes a value of the current revision, and the leaf that it is at.
-func (c *Cache[S, A, N, K, V]) value(source S, asker *A, name N) (*V, *leaf[S, A, K, V]) {
+func (c *Cache[S, A, N, K, V]) value(source S, asker *A, name N) (*V, *leaf[S, A, N, K, V]) {
 	c.mu.Lock()
 	e := c.entries[name]
 	if e == nil {
-		e = &entry[S, A, N, K, V]{name: name, leaves: map[*leaf[S, A, K, V]]struct{}{}, values: map[string]weak.Pointer[V]{}}
+		e = &entry[S, A, N, K, V]{name: name, leaves: map[*leaf[S, A, N, K, V]]struct{}{}, values: map[string]weak.Pointer[V]{}}
 		c.entries[name] = e
 	}
 	v, l := c.hit(e, source, asker)
@@ -111,7 +116,7 @@ func (c *Cache[S, A, N, K, V]) value(source S, asker *A, name N) (*V, *leaf[S, A
 }
 
 // hit finds a remembered value. The lock is held.
-func (c *Cache[S, A, N, K, V]) hit(e *entry[S, A, N, K, V], source S, asker *A) (*V, *leaf[S, A, K, V]) {
+func (c *Cache[S, A, N, K, V]) hit(e *entry[S, A, N, K, V], source S, asker *A) (*V, *leaf[S, A, N, K, V]) {
 	l := e.root.find(source, asker)
 	if l == nil {
 		return nil, nil
@@ -120,11 +125,11 @@ func (c *Cache[S, A, N, K, V]) hit(e *entry[S, A, N, K, V], source S, asker *A) 
 	if v == nil {
 		return nil, nil
 	}
-	c.hold(e, l, source, asker)
+	c.hold(l, source, asker)
 	return v, l
 }
 
-func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A) (*V, *leaf[S, A, K, V]) {
+func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A) (*V, *leaf[S, A, N, K, V]) {
 	e.working.Lock()
 	defer e.working.Unlock()
 	c.mu.Lock()
@@ -134,9 +139,11 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 		return v, l
 	}
 	r := newReader[S, A, K](source, asker)
+	parts := map[*leaf[S, A, N, K, V]]struct{}{}
 	v = c.rules.Compute(source, e.name, r, func(name N) *V {
 		v, l := c.value(source, asker, name)
-		r.include(l.reads, l.path)
+		r.include(l.path)
+		parts[l] = struct{}{}
 		return v
 	})
 	c.mu.Lock()
@@ -145,7 +152,7 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 	if c.entries[e.name] != e { // it was emptied and let go meanwhile
 		c.entries[e.name] = e
 	}
-	l = &leaf[S, A, K, V]{path: r.path, reads: r.reads}
+	l = &leaf[S, A, N, K, V]{home: e, path: r.path, reads: r.reads, parts: parts, wholes: map[*leaf[S, A, N, K, V]]struct{}{}}
 	for _, s := range l.path {
 		if g, ok := s.question.(Grounded[S, A, K]); ok {
 			l.grounded = append(l.grounded, g)
@@ -158,7 +165,7 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 		l.value = weak.Make(v)
 	}
 	c.plant(e, l)
-	c.hold(e, l, source, asker)
+	c.hold(l, source, asker)
 	return v, l
 }
 
@@ -173,25 +180,33 @@ func (c *Cache[S, A, N, K, V]) share(e *entry[S, A, N, K, V], v *V) *V {
 	return v
 }
 
-func (c *Cache[S, A, N, K, V]) plant(e *entry[S, A, N, K, V], l *leaf[S, A, K, V]) {
-	if old := e.at(l.path); old != nil {
-		c.remove(e, old)
+func (c *Cache[S, A, N, K, V]) plant(e *entry[S, A, N, K, V], l *leaf[S, A, N, K, V]) {
+	if old := e.at(l.path); old != nil { // its value has died; what is made of it is made of the new one, which read the same
+		for whole := range old.wholes {
+			delete(whole.parts, old)
+			whole.parts[l], l.wholes[whole] = struct{}{}, struct{}{}
+		}
+		clear(old.wholes)
+		c.remove(old)
 	}
 	if e.root.plant(l) {
 		for other := range e.leaves {
 			if e.at(other.path) != other {
-				c.remove(e, other)
+				c.remove(other)
 			}
 		}
 	}
 	e.leaves[l] = struct{}{}
 	for k := range l.reads {
-		c.link(k, e, l)
+		c.link(k, l)
+	}
+	for part := range l.parts {
+		part.wholes[l] = struct{}{}
 	}
 }
 
 // at is the leaf at the end of exactly this path.
-func (e *entry[S, A, N, K, V]) at(path []step[S, A]) *leaf[S, A, K, V] {
+func (e *entry[S, A, N, K, V]) at(path []step[S, A]) *leaf[S, A, N, K, V] {
 	n := &e.root
 	for _, s := range path {
 		if n == nil || n.question != s.question {
@@ -205,7 +220,7 @@ func (e *entry[S, A, N, K, V]) at(path []step[S, A]) *leaf[S, A, K, V] {
 	return n.leaf
 }
 
-func (l *leaf[S, A, K, V]) agrees(source S, asker *A) bool {
+func (l *leaf[S, A, N, K, V]) agrees(source S, asker *A) bool {
 	for _, s := range l.path {
 		if s.question.Answer(source, asker) != s.answer {
 			return false
@@ -214,16 +229,16 @@ func (l *leaf[S, A, K, V]) agrees(source S, asker *A) bool {
 	return true
 }
 
-func (c *Cache[S, A, N, K, V]) link(k K, e *entry[S, A, N, K, V], l *leaf[S, A, K, V]) {
+func (c *Cache[S, A, N, K, V]) link(k K, l *leaf[S, A, N, K, V]) {
 	m := c.index[k]
 	if m == nil {
-		m = map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]{}
+		m = map[*leaf[S, A, N, K, V]]struct{}{}
 		c.index[k] = m
 	}
-	m[l] = e
+	m[l] = struct{}{}
 }
 
-func (c *Cache[S, A, N, K, V]) unlink(k K, l *leaf[S, A, K, V]) {
+func (c *Cache[S, A, N, K, V]) unlink(k K, l *leaf[S, A, N, K, V]) {
 	delete(c.index[k], l)
 	if len(c.index[k]) == 0 {
 		delete(c.index, k)
@@ -231,14 +246,14 @@ func (c *Cache[S, A, N, K, V]) unlink(k K, l *leaf[S, A, K, V]) {
 }
 
 // hold records what must be known of an asker of a leaf: the data that its own answers rest on, and that it keeps a strong leaf alive.
-func (c *Cache[S, A, N, K, V]) hold(e *entry[S, A, N, K, V], l *leaf[S, A, K, V], source S, asker *A) {
+func (c *Cache[S, A, N, K, V]) hold(l *leaf[S, A, N, K, V], source S, asker *A) {
 	for _, g := range l.grounded {
 		for _, k := range g.Grounds(source, asker) {
 			if l.grounds == nil {
 				l.grounds = map[K]struct{}{}
 			}
 			l.grounds[k] = struct{}{}
-			c.link(k, e, l)
+			c.link(k, l)
 		}
 	}
 	if l.strong == nil {
@@ -253,24 +268,30 @@ func (c *Cache[S, A, N, K, V]) hold(e *entry[S, A, N, K, V], l *leaf[S, A, K, V]
 	}
 	l.askers[p] = struct{}{}
 	if c.askers[p] == nil {
-		c.askers[p] = map[*leaf[S, A, K, V]]*entry[S, A, N, K, V]{}
+		c.askers[p] = map[*leaf[S, A, N, K, V]]struct{}{}
 		runtime.AddCleanup(asker, c.gone, p)
 	}
-	c.askers[p][l] = e
+	c.askers[p][l] = struct{}{}
 }
 
 // gone forgets an asker.
 func (c *Cache[S, A, N, K, V]) gone(p weak.Pointer[A]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for l, e := range c.askers[p] {
+	for l := range c.askers[p] {
 		delete(l.askers, p)
-		if len(l.askers) == 0 {
-			c.remove(e, l)
-			c.drop(e)
-		}
+		c.release(l)
 	}
 	delete(c.askers, p)
+}
+
+// release takes a leaf out when nobody needs it any more. A leaf that something is made of stays, since it says when that is stale.
+func (c *Cache[S, A, N, K, V]) release(l *leaf[S, A, N, K, V]) {
+	if len(l.wholes) > 0 || len(l.askers) > 0 || l.strong == nil && l.get() != nil {
+		return
+	}
+	c.remove(l)
+	c.drop(l.home)
 }
 
 // sweep takes out the leaves of a name whose values have died.
@@ -284,7 +305,7 @@ func (c *Cache[S, A, N, K, V]) sweep(e *entry[S, A, N, K, V]) {
 	}
 	for l := range e.leaves {
 		if l.get() == nil {
-			c.remove(e, l)
+			c.release(l)
 		}
 	}
 	c.drop(e)
@@ -297,10 +318,13 @@ func (c *Cache[S, A, N, K, V]) drop(e *entry[S, A, N, K, V]) {
 	}
 }
 
-// remove takes a leaf out of the trie and of the indexes.
-func (c *Cache[S, A, N, K, V]) remove(e *entry[S, A, N, K, V], l *leaf[S, A, K, V]) {
-	e.root.prune(l, 0)
-	delete(e.leaves, l)
+// remove takes a leaf out of the trie and of the indexes, and lets go of its parts.
+func (c *Cache[S, A, N, K, V]) remove(l *leaf[S, A, N, K, V]) {
+	if _, ok := l.home.leaves[l]; !ok {
+		return
+	}
+	l.home.root.prune(l, 0)
+	delete(l.home.leaves, l)
 	for k := range l.reads {
 		c.unlink(k, l)
 	}
@@ -309,6 +333,11 @@ func (c *Cache[S, A, N, K, V]) remove(e *entry[S, A, N, K, V], l *leaf[S, A, K, 
 	}
 	for p := range l.askers {
 		delete(c.askers[p], l)
+	}
+	clear(l.askers)
+	for part := range l.parts {
+		delete(part.wholes, l)
+		c.release(part)
 	}
 }
 
@@ -334,27 +363,40 @@ func (c *Cache[S, A, N, K, V]) Advance(rev Revision, changed iter.Seq[K], swap f
 	c.past = c.past[:0]
 	var stale []Stale[N, V]
 	told := map[Stale[N, V]]struct{}{}
+	tell := func(l *leaf[S, A, N, K, V], v *V) {
+		s := Stale[N, V]{Name: l.home.name, Value: v}
+		if _, ok := told[s]; v != nil && !ok {
+			told[s] = struct{}{}
+			stale = append(stale, s)
+		}
+	}
 	for k := range changed {
-		for l, e := range c.index[k] {
-			v := l.get()
+		for l := range c.index[k] {
 			if _, read := l.reads[k]; read {
-				c.remove(e, l)
-				if v != nil {
-					e.past = append(e.past, l)
-					c.past = append(c.past, e)
-				}
-			} else { // only somebody's own answer may differ
-				delete(l.grounds, k)
-				c.unlink(k, l)
+				c.expire(l, tell)
+				continue
 			}
-			s := Stale[N, V]{Name: e.name, Value: v}
-			if _, ok := told[s]; v != nil && !ok {
-				told[s] = struct{}{}
-				stale = append(stale, s)
-			}
+			delete(l.grounds, k) // only somebody's own answer may differ
+			c.unlink(k, l)
+			tell(l, l.get())
 		}
 	}
 	return stale
+}
+
+// expire takes out a leaf that read what changed, and all that is made of it.
+func (c *Cache[S, A, N, K, V]) expire(l *leaf[S, A, N, K, V], tell func(*leaf[S, A, N, K, V], *V)) {
+	wholes := slices.Collect(maps.Keys(l.wholes))
+	v := l.get()
+	c.remove(l)
+	if v != nil {
+		l.home.past = append(l.home.past, l)
+		c.past = append(c.past, l.home)
+	}
+	tell(l, v)
+	for _, whole := range wholes {
+		c.expire(whole, tell)
+	}
 }
 
 // All goes through the living values, as of the call.

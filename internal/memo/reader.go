@@ -50,11 +50,8 @@ func (r *Reader[S, A, K]) Ask(q Question[S, A]) any {
 	return a
 }
 
-// include makes what another result read part of what this one reads.
-func (r *Reader[S, A, K]) include(reads map[K]struct{}, path []step[S, A]) {
-	for k := range reads {
-		r.reads[k] = struct{}{}
-	}
+// include makes the questions of a part part of this computation's.
+func (r *Reader[S, A, K]) include(path []step[S, A]) {
 	for _, s := range path {
 		if _, ok := r.answers[s.question]; !ok {
 			r.answers[s.question] = s.answer
@@ -64,14 +61,14 @@ func (r *Reader[S, A, K]) include(reads map[K]struct{}, path []step[S, A]) {
 }
 
 // node is a place in the decision trie of a name: either a question with a branch for each answer seen, or a leaf.
-type node[S, A any, K comparable, V any] struct {
+type node[S, A any, N, K comparable, V any] struct {
 	question Question[S, A]
-	branches map[any]*node[S, A, K, V]
-	leaf     *leaf[S, A, K, V]
+	branches map[any]*node[S, A, N, K, V]
+	leaf     *leaf[S, A, N, K, V]
 }
 
 // find walks to the leaf whose answers the asker gives, or nil.
-func (n *node[S, A, K, V]) find(source S, asker *A) *leaf[S, A, K, V] {
+func (n *node[S, A, N, K, V]) find(source S, asker *A) *leaf[S, A, N, K, V] {
 	for n != nil && n.leaf == nil {
 		if n.question == nil {
 			return nil
@@ -86,26 +83,26 @@ func (n *node[S, A, K, V]) find(source S, asker *A) *leaf[S, A, K, V] {
 
 // plant puts a leaf at the end of its path. A subtree that asks something else at some place is out of date, because a function that
 // read the same data would have asked the same; it is dropped, and the result says so.
-func (n *node[S, A, K, V]) plant(l *leaf[S, A, K, V]) (dropped bool) {
+func (n *node[S, A, N, K, V]) plant(l *leaf[S, A, N, K, V]) (dropped bool) {
 	for _, s := range l.path {
 		if n.question != s.question || n.leaf != nil {
 			dropped = dropped || n.question != nil || n.leaf != nil
-			*n = node[S, A, K, V]{question: s.question, branches: map[any]*node[S, A, K, V]{}}
+			*n = node[S, A, N, K, V]{question: s.question, branches: map[any]*node[S, A, N, K, V]{}}
 		}
 		next := n.branches[s.answer]
 		if next == nil {
-			next = &node[S, A, K, V]{}
+			next = &node[S, A, N, K, V]{}
 			n.branches[s.answer] = next
 		}
 		n = next
 	}
 	dropped = dropped || n.question != nil || n.leaf != nil
-	*n = node[S, A, K, V]{leaf: l}
+	*n = node[S, A, N, K, V]{leaf: l}
 	return dropped
 }
 
 // prune takes a leaf out and the branches that become empty with it. It says whether the node itself is empty now.
-func (n *node[S, A, K, V]) prune(l *leaf[S, A, K, V], depth int) bool {
+func (n *node[S, A, N, K, V]) prune(l *leaf[S, A, N, K, V], depth int) bool {
 	if depth == len(l.path) {
 		if n.leaf == l {
 			n.leaf = nil
@@ -120,7 +117,7 @@ func (n *node[S, A, K, V]) prune(l *leaf[S, A, K, V], depth int) bool {
 		delete(n.branches, s.answer)
 	}
 	if len(n.branches) == 0 {
-		*n = node[S, A, K, V]{}
+		*n = node[S, A, N, K, V]{}
 		return true
 	}
 	return false
