@@ -46,12 +46,25 @@ type Listener struct {
 	nap     loop.Alarm
 	closed  bool
 
+	limit    atomic.Int64
+	original atomic.Bool
+
 	accepted, refused, failed, open atomic.Int64
 }
+
+// Change sets what may change while the socket is open. Safe from any goroutine; it holds for connections accepted later.
+func (l *Listener) Change(originalDst bool, maxConnections int) {
+	l.original.Store(originalDst)
+	l.limit.Store(int64(maxConnections))
+}
+
+// Transparent says how the socket was opened.
+func (l *Listener) Transparent() bool { return l.options.Transparent }
 
 // Listen begins to accept on home, one of workers. It returns at once; a failure to watch the socket closes it and counts as failed.
 func Listen(s *Socket, home *loop.Worker, workers []*loop.Worker, o ListenerOptions) *Listener {
 	l := &Listener{socket: s, options: o, home: home, workers: workers}
+	l.Change(o.OriginalDst, o.MaxConnections)
 	home.Post(func(w *loop.Worker) {
 		l.nap.Init(w, l.wake)
 		if !l.closed {
@@ -126,7 +139,7 @@ func (l *Listener) take(n int) int {
 // hand gives the descriptor to the least loaded worker.
 func (l *Listener) hand(fd int, remote loop.Address) {
 	l.accepted.Add(1)
-	if limit := l.options.MaxConnections; limit > 0 && l.open.Load() >= int64(limit) {
+	if limit := l.limit.Load(); limit > 0 && l.open.Load() >= limit {
 		l.refused.Add(1)
 		_ = unix.Close(fd)
 		return
@@ -175,7 +188,7 @@ func (l *Listener) origin(w *loop.Worker, s loop.Socket, fd int, remote loop.Add
 	}
 	o.Original = o.Local
 	switch {
-	case !l.options.OriginalDst:
+	case !l.original.Load():
 	case l.options.Transparent:
 		o.Restored = o.Local.Port() != l.socket.address.Port()
 	default:

@@ -75,7 +75,7 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 		}
 		for _, a := range addresses(b.Listener) {
 			wanted[a] = b
-			if s.open[a] != nil {
+			if l := s.open[a]; l != nil && l.Transparent() == b.Transparent {
 				continue
 			}
 			socket, err := s.socket(a, b.Listener)
@@ -94,7 +94,9 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 		s.open[a] = Listen(socket, home, s.options.Workers, s.listenerOptions(a, wanted[a]))
 	}
 	for a, l := range s.open {
-		if wanted[a] == nil {
+		if b := wanted[a]; b != nil {
+			l.Change(b.restores(), int(b.MaxConnections))
+		} else {
 			l.Drain(nil)
 			delete(s.open, a)
 		}
@@ -103,6 +105,9 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 }
 
 func (s *Set) socket(a loop.Address, l *config.Listener) (*Socket, error) {
+	if s.open[a] != nil {
+		return nil, fmt.Errorf("listen on %s: transparent cannot change while the socket is open; give the listener another port", a)
+	}
 	if inherited := s.options.Inherited[a]; inherited != nil {
 		// The copy is drained like any other socket, and the original can be given again.
 		fd, err := unix.FcntlInt(uintptr(inherited.FD()), unix.F_DUPFD_CLOEXEC, 3)
@@ -114,11 +119,10 @@ func (s *Set) socket(a loop.Address, l *config.Listener) (*Socket, error) {
 	return Bind(a, BindOptions{Transparent: l.Transparent, ReusePort: s.options.ReusePort, V4Too: l.IPv4Compat})
 }
 
-// listenerOptions: everything is looked up when a connection comes, so that a changed listener keeps its socket. Only what the kernel was
-// told (transparent) is fixed.
+// listenerOptions: everything is looked up when a connection comes, so that a changed listener keeps its socket.
 func (s *Set) listenerOptions(a loop.Address, b *bound) ListenerOptions {
 	return ListenerOptions{
-		OriginalDst: b.Inspect.OriginalDst || b.UseOriginalDst, Transparent: b.Transparent, MaxConnections: int(b.MaxConnections),
+		OriginalDst: b.restores(), Transparent: b.Transparent, MaxConnections: int(b.MaxConnections),
 		Refuse: func(o *loop.Origin) bool {
 			t := s.current.Load()
 			b := t.at[a]

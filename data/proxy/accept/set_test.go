@@ -316,6 +316,21 @@ func TestConnectionLimit(t *testing.T) {
 	if !works(again) {
 		t.Fatalf("the limit is not given back: %+v", set.Open()[0].Counts)
 	}
+	// A new limit holds for the socket that is open.
+	more := listener("l", "127.0.0.1:0", false)
+	more.MaxConnections = 3
+	if err := set.Apply([]*config.Listener{more}); err != nil {
+		t.Fatal(err)
+	}
+	third := dial()
+	defer third.Close()
+	if !works(third) || set.Open()[0].Address != at {
+		t.Fatal("the new limit does not hold")
+	}
+	more.Transparent = true
+	if err := set.Apply([]*config.Listener{more}); err == nil || !strings.Contains(err.Error(), "listener l: listen on 127.0.0.1:0: transparent cannot change") {
+		t.Fatal(err)
+	}
 }
 
 func TestInheritedListener(t *testing.T) {

@@ -19,6 +19,9 @@ type bound struct {
 	fallback *Chain
 }
 
+// restores says whether the original destination is asked for; use_original_dst implies the listener filter, as in Envoy.
+func (b *bound) restores() bool { return b.Inspect.OriginalDst || b.UseOriginalDst }
+
 // table is all listeners of one config, ready to be looked up. Immutable.
 type table struct {
 	all []*bound
@@ -53,7 +56,7 @@ func compile(listeners []*config.Listener, secrets tls.Secrets, former *table) (
 			} else if other == nil || l.Bind {
 				t.at[a] = b
 			}
-			if l.UseOriginalDst || l.Inspect.OriginalDst {
+			if b.restores() {
 				t.capture[a.Port()] = true
 			}
 		}
@@ -115,7 +118,7 @@ func (t *table) handOn(self *bound, o *loop.Origin) *bound {
 
 // loops says whether a connection was meant for the capturing listener itself: to pass it on would bring it back.
 func (t *table) loops(self *bound, o *loop.Origin) bool {
-	if !self.UseOriginalDst && !self.Inspect.OriginalDst || !t.capture[o.Original.Port()] {
+	if !self.restores() || !t.capture[o.Original.Port()] {
 		return false
 	}
 	ip := o.Original.Addr()

@@ -23,8 +23,9 @@ type Target struct {
 	Bind loop.Address
 	// Mark is SO_MARK; 0 takes the dialer's.
 	Mark int
-	// Keepalive is the idle time before TCP probes, 0 for none.
-	Keepalive time.Duration
+	// Keepalive is the idle time before TCP probes, 0 for none; the interval and number of probes are the kernel's when 0.
+	Keepalive, KeepaliveInterval time.Duration
+	KeepaliveProbes              int
 	// ConnectTimeout holds for the connect and the handshake together, as in Envoy; 0 for the default.
 	ConnectTimeout time.Duration
 	// TLS is nil for plaintext. SNI and ALPN go before those of the context.
@@ -95,7 +96,7 @@ func (d *Dialer) Dial(w *loop.Worker, t Target, done func(loop.Conn, error)) *At
 		timeout = DefaultConnectTimeout
 	}
 	a.timer = w.After(timeout, func() { a.fail("", context.DeadlineExceeded) })
-	to, o := t.Addr, loop.ConnectOptions{Bind: t.Bind, Mark: a.target.Mark, Keepalive: t.Keepalive}
+	to, o := t.Addr, loop.ConnectOptions{Bind: t.Bind, Mark: a.target.Mark, Keepalive: t.Keepalive, KeepaliveInterval: t.KeepaliveInterval, KeepaliveProbes: t.KeepaliveProbes}
 	if d.relays(&t) {
 		to, o = d.Outside.Relay, loop.ConnectOptions{}
 	}

@@ -188,9 +188,8 @@ func prepare(fd, family int, o ConnectOptions) error {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 			return fmt.Errorf("set TCP_NODELAY: %w", err)
 		}
-		if o.Keepalive > 0 {
-			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1) // best effort, as every proxy has it
-			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, max(int(o.Keepalive/time.Second), 1))
+		if err := keepalive(fd, o); err != nil {
+			return err
 		}
 	}
 	if !o.Bind.IsZero() {
@@ -200,6 +199,28 @@ func prepare(fd, family int, o ConnectOptions) error {
 		}
 		if err := unix.Bind(fd, sa); err != nil {
 			return fmt.Errorf("bind %s: %w", o.Bind, err)
+		}
+	}
+	return nil
+}
+
+func keepalive(fd int, o ConnectOptions) error {
+	if o.Keepalive <= 0 {
+		return nil
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1); err != nil {
+		return fmt.Errorf("set SO_KEEPALIVE: %w", err)
+	}
+	for _, set := range []struct{ option, value int }{
+		{unix.TCP_KEEPIDLE, max(int(o.Keepalive/time.Second), 1)},
+		{unix.TCP_KEEPINTVL, int(o.KeepaliveInterval / time.Second)},
+		{unix.TCP_KEEPCNT, o.KeepaliveProbes},
+	} {
+		if set.value <= 0 {
+			continue
+		}
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, set.option, set.value); err != nil {
+			return fmt.Errorf("set TCP keepalive: %w", err)
 		}
 	}
 	return nil

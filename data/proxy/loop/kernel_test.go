@@ -164,6 +164,33 @@ func TestPostWakesASleepingWorker(t *testing.T) {
 	}
 }
 
+func TestConnectOptionsReachTheKernel(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := kernelWorker(t)
+	o := loop.ConnectOptions{Bind: loop.TCP(netip.MustParseAddrPort("127.0.0.3:0")), Keepalive: 77 * time.Second, KeepaliveInterval: 5 * time.Second, KeepaliveProbes: 4}
+	s, err := w.Connect(loop.TCP(l.Addr().(*net.TCPAddr).AddrPort()), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fd := s.(loop.FD).FD()
+	for option, want := range map[[2]int]int{
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE}: 1, {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE}: 77, {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}: 5,
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT}: 4, {unix.IPPROTO_TCP, unix.TCP_NODELAY}: 1,
+	} {
+		if got, err := unix.GetsockoptInt(fd, option[0], option[1]); got != want || err != nil {
+			t.Errorf("option %v is %d, want %d (%v)", option, got, want, err)
+		}
+	}
+	if a := s.Local().Addr().String(); a != "127.0.0.3" {
+		t.Errorf("bound to %s", a)
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	for in, want := range map[string]string{"127.0.0.1:80": "127.0.0.1:80", "[::ffff:1.2.3.4]:5": "1.2.3.4:5", "[fd00::1]:443": "[fd00::1]:443"} {
 		a := loop.TCP(netip.MustParseAddrPort(in))

@@ -96,8 +96,10 @@ type ConnectOptions struct {
 	Bind Address
 	// Mark is SO_MARK, 0 for none (needs CAP_NET_ADMIN).
 	Mark int
-	// Keepalive turns TCP keepalive on with this idle time (seconds resolution); 0 leaves it off.
-	Keepalive time.Duration
+	// Keepalive turns TCP keepalive on with this idle time (seconds resolution); 0 leaves it off. KeepaliveInterval and KeepaliveProbes are the
+	// kernel's defaults when 0.
+	Keepalive, KeepaliveInterval time.Duration
+	KeepaliveProbes              int
 }
 
 // Connector begins outgoing connections. The socket becomes Writable when Err tells the result.

@@ -262,7 +262,7 @@ func (r *plaintext) Read(p []byte) (n int, err error) {
 		if err == nil {
 			continue
 		}
-		if err == errAgain { //nolint:errorlint // crypto/tls hands the very value through, and errors.Is would allocate nothing but time
+		if err == errAgain { //nolint:errorlint // crypto/tls hands the very value through
 			err = loop.ErrAgain
 		} else {
 			c.readErr = err
