@@ -1,0 +1,244 @@
+package pool
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/dial"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/upstream"
+)
+
+// pool holds one worker's connections to one host. The last one that was used is used first, so that the others can grow old.
+type pool struct {
+	w          *Worker
+	l          *local
+	key        poolKey
+	host       *upstream.Host
+	idle       []*Conn
+	open       int // connected or on the way
+	connecting int
+	first      *Ticket
+	last       *Ticket
+	waiting    int
+}
+
+// Waiter is who waits for a connection.
+type Waiter interface {
+	// Ready gives the connection; Send must be called at once.
+	Ready(c *Conn)
+	// Refused tells that there is none, and the transport's own words.
+	Refused(r codec.Reason, detail string)
+}
+
+// Ticket is a place in the queue of a pool. The zero Ticket is free; its user embeds it.
+type Ticket struct {
+	waiter     Waiter
+	pool       *pool
+	prev, next *Ticket
+}
+
+// Waiting says whether the ticket is in a queue.
+func (t *Ticket) Waiting() bool { return t.pool != nil }
+
+// Leave takes the ticket out of its queue.
+func (t *Ticket) Leave() {
+	if t.pool != nil {
+		t.pool.unqueue(t)
+	}
+}
+
+// Acquire gives a connection to a host: at once, or (nil and NoReason) later by the ticket, or never (a reason). sni goes before the transport's own, "" for that.
+func (w *Worker) Acquire(h *upstream.Host, sni string, t *Ticket, waiter Waiter) (*Conn, codec.Reason) {
+	l := w.local(h.Cluster)
+	key := poolKey{h, sni}
+	p := l.pools[key]
+	if p == nil {
+		p = &pool{w: w, l: l, key: key, host: h}
+		l.pools[key] = p
+	}
+	b, limits := h.Cluster.Breaker(0), &h.Cluster.Config().Thresholds[0]
+	if n := len(p.idle); n > 0 {
+		if !b.Take(upstream.Requests, limits) {
+			w.Shard.Inc(l.stats.PendingOverflow)
+			return nil, codec.Overflow
+		}
+		conn := p.idle[n-1]
+		p.idle[n-1] = nil
+		p.idle = p.idle[:n-1]
+		conn.take()
+		return conn, codec.NoReason
+	}
+	if !b.Take(upstream.Pending, limits) {
+		w.Shard.Inc(l.stats.PendingOverflow)
+		p.retire()
+		return nil, codec.Overflow
+	}
+	t.waiter, t.pool = waiter, p
+	p.queue(t)
+	if p.connecting < p.waiting {
+		p.connect()
+	}
+	return nil, codec.NoReason
+}
+
+func (p *pool) queue(t *Ticket) {
+	t.prev, t.next = p.last, nil
+	if p.last != nil {
+		p.last.next = t
+	} else {
+		p.first = t
+	}
+	p.last = t
+	p.waiting++
+	p.w.Shard.Inc(p.l.stats.PendingTotal)
+	p.w.Shard.Inc(p.l.stats.PendingActive)
+}
+
+func (p *pool) unqueue(t *Ticket) {
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		p.first = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	} else {
+		p.last = t.prev
+	}
+	t.prev, t.next, t.pool = nil, nil, nil
+	p.waiting--
+	p.host.Cluster.Breaker(0).Give(upstream.Pending)
+	p.w.Shard.Dec(p.l.stats.PendingActive)
+}
+
+// connect opens another connection if the bounds allow it; a pool that has none may always open one, or its queue would wait for ever.
+func (p *pool) connect() {
+	def := p.host.Cluster.Config()
+	admitted := p.host.Cluster.Breaker(0).Take(upstream.Connections, &def.Thresholds[0])
+	if !admitted {
+		p.w.Shard.Inc(p.l.stats.ConnectionOverflow)
+		if p.open > 0 {
+			return
+		}
+	}
+	p.open++
+	p.connecting++
+	p.w.Shard.Inc(p.l.stats.Connections)
+	p.w.Shard.Inc(p.l.stats.ConnectionsActive)
+	p.w.dialer.Dial(p.w.Loop, target(p.host, p.key.sni), func(lc loop.Conn, err error) { p.connected(lc, err, admitted) })
+}
+
+// closed ends the accounts of a connection.
+func (p *pool) closed(admitted bool) {
+	p.open--
+	if admitted {
+		p.host.Cluster.Breaker(0).Give(upstream.Connections)
+	}
+	p.w.Shard.Inc(p.l.stats.ConnectionDestroy)
+	p.w.Shard.Dec(p.l.stats.ConnectionsActive)
+	p.retire()
+}
+
+// retire forgets an empty pool.
+func (p *pool) retire() {
+	if p.open == 0 && p.waiting == 0 {
+		delete(p.l.pools, p.key)
+	}
+}
+
+// target is where and how to connect.
+func target(h *upstream.Host, sni string) dial.Target {
+	def := h.Cluster.Config()
+	t := dial.Target{Addr: h.Address, ConnectTimeout: def.ConnectTimeout, TLS: h.TLS, SNI: sni, Keepalive: def.Keepalive.Time}
+	if a := def.Bind; a.IsValid() && h.Address.AddrPort.IsValid() && a.Is4() == h.Address.Addr().Is4() {
+		t.Bind = loop.TCP(netip.AddrPortFrom(a, 0))
+	}
+	return t
+}
+
+func (p *pool) connected(lc loop.Conn, err error, admitted bool) {
+	p.connecting--
+	if err != nil {
+		reason, detail := p.w.connectFailed(p.l, err)
+		p.closed(admitted)
+		p.refuse(reason, detail)
+		return
+	}
+	p.serve(newConn(p, lc, admitted))
+}
+
+// connectFailed counts a failed connect and gives it Envoy's words.
+func (w *Worker) connectFailed(l *local, err error) (codec.Reason, string) {
+	w.Shard.Inc(l.stats.ConnectFail)
+	var e *dial.Error
+	if !errors.As(err, &e) {
+		return codec.RemoteConnectionFailure, err.Error()
+	}
+	switch {
+	case e.Timeout:
+		w.Shard.Inc(l.stats.ConnectTimeout)
+		return codec.ConnectionTimeout, e.Reason
+	case strings.HasPrefix(e.Reason, "immediate connect error"):
+		return codec.LocalConnectionFailure, e.Reason
+	}
+	return codec.RemoteConnectionFailure, e.Reason
+}
+
+// refuse fails the whole queue: who waits chooses anew, perhaps another host (as Envoy does).
+func (p *pool) refuse(reason codec.Reason, detail string) {
+	for n := p.waiting; n > 0 && p.first != nil; n-- {
+		t := p.first
+		p.unqueue(t)
+		p.w.Shard.Inc(p.l.stats.PendingFailure)
+		t.waiter.Refused(reason, detail)
+	}
+	p.retire()
+}
+
+// serve gives a connection to whoever waits longest, or keeps it.
+func (p *pool) serve(c *Conn) {
+	b, limits := p.host.Cluster.Breaker(0), &p.host.Cluster.Config().Thresholds[0]
+	for p.first != nil {
+		t := p.first
+		p.unqueue(t)
+		if !b.Take(upstream.Requests, limits) {
+			p.w.Shard.Inc(p.l.stats.PendingOverflow)
+			t.waiter.Refused(codec.Overflow, "")
+			continue
+		}
+		c.take()
+		t.waiter.Ready(c)
+		return
+	}
+	if p.host.Gone() {
+		c.lc.Close()
+		return
+	}
+	c.rest()
+}
+
+// drain closes what is idle.
+func (p *pool) drain() {
+	for _, c := range p.idle {
+		c.idle.Stop()
+		c.resting = false
+		c.lc.Close()
+	}
+	clear(p.idle)
+	p.idle = p.idle[:0]
+}
+
+// remove takes an idle connection out.
+func (p *pool) remove(c *Conn) {
+	for i, x := range p.idle {
+		if x == c {
+			copy(p.idle[i:], p.idle[i+1:])
+			p.idle[len(p.idle)-1] = nil
+			p.idle = p.idle[:len(p.idle)-1]
+			return
+		}
+	}
+}

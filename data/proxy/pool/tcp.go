@@ -1,0 +1,60 @@
+package pool
+
+import (
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/tcp"
+	"github.com/heddle-mesh/heddle/data/proxy/upstream"
+)
+
+// Connect implements tcp.Upstreams for the connections of this worker.
+func (w *Worker) Connect(lw *loop.Worker, cluster string, downstream *loop.Origin, done func(tcp.Upstream, error)) (cancel func()) {
+	c := w.set.Cluster(cluster)
+	over := false
+	fail := func(f *tcp.Failure) func() {
+		lw.Defer(func() {
+			if !over {
+				done(tcp.Upstream{}, f)
+			}
+		})
+		return func() { over = true }
+	}
+	if c == nil {
+		return fail(&tcp.Failure{Flag: "NC"})
+	}
+	def, l := c.Config(), w.local(c)
+	if !c.Breaker(0).Take(upstream.Connections, &def.Thresholds[0]) {
+		w.Shard.Inc(l.stats.ConnectionOverflow)
+		return fail(&tcp.Failure{Flag: "UO", Cluster: def})
+	}
+	h := w.Choose(c, downstream.Original, nil, 0)
+	if h == nil {
+		c.Breaker(0).Give(upstream.Connections)
+		return fail(&tcp.Failure{Flag: "UH", Cluster: def})
+	}
+	h.Begin()
+	w.Shard.Inc(l.stats.Connections)
+	w.Shard.Inc(l.stats.ConnectionsActive)
+	release := func() {
+		c.Breaker(0).Give(upstream.Connections)
+		h.End()
+		w.Shard.Inc(l.stats.ConnectionDestroy)
+		w.Shard.Dec(l.stats.ConnectionsActive)
+	}
+	attempt := w.dialer.Dial(lw, target(h, ""), func(conn loop.Conn, err error) {
+		if err != nil {
+			release()
+			_, reason := w.connectFailed(l, err)
+			w.Report(h, upstream.LocalFailure)
+			done(tcp.Upstream{}, &tcp.Failure{Flag: tcp.ConnectFailed, Reason: reason, Cluster: def, Endpoint: h.Config(), Err: err})
+			return
+		}
+		w.Report(h, upstream.Success)
+		done(tcp.Upstream{Conn: conn, Cluster: def, Endpoint: h.Config(), Release: func(error) { release() }}, nil)
+	})
+	return func() {
+		attempt.Cancel()
+		release()
+	}
+}
+
+var _ tcp.Upstreams = (*Worker)(nil)

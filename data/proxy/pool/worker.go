@@ -1,0 +1,97 @@
+package pool
+
+import (
+	"github.com/heddle-mesh/heddle/data/proxy/dial"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
+	"github.com/heddle-mesh/heddle/data/proxy/upstream"
+)
+
+// Worker is one loop.Worker's pools and its chooser of endpoints.
+type Worker struct {
+	Loop  *loop.Worker
+	Shard *stats.Shard
+
+	set     *upstream.Set
+	stats   *stats.Registry
+	dialer  *dial.Dialer
+	chooser *upstream.Chooser
+	locals  map[*upstream.Cluster]*local
+	scratch []byte
+}
+
+// local is what a worker holds of one cluster.
+type local struct {
+	stats *Stats
+	pools map[poolKey]*pool
+}
+
+type poolKey struct {
+	host *upstream.Host
+	sni  string
+}
+
+// New makes the pools of a worker.
+func New(w *loop.Worker, shard *stats.Shard, registry *stats.Registry, set *upstream.Set, d *dial.Dialer) *Worker {
+	return &Worker{Loop: w, Shard: shard, set: set, stats: registry, dialer: d, chooser: upstream.NewChooser(w.Rand), locals: map[*upstream.Cluster]*local{}}
+}
+
+// Cluster finds a cluster by name, nil if there is none.
+func (w *Worker) Cluster(name string) *upstream.Cluster { return w.set.Cluster(name) }
+
+// Stats are a cluster's counters.
+func (w *Worker) Stats(c *upstream.Cluster) *Stats { return w.local(c).stats }
+
+func (w *Worker) local(c *upstream.Cluster) *local {
+	l := w.locals[c]
+	if l == nil {
+		name := c.Name
+		if alt := c.Config().AltStat; alt != "" {
+			name = alt
+		}
+		l = &local{stats: newStats(w.stats, name), pools: map[poolKey]*pool{}}
+		w.locals[c] = l
+	}
+	return l
+}
+
+// Choose chooses an endpoint, nil when none can serve. original is where the client meant to go; hosts that avoid says yes to are drawn again, up to attempts times.
+func (w *Worker) Choose(c *upstream.Cluster, original loop.Address, avoid func(*upstream.Host) bool, attempts int) *upstream.Host {
+	h := w.chooser.Choose(c, original, avoid, attempts)
+	if h == nil {
+		w.Shard.Inc(w.local(c).stats.NoneHealthy)
+	}
+	return h
+}
+
+// Report tells outlier detection what an endpoint did.
+func (w *Worker) Report(h *upstream.Host, o upstream.Outcome) {
+	if h.Cluster.Config().Outlier != nil {
+		h.Report(o, w.Loop.Wall())
+	}
+}
+
+// Sweep lets go of what is no longer configured: idle connections of endpoints that are gone, pools and places of clusters that are gone. Call it after each
+// change of the set.
+func (w *Worker) Sweep() {
+	for c, l := range w.locals {
+		for _, p := range l.pools {
+			if p.host.Gone() {
+				p.drain()
+			}
+		}
+		if len(l.pools) == 0 && w.set.Cluster(c.Name) != c {
+			delete(w.locals, c)
+		}
+	}
+	w.chooser.Forget(w.set)
+}
+
+// CloseIdle closes every idle connection.
+func (w *Worker) CloseIdle() {
+	for _, l := range w.locals {
+		for _, p := range l.pools {
+			p.drain()
+		}
+	}
+}
