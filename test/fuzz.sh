@@ -7,6 +7,6 @@ grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do
   dir=$(dirname "$file")
   for target in $(grep -ohE '^func Fuzz[A-Za-z0-9_]+' "$file" | sed 's/func //'); do
     echo "== $dir $target $time"
-    (cd "$dir" && go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" .)
+    (cd "$dir" && go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 10x .)
   done
 done
