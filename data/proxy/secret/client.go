@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ type Channel struct {
 	RootCert  string // PEM file that verifies the server; "" is plaintext, for loopback and for servers that ask for no credential
 	Name      string // server name in the certificate, "" for the host of Address
 	ClusterID string
+	// Dial connects instead of the network, such as with the mark of the proxy's own traffic; nil is the network.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // Client is the CA over gRPC.
@@ -39,7 +42,11 @@ func NewClient(c Channel) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient(c.Target(), grpc.WithTransportCredentials(creds))
+	opts := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithNoProxy(), grpc.WithDisableServiceConfig()}
+	if c.Dial != nil {
+		opts = append(opts, grpc.WithContextDialer(c.Dial))
+	}
+	conn, err := grpc.NewClient(c.Target(), opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the CA at %s: %w", c.Address, err)
 	}

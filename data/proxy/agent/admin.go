@@ -1,0 +1,116 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// admin serves Envoy's admin interface on a socket, and readiness and metrics on ports, in the agent's own process: they answer while Envoy is restarted, too.
+type admin struct {
+	servers   []*http.Server
+	listeners []net.Listener
+	transport *http.Transport
+}
+
+func openAdmin(a *agent) (*admin, error) {
+	s := &admin{transport: a.envoy.transport()}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: "envoy"})
+			r.Out.Host = "envoy"
+		},
+		Transport: s.transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			http.Error(w, "Envoy does not answer: "+err.Error(), http.StatusServiceUnavailable)
+		},
+	}
+	ready := func(w http.ResponseWriter, r *http.Request) {
+		if err := a.envoy.ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "LIVE")
+	}
+	all := http.NewServeMux()
+	all.HandleFunc("GET /ready", ready)
+	all.HandleFunc("POST /quitquitquit", func(w http.ResponseWriter, _ *http.Request) { // else Envoy would be started again
+		fmt.Fprintln(w, "OK")
+		a.quit()
+	})
+	all.Handle("/", proxy)
+	status := http.NewServeMux()
+	status.HandleFunc("GET /healthz/ready", ready)
+	metrics := http.NewServeMux()
+	metrics.Handle("GET /stats/prometheus", proxy)
+	err := errors.Join(s.unix(a.o.AdminSocket, all), s.tcp("status-address", a.o.StatusAddress, status), s.tcp("metrics-address", a.o.MetricsAddress, metrics))
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *admin) unix(path string, h http.Handler) error {
+	if path == "" {
+		return nil
+	}
+	l, err := listenUnix(path)
+	if err != nil {
+		return err
+	}
+	s.add(l, h)
+	return nil
+}
+
+func (s *admin) tcp(flag, address string, h http.Handler) error {
+	if address == "" {
+		return nil
+	}
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	l, err := lc.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; choose another with --%s", address, err, flag)
+	}
+	s.add(l, h)
+	return nil
+}
+
+func (s *admin) add(l net.Listener, h http.Handler) {
+	s.listeners = append(s.listeners, l)
+	s.servers = append(s.servers, &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second})
+}
+
+func (s *admin) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for i, server := range s.servers {
+		group.Go(func() error {
+			if err := server.Serve(s.listeners[i]); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve admin on %s: %w", s.listeners[i].Addr(), err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			return server.Close()
+		})
+	}
+	return group.Wait()
+}
+
+func (s *admin) close() {
+	for i, l := range s.listeners {
+		_ = s.servers[i].Close()
+		_ = l.Close() // the server has closed it if it ran
+	}
+	s.transport.CloseIdleConnections()
+}

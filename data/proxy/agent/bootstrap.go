@@ -1,0 +1,62 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+type object = map[string]any
+
+// solSocket and soMark are SOL_SOCKET and SO_MARK of Linux (asm-generic/socket.h).
+const solSocket, soMark = 1, 36
+
+// bootstrap is Envoy's first configuration: everything else comes over the agent's socket. Envoy waits for listeners and clusters without limit, so that it is never
+// ready without them.
+func bootstrap(o Options) ([]byte, error) {
+	source := object{"ads": object{}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+	b := object{
+		"node":  object{"id": o.nodeID(), "cluster": o.Name + "." + o.Namespace, "metadata": o.metadata()},
+		"admin": object{"address": object{"pipe": object{"path": o.envoySocket(), "mode": 0o600}}},
+		"dynamic_resources": object{
+			"ads_config": object{
+				"api_type": "DELTA_GRPC", "transport_api_version": "V3", "set_node_on_first_message_only": true,
+				"grpc_services": []any{object{"envoy_grpc": object{"cluster_name": "xds-grpc", "retry_policy": object{
+					"retry_back_off": object{"base_interval": "0.1s", "max_interval": "2s"}, // the control plane is back soon, and the agent is near
+				}}}},
+			},
+			"cds_config": source, "lds_config": source,
+		},
+		"static_resources": object{"clusters": []any{localCluster("xds-grpc", o.socket()), localCluster("sds-grpc", o.socket())}},
+		"layered_runtime": object{"layers": []any{
+			// RE2's limit is for untrusted expressions; these come from the mesh's own configuration.
+			object{"name": "static", "static_layer": object{"re2.max_program_size.error_level": 32768}},
+			object{"name": "admin", "admin_layer": object{}},
+		}},
+	}
+	if o.Mark != 0 {
+		// A cluster's own bind configuration replaces the source address here, but not these options.
+		b["cluster_manager"] = object{"upstream_bind_config": object{"socket_options": []any{object{
+			"description": "SO_MARK: capture leaves the proxy's own connections alone", "level": solSocket, "name": soMark, "int_value": o.Mark, "state": "STATE_PREBIND",
+		}}}}
+	}
+	out, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write Envoy's bootstrap: %w", err)
+	}
+	return out, nil
+}
+
+// localCluster speaks gRPC with the agent.
+func localCluster(name, socket string) object {
+	const options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	return object{
+		"name": name, "type": "STATIC", "connect_timeout": "1s",
+		"typed_extension_protocol_options": object{options: object{
+			"@type": "type.googleapis.com/" + options, "explicit_http_config": object{"http2_protocol_options": object{}},
+		}},
+		"circuit_breakers": object{"thresholds": []any{object{"max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}}},
+		"load_assignment": object{"cluster_name": name, "endpoints": []any{object{"lb_endpoints": []any{object{
+			"endpoint": object{"address": object{"pipe": object{"path": socket}}},
+		}}}}},
+	}
+}

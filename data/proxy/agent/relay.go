@@ -1,0 +1,239 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/heddle-mesh/heddle/data/proxy/dns"
+	"github.com/heddle-mesh/heddle/data/proxy/secret"
+	"github.com/heddle-mesh/heddle/xds"
+	"github.com/heddle-mesh/heddle/xds/nds"
+)
+
+// largestMessage bounds one xDS message.
+const largestMessage = 256 << 20
+
+// relay carries Envoy's ADS stream to the control plane as it is, with the workload's credential, and asks on it for the name table, so that the control plane sees
+// one stream, which lives as long as Envoy does.
+type relay struct {
+	channel secret.Channel
+	conn    *grpc.ClientConn
+	names   func(table []byte) error // nil: no name table is asked for
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	silent bool
+	open   map[*exchange]struct{}
+}
+
+func newRelay(c secret.Channel, names func([]byte) error, log *slog.Logger) (*relay, error) {
+	creds, err := c.Credentials()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient(c.Target(), grpc.WithTransportCredentials(creds), grpc.WithContextDialer(c.Dial), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newFrames()), grpc.MaxCallRecvMsgSize(largestMessage)))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the control plane at %s: %w", c.Address, err)
+	}
+	return &relay{channel: c, conn: conn, names: names, log: log, open: map[*exchange]struct{}{}}, nil
+}
+
+func (r *relay) close() { _ = r.conn.Close() }
+
+// silence ends Envoy's streams and refuses new ones: the control plane takes the workload for gone, while Envoy goes on with what it has.
+func (r *relay) silence() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.silent = true
+	for x := range r.open {
+		x.cancel()
+	}
+}
+
+// exchange is one stream of Envoy's and its continuation upstream.
+type exchange struct {
+	relay  *relay
+	down   grpc.ServerStream
+	cancel context.CancelFunc
+
+	mu sync.Mutex // for writes to up, which has two writers
+	up grpc.ClientStream
+}
+
+// serve implements grpc.StreamHandler for every method that is not registered.
+func (r *relay) serve(_ any, down grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(down)
+	if method != discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResources_FullMethodName {
+		return grpcstatus.Errorf(codes.Unimplemented, "the agent does not serve %s", method)
+	}
+	ctx, cancel := context.WithCancel(down.Context())
+	defer cancel()
+	x := &exchange{relay: r, down: down, cancel: cancel}
+	r.mu.Lock()
+	silent := r.silent
+	r.open[x] = struct{}{}
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.open, x)
+		r.mu.Unlock()
+	}()
+	if silent {
+		return grpcstatus.Error(codes.Unavailable, "the proxy is draining")
+	}
+	err := x.run(ctx, method)
+	if err != nil && down.Context().Err() == nil {
+		r.log.Warn("stream to the control plane ended", "server", r.channel.Address, "error", err)
+	}
+	return err
+}
+
+func (x *exchange) run(ctx context.Context, method string) (err error) {
+	token, err := x.relay.channel.Token()
+	if err != nil {
+		return grpcstatus.Error(codes.Unauthenticated, err.Error())
+	}
+	if token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	}
+	if id := x.relay.channel.ClusterID; id != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "clusterid", id)
+	}
+	if x.up, err = x.relay.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- x.requests()
+		x.cancel()
+	}()
+	err = x.responses()
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if grpcstatus.Code(err) == codes.Canceled { // by the other direction
+		select {
+		case e := <-done:
+			return e
+		default:
+		}
+	}
+	return err
+}
+
+// requests carries what Envoy says. The name table is asked for behind the first request, which has the node.
+func (x *exchange) requests() error {
+	for first := true; ; first = false {
+		var f frame
+		if err := x.down.RecvMsg(&f); err != nil {
+			return err
+		}
+		if err := x.send(&f); err != nil {
+			return err
+		}
+		if first && x.relay.names != nil {
+			if err := x.ask(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.NameTable}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (x *exchange) send(f *frame) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.up.SendMsg(f)
+}
+
+func (x *exchange) ask(m *discoveryv3.DeltaDiscoveryRequest) error {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return x.send(&frame{b})
+}
+
+// responses carries what the control plane says, but for the name table, which stays here.
+func (x *exchange) responses() error {
+	for {
+		var f frame
+		if err := x.up.RecvMsg(&f); err != nil {
+			return err
+		}
+		var err error
+		if typeOf(f.bytes) == xds.NameTable {
+			err = x.take(f.bytes)
+		} else {
+			err = x.down.SendMsg(&f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take uses a name table and answers for it.
+func (x *exchange) take(b []byte) error {
+	var m discoveryv3.DeltaDiscoveryResponse
+	if err := proto.Unmarshal(b, &m); err != nil {
+		return grpcstatus.Errorf(codes.InvalidArgument, "read the response with the name table: %v", err)
+	}
+	answer := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.NameTable, ResponseNonce: m.GetNonce()}
+	for _, r := range m.GetResources() {
+		if err := x.relay.names(r.GetResource().GetValue()); err != nil {
+			answer.ErrorDetail = &status.Status{Code: int32(codes.InvalidArgument), Message: err.Error()}
+			x.relay.log.Warn("name table refused", "error", err)
+		}
+	}
+	return x.ask(answer)
+}
+
+func setNames(s *dns.Server, b []byte) error {
+	t, err := nds.Unmarshal(b)
+	if err != nil {
+		return err
+	}
+	s.SetTable(t)
+	return nil
+}
+
+// typeOf is DeltaDiscoveryResponse.type_url (field 4), "" when there is none.
+func typeOf(b []byte) string {
+	for len(b) > 0 {
+		n, kind, size := protowire.ConsumeTag(b)
+		if size < 0 {
+			return ""
+		}
+		if b = b[size:]; n == 4 && kind == protowire.BytesType {
+			v, size := protowire.ConsumeBytes(b)
+			if size < 0 {
+				return ""
+			}
+			return string(v)
+		}
+		if size = protowire.ConsumeFieldValue(n, kind, b); size < 0 {
+			return ""
+		}
+		b = b[size:]
+	}
+	return ""
+}
