@@ -23,6 +23,14 @@ func loopbackUp() error {
 	if err := netlink.LinkSetUp(lo); err != nil {
 		return fmt.Errorf("set the loopback interface up: %w", err)
 	}
+	if !ipv6() {
+		return nil
+	}
+	// A sidecar calls its application from 127.0.0.6, which every loopback interface has, or from ::6, which none has.
+	own := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("::6"), Mask: net.CIDRMask(128, 128)}, Flags: unix.IFA_F_NODAD}
+	if err := netlink.AddrAdd(lo, own); err != nil {
+		return fmt.Errorf("add ::6 to the loopback interface: %w", err)
+	}
 	return nil
 }
 
