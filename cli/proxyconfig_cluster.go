@@ -3,7 +3,9 @@ package cli
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
+	"time"
 
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -143,8 +145,11 @@ func addressText(a *corev3.Address) string {
 
 var secretView = view{
 	name: "secret", alias: "secrets", short: "Certificates that a proxy uses", page: "/certs",
-	rows: func(page []byte, _ bool) (*table, error) {
-		t := newTable("SUBJECT", "TYPE", "VALID DAYS", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE")
+	rows: func(page []byte, wide bool) (*table, error) {
+		t := newTable("RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE")
+		if wide {
+			t.header = append(t.header, "SUBJECT")
+		}
 		var d adminv3.Certificates
 		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(page, &d); err != nil {
 			return nil, err
@@ -155,8 +160,13 @@ var secretView = view{
 				for _, n := range c.SubjectAltNames {
 					names = append(names, n.GetUri()+n.GetDns())
 				}
-				t.add(orDash(strings.Join(names, ",")), kind, fmt.Sprint(c.DaysUntilExpiration), c.SerialNumber,
-					c.GetExpirationTime().AsTime().Format("2006-01-02T15:04:05Z"), c.GetValidFrom().AsTime().Format("2006-01-02T15:04:05Z"))
+				from, until, now := c.GetValidFrom().AsTime(), c.GetExpirationTime().AsTime(), time.Now()
+				cells := []string{orDash(c.Path), kind, "ACTIVE", strconv.FormatBool(now.After(from) && now.Before(until)), c.SerialNumber,
+					until.Format(time.RFC3339), from.Format(time.RFC3339)}
+				if wide {
+					cells = append(cells, orDash(strings.Join(names, ",")))
+				}
+				t.add(cells...)
 			}
 		}
 		for _, c := range d.Certificates {

@@ -27,6 +27,8 @@ type syncStatus struct {
 	RouteAcked    string `json:"route_acked,omitempty"`
 	EndpointSent  string `json:"endpoint_sent,omitempty"`
 	EndpointAcked string `json:"endpoint_acked,omitempty"`
+	ExtConfSent   string `json:"extensionconfig_sent,omitempty"`
+	ExtConfAcked  string `json:"extensionconfig_acked,omitempty"`
 }
 
 // debugFlags say where heddled is when it is not the one of the running mesh.
@@ -103,10 +105,10 @@ func proxyStatus(e *Env) *cobra.Command {
 			if ok, err := structured(e.out(), format, list); ok {
 				return err
 			}
-			t := newTable("NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "VERSION")
+			t := newTable("NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "ECDS", "ISTIOD", "VERSION")
 			for _, s := range list {
 				t.add(s.ProxyID, s.ClusterID, synced(s.ClusterSent, s.ClusterAcked), synced(s.ListenerSent, s.ListenerAcked),
-					synced(s.EndpointSent, s.EndpointAcked), synced(s.RouteSent, s.RouteAcked), s.IstioVersion)
+					synced(s.EndpointSent, s.EndpointAcked), synced(s.RouteSent, s.RouteAcked), extension(s), "heddled", orDash(s.IstioVersion))
 			}
 			return t.print(e.out())
 		},
@@ -123,6 +125,14 @@ func named(list []syncStatus, name string) (found []syncStatus) {
 		}
 	}
 	return found
+}
+
+// extension is istioctl's word for extension configuration, which most proxies never ask for.
+func extension(s syncStatus) string {
+	if s.ExtConfSent == "" {
+		return "IGNORED"
+	}
+	return synced(s.ExtConfSent, s.ExtConfAcked)
 }
 
 // synced is istioctl's word for the difference between what was sent and what was acknowledged.

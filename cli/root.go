@@ -24,6 +24,7 @@ type Env struct {
 	Environ  []string
 	Color    bool
 	Log      *slog.Logger
+	usualDir string // RunDir before flags
 }
 
 // ExitCode ends the program with a code and without a message.
@@ -34,6 +35,7 @@ func (e ExitCode) Error() string { return fmt.Sprintf("exit status %d", int(e)) 
 
 // Root is the command tree.
 func Root(e Env) *cobra.Command {
+	e.usualDir = e.RunDir
 	root := &cobra.Command{
 		Use:   "heddle",
 		Short: "A service mesh that explains itself",

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,9 +67,17 @@ and with --port others call it by NAME. It ends when the command ends; Ctrl-C is
 	return c
 }
 
-// fabricServe is what heddle up starts to hold the network namespaces.
-func fabricServe(*Env) *cobra.Command {
-	return &cobra.Command{Use: "fabric", Hidden: true, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return fabric.Serve() }}
+// fabricServe is what heddle up starts to hold the network namespaces. When heddle up is killed, it is the one left to tidy up.
+func fabricServe(e *Env) *cobra.Command {
+	var keep bool
+	c := &cobra.Command{Use: "fabric", Hidden: true, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		if err := fabric.Serve(); err != nil {
+			return err
+		}
+		return laptop.Sweep(e.RunDir, keep, os.NewFile(fabric.SocketFD+1, "alive"), 20*time.Second)
+	}}
+	c.Flags().BoolVar(&keep, "keep", false, "leave data and logs")
+	return c
 }
 
 // sampleServe is a service of the shop.

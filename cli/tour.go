@@ -8,7 +8,7 @@ import (
 )
 
 // tour prints what is running and what to try; each command works as printed.
-func tour(out io.Writer, s *laptop.Status, self string, empty bool) {
+func tour(out io.Writer, s *laptop.Status, command string, empty bool) {
 	fmt.Fprintf(out, "heddle: ready after %.1f s (%s)\n\n", s.ReadyAfter, modes[s.Mode])
 	fmt.Fprintf(out, "  ingress     %s\n  API server  %s\n  kubeconfig  %s\n  logs        %s/log\n\n", s.Gateway, s.API, s.Kubeconfig, s.RunDir)
 	if !empty {
@@ -25,18 +25,10 @@ func tour(out io.Writer, s *laptop.Status, self string, empty bool) {
 	for i, step := range steps {
 		fmt.Fprintf(out, "\n  %d. %s\n", i+1, step.about)
 		for _, c := range step.commands {
-			fmt.Fprintf(out, "     %s\n", fmt.Sprintf(c, command(s, self), s.Gateway))
+			fmt.Fprintf(out, "     %s\n", fmt.Sprintf(c, command, s.Gateway))
 		}
 	}
-	fmt.Fprintln(out, "\nCtrl-C (or heddle down) ends it all.")
-}
-
-// command is how to call this program; one that is not in the PATH is called by where it is.
-func command(_ *laptop.Status, self string) string {
-	if self == "heddle" {
-		return "bin/heddle"
-	}
-	return self
+	fmt.Fprintf(out, "\nCtrl-C (or %s down) ends it all.\n", command)
 }
 
 var modes = map[laptop.Mode]string{

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,14 +30,15 @@ an identity of its own. As root every workload gets a network namespace; without
 Ctrl-C, kill or heddle down end all of it and leave nothing behind.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			tellWhenReady := readyPipe(e.Environ)
 			o.RunDir, o.BinDir, o.Mode, o.Out, o.Log, o.Env = e.RunDir, filepath.Dir(e.Self), laptop.Mode(mode), e.Out, e.Log, e.Environ
 			o.GatewayPortAsked, o.APIPortAsked = cmd.Flags().Changed("port"), cmd.Flags().Changed("api-port")
 			if detach {
 				return e.detached(cmd.Context(), os.Args[1:])
 			}
 			return laptop.Run(cmd.Context(), o, func(s *laptop.Status) {
-				tour(e.out(), s, filepath.Base(e.Self), o.Empty)
-				notifyReady(e.Environ)
+				tour(e.out(), s, e.command(), o.Empty)
+				tellWhenReady()
 			})
 		},
 	}
@@ -51,17 +54,39 @@ Ctrl-C, kill or heddle down end all of it and leave nothing behind.`,
 	return c
 }
 
-// readyFD is the descriptor on which a detached mesh tells that it is ready.
+// readyVariable is in the environment of a detached mesh, which tells on descriptor 3 that it is ready.
 const readyVariable = "HEDDLE_READY_FD"
 
-func notifyReady(environ []string) {
-	for _, v := range environ {
-		if strings.HasPrefix(v, readyVariable+"=") {
-			f := os.NewFile(3, "ready")
-			fmt.Fprintln(f, "ready")
-			f.Close()
+// readyPipe gives the function that tells; the descriptor is ours alone, so that its end is our end.
+func readyPipe(environ []string) (tell func()) {
+	if !slices.Contains(environ, readyVariable+"=3") {
+		return func() {}
+	}
+	syscall.CloseOnExec(3)
+	f := os.NewFile(3, "ready")
+	return func() {
+		fmt.Fprintln(f, "ready")
+		f.Close()
+	}
+}
+
+// command is how to call this program again for the same mesh: by its name when it is in the PATH, else by the shorter of its relative and absolute path.
+func (e *Env) command() string {
+	c := e.Self
+	if found, err := exec.LookPath("heddle"); err == nil {
+		if real, err := filepath.EvalSymlinks(found); err == nil && real == e.Self {
+			c = "heddle"
 		}
 	}
+	if dir, err := os.Getwd(); err == nil && c == e.Self {
+		if rel, err := filepath.Rel(dir, c); err == nil && len(rel) < len(c) {
+			c = rel
+		}
+	}
+	if e.RunDir != e.usualDir {
+		c += " --run-dir " + e.RunDir
+	}
+	return c
 }
 
 // detached starts this program again in a session of its own and waits for its word.
@@ -109,6 +134,9 @@ func (e *Env) detached(ctx context.Context, args []string) error {
 			return cmd.Process.Release()
 		}
 		cmd.Wait()
+		if len(text) == 0 {
+			return errors.New("the mesh was killed before it was ready")
+		}
 		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 		return fmt.Errorf("%s", strings.TrimPrefix(lines[len(lines)-1], "heddle: "))
 	}

@@ -39,9 +39,11 @@ type Options struct {
 	// Rootless puts the fabric into a user namespace of its own, where the calling user is root.
 	Rootless bool
 	Stderr   *os.File
+	// Inherit become the descriptors after SocketFD.
+	Inherit []*os.File
 }
 
-// Start runs the fabric. It dies with the calling process.
+// Start runs the fabric. When the calling process dies, Serve returns in the fabric, which then ends with everything in it.
 func Start(s *spawn.Thread, o Options) (*Client, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -54,9 +56,9 @@ func Start(s *spawn.Thread, o Options) (*Client, error) {
 		return nil, err
 	}
 	cmd := exec.Command(o.Program, o.Args...)
-	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.ExtraFiles = append([]*os.File{theirs}, o.Inherit...)
 	cmd.Stderr = o.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWPID, Setpgid: true}
 	if o.Rootless {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
@@ -178,9 +180,8 @@ func (c *Client) Signal(ctx context.Context, id string, signal syscall.Signal) e
 	return err
 }
 
-// Close ends the fabric and everything in it, and waits for that.
+// Close ends the fabric and everything in it, and waits for that. It is killed, so that its Serve never returns: that is the sign of a dead supervisor.
 func (c *Client) Close() error {
-	c.conn.CloseWrite()
 	c.cmd.Process.Kill()
 	<-c.ended
 	return nil

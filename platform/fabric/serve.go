@@ -32,7 +32,7 @@ type server struct {
 	processes map[string]*os.Process
 }
 
-// Serve is the fabric's main loop: it answers the supervisor until the socket closes, then returns; ending the process ends all that it started.
+// Serve is the fabric's main loop: it answers the supervisor until that dies, kills everything that runs here, and returns.
 func Serve() error {
 	unix.CloseOnExec(SocketFD)
 	c, err := fdmsg.FromFile(os.NewFile(SocketFD, "fabric"))
@@ -51,8 +51,11 @@ func Serve() error {
 	for {
 		var r request
 		files, err := c.Receive(buf, &r)
-		if err != nil {
-			return nil // the supervisor is gone, or wants us gone
+		if err != nil { // the supervisor is gone
+			if os.Getpid() == 1 { // of our process namespace: nobody else can be hit
+				syscall.Kill(-1, syscall.SIGKILL)
+			}
+			return nil
 		}
 		answer := reply{Seq: r.Seq}
 		if err := s.do(r, files, &answer); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -106,7 +107,13 @@ func (m *meshRun) status() *Status {
 	}
 	all := m.workloads
 	m.mu.Unlock()
-	for _, w := range all {
+	ready := make([]bool, len(all))
+	var asked sync.WaitGroup
+	for i, w := range all {
+		asked.Go(func() { ready[i], _ = w.isReady() })
+	}
+	asked.Wait()
+	for i, w := range all {
 		v := Workload{Name: w.name, Namespace: w.namespace, Version: w.version, About: w.about,
 			ProxyAdmin: fmt.Sprintf("http://127.0.0.1:%d/%s/%s", m.ports.admin, w.namespace, w.name)}
 		for _, a := range w.addresses {
@@ -115,10 +122,8 @@ func (m *meshRun) status() *Status {
 		if len(v.Addresses) > 0 {
 			v.Address = v.Addresses[0]
 		}
-		if w.proxy != nil {
-			v.Ready, _ = w.isReady()
-			_, v.Restarts, _ = w.proxy.state()
-		}
+		v.Ready = ready[i]
+		_, v.Restarts, _ = w.proxy.state()
 		s.Workloads = append(s.Workloads, v)
 	}
 	return s

@@ -41,8 +41,8 @@ func newAPI(kubeconfig string) (*api, error) {
 	return &api{client: client}, nil
 }
 
-// apply writes all objects of a YAML text, in order.
-func (a *api) apply(ctx context.Context, text string) error {
+// each calls f for every object of a YAML text, in order.
+func (a *api) each(text, verb string, f func(*unstructured.Unstructured, dynamic.ResourceInterface) error) error {
 	for doc := range strings.SplitSeq(text, "\n---\n") {
 		var o unstructured.Unstructured
 		if err := yaml.Unmarshal([]byte(doc), &o.Object); err != nil {
@@ -51,8 +51,88 @@ func (a *api) apply(ctx context.Context, text string) error {
 		if len(o.Object) == 0 {
 			continue
 		}
-		if err := a.applyOne(ctx, &o); err != nil {
-			return fmt.Errorf("apply %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
+		r, err := a.resource(&o)
+		if err == nil {
+			err = f(&o, r)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %s %s/%s: %w", verb, o.GetKind(), o.GetNamespace(), o.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// apply writes all objects of a YAML text, in order.
+func (a *api) apply(ctx context.Context, text string) error {
+	return a.each(text, "apply", func(o *unstructured.Unstructured, r dynamic.ResourceInterface) error {
+		data, err := o.MarshalJSON()
+		if err != nil {
+			return err
+		}
+		force := true
+		return again(ctx, func() error {
+			_, err := r.Patch(ctx, o.GetName(), types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: manager, Force: &force})
+			return err
+		})
+	})
+}
+
+// create writes the objects of a YAML text that do not exist yet.
+func (a *api) create(ctx context.Context, text string) error {
+	return a.each(text, "create", func(o *unstructured.Unstructured, r dynamic.ResourceInterface) error {
+		return again(ctx, func() error {
+			_, err := r.Create(ctx, o, metav1.CreateOptions{FieldManager: manager})
+			if apierrors.IsAlreadyExists(err) {
+				return nil
+			}
+			return err
+		})
+	})
+}
+
+// again tries while the API server is still taking up a kind, for a few seconds.
+func again(ctx context.Context, f func() error) error {
+	for end := time.Now().Add(5 * time.Second); ; {
+		err := f()
+		if err == nil || time.Now().After(end) || ctx.Err() != nil || apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// remove deletes all objects of a YAML text; what is gone already is no error.
+func (a *api) remove(ctx context.Context, text string) error {
+	return a.each(text, "delete", func(o *unstructured.Unstructured, r dynamic.ResourceInterface) error {
+		if err := r.Delete(ctx, o.GetName(), metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+			return err
+		}
+		return nil
+	})
+}
+
+// removeOld deletes the objects of workloads that an earlier mesh left in kept data, but those of the workloads to come.
+func (a *api) removeOld(ctx context.Context, coming []*workload) error {
+	keep := map[string]bool{}
+	for _, w := range coming {
+		keep["WorkloadEntry "+w.id()], keep["Service "+w.namespace+"/"+w.app], keep["ServiceAccount "+w.namespace+"/"+w.account] = true, true, true
+	}
+	for kind, resource := range map[string]schema.GroupVersionResource{
+		"WorkloadEntry":  {Group: "networking.istio.io", Version: "v1", Resource: plurals["WorkloadEntry"]},
+		"Service":        {Version: "v1", Resource: plurals["Service"]},
+		"ServiceAccount": {Version: "v1", Resource: plurals["ServiceAccount"]},
+	} {
+		list, err := a.client.Resource(resource).List(ctx, metav1.ListOptions{LabelSelector: strings.ReplaceAll(ours, ": ", "=")})
+		if err != nil {
+			return fmt.Errorf("list objects of kind %s: %w", kind, err)
+		}
+		for _, o := range list.Items {
+			if keep[kind+" "+o.GetNamespace()+"/"+o.GetName()] {
+				continue
+			}
+			if err := a.client.Resource(resource).Namespace(o.GetNamespace()).Delete(ctx, o.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("delete %s %s/%s: %w", kind, o.GetNamespace(), o.GetName(), err)
+			}
 		}
 	}
 	return nil
@@ -72,45 +152,4 @@ func (a *api) resource(o *unstructured.Unstructured) (dynamic.ResourceInterface,
 		return r, nil
 	}
 	return r.Namespace(o.GetNamespace()), nil
-}
-
-// applyOne tries again while the API server is still taking up a kind, for a few seconds.
-func (a *api) applyOne(ctx context.Context, o *unstructured.Unstructured) error {
-	r, err := a.resource(o)
-	if err != nil {
-		return err
-	}
-	data, err := o.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	force := true
-	for end := time.Now().Add(5 * time.Second); ; {
-		_, err = r.Patch(ctx, o.GetName(), types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: manager, Force: &force})
-		if err == nil || time.Now().After(end) || ctx.Err() != nil || apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
-			return err
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-// remove deletes all objects of a YAML text; what is gone already is no error.
-func (a *api) remove(ctx context.Context, text string) error {
-	for doc := range strings.SplitSeq(text, "\n---\n") {
-		var o unstructured.Unstructured
-		if err := yaml.Unmarshal([]byte(doc), &o.Object); err != nil {
-			return fmt.Errorf("read an object: %w", err)
-		}
-		if len(o.Object) == 0 {
-			continue
-		}
-		r, err := a.resource(&o)
-		if err != nil {
-			return err
-		}
-		if err := r.Delete(ctx, o.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("delete %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
-		}
-	}
-	return nil
 }

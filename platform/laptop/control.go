@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -52,53 +53,66 @@ func (m *meshRun) control(inner context.Context, u *net.UnixConn) {
 		return
 	}
 	defer fdmsg.CloseAll(files)
-	if err := m.takeIn(inner, c, buf, &r, files); err != nil {
+	// The caller is told of the end when nothing is left of the workload.
+	code, err := m.takeIn(inner, c, buf, &r, files)
+	switch {
+	case err != nil:
 		c.Send(RunEvent{Error: err.Error()}, nil)
+	case code != nil:
+		c.Send(RunEvent{Exit: code}, nil)
 	}
 }
 
-// takeIn runs a process of the user's in the mesh until it ends or the caller goes.
-func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *RunRequest, files []*os.File) error {
+// takeIn runs a process of the user's in the mesh until it ends or the caller goes; the exit code is nil when the caller went first.
+func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *RunRequest, files []*os.File) (*int, error) {
 	if err := r.check(); err != nil {
-		return err
+		return nil, err
 	}
 	if len(files) != 3 {
-		return errors.New("three standard descriptors are needed")
+		return nil, errors.New("three standard descriptors are needed")
 	}
 	w := &workload{name: r.Name, namespace: r.Namespace, app: r.Name, version: r.Version, account: r.Name, port: r.Port, tcp: r.TCP,
 		labels: map[string]string{"app": r.Name, "version": r.Version}, about: "started by heddle run"}
+	m.place(w)
+	w.proxy.grace = 2 * time.Second
 	if !m.add(w) {
-		return fmt.Errorf("a workload %s runs already; choose another --name", w.id())
+		return nil, fmt.Errorf("%s.%s is in the mesh already; choose another --name", w.name, w.namespace)
 	}
 	ctx, cancel := context.WithCancel(inner)
-	defer m.leave(w)
-	defer cancel()
+	defer m.leave(inner, w, cancel)
 	start, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
-	if err := m.api.apply(start, namespaceObject(r.Namespace)); err != nil {
+	if err := m.bringIn(start, ctx, w); err != nil {
+		return nil, err
+	}
+	p := fabric.Process{ID: "app:" + w.net(), Namespace: w.net(), Path: r.Path, Args: r.Args, Env: r.Env, Dir: r.Dir, UID: -1, Files: files}
+	exit, err := m.fabric.Start(start, p)
+	if err != nil {
+		return nil, err
+	}
+	c.Send(RunEvent{Started: &Workload{Name: w.name, Namespace: w.namespace, Version: w.version, Address: w.addresses[0].String(), Ready: true}}, nil)
+	return m.attend(inner, c, buf, p.ID, exit), nil
+}
+
+// bringIn makes a workload a part of the running mesh and waits for its proxy.
+func (m *meshRun) bringIn(start, ctx context.Context, w *workload) error {
+	if err := m.settle(start, w); err != nil {
 		return err
 	}
-	if err := m.join(start, w); err != nil {
+	if err := m.api.apply(start, namespaceObject(w.namespace)); err != nil {
+		return err
+	}
+	if err := m.api.apply(start, workloadObjects(w)); err != nil {
 		return err
 	}
 	if err := m.startProxy(ctx, w); err != nil {
 		return err
 	}
-	if err := m.waitProxy(start, w); err != nil {
-		return err
-	}
-	p := fabric.Process{ID: "app:" + w.net(), Namespace: w.net(), Path: r.Path, Args: r.Args, Env: r.Env, Dir: r.Dir, UID: -1, Files: files}
-	exit, err := m.fabric.Start(start, p)
-	if err != nil {
-		return err
-	}
-	c.Send(RunEvent{Started: &Workload{Name: w.name, Namespace: w.namespace, Version: w.version, Address: w.addresses[0].String(), Ready: true}}, nil)
-	m.attend(inner, c, buf, p.ID, exit)
-	return nil
+	return m.waitProxy(start, w)
 }
 
-// attend hands signals of the caller to its process and the exit of the process to the caller; a caller who goes takes the process along.
-func (m *meshRun) attend(inner context.Context, c fdmsg.Conn, buf []byte, id string, exit <-chan fabric.Exit) {
+// attend hands signals of the caller to its process; a caller who goes takes the process along.
+func (m *meshRun) attend(inner context.Context, c fdmsg.Conn, buf []byte, id string, exit <-chan fabric.Exit) *int {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -116,9 +130,10 @@ func (m *meshRun) attend(inner context.Context, c fdmsg.Conn, buf []byte, id str
 		if e.Signal != 0 {
 			code = 128 + e.Signal
 		}
-		c.Send(RunEvent{Exit: &code}, nil)
+		return &code
 	case <-gone:
 		m.stopProcess(id, exit)
+		return nil
 	}
 }
 
@@ -134,11 +149,12 @@ func (m *meshRun) stopProcess(id string, exit <-chan fabric.Exit) {
 	}
 }
 
+// add makes a workload known; false when one of its name, or a service of its name, is there already.
 func (m *meshRun) add(w *workload) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, o := range m.workloads {
-		if o.id() == w.id() {
+		if o.namespace == w.namespace && (o.name == w.name || o.app == w.app && w.app == w.name) {
 			return false
 		}
 	}
@@ -146,26 +162,29 @@ func (m *meshRun) add(w *workload) bool {
 	return true
 }
 
-// leave takes a workload out of the mesh again, with all that join made.
-func (m *meshRun) leave(w *workload) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if len(w.addresses) > 0 {
+// leave takes a workload out of the mesh again: first out of sight of the others, then its proxy, then all that settle made.
+func (m *meshRun) leave(inner context.Context, w *workload, cancel context.CancelFunc) {
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	defer stop()
+	if inner.Err() == nil { // otherwise the API server ends too, and the next start removes them
 		if err := m.api.remove(ctx, workloadObjects(w)); err != nil {
 			m.log.Warn("objects of a workload stay behind", "workload", w.id(), "error", err)
 		}
 	}
+	cancel()
+	if w.proxy.done != nil {
+		<-w.proxy.done
+	}
 	m.fabric.Remove(ctx, w.net()) // it may never have been made
-	os.Remove(w.tokenFile)
-	os.Remove(m.dir.join("tokens", w.net()))
+	for _, path := range []string{w.tokenFile, w.admin, m.dir.join("tokens", w.net())} {
+		os.Remove(path)
+	}
+	if w.log != nil {
+		w.log.Close()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i, o := range m.workloads {
-		if o == w {
-			m.workloads = append(m.workloads[:i:i], m.workloads[i+1:]...)
-			return
-		}
-	}
+	m.workloads = slices.DeleteFunc(slices.Clone(m.workloads), func(o *workload) bool { return o == w })
 }
 
 // RunIn is the caller's side: it asks the mesh in a run folder to run a process with the given standard files, hands on signals,
@@ -176,7 +195,7 @@ func RunIn(ctx context.Context, path string, r RunRequest, files []*os.File, sig
 	}
 	u, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: filepath.Join(path, "sock", controlSocket), Net: "unixpacket"})
 	if err != nil {
-		return 0, fmt.Errorf("reach the running mesh: %w", err)
+		return 0, fmt.Errorf("reach the mesh, which is still starting or is ending (heddle status tells): %w", err)
 	}
 	defer u.Close()
 	stop := context.AfterFunc(ctx, func() { u.Close() })

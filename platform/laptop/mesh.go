@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"sync"
@@ -23,6 +22,7 @@ type meshRun struct {
 	dir     runDir
 	log     *slog.Logger
 	null    *os.File
+	alive   *os.File // write end of a pipe that the daemons hold too: its end says that all of them, and we, are gone
 	thread  *spawn.Thread
 	fabric  *fabric.Client
 	api     *api
@@ -55,6 +55,11 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	}
 	if o.Mode == ModeProxy {
 		return fmt.Errorf("--mode proxy is not available in this version; this machine must allow network namespaces (as root) or user namespaces")
+	}
+	for _, name := range []string{"heddle-apiserver", "heddled", "heddle-proxy"} {
+		if _, err := o.binary(name); err != nil {
+			return err
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -90,7 +95,7 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	}
 }
 
-// bringUp starts everything in the order of need. Programs live in inner; start bounds the waiting.
+// bringUp starts everything, each thing as soon as what it needs is there. Programs live in inner; start bounds the waiting.
 func (m *meshRun) bringUp(start, inner context.Context) error {
 	for _, f := range []string{"sock", "proxy", "tokens"} {
 		if err := os.MkdirAll(m.dir.join(f), 0o700); err != nil {
@@ -105,29 +110,27 @@ func (m *meshRun) bringUp(start, inner context.Context) error {
 		return err
 	}
 	m.say("starting the API server and the control plane")
+	all := m.plan()
+	held, alive, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	defer held.Close()
+	m.alive = alive
+	if err := m.startFabric(held); err != nil {
+		return err
+	}
 	if err := m.startAPIServer(inner); err != nil {
 		return err
 	}
-	if err := m.startFabric(inner); err != nil {
-		return err
-	}
-	if err := m.startRelay(inner); err != nil {
-		return err
-	}
-	if err := m.waitAPIServer(start); err != nil {
-		return err
-	}
-	if err := m.startHeddled(start, inner); err != nil {
+	if err := m.startAll(start, inner, all); err != nil {
 		return err
 	}
 	m.serveAdmin(inner)
 	if err := m.serveControl(inner); err != nil {
 		return err
 	}
-	if err := m.startWorkloads(start, inner); err != nil {
-		return err
-	}
-	if err := m.waitReady(start); err != nil {
+	if err := m.waitReady(start, all); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -152,7 +155,7 @@ func (m *meshRun) startAPIServer(inner context.Context) error {
 		return err
 	}
 	return m.daemon(inner, "apiserver", path, "--data-dir", m.dir.join("api"), "--address", "127.0.0.1:"+strconv.Itoa(m.ports.api),
-		"--kubeconfig-out", m.dir.join("kubeconfig"), "--memory-limit", strconv.Itoa(memoryAPIServer))
+		"--kubeconfig-out", m.dir.join("kubeconfig"), "--memory-limit", strconv.Itoa(memoryAPIServer), "--parent-death")
 }
 
 // daemon runs a program of the control plane on the host.
@@ -161,7 +164,7 @@ func (m *meshRun) daemon(inner context.Context, name, path string, args ...strin
 	if err != nil {
 		return err
 	}
-	p := &program{name: name, log: m.log, grace: 8 * time.Second, start: onHost(m.thread, path, args, out)}
+	p := &program{name: name, log: m.log, grace: 8 * time.Second, start: onHost(m.thread, path, args, out, m.alive)}
 	if err := p.begin(inner, &m.running); err != nil {
 		return err
 	}
@@ -172,12 +175,15 @@ func (m *meshRun) daemon(inner context.Context, name, path string, args ...strin
 	return nil
 }
 
-func (m *meshRun) startFabric(context.Context) error {
+// startFabric starts the process that holds the namespaces, and that tidies up when we are killed.
+func (m *meshRun) startFabric(held *os.File) error {
 	out, err := m.dir.logFile("fabric")
 	if err != nil {
 		return err
 	}
-	m.fabric, err = fabric.Start(m.thread, fabric.Options{Program: m.self, Args: []string{"fabric"}, Rootless: m.opts.Mode == ModeRootless, Stderr: out})
+	defer out.Close()
+	args := []string{"fabric", "--run-dir", m.dir.path, fmt.Sprintf("--keep=%t", m.opts.Keep)}
+	m.fabric, err = fabric.Start(m.thread, fabric.Options{Program: m.self, Args: args, Rootless: m.opts.Mode == ModeRootless, Stderr: out, Inherit: []*os.File{held}})
 	if err != nil && m.opts.Mode == ModeRootless {
 		return fmt.Errorf("%w; user namespaces are forbidden on this machine: run heddle up as root", err)
 	}
@@ -194,23 +200,25 @@ func (m *meshRun) startRelay(inner context.Context) error {
 	return nil
 }
 
+// startHeddled starts heddled and waits until proxies can connect; they get their configuration when it has the first snapshot.
 func (m *meshRun) startHeddled(start, inner context.Context) error {
 	path, err := m.opts.binary("heddled")
 	if err != nil {
 		return err
 	}
-	if m.api, err = newAPI(m.dir.join("kubeconfig")); err != nil {
-		return err
-	}
+	socket := m.dir.join("sock", "xds.sock")
 	err = m.daemon(inner, "heddled", path, "--kubeconfig", m.dir.join("api", "heddled.kubeconfig"),
-		"--xds-address", "", "--xds-tls-address", "", "--xds-socket", m.dir.join("sock", "xds.sock"),
+		"--xds-address", "", "--xds-tls-address", "", "--xds-socket", socket,
 		"--http-address", "127.0.0.1:"+strconv.Itoa(m.ports.debug), "--webhook-address", "127.0.0.1:0",
 		"--token-file", m.dir.join("debug-token"), "--join-tokens", m.dir.join("tokens"), "--ca-dir", m.dir.join("ca"), "--state-dir", m.dir.join("state"),
 		"--cluster-id", cluster, "--memory-limit", strconv.Itoa(memoryHeddled), "--leader-election=false")
 	if err != nil {
 		return err
 	}
-	return m.waitHTTP(start, "heddled", fmt.Sprintf("http://127.0.0.1:%d/ready", m.ports.debug))
+	return m.poll(start, "heddled", func() bool {
+		_, err := os.Stat(socket)
+		return err == nil
+	})
 }
 
 // waitAPIServer waits for the kubeconfig, which is written when the server is ready.
@@ -222,33 +230,27 @@ func (m *meshRun) waitAPIServer(ctx context.Context) error {
 	})
 }
 
-func (m *meshRun) waitHTTP(ctx context.Context, name, url string) error {
-	client := http.Client{Timeout: time.Second}
-	return m.poll(ctx, name, func() bool {
-		resp, err := client.Get(url)
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
-}
-
 // poll waits for a condition; a control plane process that keeps dying meanwhile is told with the end of its log.
-func (m *meshRun) poll(ctx context.Context, name string, done func() bool) error {
+func (m *meshRun) poll(ctx context.Context, what string, done func() bool) error {
 	for !done() {
-		m.mu.Lock()
-		for _, p := range m.processes {
-			if _, restarts, last := p.state(); p.name == name && restarts > 2 {
-				m.mu.Unlock()
-				return fmt.Errorf("%s does not start (%s): %s", name, last, tail(m.processLog[name]))
-			}
+		if err := m.dying(); err != nil {
+			return err
 		}
-		m.mu.Unlock()
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w", name, ctx.Err())
+			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
 		case <-time.After(15 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func (m *meshRun) dying() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.processes {
+		if _, restarts, last := p.state(); restarts > 2 {
+			return fmt.Errorf("%s does not start (%s): %s", p.name, last, tail(m.processLog[p.name]))
 		}
 	}
 	return nil
@@ -267,7 +269,9 @@ func (m *meshRun) end(cancel context.CancelFunc) {
 	if m.ports.adminListener != nil {
 		m.ports.adminListener.Close()
 	}
-	if m.null != nil {
-		m.null.Close()
+	for _, f := range []*os.File{m.null, m.alive} {
+		if f != nil {
+			f.Close()
+		}
 	}
 }

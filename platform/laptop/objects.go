@@ -7,15 +7,18 @@ import (
 	"github.com/heddle-mesh/heddle/platform/shop"
 )
 
+// ours is the label of the objects that stand for workloads of this machine: they come and go with the workloads.
+const ours = "app.kubernetes.io/managed-by: " + manager
+
 // workloadObjects are the objects that put a workload into the mesh: its account, its service and the entry that the service selects.
 // The annotation heddle.dev/proxied says that the entry is healthy while its proxy's stream lives.
 func workloadObjects(w *workload) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `apiVersion: v1
 kind: ServiceAccount
-metadata: {name: %[1]s, namespace: %[2]s}
+metadata: {name: %[1]s, namespace: %[2]s, labels: {%[3]s}}
 ---
-`, w.account, w.namespace)
+`, w.account, w.namespace, ours)
 	if w.port != 0 {
 		protocol := "http"
 		if w.tcp {
@@ -23,25 +26,25 @@ metadata: {name: %[1]s, namespace: %[2]s}
 		}
 		fmt.Fprintf(&b, `apiVersion: v1
 kind: Service
-metadata: {name: %[1]s, namespace: %[2]s, labels: {app: %[1]s}}
+metadata: {name: %[1]s, namespace: %[2]s, labels: {app: %[1]s, %[5]s}}
 spec:
   selector: {app: %[1]s}
   ports: [{name: %[3]s, port: %[4]d, targetPort: %[4]d}]
 ---
-`, w.app, w.namespace, protocol, w.port)
+`, w.app, w.namespace, protocol, w.port, ours)
 	}
 	fmt.Fprintf(&b, `apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata:
   name: %[1]s
   namespace: %[2]s
-  labels: {app: %[3]s, version: %[4]s}
+  labels: {app: %[3]s, version: %[4]s, %[7]s}
   annotations: {heddle.dev/proxied: "true"}
 spec:
   address: %[5]s
   serviceAccount: %[6]s
   labels: {app: %[3]s, version: %[4]s}
-`, w.name, w.namespace, w.app, w.version, w.addresses[0], w.account)
+`, w.name, w.namespace, w.app, w.version, w.addresses[0], w.account, ours)
 	return b.String()
 }
 

@@ -26,6 +26,8 @@ type program struct {
 	down, up func()
 	grace    time.Duration // between SIGTERM and SIGKILL
 
+	done chan struct{} // closed when it has ended for good; nil before begin
+
 	mu       sync.Mutex
 	pid      int
 	restarts int
@@ -46,7 +48,11 @@ func (p *program) begin(ctx context.Context, all *sync.WaitGroup) error {
 		return err
 	}
 	p.set(pid, 0, "")
-	all.Go(func() { p.keep(ctx, ended, stop) })
+	p.done = make(chan struct{})
+	all.Go(func() {
+		defer close(p.done)
+		p.keep(ctx, ended, stop)
+	})
 	return nil
 }
 
@@ -119,11 +125,11 @@ func (p *program) state() (pid, restarts int, last string) {
 	return p.pid, p.restarts, p.last
 }
 
-// onHost starts a program on the host itself; it dies with us.
-func onHost(thread *spawn.Thread, path string, args []string, out io.Writer) func(context.Context) (<-chan string, func(syscall.Signal), int, error) {
+// onHost starts a program on the host itself; it dies with us. It holds a copy of alive while it runs.
+func onHost(thread *spawn.Thread, path string, args []string, out io.Writer, alive *os.File) func(context.Context) (<-chan string, func(syscall.Signal), int, error) {
 	return func(context.Context) (<-chan string, func(syscall.Signal), int, error) {
 		cmd := exec.Command(path, args...)
-		cmd.Stdout, cmd.Stderr = out, out
+		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = out, out, []*os.File{alive}
 		// A group of its own: Ctrl-C is ours to hand on, in the right order.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 		if err := thread.Start(cmd); err != nil {
@@ -143,12 +149,13 @@ func onHost(thread *spawn.Thread, path string, args []string, out io.Writer) fun
 }
 
 // inFabric starts a program in a namespace.
-func inFabric(f *fabric.Client, describe func() (fabric.Process, error)) func(context.Context) (<-chan string, func(syscall.Signal), int, error) {
+func inFabric(client func() *fabric.Client, describe func() (fabric.Process, error)) func(context.Context) (<-chan string, func(syscall.Signal), int, error) {
 	return func(ctx context.Context) (<-chan string, func(syscall.Signal), int, error) {
 		p, err := describe()
 		if err != nil {
 			return nil, nil, 0, err
 		}
+		f := client()
 		exit, err := f.Start(ctx, p)
 		if err != nil {
 			return nil, nil, 0, err

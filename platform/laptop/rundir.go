@@ -3,6 +3,7 @@ package laptop
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -55,6 +56,10 @@ func claim(path string) (runDir, error) {
 		lock.Close()
 		return runDir{}, fmt.Errorf("a mesh is running in %s already (process %s); end it with heddle down, or choose another folder with --run-dir", path, strings.TrimSpace(string(pid)))
 	}
+	if mine, err := sameFile(lock, filepath.Join(path, "lock")); err != nil || !mine { // whoever ended just now removed it
+		lock.Close()
+		return claim(path)
+	}
 	d := runDir{path: path, lock: lock}
 	if err := d.empty(); err != nil {
 		return runDir{}, err
@@ -66,6 +71,22 @@ func claim(path string) (runDir, error) {
 		return runDir{}, fmt.Errorf("use run folder %s: %w", path, err)
 	}
 	return d, nil
+}
+
+// sameFile says whether an open file is still the one that a path names.
+func sameFile(f *os.File, path string) (bool, error) {
+	a, err := f.Stat()
+	if err != nil {
+		return false, fmt.Errorf("look at %s: %w", path, err)
+	}
+	b, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at %s: %w", path, err)
+	}
+	return os.SameFile(a, b), nil
 }
 
 // kept are the parts of the folder that --keep leaves, and a later start uses again.
@@ -102,6 +123,31 @@ func (d runDir) release(keep bool) error {
 		return fmt.Errorf("remove run folder %s: %w", d.path, err)
 	}
 	return nil
+}
+
+// Sweep tidies up after a mesh that was killed: it waits until nobody holds the other end of alive any more (its daemons end by themselves),
+// and then removes its folder, or with keep all but data and logs. A folder that a new mesh has taken meanwhile is left alone.
+func Sweep(path string, keep bool, alive *os.File, wait time.Duration) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		io.Copy(io.Discard, alive) // nobody writes: this is the end of the last holder
+	}()
+	select {
+	case <-ended:
+	case <-time.After(wait):
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // heddle down was faster
+	}
+	if err != nil {
+		return fmt.Errorf("sweep run folder %s: %w", path, err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return lock.Close()
+	}
+	return runDir{path: path, lock: lock}.release(keep)
 }
 
 // holder is the process that holds the folder's lock, 0 when nobody does.

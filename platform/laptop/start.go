@@ -7,14 +7,13 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/heddle-mesh/heddle/platform/shop"
 )
 
-// startWorkloads puts the ingress and the shop into the mesh, all at once.
-func (m *meshRun) startWorkloads(start, inner context.Context) error {
-	if err := m.api.apply(start, namespaceObject(ingressNamespace)+"---\n"+namespaceObject(shop.Namespace)); err != nil {
-		return err
-	}
+// plan is all that a new mesh starts with: the ingress and the shop. Nothing of it runs yet.
+func (m *meshRun) plan() []*workload {
 	all := []*workload{m.ingress()}
 	if !m.opts.Empty {
 		m.say("starting the shop: %d services, each with a proxy of its own", len(shop.Parts()))
@@ -22,19 +21,70 @@ func (m *meshRun) startWorkloads(start, inner context.Context) error {
 			all = append(all, sample(p))
 		}
 	}
-	m.mu.Lock()
-	m.workloads = append(m.workloads, all...)
-	m.mu.Unlock()
-	err := eachAtOnce(all, func(w *workload) error {
-		if err := m.join(start, w); err != nil {
+	for _, w := range all {
+		m.place(w)
+		m.add(w)
+	}
+	return all
+}
+
+// startAll brings the planned workloads up beside the API server. The order of need is: the API server, then its objects and heddled, then the
+// proxies, whose tokens heddled reads when it starts; namespaces and applications need none of them.
+func (m *meshRun) startAll(start, inner context.Context, all []*workload) error {
+	g, start := errgroup.WithContext(start)
+	placed := make(chan struct{})
+	g.Go(func() error {
+		if err := m.startRelay(inner); err != nil {
 			return err
 		}
-		if !w.gateway {
-			if err := m.startSample(inner, w); err != nil {
+		for _, w := range all {
+			if err := m.settle(start, w); err != nil {
 				return err
 			}
+			if !w.gateway {
+				if err := m.startSample(inner, w); err != nil {
+					return err
+				}
+			}
 		}
-		return m.startProxy(inner, w)
+		close(placed)
+		return nil
+	})
+	g.Go(func() error {
+		if err := m.waitAPIServer(start); err != nil {
+			return err
+		}
+		var err error
+		if m.api, err = newAPI(m.dir.join("kubeconfig")); err != nil {
+			return err
+		}
+		g.Go(func() error { return m.writeObjects(start, all) })
+		select {
+		case <-start.Done():
+			return start.Err()
+		case <-placed:
+		}
+		if err := m.startHeddled(start, inner); err != nil {
+			return err
+		}
+		return eachAtOnce(all, func(w *workload) error { return m.startProxy(inner, w) })
+	})
+	return g.Wait()
+}
+
+// writeObjects puts the planned workloads into the API, and the shop's own objects unless an earlier start did: those are the user's to change.
+func (m *meshRun) writeObjects(ctx context.Context, all []*workload) error {
+	if err := m.api.apply(ctx, namespaceObject(ingressNamespace)+"---\n"+namespaceObject(shop.Namespace)+"---\n"+namespaceObject(defaultNamespace)); err != nil {
+		return err
+	}
+	if err := m.api.removeOld(ctx, all); err != nil {
+		return err
+	}
+	err := eachAtOnce(all, func(w *workload) error {
+		if w.gateway {
+			return nil
+		}
+		return m.api.apply(ctx, workloadObjects(w))
 	})
 	if err != nil {
 		return err
@@ -43,7 +93,7 @@ func (m *meshRun) startWorkloads(start, inner context.Context) error {
 	if !m.opts.Empty {
 		objects += shopObjects()
 	}
-	return m.api.apply(start, objects)
+	return m.api.create(ctx, objects)
 }
 
 func (m *meshRun) ingress() *workload {
@@ -63,10 +113,7 @@ func sample(p shop.Part) *workload {
 }
 
 // waitReady waits for every proxy, and for the first good answer through the ingress.
-func (m *meshRun) waitReady(ctx context.Context) error {
-	m.mu.Lock()
-	all := m.workloads
-	m.mu.Unlock()
+func (m *meshRun) waitReady(ctx context.Context, all []*workload) error {
 	for _, w := range all {
 		if err := m.waitProxy(ctx, w); err != nil {
 			return err

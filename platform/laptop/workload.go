@@ -18,6 +18,7 @@ import (
 const (
 	ingressNamespace = "istio-system"
 	ingressName      = "istio-ingressgateway"
+	defaultNamespace = "default"
 	cluster          = "laptop"
 )
 
@@ -50,15 +51,21 @@ func (w *workload) id() string { return w.namespace + "/" + w.name }
 // net is the name of its network namespace.
 func (w *workload) net() string { return w.namespace + "." + w.name }
 
-// join makes all that a workload needs before its proxy starts: address, namespace, token, objects.
-func (m *meshRun) join(ctx context.Context, w *workload) error {
+// place gives a workload its addresses and paths, and describes its proxy; all of it is set before others see the workload.
+func (m *meshRun) place(w *workload) {
 	w.addresses = m.allocate()
 	w.admin = m.dir.join("proxy", w.net()+".sock")
+	w.tokenFile = m.dir.join("proxy", w.net()+".token")
+	w.proxy = &program{name: "proxy of " + w.id(), log: m.log, grace: 8 * time.Second,
+		start: inFabric(m.fabricClient, func() (fabric.Process, error) { return m.proxyProcess(w) })}
+}
+
+// settle makes what a workload needs on this machine: namespace, token, log.
+func (m *meshRun) settle(ctx context.Context, w *workload) error {
 	secret, err := token.Issue(m.dir.join("tokens"), w.net(), token.Claims{Namespace: w.namespace, ServiceAccount: w.account})
 	if err != nil {
 		return err
 	}
-	w.tokenFile = m.dir.join("proxy", w.net()+".token")
 	if err := os.WriteFile(w.tokenFile, []byte(secret), 0o600); err != nil {
 		return fmt.Errorf("write the token of %s: %w", w.id(), err)
 	}
@@ -69,19 +76,14 @@ func (m *meshRun) join(ctx context.Context, w *workload) error {
 	if err := m.fabric.Namespace(ctx, w.net(), w.addresses, spec); err != nil {
 		return err
 	}
-	if w.log, err = m.dir.logFile(w.net()); err != nil {
-		return err
-	}
-	if !w.gateway {
-		return m.api.apply(ctx, workloadObjects(w))
-	}
-	return nil
+	w.log, err = m.dir.logFile(w.net())
+	return err
 }
+
+func (m *meshRun) fabricClient() *fabric.Client { return m.fabric }
 
 // startProxy runs the proxy of a workload and keeps it running.
 func (m *meshRun) startProxy(ctx context.Context, w *workload) error {
-	w.proxy = &program{name: "proxy of " + w.id(), log: m.log, grace: 8 * time.Second,
-		start: inFabric(m.fabric, func() (fabric.Process, error) { return m.proxyProcess(w) })}
 	return w.proxy.begin(ctx, &m.running)
 }
 
@@ -127,7 +129,7 @@ func (m *meshRun) environment(add []string) []string {
 
 // startSample runs a part of the shop.
 func (m *meshRun) startSample(ctx context.Context, w *workload) error {
-	w.application = &program{name: w.id(), log: m.log, grace: 4 * time.Second, start: inFabric(m.fabric, func() (fabric.Process, error) {
+	w.application = &program{name: w.id(), log: m.log, grace: 4 * time.Second, start: inFabric(m.fabricClient, func() (fabric.Process, error) {
 		uid := -1
 		if m.opts.Mode == ModeRoot {
 			uid = sampleUID

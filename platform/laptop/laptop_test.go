@@ -1,0 +1,171 @@
+package laptop
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/heddle-mesh/heddle/platform/shop"
+)
+
+func TestRunRequestIsChecked(t *testing.T) {
+	r := RunRequest{Name: "hello"}
+	if err := r.check(); err != nil || r.Namespace != "default" || r.Version != "v1" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for _, bad := range []RunRequest{{}, {Name: "Hello"}, {Name: "a.b"}, {Name: "-a"}, {Name: "a-"}, {Name: strings.Repeat("a", 41)}, {Name: "a", Namespace: "../x"}, {Name: "a", Version: "v 1"}} {
+		if err := bad.check(); err == nil || !strings.Contains(err.Error(), "is not a name") {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
+
+func TestModeIsPicked(t *testing.T) {
+	auto := Options{Mode: ModeAuto}
+	if err := auto.pick(); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[bool]Mode{true: ModeRoot, false: ModeRootless}[os.Geteuid() == 0]; auto.Mode != want {
+		t.Errorf("auto is %s, want %s", auto.Mode, want)
+	}
+	unknown := Options{Mode: "magic"}
+	if err := unknown.pick(); err == nil || !strings.Contains(err.Error(), "--mode magic is not known") {
+		t.Errorf("unknown mode: %v", err)
+	}
+}
+
+func TestBusyPorts(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	busy := l.Addr().(*net.TCPAddr).Port
+	var out strings.Builder
+	m := &meshRun{opts: Options{Out: &out}}
+	got, err := m.listen("gateway", "--port", 0, busy, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Close()
+	if got.Addr().(*net.TCPAddr).Port == busy || !strings.Contains(out.String(), "is busy, so the gateway takes") {
+		t.Errorf("a busy default port: %s, told %q", got.Addr(), out.String())
+	}
+	if _, err := m.listen("gateway", "--port", busy, 8080, true); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "--port") {
+		t.Errorf("a busy port that was asked for: %v", err)
+	}
+}
+
+// TestObjectsOfWorkloads: what stands for a workload is valid, and the service selects the entry.
+func TestObjectsOfWorkloads(t *testing.T) {
+	m := &meshRun{}
+	for _, p := range shop.Parts() {
+		w := sample(p)
+		m.place(w)
+		kinds := map[string]map[string]any{}
+		for doc := range strings.SplitSeq(workloadObjects(w), "\n---\n") {
+			var o map[string]any
+			if err := yaml.UnmarshalStrict([]byte(doc), &o); err != nil {
+				t.Fatalf("%s: %v\n%s", p.Name, err, doc)
+			}
+			kinds[o["kind"].(string)] = o
+		}
+		spec := kinds["Service"]["spec"].(map[string]any)
+		labels := kinds["WorkloadEntry"]["spec"].(map[string]any)["labels"].(map[string]any)
+		for k, v := range spec["selector"].(map[string]any) {
+			if labels[k] != v {
+				t.Errorf("%s: the service selects %s=%v, the entry has %v", p.Name, k, v, labels[k])
+			}
+		}
+		for kind, o := range kinds {
+			if o["metadata"].(map[string]any)["labels"].(map[string]any)["app.kubernetes.io/managed-by"] != manager {
+				t.Errorf("%s: %s would be left behind", p.Name, kind)
+			}
+		}
+	}
+}
+
+func TestAddressesAndNamesAreUnique(t *testing.T) {
+	m := &meshRun{}
+	seen := map[string]bool{}
+	for range 600 {
+		for _, a := range m.allocate() {
+			if seen[a.String()] || a.String() == "10.78.0.1" || a.String() == "fd78:6864::1" {
+				t.Fatalf("%s is given twice, or is the bridge's", a)
+			}
+			seen[a.String()] = true
+		}
+	}
+	for i, w := range []*workload{{namespace: "shop", name: "catalog-v1", app: "catalog"}, {namespace: "shop", name: "catalog-v2", app: "catalog"}, {namespace: "default", name: "catalog", app: "catalog"},
+		{namespace: "shop", name: "catalog", app: "catalog"}, {namespace: "shop", name: "catalog-v1", app: "catalog-v1"}} {
+		if got, want := m.add(w), i < 3; got != want {
+			t.Errorf("%s: added %v, want %v", w.id(), got, want)
+		}
+	}
+}
+
+// TestProgramIsStartedAgain: a program that dies by itself comes back, and ends with the context.
+func TestProgramIsStartedAgain(t *testing.T) {
+	var mu sync.Mutex
+	var lives []chan string
+	var signals []syscall.Signal
+	p := &program{name: "p", log: slog.New(slog.DiscardHandler), grace: time.Minute}
+	p.start = func(context.Context) (<-chan string, func(syscall.Signal), int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		life := make(chan string, 1)
+		lives = append(lives, life)
+		return life, func(s syscall.Signal) {
+			mu.Lock()
+			defer mu.Unlock()
+			signals = append(signals, s)
+			life <- "signal"
+		}, len(lives), nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	if err := p.begin(ctx, &all); err != nil {
+		t.Fatal(err)
+	}
+	lives[0] <- "crash"
+	for pid, restarts, last := p.state(); pid != 2; pid, restarts, last = p.state() {
+		if restarts > 1 || last != "" && last != "crash" {
+			t.Fatalf("pid %d, %d restarts, %s", pid, restarts, last)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	all.Wait()
+	<-p.done
+	if !slices.Equal(signals, []syscall.Signal{syscall.SIGTERM}) {
+		t.Errorf("signals %v, want SIGTERM", signals)
+	}
+}
+
+func TestEnvironmentOfWorkloadsHasNoSecrets(t *testing.T) {
+	m := &meshRun{opts: Options{Env: []string{"PATH=/bin", "HOME=/root", "AWS_SECRET_ACCESS_KEY=x", "http_proxy=y"}}}
+	if got := m.environment([]string{"A=b"}); !slices.Equal(got, []string{"PATH=/bin", "HOME=/root", "A=b"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestTailIsTheLastLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte("one\ntwo\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := tail(path); got != "two" {
+		t.Errorf("%q", got)
+	}
+}
