@@ -103,11 +103,14 @@ func (b *Builder) putRoute(ref mesh.Ref, r *mesh.Route) {
 func (b *Builder) tellConflicts(h mesh.Host) {
 	source := "host " + string(h)
 	routes, _ := b.now.MeshRoutes.Get(h)
+	b.tell(source, istio.HostConflicts(h, routes))
+}
+
+// tell tells objects what a source says of them now, and takes back what it no longer says.
+func (b *Builder) tell(source string, problems []mesh.Problem) {
 	now := map[mesh.Ref][]mesh.Problem{}
-	if len(routes) > 1 {
-		for _, p := range istio.HostConflicts(h, routes) {
-			now[p.Object] = append(now[p.Object], p)
-		}
+	for _, p := range problems {
+		now[p.Object] = append(now[p.Object], p)
 	}
 	for ref := range maps.Clone(b.from[source]) {
 		if now[ref] == nil {
@@ -125,6 +128,8 @@ func (b *Builder) putTraffic(ref mesh.Ref, t *mesh.Traffic) {
 		under[t.Host] = []*mesh.Traffic{t}
 	}
 	for _, h := range b.traffic.set(ref, under) {
+		rules, _ := b.now.Traffic.Get(h)
+		b.tell("rules for "+string(h), istio.TrafficConflicts(h, rules))
 		b.recheck(b.asked.about(h))
 	}
 }

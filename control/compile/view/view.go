@@ -197,16 +197,21 @@ func covering(h mesh.Host) iter.Seq[mesh.Host] {
 	}
 }
 
-// MeshRoutes are the routes for sidecars of a host that the proxy sees: those of the narrowest host that covers it, oldest first.
+// MeshRoutes are the routes for sidecars of a host that the proxy sees: those of the narrowest host that covers it, oldest first. Of several
+// VirtualServices the oldest alone counts; HTTPRoutes of one Service are joined.
 func (v *View) MeshRoutes(h mesh.Host) []*mesh.Route {
 	for cover := range covering(h) {
 		routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, cover)
 		var out []*mesh.Route
+		claimed := false
 		for _, r := range routes {
-			if v.Visible(r.ExportTo, r.Origin.Namespace) {
-				v.From(r.Origin)
-				out = append(out, r)
+			virtual := r.Origin.Kind == "VirtualService"
+			if virtual && claimed || !v.Visible(r.ExportTo, r.Origin.Namespace) {
+				continue
 			}
+			claimed = claimed || virtual
+			v.From(r.Origin)
+			out = append(out, r)
 		}
 		if len(out) > 0 {
 			return out
