@@ -7,7 +7,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/heddle-mesh/heddle/api"
-	"github.com/heddle-mesh/heddle/api/diagnosis"
 )
 
 // decode reads what the API sent. The parts that only the API needs are cut off first: they are large and change without meaning.
@@ -25,7 +24,7 @@ func decode(k *api.Kind, u *unstructured.Unstructured) (api.Object, []api.Proble
 	o, problems := api.FromMap(u.Object)
 	if core {
 		// An API server that is newer than this build has fields that this build does not know; that is nobody's mistake.
-		problems = slices.DeleteFunc(problems, func(p api.Problem) bool { return p.Code == diagnosis.CodeUnknownField })
+		problems = slices.DeleteFunc(problems, func(p api.Problem) bool { return slices.Contains(o.Unknown, p.Field) })
 		o.Unknown = nil
 	}
 	if pod, ok := o.Spec.(*corev1.Pod); ok {

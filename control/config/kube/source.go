@@ -218,7 +218,7 @@ func (s *Source) watch(ctx context.Context, k *api.Kind, w *kindWatch) {
 			return stream, err
 		},
 	}
-	r := cache.NewReflectorWithOptions(lw, &unstructured.Unstructured{}, &sink{s, k, w}, cache.ReflectorOptions{
+	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, s.client.dynamic), &unstructured.Unstructured{}, &sink{s, k, w}, cache.ReflectorOptions{
 		Name: k.Name(), TypeDescription: k.Name(),
 		// An API that was restarted is found again within seconds.
 		Backoff: &wait.Backoff{Duration: 200 * time.Millisecond, Cap: 3 * time.Second, Factor: 2, Jitter: 0.5, Steps: 10},
