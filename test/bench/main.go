@@ -19,6 +19,8 @@ import (
 func main() {
 	seconds := flag.Int("seconds", 10, "seconds of each measurement")
 	rounds := flag.Int("rounds", 3, "rounds; the median counts")
+	what := flag.String("what", "proxies,mesh", "what to measure: proxies, mesh")
+	changes := flag.Int("changes", 200, "changes of a route to measure")
 	only := flag.String("only", "", "comma-separated proxies to measure")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "heddle-bench-")
@@ -34,7 +36,13 @@ func main() {
 		b.end()
 		os.Exit(130)
 	}()
-	err = b.run()
+	fmt.Printf("machine: %s, %d CPUs, Linux %s, %s\n", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version())
+	if strings.Contains(*what, "proxies") {
+		err = b.run()
+	}
+	if err == nil && strings.Contains(*what, "mesh") {
+		err = b.measureMesh(*changes)
+	}
 	b.end()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,7 +52,6 @@ func main() {
 
 // run measures every proxy at 8 and 64 connections and prints the tables.
 func (b *bench) run() error {
-	fmt.Printf("machine: %s, %d CPUs, Linux %s, %s\n", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version())
 	if err := b.backend(); err != nil {
 		return err
 	}
