@@ -49,7 +49,9 @@ func (b *bench) measureMesh(changes int) error {
 		return err
 	}
 	slices.Sort(latencies)
-	at := func(q float64) time.Duration { return latencies[int(q*float64(len(latencies)-1))].Round(100 * time.Microsecond) }
+	at := func(q float64) time.Duration {
+		return latencies[int(q*float64(len(latencies)-1))].Round(100 * time.Microsecond)
+	}
 	fmt.Printf("\n%d changes of a VirtualService, from the API server's answer to the first changed response: p50 %s, p90 %s, p99 %s, max %s\n",
 		changes, at(.5), at(.9), at(.99), at(1))
 	return nil
