@@ -177,8 +177,8 @@ func (c *Conn) Abort(codec.Reason, string) {
 		return
 	}
 	c.receiver = nil
-	if c.sent && c.ended {
-		return // End comes in the same breath, and the connection lives on
+	if c.sent && (c.ended || c.got) {
+		return // the response is complete, or is in the same breath, and the connection lives on
 	}
 	c.pool.w.Shard.Inc(c.pool.l.stats.TxReset)
 	c.release()

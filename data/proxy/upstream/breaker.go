@@ -65,3 +65,9 @@ func (b *Breaker) limit(r Resource, t *config.Thresholds) int64 {
 	share := int64(t.BudgetPercent / 100 * float64(b.requests.Load()+b.pending.Load()))
 	return max(share, int64(t.BudgetMin))
 }
+
+// BeginRetry counts a retry if the limits allow it; EndRetry is its counterpart.
+func (c *Cluster) BeginRetry() bool { return c.breakers[0].Take(Retries, &c.Config().Thresholds[0]) }
+
+// EndRetry is the counterpart of BeginRetry.
+func (c *Cluster) EndRetry() { c.breakers[0].Give(Retries) }

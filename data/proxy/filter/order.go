@@ -1,0 +1,55 @@
+// Package filter makes the HTTP filters of a connection manager.
+//
+// In: filter configurations in their order. Out: stream.Filters in the same order, or an error that names the one that cannot be made.
+package filter
+
+import (
+	"fmt"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/fault"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/rbac"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
+	"github.com/heddle-mesh/heddle/data/proxy/stream"
+)
+
+// maker makes one kind of filter, or nil for a configuration of another kind.
+type maker func(config.Filter, *stats.Registry) stream.Filter
+
+// order lists the kinds that there are. Filters run in the order of the configuration; this is the order in which Istio's control plane and ours write them.
+var order = []maker{
+	func(c config.Filter, r *stats.Registry) stream.Filter {
+		if c.RBAC == nil {
+			return nil
+		}
+		return rbac.New(c.Name, c.RBAC, r)
+	},
+	func(c config.Filter, r *stats.Registry) stream.Filter {
+		if c.Fault == nil {
+			return nil
+		}
+		return fault.New(c.Fault, r)
+	},
+}
+
+// Make makes filters; use it as stream.Options.Filters.
+func Make(r *stats.Registry) func([]config.Filter) ([]stream.Filter, error) {
+	return func(list []config.Filter) (out []stream.Filter, err error) {
+		for i, c := range list {
+			if c.Telemetry || c.PeerMetadata {
+				continue // what a Manager does by itself
+			}
+			made := stream.Filter(nil)
+			for _, m := range order {
+				if made = m(c, r); made != nil {
+					break
+				}
+			}
+			if made == nil {
+				return nil, fmt.Errorf("[%d] %s: there is no such filter", i, c.Name)
+			}
+			out = append(out, made)
+		}
+		return out, nil
+	}
+}

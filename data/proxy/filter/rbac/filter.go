@@ -1,0 +1,136 @@
+package rbac
+
+import (
+	"strings"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
+	"github.com/heddle-mesh/heddle/data/proxy/stream"
+)
+
+// Filter guards requests.
+type Filter struct {
+	name   string
+	config *config.RBAC
+	counters
+}
+
+type counters struct{ allowed, denied, shadowAllowed, shadowDenied stats.Handle }
+
+func newCounters(r *stats.Registry, prefix string) counters {
+	one := func(n string) stats.Handle {
+		return r.Counter(stats.Desc{Name: "envoy_" + strings.ReplaceAll(strings.Trim(prefix, "."), ".", "_") + "_rbac_" + n, Dotted: prefix + "rbac." + n})
+	}
+	return counters{one("allowed"), one("denied"), one("shadow_allowed"), one("shadow_denied")}
+}
+
+// New makes the HTTP filter.
+func New(name string, c *config.RBAC, r *stats.Registry) *Filter {
+	prefix := "http."
+	if c.Stat != "" {
+		prefix += strings.Trim(c.Stat, ".") + "."
+	}
+	return &Filter{name: name, config: c, counters: newCounters(r, prefix)}
+}
+
+// Request implements stream.Filter.
+func (f *Filter) Request(x *stream.Exchange) stream.Verdict {
+	c := f.of(x)
+	if c == nil {
+		return stream.Continue
+	}
+	o := x.Origin()
+	facts := Facts{Origin: o, Remote: x.RemoteIP(), Destination: o.Original.AddrPort, Header: x.Matches, Path: x.Request.PathOnly()}
+	if !facts.Destination.IsValid() {
+		facts.Destination = o.Local.AddrPort
+	}
+	shard := x.Worker().Shard
+	if c.Shadow != nil {
+		if v := Decide(c.Shadow, &facts); v.Allowed {
+			shard.Inc(f.shadowAllowed)
+		} else {
+			shard.Inc(f.shadowDenied)
+		}
+	}
+	if c.Rules == nil {
+		return stream.Continue
+	}
+	v := Decide(c.Rules, &facts)
+	if v.Policy != "" {
+		x.Decided(v.Policy)
+	}
+	if v.Allowed {
+		shard.Inc(f.allowed)
+		return stream.Continue
+	}
+	shard.Inc(f.denied)
+	policy := v.Policy
+	if policy == "" {
+		policy = "none"
+	}
+	x.Reply(403, "RBAC: access denied", "rbac_access_denied_matched_policy["+blanks.Replace(policy)+"]")
+	return stream.Responded
+}
+
+// blanks: response code details have none.
+var blanks = strings.NewReplacer(" ", "_")
+
+// of is the most special configuration; nil where a route switches the filter off.
+func (f *Filter) of(x *stream.Exchange) *config.RBAC {
+	host, route := x.Route()
+	weighted := x.Weighted()
+	for _, p := range []*config.PerFilter{perWeighted(weighted), perRoute(route), perHost(host)} {
+		switch {
+		case p == nil:
+		case p.RBACDisable:
+			return nil
+		case p.RBAC != nil:
+			return p.RBAC
+		}
+	}
+	return f.config
+}
+
+func perWeighted(w *config.WeightedCluster) *config.PerFilter {
+	if w == nil {
+		return nil
+	}
+	return &w.PerFilter
+}
+
+func perRoute(r *config.Route) *config.PerFilter {
+	if r == nil {
+		return nil
+	}
+	return &r.PerFilter
+}
+
+func perHost(h *config.VirtualHost) *config.PerFilter {
+	if h == nil {
+		return nil
+	}
+	return &h.PerFilter
+}
+
+// Connection decides on a connection by network filters in their order; the first that denies counts. The text is Envoy's termination detail.
+func Connection(list []*config.RBAC, o *loop.Origin) (v Verdict, detail string) {
+	f := Facts{Origin: o, Remote: o.Remote.Addr(), Destination: o.Original.AddrPort}
+	if !f.Destination.IsValid() {
+		f.Destination = o.Local.AddrPort
+	}
+	v.Allowed = true
+	for _, c := range list {
+		if c.Rules == nil {
+			continue
+		}
+		if v = Decide(c.Rules, &f); !v.Allowed {
+			policy := v.Policy
+			if policy == "" {
+				policy = "none"
+			}
+			return v, "rbac_access_denied_matched_policy[" + blanks.Replace(policy) + "]"
+		}
+	}
+	return v, ""
+}

@@ -1,0 +1,84 @@
+package stream
+
+import (
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/upstream"
+)
+
+// answer is the exchange as the upstream's connection sees it.
+type answer Exchange
+
+// Informational implements codec.Receiver. After one is passed on there is no other try.
+func (a *answer) Informational(h *codec.Head) {
+	x := (*Exchange)(a)
+	if h.Status == 100 && !x.m.Config.Proxy100Continue {
+		return // we have said it ourselves
+	}
+	x.retries = false
+	x.down.Informational(h)
+}
+
+// Head implements codec.Receiver.
+func (a *answer) Head(h *codec.Head, end bool) {
+	x := (*Exchange)(a)
+	x.timers.try.Stop()
+	x.timers.active = x.w.Loop.Now()
+	x.w.Pools.Report(x.host, upstream.OutcomeOf(h.Status))
+	if x.retries && x.policyOf.Response(h, x.matchResponse) && x.again() {
+		return
+	}
+	if x.attempts > 1 && h.Status < 500 {
+		x.w.Shard.Inc(x.counters.RetrySuccess)
+	}
+	x.retries = false
+	if !x.requestDone || x.mirrors == 0 {
+		x.keep = false
+	}
+	x.charge(h.Status)
+	x.answered = x.w.Loop.Now()
+	x.details = "via_upstream"
+	x.Response.CopyFrom(h)
+	if x.requestDone && !x.m.Config.SuppressEnvoy {
+		x.Response.SetInt(codec.EnvoyUpstreamServiceTime, millis(x.answered.Sub(x.complete)))
+	}
+	x.routeResponse(&x.Response)
+	x.encode(end)
+	if end && !x.over {
+		x.finish()
+	}
+}
+
+func (x *Exchange) matchResponse(m *config.HeaderMatch, h *codec.Head) bool {
+	return matchHeader(x.w, m, h)
+}
+
+// Body implements codec.Receiver.
+func (a *answer) Body(p []byte, end bool) {
+	x := (*Exchange)(a)
+	x.timers.active = x.w.Loop.Now()
+	x.sent += uint64(len(p))
+	x.down.Body(p, end)
+	if end {
+		x.finish()
+		return
+	}
+	if x.down.Buffered() > loop.HighWatermark && !x.upPaused && x.up != nil {
+		x.upPaused = true
+		x.up.Pause()
+	}
+}
+
+// Trailers implements codec.Receiver. They are dropped on HTTP/1, as Envoy does unless told otherwise (enable_trailers).
+func (a *answer) Trailers(*codec.Fields) { a.Body(nil, true) }
+
+// Writable implements codec.Receiver.
+func (a *answer) Writable() {
+	if x := (*Exchange)(a); !x.full {
+		x.down.Resume()
+	}
+}
+
+// Abort implements codec.Receiver.
+func (a *answer) Abort(r codec.Reason, detail string) { (*Exchange)(a).tryFailed(r, detail) }

@@ -1,0 +1,278 @@
+package stream
+
+import (
+	"time"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/forwarded"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/retry"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/pool"
+	"github.com/heddle-mesh/heddle/data/proxy/route"
+	"github.com/heddle-mesh/heddle/data/proxy/upstream"
+)
+
+// Exchange is one request with its response. It belongs to its worker and is used again after it has finished: nobody may keep it longer.
+//
+//	open → filters → tries → response → finished; a local reply may come at any time before the response
+type Exchange struct {
+	w    *Worker
+	m    *Manager
+	down *conn
+
+	// Request and Response are the heads as they are sent on. Response is empty (Status 0) until there is one.
+	Request, Response codec.Head
+	// Client is what the forwarded headers and the connection tell of the client.
+	Client forwarded.Client
+
+	origin   *loop.Origin
+	started  loop.Time
+	arrived  time.Time // the same by the calendar
+	complete loop.Time // the request's last byte
+	answered loop.Time // the response's first byte
+	random   uint64
+
+	table    *route.Table
+	vhost    *config.VirtualHost
+	route    *config.Route
+	weighted *config.WeightedCluster
+	name     string // of the cluster
+	cluster  *upstream.Cluster
+	counters *pool.Stats
+
+	flags        codec.Flags
+	details      string
+	policy       string // that decided on access
+	failure      string // transport failure reason
+	received     uint64 // body bytes
+	sent         uint64
+	requestBytes int
+	next         int // filter
+	filtering    bool
+	waiting      bool // for a filter
+	tunnel       bool
+	requestDone  bool
+	startedReply bool // the final head went to the client
+	local        bool // the response is ours
+	over         bool
+
+	// The request's body: what waits for a connection, or is kept for a retry or a mirror.
+	kept     []byte
+	keep     bool
+	full     bool // reading is paused because too much waits
+	mirrors  int
+	deadline time.Duration // of the whole, 0 for none
+
+	// Tries.
+	ticket    pool.Ticket
+	up        *pool.Conn
+	host      *upstream.Host // of the latest try
+	upLocal   loop.Address
+	tried     []*upstream.Host
+	attempts  int
+	left      int // retries
+	retries   bool
+	retrying  bool // a retry is counted by the breaker
+	policyOf  retry.Policy
+	tryLimit  time.Duration
+	tryBegan  bool // the request was on its way
+	avoid     func(*upstream.Host) bool
+	upPaused  bool
+	tryOrigin *loop.Origin
+	// Upstream identity and metadata, for telemetry.
+	peerURI string
+	facts   factsOf
+
+	timers timers
+}
+
+// open ties the exchange to a connection.
+func (x *Exchange) open(c *conn) {
+	x.m, x.down = c.m, c
+	x.origin = c.lc.Origin()
+	x.started = x.w.Loop.Now()
+	x.arrived = x.w.Loop.Wall()
+	x.random = x.w.Loop.Rand()
+	x.Client.Address = x.origin.Remote
+	x.w.active++
+	sh, s := x.w.Shard, &x.m.stats
+	sh.Inc(s.Requests)
+	sh.Inc(s.RequestsActive)
+}
+
+// reset makes the exchange ready for reuse; memory is kept, as long as it is not much.
+func (x *Exchange) reset() {
+	x.timers.stop()
+	req, resp, kept, tried, t, avoid := x.Request, x.Response, x.kept[:0], x.tried[:0], x.timers, x.avoid
+	req.Reset()
+	resp.Reset()
+	if cap(kept) > 64<<10 {
+		kept = nil
+	}
+	clear(tried[:cap(tried)])
+	w := x.w
+	*x = Exchange{w: w, Request: req, Response: resp, kept: kept, tried: tried, timers: t, avoid: avoid}
+}
+
+// begin looks at a new request. end says that it has no body.
+func (x *Exchange) begin(end bool) {
+	x.requestBytes = x.Request.Bytes()
+	c := x.m.Config
+	if end {
+		x.endRequest()
+	} else if c.RequestTimeout > 0 {
+		x.timers.request.Set(c.RequestTimeout)
+	}
+	if c.MaxStreamDuration > 0 {
+		x.timers.duration.Set(c.MaxStreamDuration)
+	}
+	if c.StreamIdleTimeout > 0 {
+		x.watchIdle(c.StreamIdleTimeout)
+	}
+	if !x.prepare() {
+		return
+	}
+	x.choose()
+	x.filtering = true
+	x.filter()
+}
+
+// filter runs the filters from the current position.
+func (x *Exchange) filter() {
+	for x.next < len(x.m.filters) {
+		f := x.m.filters[x.next]
+		x.next++
+		switch f.Request(x) {
+		case Responded:
+			return
+		case Wait:
+			x.waiting = true
+			return
+		}
+	}
+	x.filtering = false
+	x.dispatch()
+}
+
+// Resume goes on behind the filter that waited.
+func (x *Exchange) Resume() {
+	if x.waiting && !x.over {
+		x.waiting = false
+		x.filter()
+	}
+}
+
+// endRequest notes the request's last byte.
+func (x *Exchange) endRequest() {
+	x.requestDone = true
+	x.complete = x.w.Loop.Now()
+	x.timers.request.Stop()
+}
+
+// keepLimit bounds the body that is kept for a retry, and that which waits for a connection before reading is paused (Envoy's default buffer limit).
+const keepLimit = 1 << 20
+
+// body takes a piece of the request's body.
+func (x *Exchange) body(p []byte, end bool) {
+	x.received += uint64(len(p))
+	x.timers.active = x.w.Loop.Now()
+	if end {
+		x.endRequest()
+	}
+	if x.over || x.startedReply && x.local {
+		return
+	}
+	up := x.up
+	switch {
+	case up == nil:
+		x.hold(p)
+	case x.keep:
+		x.hold(p)
+		x.pass(up, p, end)
+	default:
+		x.pass(up, p, end)
+	}
+	if end && !x.over && x.filteredIn() {
+		x.wholeRequest()
+	}
+}
+
+// filteredIn says that the filters have let the request through to the tries.
+func (x *Exchange) filteredIn() bool { return !x.filtering && x.attempts > 0 }
+
+func (x *Exchange) pass(up *pool.Conn, p []byte, end bool) {
+	up.Body(p, end)
+	if up.Buffered() > loop.HighWatermark && !x.requestDone {
+		x.down.Pause()
+	}
+}
+
+// hold keeps a piece of the body. What is too much for a retry is given up; what nobody takes yet makes the client wait.
+func (x *Exchange) hold(p []byte) {
+	if len(x.kept)+len(p) > keepLimit {
+		if x.up != nil {
+			x.keep, x.retries, x.mirrors = false, false, 0
+			x.kept = x.kept[:0]
+			x.w.Shard.Inc(x.counters.RetryAbandoned)
+			return
+		}
+		if x.retrying {
+			x.w.Shard.Inc(x.counters.RetryAbandoned)
+			x.giveUp(507, "exceeded request buffer limit while retrying upstream", "request_payload_exceeded_retry_buffer_limit")
+			return
+		}
+	}
+	x.kept = append(x.kept, p...)
+	if x.up == nil && len(x.kept) > keepLimit && !x.requestDone {
+		x.full = true
+		x.down.Pause()
+	}
+}
+
+// wholeRequest starts what begins with the request's last byte.
+func (x *Exchange) wholeRequest() {
+	if x.deadline > 0 && !x.startedReply {
+		x.timers.overall.Set(x.deadline)
+	}
+	if x.up != nil && x.tryLimit > 0 && !x.startedReply {
+		x.timers.try.Set(x.tryLimit)
+	}
+	if x.mirrors > 0 {
+		x.mirror()
+	}
+}
+
+// clientWritable goes on with the response when the client has caught up.
+func (x *Exchange) clientWritable() {
+	if x.upPaused && x.up != nil {
+		x.upPaused = false
+		x.up.Resume()
+	}
+}
+
+// gone ends the exchange because the client has left.
+func (x *Exchange) gone() {
+	if x.over {
+		return
+	}
+	x.w.Shard.Inc(x.m.stats.RxReset)
+	x.flags = x.flags.With(codec.FlagDownstreamConnectionTermination)
+	x.details = "downstream_remote_disconnect"
+	x.finish()
+}
+
+// finish ends the exchange: what still runs is given up, the books are closed, and the exchange is given back. Nothing may touch x afterwards.
+func (x *Exchange) finish() {
+	if x.over {
+		return
+	}
+	x.over = true
+	x.endTry()
+	x.timers.stop()
+	x.account()
+	c, whole := x.down, x.requestDone && !x.tunnel
+	x.w.active--
+	x.w.give(x)
+	c.finished(whole)
+}

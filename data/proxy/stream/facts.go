@@ -1,0 +1,68 @@
+package stream
+
+import (
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+)
+
+// Flags are the response flags so far.
+func (x *Exchange) Flags() codec.Flags { return x.flags }
+
+// Flag sets a response flag.
+func (x *Exchange) Flag(f codec.Flag) { x.flags = x.flags.With(f) }
+
+// Details are the response code details.
+func (x *Exchange) Details() string { return x.details }
+
+// Decided notes the policy that decided on access, for the decision trail.
+func (x *Exchange) Decided(policy string) { x.policy = policy }
+
+// SetPeer notes what the peer told of itself in x-envoy-peer-metadata and x-envoy-peer-metadata-id.
+func (x *Exchange) SetPeer(metadata, id string) { x.facts = factsOf{metadata, id} }
+
+// Peer is what SetPeer noted.
+func (x *Exchange) Peer() (metadata, id string) { return x.facts.peer, x.facts.id }
+
+// Attempts is the number of tries.
+func (x *Exchange) Attempts() int { return x.attempts }
+
+// Matches compares a header of the request.
+func (x *Exchange) Matches(m *config.HeaderMatch) bool { return matchHeader(x.w, m, &x.Request) }
+
+// ReplyGRPC answers with a gRPC status: in the head for a gRPC client, as the nearest HTTP status for others.
+func (x *Exchange) ReplyGRPC(code int, message, details string) {
+	if !x.isGRPC() {
+		x.Reply(httpOf(code), message, details)
+		return
+	}
+	x.reply(200, message, details, func(h *codec.Head) { h.SetInt(codec.GRPCStatus, int64(code)) })
+}
+
+// httpOf maps a gRPC status to HTTP (google.rpc.Code).
+func httpOf(code int) int {
+	switch code {
+	case 0:
+		return 200
+	case 1:
+		return 499
+	case 3, 9, 11:
+		return 400
+	case 4:
+		return 504
+	case 5:
+		return 404
+	case 6, 10:
+		return 409
+	case 7:
+		return 403
+	case 8:
+		return 429
+	case 12:
+		return 501
+	case 14:
+		return 503
+	case 16:
+		return 401
+	}
+	return 500
+}

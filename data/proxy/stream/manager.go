@@ -1,0 +1,165 @@
+package stream
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/path"
+	"github.com/heddle-mesh/heddle/data/proxy/http1"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/pool"
+	"github.com/heddle-mesh/heddle/data/proxy/route"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
+	"github.com/heddle-mesh/heddle/telemetry"
+)
+
+// RouteSource finds route tables by name; route.Set is one.
+type RouteSource interface {
+	Table(name string) *route.Table
+}
+
+// Options are what a Manager needs beside its configuration. Stats and Routes must be set.
+type Options struct {
+	Stats    *stats.Registry
+	Routes   RouteSource
+	Filters  func([]config.Filter) ([]Filter, error)
+	Reporter Reporter // nil for none
+	// Direction is the listener's.
+	Direction config.Direction
+}
+
+// Manager is a connection manager's configuration, ready for use.
+type Manager struct {
+	Config    *config.HTTP
+	Direction config.Direction
+
+	routes   RouteSource
+	inline   *route.Table
+	filters  []Filter
+	logs     []*accesslog.Log
+	reporter Reporter
+	stats    Stats
+	limits   http1.Limits
+	paths    path.Options
+	server   string
+}
+
+// NewManager prepares a configuration.
+func NewManager(c *config.HTTP, o Options) (*Manager, error) {
+	m := &Manager{Config: c, Direction: o.Direction, routes: o.Routes, reporter: o.Reporter, stats: newStats(o.Stats, c.Stat, telemetry.Buckets())}
+	if c.Inline != nil {
+		m.inline = route.New(c.Inline)
+	}
+	if len(c.Filters) > 0 {
+		if o.Filters == nil {
+			return nil, fmt.Errorf("http_filters: %d filters and nobody to make them", len(c.Filters))
+		}
+		var err error
+		if m.filters, err = o.Filters(c.Filters); err != nil {
+			return nil, fmt.Errorf("http_filters: %w", err)
+		}
+	}
+	for i, l := range c.AccessLogs {
+		log, ok := l.Log.(*accesslog.Log)
+		if !ok {
+			return nil, fmt.Errorf("access_log[%d]: %T is no access log", i, l.Log)
+		}
+		m.logs = append(m.logs, log)
+	}
+	m.limits = http1.Limits{HeadBytes: c.MaxHeadBytes, Fields: c.MaxFields}
+	m.paths = path.Options{Normalize: c.NormalizePath, MergeSlashes: c.MergeSlashes, Escaped: c.EscapedSlashes}
+	if m.server = c.ServerName; m.server == "" {
+		m.server = "envoy"
+	}
+	return m, nil
+}
+
+func (m *Manager) table() *route.Table {
+	if m.inline != nil {
+		return m.inline
+	}
+	return m.routes.Table(m.Config.RouteName)
+}
+
+// Worker is one loop.Worker's part: its free exchanges, its connections and what they share.
+type Worker struct {
+	Loop  *loop.Worker
+	Shard *stats.Shard
+	Pools *pool.Worker
+
+	free     []*Exchange
+	scratch  []byte
+	fields   []http1.Field
+	request  route.Request
+	record   accesslog.Record
+	conns    *conn
+	active   int
+	draining bool
+	ids      uint64
+
+	date   []byte
+	dateOf int64
+}
+
+// NewWorker makes a worker's part.
+func NewWorker(p *pool.Worker) *Worker {
+	return &Worker{Loop: p.Loop, Shard: p.Shard, Pools: p, scratch: make([]byte, 0, 4096)}
+}
+
+// Serve takes over a connection whose transport is ready.
+func (w *Worker) Serve(m *Manager, c loop.Conn) { newConn(w, m, c) }
+
+// Active is the number of exchanges in flight.
+func (w *Worker) Active() int { return w.active }
+
+// Drain makes every response from now on the last one of its connection.
+func (w *Worker) Drain() { w.draining = true }
+
+// CloseIdle closes the connections that no exchange uses.
+func (w *Worker) CloseIdle() {
+	for c := w.conns; c != nil; c = c.next {
+		if c.x == nil {
+			c.shut()
+		}
+	}
+}
+
+// httpDate is the date header, made once per second.
+func (w *Worker) httpDate() []byte {
+	now := w.Loop.Wall()
+	if s := now.Unix(); s != w.dateOf || w.date == nil {
+		w.dateOf = s
+		w.date = now.UTC().AppendFormat(w.date[:0], "Mon, 02 Jan 2006 15:04:05 GMT")
+	}
+	return w.date
+}
+
+// maxFree bounds the exchanges that a worker keeps for reuse.
+const maxFree = 1024
+
+func (w *Worker) take() *Exchange {
+	if n := len(w.free); n > 0 {
+		x := w.free[n-1]
+		w.free = w.free[:n-1]
+		return x
+	}
+	x := &Exchange{w: w}
+	x.timers.init(x)
+	return x
+}
+
+func (w *Worker) give(x *Exchange) {
+	x.reset()
+	if len(w.free) < maxFree {
+		w.free = append(w.free, x)
+	}
+}
+
+// millis is a duration in whole milliseconds.
+func millis(d time.Duration) int64 { return d.Milliseconds() }
+
+var _ RouteSource = (*route.Set)(nil)
+var _ codec.Stream = (*conn)(nil)

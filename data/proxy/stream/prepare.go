@@ -1,0 +1,112 @@
+package stream
+
+import (
+	"bytes"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/forwarded"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/path"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/requestid"
+)
+
+// prepare checks a request and brings it into the form that policy, routes and the upstream all see. It says whether to go on.
+func (x *Exchange) prepare() bool {
+	h, c := &x.Request, x.m.Config
+	if h.Minor == 0 && !c.AcceptHTTP10 {
+		x.down.close = true
+		x.Reply(426, "", "low_version")
+		return false
+	}
+	if len(h.Authority()) == 0 && h.Kind != codec.CONNECT {
+		x.down.close = true
+		x.Reply(400, "", "missing_host_header")
+		return false
+	}
+	if v, ok := h.Value(codec.Expect); ok && bytes.EqualFold(v, []byte("100-continue")) && !c.Proxy100Continue {
+		h.Del(codec.Expect)
+		if !x.requestDone {
+			x.down.Informational(&continues)
+		}
+	}
+	if h.Upgrade && !x.upgradable() {
+		x.Reply(403, "", "upgrade_failed")
+		return false
+	}
+	if h.Kind != codec.CONNECT && !x.cleanPath() {
+		return false
+	}
+	x.stripPort()
+	x.Client = forwarded.Request(h, x.origin, c, x.w.scratch)
+	x.requestID()
+	if c.Via != "" {
+		h.Append(codec.Via, ", ", []byte(c.Via))
+	}
+	return true
+}
+
+// continues is the answer to expect: 100-continue.
+var continues = codec.Head{Status: 100}
+
+// upgradable says whether the protocol that is asked for is among those allowed. A route may say otherwise later.
+func (x *Exchange) upgradable() bool {
+	want := []byte("connect")
+	if x.Request.Kind != codec.CONNECT {
+		want, _ = x.Request.Value(codec.Upgrade)
+	}
+	for _, u := range x.m.Config.Upgrades {
+		if bytes.EqualFold(want, []byte(u)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *Exchange) cleanPath() bool {
+	p, verdict := path.Clean(x.Request.Path(), x.m.paths, x.w.scratch)
+	switch verdict {
+	case path.Changed:
+		x.Request.SetPath(p)
+	case path.Redirect:
+		x.reply(307, "", "path_normalization_failed", func(h *codec.Head) { h.Set(codec.Location, p) })
+		return false
+	case path.Refused:
+		x.Reply(400, "", "path_normalization_failed")
+		return false
+	}
+	return true
+}
+
+// stripPort takes the port, or a final dot, from the host where that is asked for (strip_any_host_port, strip_matching_host_port, strip_trailing_host_dot).
+func (x *Exchange) stripPort() {
+	c := x.m.Config
+	if !c.StripAnyPort && !c.StripMatchPort && !c.StripHostDot {
+		return
+	}
+	host := x.Request.Authority()
+	i := bytes.LastIndexByte(host, ':')
+	port := []byte(nil)
+	if i >= 0 && bytes.IndexByte(host[i:], ']') < 0 && x.Request.Kind != codec.CONNECT {
+		host, port = host[:i], host[i:]
+	}
+	if c.StripHostDot && bytes.HasSuffix(host, []byte(".")) {
+		host = host[:len(host)-1]
+	}
+	if c.StripAnyPort || c.StripMatchPort && len(port) > 1 && string(port[1:]) == portText(x.origin.Local.Port()) {
+		port = nil
+	}
+	x.Request.SetAuthority(append(append([]byte(nil), host...), port...))
+}
+
+func (x *Exchange) requestID() {
+	c := x.m.Config
+	if !c.GenerateRequestID {
+		return
+	}
+	_, have := x.Request.Value(codec.RequestID)
+	if have && (!x.Client.Edge || c.PreserveExternalID) {
+		return
+	}
+	var b [requestid.Size]byte
+	requestid.Put(&b, x.w.Loop.Rand(), x.w.Loop.Rand())
+	x.Request.Set(codec.RequestID, b[:])
+}

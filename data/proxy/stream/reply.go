@@ -1,0 +1,158 @@
+package stream
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+)
+
+// Reply answers the client by ourselves and ends the exchange. When the response has begun already all that is left is to cut it.
+func (x *Exchange) Reply(status int, body, details string) { x.reply(status, body, details, nil) }
+
+// ReplyWith is Reply with edits to the response's head.
+func (x *Exchange) ReplyWith(status int, body, details string, edit func(*codec.Head)) {
+	x.reply(status, body, details, edit)
+}
+
+// refuse answers a request that broke the protocol; the connection ends.
+func (x *Exchange) refuse(status int, body, details string) {
+	x.down.close = true
+	x.endTry()
+	x.Reply(status, body, details)
+}
+
+func (x *Exchange) reply(status int, body, details string, edit func(*codec.Head)) {
+	if x.over {
+		return
+	}
+	x.details = details
+	if x.startedReply {
+		x.cut()
+		return
+	}
+	x.local = true
+	h := &x.Response
+	h.Reset()
+	h.Status = status
+	if status == 400 {
+		x.down.close = true // as Envoy: a broken request leaves a connection in doubt
+	}
+	if x.isGRPC() {
+		x.grpc(h, status, body)
+		body = ""
+	} else if body != "" {
+		h.SetInt(codec.ContentLength, int64(len(body)))
+		h.SetString(codec.ContentType, "text/plain")
+	}
+	if edit != nil {
+		edit(h)
+	}
+	noBody := body == "" || x.Request.Kind == codec.HEAD
+	x.encode(noBody)
+	if !noBody {
+		x.sent += uint64(len(body))
+		x.w.scratch = append(x.w.scratch[:0], body...)
+		x.down.lc.Write(x.w.scratch)
+	}
+	x.finish()
+}
+
+// cut ends a response that has begun and cannot be finished.
+func (x *Exchange) cut() {
+	x.w.Shard.Inc(x.m.stats.TxReset)
+	x.down.close = true
+	x.down.Abort(codec.LocalReset, "")
+	x.finish()
+}
+
+func (x *Exchange) isGRPC() bool {
+	v, ok := x.Request.Value(codec.ContentType)
+	return ok && bytes.HasPrefix(v, []byte("application/grpc")) && (len(v) == 16 || v[16] == '+' || v[16] == ';')
+}
+
+// grpc turns a local reply into a gRPC status in the head (gRPC, "HTTP to gRPC Status Code Mapping").
+func (x *Exchange) grpc(h *codec.Head, status int, body string) {
+	code := 2
+	switch status {
+	case 400:
+		code = 13
+	case 401:
+		code = 16
+	case 403:
+		code = 7
+	case 404:
+		code = 12
+	case 429, 502, 503, 504:
+		code = 14
+	}
+	h.Status = 200
+	h.SetString(codec.ContentType, "application/grpc")
+	h.SetInt(codec.GRPCStatus, int64(code))
+	if body == "" {
+		return
+	}
+	var b []byte
+	for i := range len(body) { // percent-encoding of grpc-message
+		if c := body[i]; c >= ' ' && c <= '~' && c != '%' {
+			b = append(b, c)
+		} else {
+			b = append(append(b, '%'), hexByte(c)...)
+		}
+	}
+	h.Set(codec.GRPCMessage, b)
+}
+
+func hexByte(c byte) string {
+	s := strconv.FormatUint(uint64(c), 16)
+	if len(s) == 1 {
+		s = "0" + s
+	}
+	return string(bytes.ToUpper([]byte(s)))
+}
+
+// encode sends the response's head to the client, after the filters have seen it.
+func (x *Exchange) encode(end bool) {
+	h, c := &x.Response, x.m.Config
+	for i := x.next - 1; i >= 0; i-- {
+		if f, ok := x.m.filters[i].(ResponseFilter); ok {
+			f.Response(x)
+		}
+	}
+	if !h.Has(codec.Date) {
+		h.Set(codec.Date, x.w.httpDate())
+	}
+	switch c.ServerHeader {
+	case config.Overwrite:
+		h.SetString(codec.Server, x.m.server)
+	case config.AppendIfAbsent:
+		if !h.Has(codec.Server) {
+			h.SetString(codec.Server, x.m.server)
+		}
+	case config.PassThrough:
+		if x.local && !h.Has(codec.Server) {
+			h.SetString(codec.Server, x.m.server)
+		}
+	}
+	if c.AlwaysSetIDInResponse || x.Request.Has(codec.EnvoyForceTrace) {
+		if v, ok := x.Request.Value(codec.RequestID); ok && !h.Has(codec.RequestID) {
+			h.Set(codec.RequestID, v)
+		}
+	}
+	if c.Via != "" {
+		h.Append(codec.Via, ", ", []byte(c.Via))
+	}
+	d := x.down
+	limit := c.MaxRequestsPerConn
+	switch {
+	case h.Upgrade:
+	case x.w.draining:
+		x.w.Shard.Inc(x.m.stats.DrainClose)
+		d.close = true
+	case !x.requestDone, limit > 0 && d.served >= limit:
+		d.close = true // nobody waits for the rest of a request that is answered
+	}
+	x.startedReply = true
+	d.Head(h, end)
+}

@@ -1,0 +1,264 @@
+package stream
+
+import (
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/pool"
+	"github.com/heddle-mesh/heddle/data/proxy/route"
+	"github.com/heddle-mesh/heddle/data/proxy/upstream"
+)
+
+// wasTried is the predicate previous_hosts.
+func (x *Exchange) wasTried(h *upstream.Host) bool {
+	for _, t := range x.tried {
+		if t == h {
+			return true
+		}
+	}
+	return false
+}
+
+// attempt makes a try: an endpoint, a connection, the request.
+func (x *Exchange) attempt() {
+	x.attempts++
+	x.tryBegan = false
+	if x.vhost.IncludeAttemptCount {
+		x.Request.SetInt(codec.EnvoyAttemptCount, int64(x.attempts))
+	}
+	var avoid func(*upstream.Host) bool
+	times := 0
+	if x.attempts > 1 && x.avoid != nil {
+		if p := x.retryPolicy(); p != nil && p.PreviousHosts {
+			avoid, times = x.avoid, max(p.SelectAttempts, 1)
+		}
+	}
+	h := x.w.Pools.Choose(x.cluster, x.origin.Original, avoid, times)
+	x.host = h
+	if h == nil {
+		x.flags = x.flags.With(codec.FlagNoHealthyUpstream)
+		x.charge(503)
+		x.giveUp(503, "no healthy upstream", "no_healthy_upstream")
+		return
+	}
+	x.tried = append(x.tried, h)
+	if f := x.route.Forward; f.HostRewriteAuto && h.Config().Hostname != "" {
+		x.rewriteHost(h.Config().Hostname, f.AppendXFH)
+	}
+	conn, refused := x.w.Pools.Acquire(h, x.sni(h), &x.ticket, (*waiter)(x))
+	switch {
+	case conn != nil:
+		x.send(conn)
+	case refused != codec.NoReason:
+		x.tryFailed(refused, "")
+	}
+}
+
+func (x *Exchange) retryPolicy() *config.Retry {
+	if p := x.route.Forward.Retry; p != nil {
+		return p
+	}
+	return x.vhost.Retry
+}
+
+// sni is the server name of an upstream that takes it from the request's host (auto_sni).
+func (x *Exchange) sni(h *upstream.Host) string {
+	if t := x.cluster.Config().TLS; h.TLS == nil || t == nil || !t.AutoSNI {
+		return ""
+	}
+	name, _ := splitHost(x.Request.Authority())
+	return string(name)
+}
+
+// waiter is the exchange as the pool sees it.
+type waiter Exchange
+
+// Ready implements pool.Waiter.
+func (a *waiter) Ready(c *pool.Conn) { (*Exchange)(a).send(c) }
+
+// Refused implements pool.Waiter.
+func (a *waiter) Refused(r codec.Reason, detail string) { (*Exchange)(a).tryFailed(r, detail) }
+
+// send puts the request, as far as it is here, on a connection.
+func (x *Exchange) send(c *pool.Conn) {
+	x.up = c
+	x.tryBegan = true
+	x.tryOrigin = c.Origin()
+	x.upLocal = x.tryOrigin.Local
+	x.peerURI = x.tryOrigin.Identity()
+	end := x.requestDone && len(x.kept) == 0
+	c.Send(&x.Request, end, (*answer)(x))
+	if !end && (len(x.kept) > 0 || x.requestDone) {
+		c.Body(x.kept, x.requestDone)
+	}
+	if !x.keep {
+		x.kept = x.kept[:0]
+	}
+	x.full = false
+	if x.down.Resume(); c.Buffered() > loop.HighWatermark && !x.requestDone {
+		x.down.Pause()
+	}
+	if x.requestDone && x.tryLimit > 0 {
+		x.timers.try.Set(x.tryLimit)
+	}
+}
+
+// endTry lets go of whatever the current try holds.
+func (x *Exchange) endTry() {
+	x.timers.try.Stop()
+	x.ticket.Leave()
+	if c := x.up; c != nil {
+		x.up = nil
+		if x.upPaused {
+			x.upPaused = false
+			c.Resume()
+		}
+		c.Abort(codec.LocalReset, "")
+	}
+	if x.retrying {
+		x.retrying = false
+		x.cluster.EndRetry()
+	}
+}
+
+// tryFailed handles a try that brought no response.
+func (x *Exchange) tryFailed(r codec.Reason, detail string) {
+	x.up = nil
+	x.failure = detail
+	if r == codec.ProtocolError {
+		x.failure = ""
+	}
+	if r != codec.Overflow && x.host != nil {
+		x.w.Pools.Report(x.host, upstream.LocalFailure)
+	}
+	if !x.startedReply && x.policyOf.Reset(r, x.tryBegan) && x.again() {
+		return
+	}
+	x.flags = x.flags.With(r.Flag())
+	if x.startedReply {
+		x.details = "upstream_reset_after_response_started{" + resetDetail(r, detail) + "}"
+		x.cut()
+		return
+	}
+	status := 503
+	if r == codec.ProtocolError {
+		status = 502
+	}
+	x.charge(status)
+	body := "upstream connect error or disconnect/reset before headers. "
+	if x.attempts > 1 {
+		body += "retried and the latest "
+	}
+	body += "reset reason: " + r.String()
+	if detail != "" {
+		body += ", transport failure reason: " + detail
+	}
+	x.endTry()
+	var edit func(*codec.Head)
+	if r == codec.Overflow && !x.m.Config.SuppressEnvoy {
+		edit = overloaded
+	}
+	x.reply(status, body, "upstream_reset_before_response_started{"+resetDetail(r, detail)+"}", edit)
+}
+
+func overloaded(h *codec.Head) { h.SetString(codec.EnvoyOverloaded, "true") }
+
+// resetDetail is Envoy's form: blanks become underscores.
+func resetDetail(r codec.Reason, detail string) string {
+	if detail == "" {
+		return r.Detail()
+	}
+	b := []byte(detail)
+	for i, c := range b {
+		if c == ' ' || c == '\t' {
+			b[i] = '_'
+		}
+	}
+	return r.Detail() + "|" + string(b)
+}
+
+// again begins a retry if the policy's number, the cluster's bounds and the body that was kept allow it. It says whether it did.
+func (x *Exchange) again() bool {
+	if !x.retries || x.tunnel && x.received > 0 {
+		return false
+	}
+	if x.left == 0 {
+		x.w.Shard.Inc(x.counters.RetryLimit)
+		x.flags = x.flags.With(codec.FlagUpstreamRetryLimitExceeded)
+		return false
+	}
+	x.left--
+	if !x.cluster.BeginRetry() {
+		x.w.Shard.Inc(x.counters.RetryOverflow)
+		x.flags = x.flags.With(codec.FlagUpstreamOverflow)
+		return false
+	}
+	x.endTry()
+	x.retrying = true
+	x.w.Shard.Inc(x.counters.Retry)
+	x.Delay(x.policyOf.Backoff(x.attempts, x.w.Loop.Rand()), x.retry)
+	return true
+}
+
+// retry makes the next try after the back-off.
+func (x *Exchange) retry() {
+	if x.retrying {
+		x.retrying = false
+		x.cluster.EndRetry()
+	}
+	x.failure = ""
+	x.attempt()
+}
+
+// tryOverdue ends one try that took too long.
+func (x *Exchange) tryOverdue() {
+	x.w.Shard.Inc(x.counters.TryTimeout)
+	x.w.Pools.Report(x.host, upstream.LocalFailure)
+	x.dropTry()
+	if !x.startedReply && x.policyOf.Reset(codec.LocalReset, x.tryBegan) && x.again() {
+		return
+	}
+	x.charge(504)
+	x.flags = x.flags.With(codec.FlagUpstreamRequestTimeout)
+	x.giveUp(504, "upstream request timeout", "upstream_per_try_timeout")
+}
+
+// overdue ends the exchange that took too long.
+func (x *Exchange) overdue() {
+	x.w.Shard.Inc(x.counters.Timeout)
+	if x.up != nil && !x.startedReply {
+		x.w.Pools.Report(x.host, upstream.LocalFailure)
+	}
+	x.dropTry()
+	if !x.startedReply {
+		x.charge(504)
+	}
+	x.flags = x.flags.With(codec.FlagUpstreamRequestTimeout)
+	x.giveUp(504, "upstream request timeout", "response_timeout")
+}
+
+// dropTry gives the connection up, whatever comes on it.
+func (x *Exchange) dropTry() {
+	x.timers.try.Stop()
+	x.ticket.Leave()
+	if c := x.up; c != nil {
+		x.up = nil
+		c.Abort(codec.LocalReset, "")
+	}
+}
+
+// charge counts a status for the cluster.
+func (x *Exchange) charge(status int) {
+	if x.counters == nil {
+		return
+	}
+	x.w.Shard.Inc(x.counters.Completed)
+	if class := status / 100; class > 0 && class < len(x.counters.ByClass) {
+		x.w.Shard.Inc(x.counters.ByClass[class])
+	}
+}
+
+// matchHeader compares one header of any head with a matcher.
+func matchHeader(w *Worker, m *config.HeaderMatch, h *codec.Head) bool {
+	return route.Header(m, w.view(h, 0))
+}
