@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/heddle-mesh/heddle/data/proxy/announce"
+	"github.com/heddle-mesh/heddle/data/proxy/secret"
+	"github.com/heddle-mesh/heddle/data/proxy/server"
+)
+
+// common are the flags of every form of the proxy.
+type common struct {
+	concurrency int
+	drain       time.Duration
+	logLevel    string
+	inherit     []string
+	outside     string
+	inside      []string
+	admin       string
+	adminSocket string
+	memory      int64
+	mark        int
+	status      []string
+}
+
+func (c *common) add(f *pflag.FlagSet) {
+	f.IntVar(&c.concurrency, "concurrency", 0, "number of workers; 0 takes one per CPU")
+	f.DurationVar(&c.drain, "drain-time", 5*time.Second, "the longest time that connections may still finish after SIGTERM")
+	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warning or error")
+	f.StringArrayVar(&c.inherit, "inherit-listener", nil, "take over a listening socket: IP:PORT=fd:N (repeated)")
+	f.StringVar(&c.outside, "outside-dialer", "", "unix:PATH of a relay for connections that leave the mesh")
+	f.StringArrayVar(&c.inside, "inside", nil, "prefix that is dialled directly although there is a relay (repeated)")
+	f.StringVar(&c.admin, "admin-address", "", "loopback HOST:PORT of the admin pages")
+	f.StringVar(&c.adminSocket, "admin-socket", "", "path of a unix socket with the admin pages")
+	f.Int64Var(&c.memory, "memory-limit", 0, "soft limit of memory in bytes; 0 for none")
+	f.IntVar(&c.mark, "mark", 0, "SO_MARK of the proxy's own connections, by which capture leaves them alone; 0 for none")
+	f.StringArrayVar(&c.status, "status-address", nil, "HOST:PORT with /healthz/ready and /stats/prometheus, such as 0.0.0.0:15021 (repeated)")
+}
+
+// options turns flags into what the server takes.
+func (c *common) options() (o server.Options, err error) {
+	if o.Log, o.Level, err = logger(c.logLevel); err != nil {
+		return o, err
+	}
+	if c.memory < 0 || c.concurrency < 0 || c.concurrency > 1024 {
+		return o, fmt.Errorf("--memory-limit and --concurrency want numbers of 0 or more (and at most 1024 workers)")
+	}
+	if c.memory > 0 {
+		debug.SetMemoryLimit(c.memory)
+	}
+	if o.Concurrency = c.concurrency; o.Concurrency == 0 {
+		o.Concurrency = runtime.GOMAXPROCS(0)
+	}
+	// A worker more than the processors would only take turns with them; one thread beside them serves configuration and handshakes.
+	runtime.GOMAXPROCS(min(o.Concurrency+1, runtime.NumCPU()+1))
+	if c.outside != "" {
+		path, ok := strings.CutPrefix(c.outside, "unix:")
+		if !ok || path == "" {
+			return o, fmt.Errorf("--outside-dialer %q: want unix:PATH", c.outside)
+		}
+		o.Outside = path
+	}
+	for _, text := range c.inside {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return o, fmt.Errorf("--inside %q: want a prefix such as 10.0.0.0/8", text)
+		}
+		o.Inside = append(o.Inside, p.Masked())
+	}
+	if o.Inherited, err = inherited(c.inherit); err != nil {
+		return o, err
+	}
+	o.Version, o.Drain, o.Admin, o.AdminSocket, o.Mark, o.Status = version, c.drain, c.admin, c.adminSocket, c.mark, c.status
+	return o, nil
+}
+
+func inherited(flags []string) (map[netip.AddrPort]int, error) {
+	out := map[netip.AddrPort]int{}
+	for _, text := range flags {
+		address, fd, ok := strings.Cut(text, "=fd:")
+		n, numberErr := strconv.Atoi(fd)
+		a, err := netip.ParseAddrPort(address)
+		if !ok || err != nil || numberErr != nil || n < 3 {
+			return nil, fmt.Errorf("--inherit-listener %q: want IP:PORT=fd:N with N of 3 or more", text)
+		}
+		out[a] = n
+	}
+	return out, nil
+}
+
+// workload are the flags of a proxy beside a workload.
+type workload struct {
+	w           announce.Workload
+	xds, ca     string
+	tokenFile   string
+	rootCert    string
+	serverName  string
+	ips, labels []string
+	locality    string
+	ttl         time.Duration
+	world       bool
+	dns         []string
+	noDNS       bool
+	resolvConf  string
+}
+
+func (f *workload) add(s *pflag.FlagSet) {
+	s.StringVar(&f.xds, "xds-address", "", "the control plane: HOST:PORT or unix:PATH")
+	s.StringVar(&f.ca, "ca-address", "", "the certificate authority: HOST:PORT or unix:PATH (default: the control plane)")
+	s.StringVar(&f.tokenFile, "token-file", "", "file with the token that proves the service account")
+	s.StringVar(&f.rootCert, "root-cert", "", "PEM file that verifies the control plane; without it the address must be a unix socket or loopback")
+	s.StringVar(&f.serverName, "control-plane-name", "", "name in the control plane's certificate (default: the host of its address)")
+	s.StringVar(&f.w.Name, "name", "", "name of the workload")
+	s.StringVar(&f.w.Namespace, "namespace", "", "its namespace")
+	s.StringVar(&f.w.Account, "service-account", "", "its service account")
+	s.StringArrayVar(&f.ips, "ip", nil, "an address of the workload (repeated)")
+	s.StringArrayVar(&f.labels, "label", nil, "KEY=VALUE (repeated)")
+	s.StringArrayVar(&f.labels, "labels", nil, "KEY=VALUE,KEY=VALUE (repeated)")
+	s.StringVar(&f.w.ClusterID, "cluster-id", "Kubernetes", "name of the cluster")
+	s.StringVar(&f.w.Network, "network", "", "name of the network")
+	s.StringVar(&f.w.Mesh, "mesh-id", "", "name of the mesh")
+	s.StringVar(&f.w.TrustDomain, "trust-domain", "cluster.local", "domain of the identity")
+	s.StringVar(&f.w.DNSDomain, "dns-domain", "cluster.local", "services are named NAME.NAMESPACE.svc.DOMAIN")
+	s.StringVar(&f.w.Interception, "interception-mode", "REDIRECT", "REDIRECT, TPROXY or NONE")
+	s.StringVar(&f.locality, "locality", "", "REGION/ZONE/SUBZONE")
+	s.DurationVar(&f.ttl, "certificate-ttl", 0, "life of the certificate that is asked for; 0 leaves it to the CA")
+	s.StringArrayVar(&f.dns, "dns-address", []string{"127.0.0.1:15053", "[::1]:15053"}, "where names are answered (repeated)")
+	s.BoolVar(&f.noDNS, "no-dns", false, "answer no names")
+	s.StringVar(&f.resolvConf, "resolv-conf", "/etc/resolv.conf", "name servers for what is not in the mesh")
+}
+
+// fill completes the options of a proxy beside a workload.
+func (f *workload) fill(o *server.Options, kind announce.Kind) error {
+	if f.xds == "" {
+		return fmt.Errorf("--xds-address is missing; it says where the control plane is")
+	}
+	w := f.w
+	w.Kind, w.Agent, w.Version, w.Features = kind, "heddle-proxy", version, announce.Features()
+	w.Labels = map[string]string{}
+	for _, text := range f.labels {
+		for pair := range strings.SplitSeq(text, ",") {
+			k, v, ok := strings.Cut(pair, "=")
+			if !ok || k == "" {
+				return fmt.Errorf("--label %q: want KEY=VALUE", text)
+			}
+			w.Labels[k] = v
+		}
+	}
+	for _, text := range f.ips {
+		for one := range strings.SplitSeq(text, ",") {
+			ip, err := netip.ParseAddr(one)
+			if err != nil {
+				return fmt.Errorf("--ip %q is not an IP address", one)
+			}
+			w.IPs = append(w.IPs, ip.Unmap())
+		}
+	}
+	parts := append(strings.SplitN(f.locality, "/", 3), "", "")
+	w.Region, w.Zone, w.Subzone = parts[0], parts[1], parts[2]
+	o.XDS = secret.Channel{Address: f.xds, TokenFile: f.tokenFile, RootCert: f.rootCert, Name: f.serverName, ClusterID: w.ClusterID}
+	o.CA = o.XDS
+	if f.ca != "" {
+		o.CA.Address = f.ca
+	}
+	if o.Workload = &w; !f.noDNS {
+		o.DNS = f.dns
+	}
+	o.ResolvConf, o.SVIDTTL, o.World = f.resolvConf, f.ttl, f.world
+	return nil
+}

@@ -1,0 +1,83 @@
+// Command heddle-proxy is the data plane.
+//
+// It starts one of: a proxy with an Envoy bootstrap file (-c), the sidecar or gateway of a workload (sidecar, gateway), or a stock Envoy beside a workload (agent).
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, now := signals()
+	if err := command(ctx, now).Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "heddle-proxy: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+// signals gives two contexts: the first SIGTERM or SIGINT ends ctx, which drains; the second ends now as well.
+func signals() (ctx, now context.Context) {
+	ctx, drain := context.WithCancel(context.Background())
+	now, quit := context.WithCancel(context.Background())
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-c
+		drain()
+		<-c
+		quit()
+	}()
+	return ctx, now
+}
+
+func command(ctx, now context.Context) *cobra.Command {
+	var common common
+	var file fileFlags
+	root := &cobra.Command{
+		Use:   "heddle-proxy -c FILE",
+		Short: "The data plane of Heddle: a proxy that takes Envoy's configuration",
+		Long: `heddle-proxy serves traffic as an Envoy bootstrap file says (-c), or beside a workload as the control plane says (sidecar, gateway).
+What it cannot honour it refuses, with the path of the field; nothing is ignored.`,
+		Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true, CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file.path == "" {
+				return fmt.Errorf("nothing to do: give a bootstrap file with -c, or one of the commands sidecar, gateway and agent (see --help)")
+			}
+			return file.run(ctx, now, &common, cmd.OutOrStdout())
+		},
+	}
+	common.add(root.PersistentFlags())
+	file.add(root.Flags())
+	root.AddCommand(workloadCommand(ctx, now, &common, "sidecar"), workloadCommand(ctx, now, &common, "gateway"), agentCommand(ctx, now), versionCommand())
+	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) },
+	}
+}
+
+// logger writes to standard error; the level can be changed while it runs.
+func logger(level string) (*slog.Logger, *slog.LevelVar, error) {
+	v := &slog.LevelVar{}
+	name := level
+	if name == "warning" { // Envoy's word
+		name = "warn"
+	}
+	if err := v.UnmarshalText([]byte(name)); err != nil {
+		return nil, nil, fmt.Errorf("--log-level %q is not one of debug, info, warning and error", level)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: v})), v, nil
+}

@@ -1,0 +1,66 @@
+package report
+
+import (
+	"bytes"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/stream"
+)
+
+// Requests observes the exchanges of all HTTP connection managers. It implements stream.Reporter.
+type Requests struct{ Reporter *Reporter }
+
+// Finished implements stream.Reporter.
+func (r *Requests) Finished(x *stream.Exchange) {
+	m := x.Manager()
+	if !counted(m.Config) {
+		return
+	}
+	f := Facts{Direction: m.Direction, Code: x.Response.Status, Flags: x.Flags().String()}
+	name, cluster := x.Cluster()
+	f.Cluster = name
+	if cluster != nil {
+		f.Service = cluster.Config().Telemetry
+	}
+	if h := x.Host(); h != nil {
+		f.Endpoint = h.Config().Workload
+	}
+	if m.Direction == config.Inbound {
+		f.Principals(x.Origin(), false)
+	} else {
+		f.Principals(x.UpstreamOrigin(), true)
+	}
+	f.grpc(x)
+	received, sent := x.Bytes()
+	r.Reporter.Request(x.Worker().Loop.Index(), &f, x.Duration(), received, sent)
+}
+
+// counted says whether a connection manager has Istio's metrics.
+func counted(c *config.HTTP) bool {
+	for i := range c.Filters {
+		if c.Filters[i].Telemetry {
+			return true
+		}
+	}
+	return false
+}
+
+// statuses are the texts of the 17 gRPC statuses, so that a label is not made per request.
+var statuses = [17]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"}
+
+// grpc finds the status in the trailers, or in the head of a response that is nothing else.
+func (f *Facts) grpc(x *stream.Exchange) {
+	if t, ok := x.Request.Value(codec.ContentType); !ok || !bytes.HasPrefix(t, []byte("application/grpc")) {
+		return
+	}
+	f.GRPC = true
+	v, _ := x.Response.Value(codec.GRPCStatus)
+	for _, s := range statuses {
+		if string(v) == s {
+			f.Status = s
+		}
+	}
+}
+
+var _ stream.Reporter = (*Requests)(nil)

@@ -1,0 +1,82 @@
+package server
+
+import (
+	"errors"
+
+	"github.com/heddle-mesh/heddle/data/proxy/accept"
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/config/live"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/rbac"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/report"
+	"github.com/heddle-mesh/heddle/data/proxy/tcp"
+	"github.com/heddle-mesh/heddle/xds/nds"
+)
+
+func (s *Server) buildConfig() {
+	o := live.Options{Decoder: s.decoder(), Apply: s.apply, Secret: s.secrets.Set, Resolve: s.resolver(), Log: s.opts.Log}
+	if s.rotation != nil {
+		o.Identity = func() bool { return s.rotation.Current() != nil }
+	}
+	if len(s.opts.DNS) > 0 {
+		o.Names = func(t nds.Table) { s.dns.SetTable(t) }
+	}
+	s.live = live.New(o)
+}
+
+// apply puts a configuration into force: upstreams before those who use them. When a part fails, the parts before it are taken back.
+func (s *Server) apply(c *config.Config) error {
+	former := s.live.Current()
+	if err := s.clusters.Update(c.Clusters); err != nil {
+		return err
+	}
+	back := func() {
+		if err := s.clusters.Update(former.Clusters); err != nil {
+			s.opts.Log.Error("clusters not taken back", "error", err)
+		}
+	}
+	undo, err := s.requests.apply(c, former)
+	if err != nil {
+		back()
+		return err
+	}
+	if err := s.listeners.Apply(c.Listeners); err != nil && !errors.Is(err, accept.ErrDraining) {
+		undo()
+		back()
+		return err
+	}
+	s.requests.settle(c)
+	for i, w := range s.workers {
+		w.Post(func(*loop.Worker) { s.pools[i].Sweep() })
+	}
+	return nil
+}
+
+// serve is where a connection goes whose transport is ready.
+func (s *Server) serve(c loop.Conn, l *config.Listener, chain *config.Chain) {
+	s.accepted.Add(1)
+	if chain.HTTP != nil {
+		s.requests.serve(c, l, chain)
+		return
+	}
+	tcp.Serve(c, chain.TCP, s.pools[c.Worker().Index()], &report.Connections{Reporter: s.reporter, Direction: l.Direction})
+}
+
+// refused writes the access log line of a connection that no chain served.
+func (s *Server) refused(l *config.Listener, o *loop.Origin, why accept.Refusal) {
+	flag := codec.NoFlag
+	if why == accept.NoChain {
+		flag = codec.FlagNoRoute
+	}
+	s.opts.Log.Debug("connection refused", "listener", l.Name, "from", o.Remote.String(), "to", o.Original.String(), "flag", flag.String(), "reason", o.Failure)
+}
+
+// allow asks the network RBAC of a chain. The counters are those of the worker's shard.
+func (s *Server) allow(l *config.Listener, chain *config.Chain, o *loop.Origin) bool {
+	v, detail := rbac.Connection(chain.RBAC, o)
+	if !v.Allowed {
+		s.opts.Log.Debug("connection denied", "listener", l.Name, "from", o.Remote.String(), "detail", detail)
+	}
+	return v.Allowed
+}

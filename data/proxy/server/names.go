@@ -1,0 +1,102 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config/live"
+	"github.com/heddle-mesh/heddle/data/proxy/dns"
+)
+
+const dialTimeout = 5 * time.Second
+
+// dialOut opens a connection of the proxy's own goroutines to the outside: marked, so that capture leaves it alone, or through the relay.
+func (s *Server) dialOut(ctx context.Context, network, address string) (net.Conn, error) {
+	if s.opts.Outside == "" {
+		d := net.Dialer{Timeout: dialTimeout, Control: s.mark}
+		return d.DialContext(ctx, network, address)
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", absolute(s.opts.Outside))
+	if err != nil {
+		return nil, fmt.Errorf("dial the relay: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Now()) })
+	defer stop()
+	if _, err := fmt.Fprintf(c, "CONNECT %s\n", address); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("ask the relay for %s: %w", address, err)
+	}
+	// The answer is one short line; nothing but the stream follows it, so it is read byte by byte.
+	line, err := bufio.NewReaderSize(oneByte{c}, 512).ReadString('\n')
+	if err == nil && strings.TrimSpace(line) != "OK" {
+		err = fmt.Errorf("%s", strings.TrimPrefix(strings.TrimSpace(line), "ERR "))
+	}
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("the relay to %s: %w", address, err)
+	}
+	return c, nil
+}
+
+// oneByte keeps a buffered reader from taking more than the line.
+type oneByte struct{ net.Conn }
+
+func (o oneByte) Read(p []byte) (int, error) { return o.Conn.Read(p[:1]) }
+
+// mark sets SO_MARK on the proxy's own sockets.
+func (s *Server) mark(_, _ string, c syscall.RawConn) error {
+	if s.opts.Mark == 0 {
+		return nil
+	}
+	var failed error
+	if err := c.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, s.opts.Mark) }); err != nil {
+		return err
+	}
+	if failed != nil {
+		return fmt.Errorf("mark the connection with %d: %w", s.opts.Mark, failed)
+	}
+	return nil
+}
+
+// relayResolver is the name that the relay gives to the host's name server.
+const relayResolver = "resolver:53"
+
+// resolver looks up the names in clusters, as the host would.
+func (s *Server) resolver() live.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if s.opts.Outside != "" {
+			return s.dialOut(ctx, "tcp", relayResolver)
+		}
+		return s.dialOut(ctx, network, address)
+	}}
+}
+
+func (s *Server) buildNames() error {
+	if len(s.opts.DNS) == 0 {
+		return nil
+	}
+	if s.opts.Workload == nil {
+		return fmt.Errorf("--dns-address needs a workload (sidecar or gateway): names depend on its namespace")
+	}
+	servers, search, err := dns.ParseResolvConf(s.opts.ResolvConf)
+	if err != nil {
+		s.opts.Log.Warn("names outside the mesh are not resolved", "error", err)
+	}
+	up := &dns.Upstream{Servers: servers, Dial: s.dialOut, Timeout: 2 * time.Second}
+	if s.opts.Outside != "" {
+		up.Servers, up.TCPOnly = []string{relayResolver}, true
+	}
+	w := s.opts.Workload
+	// Behind a relay nobody outside knows the mesh's domain, so what is not in the table does not exist.
+	zone := dns.Zone{Namespace: w.Namespace, Domain: w.Services(), Search: searchOf(w, search), Authoritative: s.opts.Outside != ""}
+	s.dns = dns.New(zone, up, s.registry, s.opts.Log)
+	return nil
+}

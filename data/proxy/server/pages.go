@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/heddle-mesh/heddle/data/proxy/admin"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/secret"
+	"github.com/heddle-mesh/heddle/telemetry"
+
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
+)
+
+func (s *Server) buildAdmin() {
+	o := admin.Options{
+		Version: s.opts.Version, Concurrency: uint32(s.opts.Concurrency), Node: s.node, Live: s.live, Stats: s.registry, Level: s.opts.Level,
+		Ready: s.live.Ready, Waiting: s.live.Waiting, Draining: s.draining.Load, Sockets: s.openSockets, Host: s.host,
+		Drain: s.drainListeners, Quit: func() { s.quitOnce.Do(func() { close(s.quit) }) },
+	}
+	if s.bootstrap != nil {
+		o.Bootstrap = s.bootstrap.Message
+	}
+	if s.rotation != nil {
+		o.Identity = func() *secret.SVID { return s.rotation.Current() }
+	}
+	s.admin = admin.New(o)
+	build := s.registry.Gauge(stats.Desc{Name: telemetry.Build.Name, Help: telemetry.Build.Help, Labels: []stats.Label{{Name: "component", Value: "proxy"}, {Name: "tag", Value: s.opts.Version}}})
+	s.shards[0].Inc(build)
+}
+
+func (s *Server) openSockets() (out []admin.Socket) {
+	for _, x := range s.listeners.Open() {
+		out = append(out, admin.Socket{Name: x.Name, Address: x.Address})
+	}
+	return out
+}
+
+// host finds the state of an endpoint.
+func (s *Server) host(c *config.Cluster, e *config.Endpoint) (out admin.Host) {
+	cluster := s.clusters.Cluster(c.Name)
+	if cluster == nil {
+		return out
+	}
+	for _, h := range cluster.Hosts() {
+		if h.Config() == e {
+			out.Ejected, out.RequestsActive = h.Ejected(), uint64(max(h.Active(), 0))
+		}
+	}
+	return out
+}
+
+// drainListeners closes listeners; graceful waits, so that connections that are on their way still find them.
+func (s *Server) drainListeners(inboundOnly, graceful bool) {
+	var only func(*config.Listener) bool
+	if inboundOnly {
+		only = func(l *config.Listener) bool { return l.Direction == config.Inbound }
+	}
+	s.draining.Store(true)
+	s.requests.drain()
+	wait := time.Duration(0)
+	if graceful {
+		wait = s.opts.Drain / 2
+	}
+	time.AfterFunc(wait, func() { s.listeners.Drain(only, nil) })
+}
+
+// open binds the proxy's own ports: a busy one is an error that names it.
+func (s *Server) open() error {
+	if s.opts.Admin != "" {
+		if err := s.page("admin", s.opts.Admin, s.admin); err != nil {
+			return err
+		}
+	}
+	if s.opts.AdminSocket != "" {
+		if err := s.page("admin", absolute(s.opts.AdminSocket), s.admin); err != nil {
+			return err
+		}
+	}
+	for _, address := range s.opts.Status {
+		if err := s.page("status", address, s.admin.StatusHandler()); err != nil {
+			return err
+		}
+	}
+	for _, address := range s.opts.DNS {
+		if _, err := s.dns.Listen(address); err != nil {
+			return fmt.Errorf("%w; another proxy may be running here (--dns-address chooses another address)", err)
+		}
+	}
+	return nil
+}
+
+// page serves a handler at HOST:PORT or at the path of a unix socket.
+func (s *Server) page(what, address string, h http.Handler) error {
+	network := "tcp"
+	if address[0] == '/' {
+		network = "unix"
+		if err := removeStale(address); err != nil {
+			return fmt.Errorf("open the %s socket %s: %w", what, address, err)
+		}
+	}
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	l, err := lc.Listen(context.Background(), network, address)
+	if err != nil {
+		return fmt.Errorf("open the %s port %s: %w", what, address, err)
+	}
+	if network == "unix" {
+		if err := os.Chmod(address, 0o600); err != nil {
+			l.Close()
+			return fmt.Errorf("open the %s socket %s: %w", what, address, err)
+		}
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	s.sockets, s.servers = append(s.sockets, l), append(s.servers, server)
+	s.running.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			s.opts.Log.Error("pages ended", "address", address, "error", err)
+		}
+	})
+	return nil
+}
+
+// removeStale removes the socket that a killed proxy left behind, and only such a one.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode()&os.ModeSocket == 0 {
+		return errors.New("there is a file that is no socket")
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		c.Close()
+		return errors.New("another proxy serves it")
+	}
+	return os.Remove(path)
+}

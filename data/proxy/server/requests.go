@@ -1,0 +1,116 @@
+package server
+
+import (
+	"fmt"
+	"maps"
+	"sync/atomic"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/filter"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/report"
+	"github.com/heddle-mesh/heddle/data/proxy/route"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
+	"github.com/heddle-mesh/heddle/data/proxy/stream"
+)
+
+// managers are the connection managers in force, by their configuration.
+type managers map[*config.HTTP]*stream.Manager
+
+// requests is the proxy's HTTP: routes, connection managers and each worker's exchanges.
+type requests struct {
+	stats    *stats.Registry
+	reporter *report.Requests
+	routes   route.Set
+	current  atomic.Pointer[managers]
+	workers  []*stream.Worker
+	loops    []*loop.Worker
+}
+
+func newRequests(s *Server) *requests {
+	r := &requests{stats: s.registry, reporter: &report.Requests{Reporter: s.reporter}, loops: s.workers}
+	r.current.Store(&managers{})
+	for _, p := range s.pools {
+		r.workers = append(r.workers, stream.NewWorker(p))
+	}
+	return r
+}
+
+// apply prepares what a configuration needs and puts it into force; back undoes it. A manager whose configuration is the same value is kept.
+func (r *requests) apply(c *config.Config, former *config.Config) (back func(), err error) {
+	old := *r.current.Load()
+	next := managers{}
+	for _, l := range c.Listeners {
+		for i, chain := range allChains(l) {
+			if chain.HTTP == nil {
+				continue
+			}
+			if m := old[chain.HTTP]; m != nil {
+				next[chain.HTTP] = m
+				continue
+			}
+			if next[chain.HTTP], err = r.manager(chain.HTTP, l.Direction); err != nil {
+				return nil, fmt.Errorf("listener %s: filter_chains[%d]: %w", l.Name, i, err)
+			}
+		}
+	}
+	both := maps.Clone(old) // while listeners are changed, connections of the old and of the new ones come
+	maps.Copy(both, next)
+	r.current.Store(&both)
+	r.routes.Apply(c.Routes)
+	return func() {
+		r.current.Store(&old)
+		r.routes.Apply(former.Routes)
+	}, nil
+}
+
+// settle lets go of what only the former configuration needed.
+func (r *requests) settle(c *config.Config) {
+	next, current := managers{}, *r.current.Load()
+	for _, l := range c.Listeners {
+		for _, chain := range allChains(l) {
+			if chain.HTTP != nil {
+				next[chain.HTTP] = current[chain.HTTP]
+			}
+		}
+	}
+	r.current.Store(&next)
+}
+
+func allChains(l *config.Listener) []*config.Chain {
+	if l.Default == nil {
+		return l.Chains
+	}
+	return append(l.Chains[:len(l.Chains):len(l.Chains)], l.Default)
+}
+
+func (r *requests) manager(c *config.HTTP, d config.Direction) (*stream.Manager, error) {
+	return stream.NewManager(c, stream.Options{Stats: r.stats, Routes: &r.routes, Filters: filter.Make(r.stats), Reporter: r.reporter, Direction: d})
+}
+
+// serve takes a connection. One that pinned a former configuration gets the manager of it.
+func (r *requests) serve(c loop.Conn, l *config.Listener, chain *config.Chain) {
+	m := (*r.current.Load())[chain.HTTP]
+	if m == nil {
+		var err error
+		if m, err = r.manager(chain.HTTP, l.Direction); err != nil {
+			c.Abort(false) // it was built once without an error, so this does not happen
+			return
+		}
+	}
+	r.workers[c.Worker().Index()].Serve(m, c)
+}
+
+// drain makes every response the last one of its connection.
+func (r *requests) drain() {
+	for i, w := range r.loops {
+		w.Post(func(*loop.Worker) { r.workers[i].Drain() })
+	}
+}
+
+// closeIdle closes the connections that no exchange uses.
+func (r *requests) closeIdle() {
+	for i, w := range r.loops {
+		w.Post(func(*loop.Worker) { r.workers[i].CloseIdle() })
+	}
+}

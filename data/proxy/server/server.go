@@ -1,0 +1,267 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/heddle-mesh/heddle/data/proxy/accept"
+	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
+	"github.com/heddle-mesh/heddle/data/proxy/admin"
+	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
+	"github.com/heddle-mesh/heddle/data/proxy/config/live"
+	"github.com/heddle-mesh/heddle/data/proxy/dial"
+	"github.com/heddle-mesh/heddle/data/proxy/dns"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/pool"
+	"github.com/heddle-mesh/heddle/data/proxy/report"
+	"github.com/heddle-mesh/heddle/data/proxy/secret"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
+	"github.com/heddle-mesh/heddle/data/proxy/tls"
+	"github.com/heddle-mesh/heddle/data/proxy/upstream"
+	"github.com/heddle-mesh/heddle/xds/client"
+)
+
+// Server is one proxy; one field per part.
+type Server struct {
+	opts      Options
+	bootstrap *decode.Bootstrap
+	node      *corev3.Node
+
+	registry  *stats.Registry
+	shards    []*stats.Shard // by worker
+	logs      *accesslog.Files
+	secrets   *secret.Store
+	rotation  *secret.Rotation // nil without a workload
+	authority *secret.Client
+	clusters  *upstream.Set
+	dialer    *dial.Dialer
+	workers   []*loop.Worker
+	pools     []*pool.Worker
+	requests  *requests
+	listeners *accept.Set
+	live      *live.Live
+	xds       *client.Client // nil without ADS
+	dns       *dns.Server    // nil without names
+	admin     *admin.Server
+	reporter  *report.Reporter
+
+	sockets  []net.Listener // of admin and status pages
+	servers  []*http.Server
+	draining atomic.Bool
+	stop     context.CancelFunc
+	quit     chan struct{}
+	quitOnce sync.Once
+	accepted atomic.Int64 // counts accepted connections, for draining
+	running  sync.WaitGroup
+}
+
+// New reads the configuration and builds all parts.
+func New(o Options) (*Server, error) {
+	s := &Server{opts: o, registry: stats.New(), logs: &accesslog.Files{Workers: o.Concurrency, Log: o.Log}, secrets: &secret.Store{Log: o.Log}, quit: make(chan struct{})}
+	if err := s.read(); err != nil {
+		return nil, err
+	}
+	if err := s.buildWorkers(); err != nil {
+		return nil, err
+	}
+	if err := s.buildIdentity(); err != nil {
+		return nil, err
+	}
+	s.buildConfig()
+	if err := s.buildNames(); err != nil {
+		return nil, err
+	}
+	if err := s.buildControl(); err != nil {
+		return nil, err
+	}
+	s.buildAdmin()
+	return s, nil
+}
+
+// read takes in the bootstrap file and the node.
+func (s *Server) read() (err error) {
+	if s.opts.Bootstrap != nil {
+		if s.bootstrap, err = s.decoder().Bootstrap(s.opts.Bootstrap); err != nil {
+			return err
+		}
+		s.node = s.bootstrap.Node
+	}
+	if w := s.opts.Workload; w != nil {
+		if err := w.Check(); err != nil {
+			return err
+		}
+		if s.node, err = w.Node(); err != nil {
+			return err
+		}
+	}
+	if s.opts.Admin == "" && s.bootstrap != nil {
+		s.opts.Admin = s.bootstrap.Admin
+	}
+	if s.opts.Admin != "" {
+		return loopback(s.opts.Admin)
+	}
+	return nil
+}
+
+func (s *Server) buildWorkers() error {
+	gate := tls.NewGate(max(s.opts.Concurrency, 2))
+	s.dialer = &dial.Dialer{Mark: s.opts.Mark, Gate: gate}
+	if s.opts.Outside != "" {
+		s.dialer.Outside = &dial.Outside{Relay: loop.Unix(absolute(s.opts.Outside)), Inside: s.opts.Inside}
+	}
+	s.clusters = upstream.NewSet(s.secrets, s.opts.Log)
+	slow := make(chan struct{}, 64)
+	for i := range s.opts.Concurrency {
+		w, err := loop.NewKernel(loop.Settings{Index: i, Seed: rand.Uint64(), Goroutines: slow})
+		if err != nil {
+			return fmt.Errorf("start worker %d: %w", i, err)
+		}
+		shard := s.registry.NewShard()
+		s.workers, s.shards = append(s.workers, w), append(s.shards, shard)
+		s.pools = append(s.pools, pool.New(w, shard, s.registry, s.clusters, s.dialer))
+	}
+	own := report.Workload{}
+	if w := s.opts.Workload; w != nil {
+		own = report.Own(w.Name, w.Namespace, w.ClusterID, w.Labels)
+	}
+	s.reporter = report.New(own, s.registry, s.shards)
+	s.requests = newRequests(s)
+	inherited, err := inherit(s.opts.Inherited)
+	if err != nil {
+		return err
+	}
+	s.listeners = accept.NewSet(accept.SetOptions{Workers: s.workers, Secrets: s.secrets, Gate: gate, Inherited: inherited}, accept.Hooks{Allow: s.allow, Serve: s.serve, Refused: s.refused})
+	return nil
+}
+
+func inherit(from map[netip.AddrPort]int) (map[loop.Address]*accept.Socket, error) {
+	out := map[loop.Address]*accept.Socket{}
+	for address, fd := range from {
+		socket, err := accept.Inherit(fd)
+		if err != nil {
+			return nil, fmt.Errorf("--inherit-listener %s=fd:%d: %w", address, fd, err)
+		}
+		out[loop.TCP(address)] = socket
+	}
+	return out, nil
+}
+
+func (s *Server) buildIdentity() (err error) {
+	w := s.opts.Workload
+	if w == nil || s.opts.CA.Address == "" {
+		return nil
+	}
+	if s.authority, err = secret.NewClient(s.opts.CA); err != nil {
+		return err
+	}
+	id, err := w.ID()
+	if err != nil {
+		return err
+	}
+	s.rotation = &secret.Rotation{CA: s.authority, ID: id.String(), TTL: s.opts.SVIDTTL, Log: s.opts.Log}
+	return nil
+}
+
+// Run serves until ctx ends, then drains. A second context, now, ends it at once.
+func (s *Server) Run(ctx, now context.Context) error {
+	ctx, s.stop = context.WithCancel(ctx)
+	defer s.stop()
+	defer s.close()
+	if err := s.open(); err != nil {
+		return err
+	}
+	for _, w := range s.workers {
+		s.running.Go(func() {
+			if err := w.Run(); err != nil {
+				s.opts.Log.Error("worker ended", "worker", w.Index(), "error", err)
+			}
+		})
+	}
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	s.opts.Log.Info("proxy started", "node", s.node.GetId(), "concurrency", s.opts.Concurrency, "version", s.opts.Version)
+	select {
+	case <-ctx.Done():
+	case <-s.quit:
+	}
+	return s.drain(now)
+}
+
+// start begins what talks to others. Static configuration comes first: what of it cannot be in force is an error.
+func (s *Server) start(ctx context.Context) error {
+	if s.rotation != nil {
+		s.rotation.Subscribe(func(id *secret.SVID) {
+			s.secrets.SetIdentity(id)
+			go s.live.Wake()
+		})
+		s.running.Go(func() { _ = s.rotation.Run(ctx) }) // it ends with ctx only
+	}
+	if s.bootstrap != nil {
+		if err := s.live.Static(s.bootstrap); err != nil {
+			return err
+		}
+	}
+	s.follow()
+	if s.xds != nil {
+		s.running.Go(func() { _ = s.xds.Run(ctx) }) // it ends with ctx only
+	}
+	s.running.Go(func() { s.housekeeping(ctx) })
+	return nil
+}
+
+// housekeeping takes ejected endpoints back whose time is over.
+func (s *Server) housekeeping(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			s.clusters.Sweep(now)
+		}
+	}
+}
+
+func (s *Server) close() {
+	s.stop()
+	s.live.Close()
+	if s.dns != nil {
+		s.dns.Close()
+	}
+	for _, w := range s.workers {
+		w.Stop()
+	}
+	for _, h := range s.servers {
+		_ = h.Close() // pages are of no use any more
+	}
+	for _, l := range s.sockets {
+		_ = l.Close() // closed by their servers as a rule
+	}
+	if s.authority != nil {
+		_ = s.authority.Close() // nothing is asked of it any more
+	}
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+	}
+	s.logs.Close()
+}
+
+var errQuitNow = errors.New("ended at once, connections were cut")
