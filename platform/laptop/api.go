@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 )
@@ -34,6 +35,7 @@ func newAPI(kubeconfig string) (*api, error) {
 		return nil, fmt.Errorf("read %s: %w", kubeconfig, err)
 	}
 	cfg.QPS, cfg.Burst = 200, 200
+	cfg.WarningHandler = rest.NoWarnings{} // at the start, references to what is written a moment later
 	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("use %s: %w", kubeconfig, err)

@@ -80,6 +80,9 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	defer stopStart()
 	if err := m.bringUp(startCtx, inner); err != nil {
 		if startCtx.Err() != nil && ctx.Err() == nil {
+			if !o.Keep {
+				return fmt.Errorf("the mesh was not ready after %s: %w; start it with --keep to look at the logs", o.Deadline, err)
+			}
 			return fmt.Errorf("the mesh was not ready after %s: %w; look at %s", o.Deadline, err, m.dir.join("log"))
 		}
 		return err
@@ -155,7 +158,7 @@ func (m *meshRun) startAPIServer(inner context.Context) error {
 		return err
 	}
 	return m.daemon(inner, "apiserver", path, "--data-dir", m.dir.join("api"), "--address", "127.0.0.1:"+strconv.Itoa(m.ports.api),
-		"--kubeconfig-out", m.dir.join("kubeconfig"), "--memory-limit", strconv.Itoa(memoryAPIServer), "--parent-death")
+		"--kubeconfig-out", m.dir.join("kubeconfig"), "--memory-limit", strconv.Itoa(memoryAPIServer), "--gc-percent", "100", "--parent-death")
 }
 
 // daemon runs a program of the control plane on the host.

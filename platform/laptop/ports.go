@@ -2,6 +2,7 @@ package laptop
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -48,14 +49,16 @@ func (m *meshRun) listen(what, flag string, port, usual int, asked bool) (net.Li
 	if port == 0 && !asked {
 		port = usual
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // the proxy that inherits it wants plain TCP
+	l, err := plain.Listen(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err == nil {
 		return l, nil
 	}
 	if asked || !errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("open port %d for the %s: %w; choose another with %s", port, what, err, flag)
 	}
-	l, err = net.Listen("tcp", "127.0.0.1:0")
+	l, err = plain.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("open a port for the %s: %w", what, err)
 	}

@@ -7,7 +7,9 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,7 +27,7 @@ type Seen struct {
 
 // Echo is a named HTTP server that answers with what it saw, and obeys x-echo-* headers:
 // x-echo-status: CODE, x-echo-delay: DURATION, x-echo-reset: yes, x-echo-fail: N (the first N requests with this x-echo-key get 503),
-// x-echo-only: NAMES (other endpoints answer 503), x-echo-header: NAME=VALUE.
+// x-echo-only: NAME,NAME (other endpoints answer 503), x-echo-header: NAME=VALUE.
 type Echo struct {
 	Name string
 
@@ -87,6 +89,9 @@ func (e *Echo) note(s Seen) int {
 		if e.keys[key] <= n {
 			return http.StatusServiceUnavailable
 		}
+	}
+	if only := s.Headers.Get("x-echo-only"); only != "" && !slices.Contains(strings.Split(only, ","), e.Name) {
+		return http.StatusServiceUnavailable
 	}
 	if code, err := strconv.Atoi(s.Headers.Get("x-echo-status")); err == nil {
 		return code

@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestEndings: by whatever means a mesh ends, nothing is left of it.
+func TestEndings(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *home, *exec.Cmd){
+		"ctrl-c": func(_ *testing.T, _ *home, up *exec.Cmd) { up.Process.Signal(syscall.SIGINT) },
+		"down":   func(_ *testing.T, h *home, _ *exec.Cmd) { h.must("down") },
+		"kill":   func(_ *testing.T, _ *home, up *exec.Cmd) { up.Process.Kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHome(t)
+			// Busy default ports are replaced and told; this is only tried where nobody has them.
+			taken := holdPorts(t, "127.0.0.1:8080", "127.0.0.1:6443")
+			up := h.heddle(context.Background(), "up", "--empty")
+			var out bytes.Buffer
+			pr, pw, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			up.Stdout, up.Stderr = pw, pw
+			if err := up.Start(); err != nil {
+				t.Fatal(err)
+			}
+			pw.Close()
+			copied := make(chan struct{})
+			go func() { defer close(copied); out.ReadFrom(pr) }()
+			eventually(t, 60*time.Second, func() string {
+				o, _, code := h.call("status", "-o", "json")
+				if code == 0 && strings.Contains(o, `"ready": true`) {
+					return ""
+				}
+				return "not ready: " + o
+			})
+			s := h.status()
+			if s.Ready != true || len(s.Workloads) != 1 {
+				t.Errorf("--empty has %+v", s.Workloads)
+			}
+			namespaces := h.namespaces(s.PID)
+			sleeper := h.startRun("--name", "sleeper", "--", "sleep", "600")
+			for ns := range h.namespaces(s.PID) {
+				namespaces[ns] = true
+			}
+			if len(namespaces) != 3 {
+				t.Errorf("%d network namespaces, want the fabric's, the ingress' and the sleeper's", len(namespaces))
+			}
+			end(t, h, up)
+			up.Wait()
+			sleeper.Wait()
+			if sleeper.ProcessState.ExitCode() == 0 {
+				t.Error("heddle run does not tell that the mesh ended")
+			}
+			<-copied
+			h.nothingLeft(namespaces)
+			if name != "kill" && up.ProcessState.ExitCode() != 0 {
+				t.Errorf("heddle up ends with exit code %d", up.ProcessState.ExitCode())
+			}
+			if text := out.String(); taken && (!strings.Contains(text, "port 8080 is busy, so the gateway takes ") || !strings.Contains(text, "port 6443 is busy, so the API server takes ")) {
+				t.Errorf("busy default ports are not told:\n%s", text)
+			}
+		})
+	}
+}
+
+// holdPorts takes the ports for the time of the test; a port that somebody has already is as good.
+func holdPorts(t *testing.T, addresses ...string) bool {
+	t.Helper()
+	for _, a := range addresses {
+		if l, err := net.Listen("tcp", a); err == nil {
+			t.Cleanup(func() { l.Close() })
+		}
+	}
+	return true
+}
+
+// TestKeep: with --keep, data survive in the documented folders, and a later start goes on with them.
+func TestKeep(t *testing.T) {
+	h := newHome(t)
+	h.up("--keep", "--empty")
+	apply := `bin/heddle --run-dir ` + h.run + ` kubectl apply -f - <<'END'
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: mine, namespace: default}
+spec:
+  hosts: [mine.example.com]
+  http: [{route: [{destination: {host: hello}}]}]
+END`
+	if out, errs, code := h.shell(apply); code != 0 {
+		t.Fatal(out, errs)
+	}
+	namespaces := h.namespaces(h.status().PID)
+	h.must("down")
+	kept := []string{"api", "ca", "log", "state", "heddle-run-folder", "lock"}
+	h.nothingLeft(namespaces, kept...)
+	if _, errs, code := h.call("status"); code == 0 || !strings.Contains(errs, "no mesh is running here") {
+		t.Errorf("status of a kept mesh: exit code %d, %s", code, errs)
+	}
+	h.up("--keep", "--empty")
+	if out := h.must("kubectl", "get", "virtualservice", "-A", "-o", "name"); !strings.Contains(out, "mine") {
+		t.Errorf("the object is lost: %s", out)
+	}
+	s := h.status()
+	namespaces = h.namespaces(s.PID)
+	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	h.nothingLeft(namespaces, kept...)
+	h.must("down") // removes what was kept
+	h.nothingLeft(namespaces)
+}
+
+// TestMistakes: one clear sentence, a code that is not 0, and nothing left.
+func TestMistakes(t *testing.T) {
+	h := newHome(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, busy, _ := net.SplitHostPort(l.Addr().String())
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"up", "--port", busy}, "open port " + busy + " for the gateway: "},
+		{[]string{"up", "--port", "0", "--api-port", busy}, "open port " + busy + " for the API server: "},
+		{[]string{"up", "--detach", "--port", busy}, "choose another with --port"},
+		{[]string{"up", "--mode", "magic"}, "--mode magic is not known; use auto, root, rootless or proxy"},
+		{[]string{"up", "--run-dir", "/proc/heddle"}, "use run folder /proc/heddle: "},
+		{[]string{"up", "--run-dir", "bin"}, "it holds files that are not Heddle's; choose another with --run-dir"},
+		{[]string{"status"}, "no mesh is running here; start one with heddle up"},
+		{[]string{"down"}, "no mesh is running here; start one with heddle up"},
+		{[]string{"run", "--name", "x", "--", "true"}, "no mesh is running here; start one with heddle up"},
+	} {
+		out, errs, code := h.call(c.args...)
+		if code == 0 || !strings.Contains(errs, c.want) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("heddle %s: exit code %d\n%s%s", strings.Join(c.args, " "), code, out, errs)
+		}
+	}
+	if err := os.Remove(h.dir + "/bin/heddle-proxy"); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := h.call("up"); code == 0 || !strings.Contains(errs, "heddle-proxy is not beside heddle in") || !strings.Contains(errs, "make build") {
+		t.Errorf("a missing binary: exit code %d, %s", code, errs)
+	}
+	h.nothingLeft(nil)
+}
+
+// TestCorruptStore: an API server that cannot start is told with its own words, and the data stay.
+func TestCorruptStore(t *testing.T) {
+	h := newHome(t)
+	for _, f := range []string{"run/api/etcd/member/snap", "run/api/etcd/member/wal"} {
+		if err := os.MkdirAll(h.dir+"/"+f, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"run/heddle-run-folder", "run/api/etcd/member/snap/db", "run/api/etcd/member/wal/0000000000000000-0000000000000000.wal"} {
+		if err := os.WriteFile(h.dir+"/"+f, []byte("not a store"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, errs, code := h.call("up", "--detach", "--keep", "--empty", "--port", "0", "--api-port", "0")
+	if code == 0 || !strings.Contains(errs, "apiserver") || strings.Count(errs, "\n") != 1 {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if _, err := os.Stat(h.dir + "/run/api/etcd/member/snap/db"); err != nil {
+		t.Errorf("the data are lost: %v", err)
+	}
+	t.Log(errs)
+	h.nothingLeft(nil, "api", "ca", "log", "state", "heddle-run-folder", "lock")
+}

@@ -1,0 +1,212 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/heddle-mesh/heddle/platform/shop"
+	"github.com/heddle-mesh/heddle/test/lab"
+)
+
+// TestShop is one life of `heddle up`, from the start to SIGTERM, with everything that a user tries meanwhile.
+func TestShop(t *testing.T) {
+	h := newHome(t)
+	printed := h.up()
+	s := h.status()
+	namespaces := h.namespaces(s.PID)
+	t.Run("contract", func(t *testing.T) { h.contract(t, s, namespaces) })
+	t.Run("memory", func(t *testing.T) { h.memory(t, s) })
+	t.Run("tour", func(t *testing.T) { h.tour(t, printed, s) })
+	t.Run("run", func(t *testing.T) { h.runs(t, s) })
+	t.Run("second up", func(t *testing.T) {
+		_, errs, code := h.call("up", "--detach")
+		if code == 0 || !strings.Contains(errs, "a mesh is running in "+h.run+" already") || strings.Count(strings.TrimSpace(errs), "\n") != 0 {
+			t.Errorf("exit code %d, %s", code, errs)
+		}
+	})
+	t.Run("heddled is killed under load", func(t *testing.T) { h.killHeddled(t, s) })
+	t.Run("a proxy is killed", func(t *testing.T) { h.killProxy(t, s) })
+	if err := syscall.Kill(s.PID, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	h.nothingLeft(namespaces)
+}
+
+func (h *home) contract(t *testing.T, s status, namespaces map[string]bool) {
+	if !s.Ready || s.PID == 0 || !strings.HasPrefix(s.Gateway, "http://127.0.0.1:") {
+		t.Errorf("status %+v", s)
+	}
+	t.Logf("first page after %.1f s", s.ReadyAfterSeconds)
+	for _, path := range []string{s.Kubeconfig, s.DebugToken} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(s.Workloads) != len(shop.Parts())+1 {
+		t.Errorf("%d workloads, want the shop's %d and the ingress", len(s.Workloads), len(shop.Parts()))
+	}
+	if len(namespaces) != len(s.Workloads)+1 {
+		t.Errorf("%d network namespaces, want one for each workload and the fabric's", len(namespaces))
+	}
+	for _, w := range s.Workloads {
+		if w.Name == "" || w.Namespace == "" || w.Version == "" || w.Address == "" {
+			t.Errorf("workload %+v", w)
+		}
+		if code, body := get(w.ProxyAdmin + "/ready"); code != 200 {
+			t.Errorf("%s: %d %s", w.ProxyAdmin, code, body)
+		}
+	}
+	for _, path := range []string{"/", "/catalog", "/cart"} {
+		if code, body := get(s.Gateway + path); code != 200 || !strings.Contains(body, `"service":"web"`) {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	if text := h.must("kubeconfig"); !strings.Contains(text, "clusters:") || strings.TrimSpace(h.must("kubeconfig", "--path")) != s.Kubeconfig {
+		t.Errorf("kubeconfig: %s", text)
+	}
+}
+
+// memory checks the sum of all processes; the figure goes to docs/features/laptop.md.
+func (h *home) memory(t *testing.T, s status) {
+	tree, err := lab.Tree(s.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, by := int64(0), map[string]int64{}
+	for _, p := range tree {
+		sum += p.PSS
+		name, _, _ := strings.Cut(strings.TrimPrefix(p.Command, h.dir+"/"), " --")
+		by[filepath.Base(strings.Join(strings.Fields(name)[:min(2, len(strings.Fields(name)))], " "))] += p.PSS
+	}
+	for name, bytes := range by {
+		t.Logf("%4d MB %s", bytes>>20, name)
+	}
+	t.Logf("%4d MB in %d processes", sum>>20, len(tree))
+	if limit := int64(850 << 20); sum > limit {
+		t.Errorf("%d MB, the limit is %d", sum>>20, limit>>20)
+	}
+}
+
+// load asks a URL from several clients until stop is called, which gives the number of requests and the failures.
+func load(url string, clients int) (stop func() (int64, []string)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var n atomic.Int64
+	var mu sync.Mutex
+	var failures []string
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				code, body := get(url)
+				n.Add(1)
+				if code != 200 {
+					mu.Lock()
+					failures = append(failures, fmt.Sprintf("%d %.200s", code, body))
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	return func() (int64, []string) {
+		cancel()
+		wg.Wait()
+		return n.Load(), failures
+	}
+}
+
+func (h *home) killHeddled(t *testing.T, s status) {
+	stop := load(s.Gateway+"/", 4)
+	time.Sleep(300 * time.Millisecond)
+	for _, p := range s.Processes {
+		if p.Name == "heddled" {
+			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, 10*time.Second, func() string {
+		for _, p := range h.status().Processes {
+			if p.Name == "heddled" && p.Restarts == 1 && p.PID != 0 {
+				return ""
+			}
+		}
+		return "heddled is not back"
+	})
+	took := h.waitSynced(len(s.Workloads), 20*time.Second)
+	n, failures := stop()
+	t.Logf("%d requests, %d failed; all proxies have the latest configuration %s after the restart", n, len(failures), took.Round(time.Millisecond))
+	if len(failures) > 0 {
+		t.Errorf("%d of %d requests failed, such as: %s", len(failures), n, failures[0])
+	}
+}
+
+// killProxy: traffic is back quickly after the proxy behind the ingress was killed. The bound is generous; the figure is logged.
+func (h *home) killProxy(t *testing.T, s status) {
+	tree, err := lab.Tree(s.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := false
+	for _, p := range tree {
+		if strings.Contains(p.Command, "heddle-proxy sidecar --name web-v1 ") {
+			killed = syscall.Kill(p.PID, syscall.SIGKILL) == nil
+		}
+	}
+	if !killed {
+		t.Fatal("the proxy of web-v1 does not run")
+	}
+	took := eventually(t, 3*time.Second, func() string {
+		code, body := get(s.Gateway + "/")
+		if code == 200 {
+			return ""
+		}
+		return fmt.Sprintf("%d %s", code, body)
+	})
+	t.Logf("a page again %s after kill -9", took.Round(time.Millisecond))
+	stop := load(s.Gateway+"/", 2)
+	time.Sleep(500 * time.Millisecond)
+	if n, failures := stop(); len(failures) > 0 {
+		t.Errorf("%d of %d requests fail afterwards, such as: %s", len(failures), n, failures[0])
+	}
+	h.waitSynced(len(s.Workloads), 10*time.Second)
+}
+
+// background starts `heddle run` and gives its process; the test ends it.
+func (h *home) background(args ...string) (*exec.Cmd, func() string) {
+	h.t.Helper()
+	cmd := h.heddle(context.Background(), args...)
+	out, err := os.CreateTemp(h.dir, "run-*.log")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	return cmd, func() string {
+		b, _ := os.ReadFile(out.Name())
+		return string(b)
+	}
+}
+
+// startRun is background, and waits until the process is in the mesh.
+func (h *home) startRun(args ...string) *exec.Cmd {
+	h.t.Helper()
+	cmd, text := h.background(append([]string{"run"}, args...)...)
+	eventually(h.t, 20*time.Second, func() string {
+		if strings.Contains(text(), " runs at ") {
+			return ""
+		}
+		return "heddle run " + strings.Join(args, " ") + " says: " + text()
+	})
+	return cmd
+}
