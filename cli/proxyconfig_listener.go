@@ -6,19 +6,8 @@ import (
 
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"             // named by Any in dumps
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"              // named by Any in dumps
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"               // named by Any in dumps
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"             // named by Any in dumps
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3" // named by Any in dumps
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"   // named by Any in dumps
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"  // named by Any in dumps
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3" // named by Any in dumps
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3" // named by Any in dumps
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"        // named by Any in dumps
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"               // named by Any in dumps
 	"google.golang.org/protobuf/proto"
 )
 

@@ -138,9 +138,16 @@ func (m *meshRun) keepStatus(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := m.dir.writeStatus(m.status()); err != nil {
-				m.log.Warn("the status file cannot be written", "error", err)
-			}
+			m.tellStatus()
 		}
+	}
+}
+
+// tellStatus writes the status file.
+func (m *meshRun) tellStatus() {
+	m.telling.Lock()
+	defer m.telling.Unlock()
+	if err := m.dir.writeStatus(m.status()); err != nil {
+		m.log.Warn("the status file cannot be written", "error", err)
 	}
 }

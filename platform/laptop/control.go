@@ -90,6 +90,7 @@ func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *Run
 	if err != nil {
 		return nil, err
 	}
+	m.tellStatus()
 	c.Send(RunEvent{Started: &Workload{Name: w.name, Namespace: w.namespace, Version: w.version, Address: w.addresses[0].String(), Ready: true}}, nil)
 	return m.attend(inner, c, buf, p.ID, exit), nil
 }
@@ -183,8 +184,11 @@ func (m *meshRun) leave(inner context.Context, w *workload, cancel context.Cance
 		w.log.Close()
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.workloads = slices.DeleteFunc(slices.Clone(m.workloads), func(o *workload) bool { return o == w })
+	m.mu.Unlock()
+	if inner.Err() == nil {
+		m.tellStatus()
+	}
 }
 
 // RunIn is the caller's side: it asks the mesh in a run folder to run a process with the given standard files, hands on signals,

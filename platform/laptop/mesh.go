@@ -33,6 +33,7 @@ type meshRun struct {
 	processes  []*program     // of the control plane
 	processLog map[string]string
 
+	telling    sync.Mutex // held while the status file is written
 	mu         sync.Mutex
 	next       int // addresses given so far
 	workloads  []*workload

@@ -134,7 +134,7 @@ func (m *meshRun) startSample(ctx context.Context, w *workload) error {
 		if m.opts.Mode == ModeRoot {
 			uid = sampleUID
 		}
-		return fabric.Process{ID: "app:" + w.net(), Namespace: w.net(), Path: m.self, UID: uid, Files: []*os.File{m.null, w.log, w.log},
+		return fabric.Process{ID: "app:" + w.net(), Namespace: w.net(), Path: m.self, Self: true, UID: uid, Files: []*os.File{m.null, w.log, w.log},
 			Args: []string{"sample", w.app, "--version", w.version, "--listen", fmt.Sprintf("[::]:%d", w.port)},
 			Env:  m.environment([]string{"GOMEMLIMIT=" + strconv.Itoa(memorySample), "GOMAXPROCS=1"})}, nil
 	})}

@@ -124,7 +124,7 @@ func load(url string, clients int) (stop func() (int64, []string)) {
 }
 
 func (h *home) killHeddled(t *testing.T, s status) {
-	stop := load(s.Gateway+"/", 4)
+	stop := load(s.Gateway+"/cart", 4)
 	time.Sleep(300 * time.Millisecond)
 	for _, p := range s.Processes {
 		if p.Name == "heddled" {
