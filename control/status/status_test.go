@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,13 @@ func (m *memory) WriteStatus(_ context.Context, o api.Object, status map[string]
 	return nil
 }
 
+// written is when was written.
+func (m *memory) written() []time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.writes)
+}
+
 func start(t *testing.T) (*Board, *memory) {
 	m := &memory{store: config.New()}
 	b := New(m.store, slog.New(slog.DiscardHandler))
@@ -82,8 +90,8 @@ func TestChangesOfASecondAreOneWrite(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		time.Sleep(3 * time.Second)
-		if len(m.writes) != 1 {
-			t.Errorf("%d writes", len(m.writes))
+		if len(m.written()) != 1 {
+			t.Errorf("%d writes", len(m.written()))
 		}
 		e, _ := m.store.Get(object(t, "", "x", 1).Ref())
 		if got := fmt.Sprint(e.Object.Status["observedGeneration"]); got != "10" {
@@ -92,8 +100,8 @@ func TestChangesOfASecondAreOneWrite(t *testing.T) {
 		// The same again is no write.
 		m.tell(b, e.Object)
 		time.Sleep(3 * time.Second)
-		if len(m.writes) != 1 {
-			t.Errorf("%d writes after nothing changed", len(m.writes))
+		if len(m.written()) != 1 {
+			t.Errorf("%d writes after nothing changed", len(m.written()))
 		}
 	})
 }
@@ -105,11 +113,11 @@ func TestAtMostTwentyWritesASecond(t *testing.T) {
 			m.tell(b, object(t, "", fmt.Sprint("x", i), 1))
 		}
 		time.Sleep(20 * time.Second)
-		if len(m.writes) != 100 {
-			t.Fatalf("%d writes", len(m.writes))
+		if len(m.written()) != 100 {
+			t.Fatalf("%d writes", len(m.written()))
 		}
-		for i := 20; i < len(m.writes); i++ {
-			if d := m.writes[i].Sub(m.writes[i-20]); d < time.Second {
+		for i := 20; i < len(m.written()); i++ {
+			if d := m.written()[i].Sub(m.written()[i-20]); d < time.Second {
 				t.Fatalf("21 writes within %v", d)
 			}
 		}
@@ -123,8 +131,8 @@ func TestTransitionTimeAndErrors(t *testing.T) {
 		o := object(t, "", "x", 1)
 		m.tell(b, o)
 		time.Sleep(10 * time.Second)
-		if len(m.writes) != 3 {
-			t.Fatalf("%d writes, want two that fail and one", len(m.writes))
+		if len(m.written()) != 3 {
+			t.Fatalf("%d writes, want two that fail and one", len(m.written()))
 		}
 		accepted := func() map[string]any {
 			e, _ := m.store.Get(o.Ref())

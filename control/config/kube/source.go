@@ -43,6 +43,7 @@ type Source struct {
 	watching map[*api.Kind]*kindWatch
 	found    bool // every kind has been asked for once
 	synced   bool
+	complete chan struct{} // closed with synced
 	wg       sync.WaitGroup
 }
 
@@ -55,7 +56,7 @@ type kindWatch struct {
 
 // NewSource makes a source; Run starts it.
 func NewSource(c *Client, store *config.Store, log *slog.Logger) *Source {
-	return &Source{client: c, store: store, log: log, watching: map[*api.Kind]*kindWatch{}}
+	return &Source{client: c, store: store, log: log, watching: map[*api.Kind]*kindWatch{}, complete: make(chan struct{})}
 }
 
 // Served says which version of a kind is watched, and whether the API serves the kind at all.
@@ -72,7 +73,7 @@ func (s *Source) Served(k *api.Kind) (schema.GroupVersionResource, bool) {
 // Run follows the API until ctx ends. It never gives up: an API that is away keeps what was last seen.
 func (s *Source) Run(ctx context.Context) error {
 	defer s.wg.Wait()
-	first := true
+	first, complete := true, s.complete
 	for {
 		missing, err := s.discover(ctx)
 		switch {
@@ -81,7 +82,7 @@ func (s *Source) Run(ctx context.Context) error {
 				s.log.Error("Kubernetes API cannot be reached yet; trying again", "host", s.client.Host, "error", err)
 			}
 		case first:
-			s.log.Info("Kubernetes API found", "host", s.client.Host, "watched", len(api.Kinds)-len(missing), "missing", missing)
+			s.log.Info("Kubernetes API found", "host", s.client.Host, "missing", missing)
 		}
 		first = first && err != nil
 		pause := discoverAgain
@@ -91,6 +92,8 @@ func (s *Source) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-complete:
+			complete = nil // once: now for the kinds that are not essential
 		case <-time.After(pause):
 		}
 	}
@@ -132,7 +135,13 @@ func (s *Source) discover(ctx context.Context) (missing []string, err error) {
 		served[gv] = names
 		return names, nil
 	}
+	s.mu.Lock()
+	complete := s.synced
+	s.mu.Unlock()
 	for _, k := range api.Kinds {
+		if !complete && !essential(k) {
+			continue
+		}
 		version, err := find(k, ask)
 		if err != nil {
 			return nil, err
@@ -148,6 +157,10 @@ func (s *Source) discover(ctx context.Context) (missing []string, err error) {
 	s.checkSynced()
 	return missing, nil
 }
+
+// essential kinds change what the mesh does, so the first snapshot waits for them. The others are only answered that they are not honoured; they are watched
+// afterwards, because an API that was just started takes its time over each kind.
+func essential(k *api.Kind) bool { return k.Handled || k.Security }
 
 // find gives the version of a kind to watch, the preferred one first, or "".
 func find(k *api.Kind, ask func(gv string) ([]string, error)) (string, error) {
@@ -218,13 +231,20 @@ func (s *Source) watch(ctx context.Context, k *api.Kind, w *kindWatch) {
 			return stream, err
 		},
 	}
-	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, s.client.dynamic), &unstructured.Unstructured{}, &sink{s, k, w}, cache.ReflectorOptions{
+	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, plainLists{}), &unstructured.Unstructured{}, &sink{s, k, w}, cache.ReflectorOptions{
 		Name: k.Name(), TypeDescription: k.Name(),
 		// An API that was restarted is found again within seconds.
 		Backoff: &wait.Backoff{Duration: 200 * time.Millisecond, Cap: 3 * time.Second, Factor: 2, Jitter: 0.5, Steps: 10},
 	})
 	r.RunWithContext(ctx)
 }
+
+// plainLists makes the reflectors list and then watch. A streamed list waits for the API's watch cache of each kind, which takes an API that was just
+// started seconds; a list is answered from its store.
+type plainLists struct{}
+
+// IsWatchListSemanticsUnSupported is what package cache asks.
+func (plainLists) IsWatchListSemanticsUnSupported() bool { return true }
 
 // complain tells of a kind that cannot be watched, such as one that RBAC forbids.
 func (s *Source) complain(k *api.Kind, err error) {
@@ -246,13 +266,14 @@ func (s *Source) checkSynced() {
 	if s.synced || !s.found {
 		return
 	}
-	for _, w := range s.watching {
-		if !w.listed {
+	for k, w := range s.watching {
+		if !w.listed && essential(k) {
 			return
 		}
 	}
 	s.synced = true
 	s.store.Synced(Name)
+	close(s.complete)
 }
 
 // sink takes what a reflector sees of one kind. Nothing but the decoded object is kept.
