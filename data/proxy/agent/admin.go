@@ -49,10 +49,12 @@ func openAdmin(a *agent) (*admin, error) {
 	all.Handle("/", proxy)
 	status := http.NewServeMux()
 	status.HandleFunc("GET /healthz/ready", ready)
-	metrics := http.NewServeMux()
-	metrics.Handle("GET /stats/prometheus", proxy)
-	err := errors.Join(s.unix(a.o.AdminSocket, all), s.tcp("status-address", a.o.StatusAddress, status), s.tcp("metrics-address", a.o.MetricsAddress, metrics))
-	if err != nil {
+	status.Handle("GET /stats/prometheus", proxy)
+	errs := []error{s.unix(a.o.AdminSocket, all)}
+	for _, address := range a.o.Status {
+		errs = append(errs, s.tcp("status-address", address, status))
+	}
+	if err := errors.Join(errs...); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -72,9 +74,6 @@ func (s *admin) unix(path string, h http.Handler) error {
 }
 
 func (s *admin) tcp(flag, address string, h http.Handler) error {
-	if address == "" {
-		return nil
-	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), "tcp", address)

@@ -55,7 +55,11 @@ func (a *agent) open() (err error) {
 	if a.ca, err = secret.NewClient(a.o.channel(a.o.CAAddress)); err != nil {
 		return err
 	}
-	a.rotation = &secret.Rotation{CA: a.ca, ID: a.o.identity().String(), Log: a.log.With("part", "secret")}
+	id, err := a.o.Workload.ID()
+	if err != nil {
+		return err
+	}
+	a.rotation = &secret.Rotation{CA: a.ca, ID: id.String(), Log: a.log.With("part", "secret")}
 	if err := a.openDNS(); err != nil {
 		return err
 	}
@@ -88,17 +92,18 @@ func (a *agent) folder() error {
 }
 
 func (a *agent) openDNS() error {
-	if len(a.o.DNSAddresses) == 0 {
+	if len(a.o.DNS) == 0 {
 		return nil
 	}
 	servers, search, err := dns.ParseResolvConf(a.o.ResolvConf)
 	if err != nil {
 		a.log.Warn("names outside of the mesh are not resolved", "error", err)
 	}
-	zone := dns.Zone{Namespace: a.o.Namespace, Domain: "svc." + a.o.Domain, Search: search, Authoritative: true}
+	w := &a.o.Workload
+	zone := dns.Zone{Namespace: w.Namespace, Domain: w.Services(), Search: append([]string{w.Namespace + "." + w.Services()}, search...)}
 	a.names = dns.New(zone, &dns.Upstream{Servers: servers, Dial: a.o.dialer().DialContext, Timeout: dnsTimeout}, stats.New(), a.log.With("part", "dns"))
 	bound := 0
-	for _, address := range a.o.DNSAddresses {
+	for _, address := range a.o.DNS {
 		if _, err = a.names.Listen(address); err == nil {
 			bound++
 		} else if noSuchAddress(err) { // a machine without one of the two families

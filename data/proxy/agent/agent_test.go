@@ -21,6 +21,7 @@ import (
 	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/xds"
 	"google.golang.org/protobuf/proto"
 )
@@ -184,8 +185,9 @@ func start(t *testing.T, p *plane) *running {
 	}
 	r := &running{t: t, dns: dns, done: make(chan error, 1), opts: Options{
 		Envoy: repository(t, ".cache", "envoy", "envoy"), XDSAddress: "unix:" + p.sock, TokenFile: p.dir + "/token",
-		Name: "web-1", Namespace: "shop", ServiceAccount: "web", Labels: map[string]string{"app": "web"}, IPs: []netip.Addr{netip.MustParseAddr("10.78.0.1")},
-		ClusterID: "Kubernetes", AdminSocket: p.dir + "/admin.sock", DNSAddresses: []string{dns}, Concurrency: 1, Kind: Gateway, // binds nothing
+		Workload: announce.Workload{Name: "web-1", Namespace: "shop", Account: "web", Labels: map[string]string{"app": "web"}, IPs: []netip.Addr{netip.MustParseAddr("10.78.0.1")},
+			ClusterID: "Kubernetes", Kind: announce.Gateway}, // which binds nothing
+		AdminSocket: p.dir + "/admin.sock", DNS: []string{dns}, Concurrency: 1,
 		DrainTime: 2 * time.Second, Stdout: log, Stderr: log, Log: slog.New(slog.NewTextHandler(log, nil)),
 	}}
 	if os.Geteuid() == 0 {
@@ -302,13 +304,13 @@ func TestMistakesAreSentences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := Options{Envoy: envoy, XDSAddress: "unix:/x", Name: "a", IPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, WorkDir: t.TempDir()}
+	good := Options{Envoy: envoy, XDSAddress: "unix:/x", WorkDir: t.TempDir(), Workload: announce.Workload{Name: "a", Namespace: "b", Account: "c", IPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}}
 	for want, spoil := range map[string]func(*Options){
 		"set --envoy":       func(o *Options) { o.Envoy = "/nowhere/envoy" },
-		"set --xds-address": func(o *Options) { o.XDSAddress = "" },
-		"set --name":        func(o *Options) { o.Name = "" },
-		"set --ip":          func(o *Options) { o.IPs = nil },
-		"kind":              func(o *Options) { o.Kind = "waypoint" },
+		"--xds-address":     func(o *Options) { o.XDSAddress = "" },
+		"--name is missing": func(o *Options) { o.Workload.Name = "" },
+		"--ip is missing":   func(o *Options) { o.Workload.IPs = nil },
+		"trust domain":      func(o *Options) { o.Workload.TrustDomain = "A b" },
 		"--work-dir":        func(o *Options) { o.WorkDir = "/tmp/" + strings.Repeat("x", 120) },
 		"--root-cert":       func(o *Options) { o.XDSAddress, o.TokenFile = "192.0.2.1:15012", "/token" },
 	} {
@@ -324,22 +326,20 @@ func TestFlags(t *testing.T) {
 	var o Options
 	fs := flag.NewFlagSet("agent", flag.ContinueOnError)
 	o.Bind(fs)
-	if err := fs.Parse([]string{"--name", "a", "--ip", "10.0.0.1", "--ip", "fd00::1", "--label", "app=x", "--label", "v=1", "--dns-addresses", "", "--mark", "7"}); err != nil {
+	if err := fs.Parse([]string{"--name", "a", "--ip", "10.0.0.1", "--ip", "fd00::1", "--label", "app=x", "--label", "v=1", "--dns-address", "127.0.0.1:1", "--mark", "7", "--kind", "gateway"}); err != nil {
 		t.Fatal(err)
 	}
-	if len(o.IPs) != 2 || o.Labels["v"] != "1" || o.Labels["app"] != "x" || len(o.DNSAddresses) != 0 || o.Mark != 7 || o.DrainTime != 5*time.Second || o.StatusAddress == "" {
+	w := &o.Workload
+	if len(w.IPs) != 2 || w.Labels["v"] != "1" || w.Labels["app"] != "x" || len(o.DNS) != 1 || o.Mark != 7 || o.DrainTime != 5*time.Second || w.Kind != announce.Gateway {
 		t.Errorf("%+v", o)
-	}
-	o.Kind, o.Namespace = Gateway, "shop"
-	if id := o.nodeID(); id != "router~10.0.0.1~a.shop~shop.svc.cluster.local" {
-		t.Error(id)
 	}
 }
 
 // TestBootstrapIsValid asks Envoy itself.
 func TestBootstrapIsValid(t *testing.T) {
 	envoy := repository(t, ".cache", "envoy", "envoy")
-	o := Options{WorkDir: t.TempDir(), Kind: Sidecar, Name: "a", Namespace: "b", Domain: "cluster.local", IPs: []netip.Addr{netip.MustParseAddr("fd00::1")}, Mark: 1337, Labels: map[string]string{"k": "v"}}
+	o := Options{WorkDir: t.TempDir(), Mark: 1337, Workload: announce.Workload{Kind: announce.Sidecar, Name: "a", Namespace: "b", DNSDomain: "cluster.local",
+		IPs: []netip.Addr{netip.MustParseAddr("fd00::1")}, Labels: map[string]string{"k": "v"}, Zone: "z"}}
 	b, err := bootstrap(o)
 	if err != nil || !json.Valid(b) {
 		t.Fatal(err)

@@ -3,6 +3,8 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
+
+	"google.golang.org/protobuf/encoding/protojson"
 )
 
 type object = map[string]any
@@ -14,8 +16,12 @@ const solSocket, soMark = 1, 36
 // ready without them.
 func bootstrap(o Options) ([]byte, error) {
 	source := object{"ads": object{}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+	node, err := node(o)
+	if err != nil {
+		return nil, err
+	}
 	b := object{
-		"node":  object{"id": o.nodeID(), "cluster": o.Name + "." + o.Namespace, "metadata": o.metadata()},
+		"node":  node,
 		"admin": object{"address": object{"pipe": object{"path": o.envoySocket(), "mode": 0o600}}},
 		"dynamic_resources": object{
 			"ads_config": object{
@@ -44,6 +50,21 @@ func bootstrap(o Options) ([]byte, error) {
 		return nil, fmt.Errorf("write Envoy's bootstrap: %w", err)
 	}
 	return out, nil
+}
+
+// node is the workload's, but for what Envoy says of itself.
+func node(o Options) (json.RawMessage, error) {
+	n, err := o.Workload.Node()
+	if err != nil {
+		return nil, err
+	}
+	n.UserAgentName, n.UserAgentVersionType = "", nil
+	delete(n.GetMetadata().GetFields(), "HEDDLE_FEATURES")
+	b, err := protojson.Marshal(n)
+	if err != nil {
+		return nil, fmt.Errorf("write Envoy's bootstrap: %w", err)
+	}
+	return b, nil
 }
 
 // localCluster speaks gRPC with the agent.
