@@ -211,7 +211,7 @@ func TestFolderCycles(t *testing.T) {
 	}
 }
 
-// folder is the room that cycles are counted between: the first two parts of a path inside the planes, the first elsewhere.
+// folder is the room that cycles are counted between: the first two parts of a path inside the planes, the first elsewhere; each filter is a room.
 func folder(path string) string {
 	parts := strings.Split(path, "/")
 	n := 1
@@ -220,6 +220,9 @@ func folder(path string) string {
 		n = 2
 	case "data":
 		n = 3
+		if len(parts) > 2 && parts[2] == "filter" {
+			n = 4
+		}
 	}
 	return strings.Join(parts[:min(n, len(parts))], "/")
 }
