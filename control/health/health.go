@@ -54,6 +54,9 @@ type Board struct {
 	saving   bool
 }
 
+// maxStates bounds what is remembered of workloads that are gone: in a cluster they come and go for ever.
+const maxStates = 10_000
+
 // formatVersion is the version of the record on disk.
 const formatVersion = 1
 
@@ -85,7 +88,8 @@ func New(opts Options) (*Board, error) {
 
 func (b *Board) load() error {
 	raw, err := os.ReadFile(b.opts.Record)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) { // nobody was alive before
+		b.recorded = map[Workload]bool{}
 		return nil
 	}
 	if err != nil {
@@ -173,6 +177,9 @@ func (b *Board) gone(w Workload) {
 func (b *Board) set(w Workload, s State) {
 	if b.states[w] == s {
 		return
+	}
+	if s == Gone && len(b.states) > maxStates {
+		maps.DeleteFunc(b.states, func(_ Workload, old State) bool { return old == Gone })
 	}
 	b.states[w] = s
 	b.signal(w)

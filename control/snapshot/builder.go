@@ -46,7 +46,8 @@ type Builder struct {
 	within   map[mesh.Namespace]map[mesh.Ref]struct{} // present objects by namespace
 	dirty    map[mesh.Ref]struct{}
 	told     map[mesh.Ref]struct{}                  // objects whose problems changed
-	from     map[string]map[mesh.Ref][]mesh.Problem // problems by what said them
+	problems map[mesh.Ref]map[string][]mesh.Problem // by object and what said them
+	from     map[string]map[mesh.Ref]struct{}       // the same the other way round
 
 	meshRoutes *shelf[mesh.Host, *mesh.Route]
 	gateRoutes *shelf[mesh.GatewayID, *mesh.Route]
@@ -61,7 +62,7 @@ func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects,
 	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
 		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, grants: map[mesh.Namespace]map[mesh.Ref]struct{}{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
 		dirty: map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
-	b.from = map[string]map[mesh.Ref][]mesh.Problem{}
+	b.problems, b.from = map[mesh.Ref]map[string][]mesh.Problem{}, map[string]map[mesh.Ref]struct{}{}
 	origin := func(r *mesh.Route) mesh.Ref { return r.Origin }
 	b.meshRoutes = newShelf(&b.now.MeshRoutes, istio.ByAge, origin)
 	b.gateRoutes = newShelf(&b.now.GateRoutes, istio.ByAge, origin)

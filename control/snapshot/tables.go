@@ -152,29 +152,40 @@ func (b *Builder) putGateway(old, g *mesh.Gateway) {
 
 // complain sets what one source of problems says about an object; nil takes it back.
 func (b *Builder) complain(source string, ref mesh.Ref, ps []mesh.Problem) {
-	if slices.Equal(b.from[source][ref], ps) {
+	if slices.Equal(b.problems[ref][source], ps) {
 		return
 	}
 	if len(ps) == 0 {
-		if delete(b.from[source], ref); len(b.from[source]) == 0 {
-			delete(b.from, source)
-		}
+		cut(b.problems, ref, source)
+		cut(b.from, source, ref)
 	} else {
-		if b.from[source] == nil {
-			b.from[source] = map[mesh.Ref][]mesh.Problem{}
-		}
-		b.from[source][ref] = ps
+		put(b.problems, ref, source, ps)
+		put(b.from, source, ref, struct{}{})
 	}
 	b.told[ref] = struct{}{}
 }
 
 // Problems lists what is wrong with an object: of decoding and translation first, then what follows from others.
 func (b *Builder) Problems(ref mesh.Ref) []mesh.Problem {
-	out := slices.Clone(b.from["object"][ref])
-	for _, source := range slices.Sorted(maps.Keys(b.from)) {
+	by := b.problems[ref]
+	out := slices.Clone(by["object"])
+	for _, source := range slices.Sorted(maps.Keys(by)) {
 		if source != "object" {
-			out = append(out, b.from[source][ref]...)
+			out = append(out, by[source]...)
 		}
 	}
 	return out
+}
+
+func put[A, B comparable, V any](m map[A]map[B]V, a A, b B, v V) {
+	if m[a] == nil {
+		m[a] = map[B]V{}
+	}
+	m[a][b] = v
+}
+
+func cut[A, B comparable, V any](m map[A]map[B]V, a A, b B) {
+	if delete(m[a], b); len(m[a]) == 0 {
+		delete(m, a)
+	}
 }
