@@ -69,7 +69,7 @@ func build(o options, log *slog.Logger) (*heddled, error) {
 	}
 	d.publisher = snapshot.NewPublisher(
 		snapshot.NewBuilder(d.meshSettings, registry.Options{Cluster: mesh.ClusterID(o.clusterID), Network: mesh.NetworkID(o.network), TrustDomain: d.opts.domain,
-			Health: d.board.State, Addresses: d.addresses, Log: log}, d.store, d.accepted),
+			Health: d.board.State, Addresses: d.addresses}, d.store, d.accepted),
 		d.store, d.board, snapshot.Timing{Quiet: o.quiet, Max: o.max}, log.With("part", "snapshot"))
 	if o.caDir != "" {
 		if d.authority, err = ca.Open(o.caDir, d.opts.domain); err != nil {

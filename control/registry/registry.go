@@ -6,7 +6,6 @@ package registry
 
 import (
 	"cmp"
-	"log/slog"
 	"net/netip"
 	"time"
 
@@ -84,7 +83,6 @@ type Options struct {
 	Health func(health.Workload) health.State
 	// Addresses gives addresses to services without; nil: none are given.
 	Addresses *vip.Allocator
-	Log       *slog.Logger
 }
 
 // Delta is what differs after a batch. A nil value is a removal.

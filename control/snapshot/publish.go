@@ -43,8 +43,6 @@ type Publisher struct {
 	// OnPublish hears of every snapshot, OnReport of objects; both are called from Run's goroutine and set before it starts.
 	OnPublish func(Published)
 	OnReport  func([]Report)
-	// AfterFirst is called once, after the first complete build.
-	AfterFirst func()
 
 	current atomic.Pointer[mesh.Snapshot]
 }
@@ -75,9 +73,6 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if p.current.Load() == nil { // an empty mesh is a mesh
 		empty := p.builder.now
 		p.publish(&empty, time.Now())
-	}
-	if p.AfterFirst != nil {
-		p.AfterFirst()
 	}
 	for {
 		select {

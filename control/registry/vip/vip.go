@@ -13,7 +13,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // The ranges of Istio's automatic allocation: 240.240.0.0/16 and 2001:2::/48 (RFC 5180 benchmarking).
@@ -141,16 +140,6 @@ func (a *Allocator) Settle() error {
 	}
 	a.dirty = false
 	return nil
-}
-
-// Names lists who holds addresses, ordered.
-func (a *Allocator) Names() []string {
-	out := make([]string, 0, len(a.slot))
-	for n := range a.slot {
-		out = append(out, n)
-	}
-	slices.Sort(out)
-	return out
 }
 
 func ip4(slot uint16) netip.Addr {
