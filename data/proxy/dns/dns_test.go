@@ -22,6 +22,7 @@ var table = nds.Table{
 	"orders.back.svc.cluster.local":  {IPs: []string{"10.0.0.2"}, Registry: nds.Kubernetes, Shortname: "orders", Namespace: "back"},
 	"*.example.com":                  {IPs: []string{"240.240.0.1"}, Registry: nds.External},
 	"api.example.com":                {IPs: []string{"240.240.0.2"}, Registry: nds.External},
+	"robin.shop.svc.cluster.local":   {IPs: []string{"10.0.0.9"}, Registry: nds.External},
 	"orders.back":                    {IPs: []string{"240.240.0.3"}, Registry: nds.External},
 }
 
@@ -39,6 +40,8 @@ func TestLookupRules(t *testing.T) {
 		{"reviews.shop", "10.0.0.1", "fd00::1", "", true},
 		{"reviews", "10.0.0.1", "fd00::1", "", true},
 		{"orders", "", "", "", false},
+		{"robin", "10.0.0.9", "", "", true},
+		{"robin.shop.svc", "10.0.0.9", "", "", true},
 		{"orders.back.svc", "10.0.0.2", "", "", true},
 		{"orders.back", "240.240.0.3", "", "", true}, // written out, so it wins over the service's short form
 		{"api.example.com", "240.240.0.2", "", "", true},

@@ -36,7 +36,7 @@ type Result struct {
 	Addresses []netip.Addr
 }
 
-// NewLookup indexes a table under every name that Istio's rules give: the host itself and, for Kubernetes services, name (in the proxy's own namespace), name.ns and
+// NewLookup indexes a table under every name that Istio's rules give: the host itself and, for services of the domain, name (in the proxy's own namespace), name.ns and
 // name.ns.svc. A host that is written out wins over another one's short form.
 func NewLookup(table nds.Table, zone Zone) *Lookup {
 	l := &Lookup{zone: zone, hosts: make(map[string]*addresses, 4*len(table))}
@@ -63,7 +63,13 @@ func NewLookup(table nds.Table, zone Zone) *Lookup {
 func (z Zone) aliases(name string, h nds.Host) (out []string) {
 	out = append(out, h.AltHosts...)
 	if h.Registry != nds.Kubernetes || h.Shortname == "" || h.Namespace == "" {
-		return out
+		// A host of another registry with a service's form: the search suffixes of its clients would lead to it as well.
+		bare, ok := strings.CutSuffix(strings.TrimSuffix(name, "."), "."+z.Domain)
+		short, ns, both := strings.Cut(bare, ".")
+		if !ok || !both || z.Domain == "" || short == "*" || ns == "" || strings.Contains(ns, ".") {
+			return out
+		}
+		h.Shortname, h.Namespace = short, ns
 	}
 	first, _, _ := strings.Cut(z.Domain, ".")
 	if first == "" {
