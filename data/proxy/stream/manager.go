@@ -8,6 +8,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/path"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/requestid"
 	"github.com/heddle-mesh/heddle/data/proxy/http1"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/pool"
@@ -100,6 +101,7 @@ type Worker struct {
 	draining bool
 	ids      uint64
 
+	id     [requestid.Size]byte
 	date   []byte
 	dateOf int64
 }

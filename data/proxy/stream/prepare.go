@@ -106,7 +106,7 @@ func (x *Exchange) requestID() {
 	if have && (!x.Client.Edge || c.PreserveExternalID) {
 		return
 	}
-	var b [requestid.Size]byte
-	requestid.Put(&b, x.w.Loop.Rand(), x.w.Loop.Rand())
-	x.Request.Set(codec.RequestID, b[:])
+	id := &x.w.id // on the stack it would escape
+	requestid.Put(id, x.w.Loop.Rand(), x.w.Loop.Rand())
+	x.Request.Set(codec.RequestID, id[:])
 }

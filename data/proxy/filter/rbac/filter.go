@@ -41,7 +41,7 @@ func (f *Filter) Request(x *stream.Exchange) stream.Verdict {
 		return stream.Continue
 	}
 	o := x.Origin()
-	facts := Facts{Origin: o, Remote: x.RemoteIP(), Destination: o.Original.AddrPort, Header: x.Matches, Path: x.Request.PathOnly()}
+	facts := Facts{Origin: o, Remote: x.RemoteIP(), Destination: o.Original.AddrPort, Header: x, Path: x.Request.PathOnly()}
 	if !facts.Destination.IsValid() {
 		facts.Destination = o.Local.AddrPort
 	}

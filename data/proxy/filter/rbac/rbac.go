@@ -6,6 +6,7 @@ package rbac
 
 import (
 	"net/netip"
+	"unsafe"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
@@ -20,7 +21,7 @@ type Facts struct {
 	// Destination is the address that the client meant.
 	Destination netip.AddrPort
 	// Header matches one header of the request, nil for a connection.
-	Header func(*config.HeaderMatch) bool
+	Header interface{ Matches(*config.HeaderMatch) bool }
 	// Path is the path without query.
 	Path []byte
 }
@@ -68,7 +69,7 @@ func matches(n *config.RBACNode, f *Facts) bool {
 	case config.RBACNot:
 		return len(n.Children) == 1 && !matches(&n.Children[0], f)
 	case config.RBACHeader:
-		return f.Header != nil && n.Header != nil && f.Header(n.Header)
+		return f.Header != nil && n.Header != nil && f.Header.Matches(n.Header)
 	case config.RBACPath:
 		return f.Header != nil && n.Match != nil && route.String(n.Match, f.Path)
 	case config.RBACDestinationIP:
@@ -78,7 +79,7 @@ func matches(n *config.RBACNode, f *Facts) bool {
 	case config.RBACPortRange:
 		return f.Destination.IsValid() && n.Port <= f.Destination.Port() && f.Destination.Port() < n.PortEnd
 	case config.RBACServerName:
-		return n.Match != nil && route.String(n.Match, []byte(f.Origin.ServerName))
+		return n.Match != nil && route.String(n.Match, view(f.Origin.ServerName))
 	case config.RBACAuthenticated:
 		return authenticated(n.Match, f.Origin)
 	case config.RBACSourceIP:
@@ -105,9 +106,12 @@ func authenticated(m *config.StringMatch, o *loop.Origin) bool {
 		names = p.DNS
 	}
 	for _, n := range names {
-		if route.String(m, []byte(n)) {
+		if route.String(m, view(n)) {
 			return true
 		}
 	}
-	return len(names) == 0 && route.String(m, []byte(p.Subject))
+	return len(names) == 0 && route.String(m, view(p.Subject))
 }
+
+// view shows a string as bytes for the time of a comparison, without a copy.
+func view(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
