@@ -46,7 +46,7 @@ func (s *Server) apply(c *config.Config) error {
 		back()
 		return err
 	}
-	s.requests.settle(c)
+	s.requests.settle(c, former)
 	for i, w := range s.workers {
 		w.Post(func(*loop.Worker) { s.pools[i].Sweep() })
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"sync/atomic"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -64,17 +65,45 @@ func (r *requests) apply(c *config.Config, former *config.Config) (back func(), 
 	}, nil
 }
 
-// settle lets go of what only the former configuration needed.
-func (r *requests) settle(c *config.Config) {
+// settle lets go of what only the former configuration needed: its managers hand their connections on to those in the same place, or let them end.
+func (r *requests) settle(c, former *config.Config) {
 	next, current := managers{}, *r.current.Load()
+	places := map[string]*config.Chain{}
 	for _, l := range c.Listeners {
 		for _, chain := range allChains(l) {
 			if chain.HTTP != nil {
 				next[chain.HTTP] = current[chain.HTTP]
+				places[place(l, chain)] = chain
+			}
+		}
+	}
+	retired := false
+	for _, l := range former.Listeners {
+		for _, chain := range allChains(l) {
+			m := current[chain.HTTP]
+			if m == nil || next[chain.HTTP] != nil {
+				continue
+			}
+			if to := places[place(l, chain)]; to != nil && reflect.DeepEqual(to.TLS, chain.TLS) {
+				m.Succeed(next[to.HTTP])
+			} else {
+				m.Retire()
+				retired = true
 			}
 		}
 	}
 	r.current.Store(&next)
+	if !retired {
+		return
+	}
+	for i, w := range r.loops {
+		w.Post(func(*loop.Worker) { r.workers[i].CloseRetired() })
+	}
+}
+
+// place is what a connection sees of a filter chain from outside: where it is, and what it is matched by.
+func place(l *config.Listener, c *config.Chain) string {
+	return fmt.Sprintf("%s|%s|%v|%t", l.Name, l.Address, c.Match, c == l.Default)
 }
 
 func allChains(l *config.Listener) []*config.Chain {

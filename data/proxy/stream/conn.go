@@ -13,7 +13,8 @@ import (
 //	idle → exchange → (idle | closed); idle → closed
 type conn struct {
 	w      *Worker
-	m      *Manager
+	m      *Manager // of the current or last exchange
+	first  *Manager // which the connection is counted for
 	lc     loop.Conn
 	id     uint64
 	parser http1.Parser
@@ -38,7 +39,7 @@ type conn struct {
 
 func newConn(w *Worker, m *Manager, lc loop.Conn) {
 	w.ids++
-	c := &conn{w: w, m: m, lc: lc, id: w.ids<<8 | uint64(w.Loop.Index()&0xff)}
+	c := &conn{w: w, m: m, first: m, lc: lc, id: w.ids<<8 | uint64(w.Loop.Index()&0xff)}
 	c.parser.Init(http1.Request, m.limits, (*requests)(c))
 	c.idle.Init(w.Loop, c.idled)
 	c.head.Init(w.Loop, c.headLate)
@@ -149,6 +150,7 @@ func (c *conn) begin() *Exchange {
 	c.head.Stop()
 	c.idle.Stop()
 	c.served++
+	c.m = c.m.latest()
 	x := c.w.take()
 	c.x = x
 	c.asked, c.minor = codec.OtherMethod, 1
@@ -209,8 +211,8 @@ func (c *conn) OnClose(error) {
 	if c.next != nil {
 		c.next.prev = c.prev
 	}
-	c.w.Shard.Inc(c.m.stats.Destroyed)
-	c.w.Shard.Dec(c.m.stats.ConnectionsActive)
+	c.w.Shard.Inc(c.first.stats.Destroyed)
+	c.w.Shard.Dec(c.first.stats.ConnectionsActive)
 	if x := c.x; x != nil {
 		x.gone()
 	}

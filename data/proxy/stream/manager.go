@@ -46,6 +46,8 @@ type Manager struct {
 	limits   http1.Limits
 	paths    path.Options
 	server   string
+
+	succession succession
 }
 
 // NewManager prepares a configuration.

@@ -147,7 +147,7 @@ func (x *Exchange) encode(end bool) {
 	limit := c.MaxRequestsPerConn
 	switch {
 	case h.Upgrade:
-	case x.w.draining:
+	case x.w.draining, x.m.succession.retired.Load():
 		x.w.Shard.Inc(x.m.stats.DrainClose)
 		d.close = true
 	case !x.requestDone, limit > 0 && d.served >= limit:
