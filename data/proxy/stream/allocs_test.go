@@ -3,6 +3,7 @@
 package stream_test
 
 import (
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func newRig(tb testing.TB, h *config.HTTP, routes *config.RouteTable) *rig {
 	check(tb, err)
 
 	registry := stats.New()
-	set := upstream.NewSet(nil, nil)
+	set := upstream.NewSet(nil, slog.New(slog.DiscardHandler))
 	a := &config.Assignment{Localities: []config.Locality{{Endpoints: []*config.Endpoint{{Path: path, Weight: 1}}}}}
 	check(tb, set.Update(map[string]*config.Cluster{"a": {Name: "a", Thresholds: limits(), ConnectTimeout: time.Second, Endpoints: a, IdleTimeout: time.Hour}}))
 	var tables route.Set

@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -74,7 +75,7 @@ func table(routes ...*config.Route) *config.RouteTable {
 func newWorld(t testing.TB, seed uint64, h *config.HTTP, routes *config.RouteTable, clusters ...*config.Cluster) *world {
 	t.Helper()
 	w := &world{t: t, sim: sim.New(seed), stats: stats.New(), servers: map[string]*server{}}
-	w.set = upstream.NewSet(nil, nil)
+	w.set = upstream.NewSet(nil, slog.New(slog.DiscardHandler))
 	all := map[string]*config.Cluster{}
 	for _, c := range clusters {
 		all[c.Name] = c
