@@ -91,7 +91,7 @@ func (h *home) memory(t *testing.T, s status) {
 		t.Logf("%4d MB %s", bytes>>20, name)
 	}
 	t.Logf("%4d MB in %d processes", sum>>20, len(tree))
-	if limit := int64(850 << 20); sum > limit {
+	if limit := int64(700 << 20); sum > limit {
 		t.Errorf("%d MB, the limit is %d", sum>>20, limit>>20)
 	}
 }
