@@ -158,6 +158,9 @@ func (v *visit) decided() {
 			return
 		}
 	}
+	if o.Transport == "" {
+		o.Transport = loop.RawBuffer // nobody looked: as Envoy
+	}
 	chain := v.at.choose(o)
 	if chain == nil {
 		v.refuse(NoChain)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,12 @@ func New(zone Zone, upstream *Upstream, registry *stats.Registry, log *slog.Logg
 
 // SetTable replaces the names of the mesh.
 func (s *Server) SetTable(t nds.Table) { s.lookup.Store(NewLookup(t, s.zone)) }
+
+// Known gives the addresses of a name of the mesh; ok is false when the outside must be asked.
+func (s *Server) Known(name string, v6 bool) (addresses []netip.Addr, ok bool) {
+	r := s.lookup.Load().Find(name, v6)
+	return r.Addresses, r.Found
+}
 
 // Listen binds an address (HOST:PORT) for UDP and TCP and serves it until Close.
 func (s *Server) Listen(address string) (net.Addr, error) {

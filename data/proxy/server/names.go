@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"syscall"
 	"time"
@@ -69,14 +70,37 @@ func (s *Server) mark(_, _ string, c syscall.RawConn) error {
 // relayResolver is the name that the relay gives to the host's name server.
 const relayResolver = "resolver:53"
 
-// resolver looks up the names in clusters, as the host would.
+// resolver looks up the names in clusters as the workload would: names of the mesh first, then as the host does.
+type resolver struct {
+	s    *Server
+	host *net.Resolver
+}
+
+// LookupNetIP implements live.Resolver.
+func (r *resolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	if d := r.s.dns; d != nil {
+		v4, found := d.Known(host, false)
+		v6, _ := d.Known(host, true)
+		switch {
+		case !found:
+		case network == "ip4":
+			return v4, nil
+		case network == "ip6":
+			return v6, nil
+		default:
+			return append(v4, v6...), nil
+		}
+	}
+	return r.host.LookupNetIP(ctx, network, host)
+}
+
 func (s *Server) resolver() live.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+	return &resolver{s: s, host: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if s.opts.Outside != "" {
 			return s.dialOut(ctx, "tcp", relayResolver)
 		}
 		return s.dialOut(ctx, network, address)
-	}}
+	}}}
 }
 
 func (s *Server) buildNames() error {
