@@ -416,7 +416,7 @@ func (b *book) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, err
 func TestHostNamesAreLookedUpAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{m: map[string][]netip.Addr{"web": {netip.MustParseAddr("10.0.0.1")}}}
-		p := newPlane(t, Options{Resolve: b})
+		p := newPlane(t, Options{Resolve: b, Names: func(nds.Table) {}})
 		follow(p)
 		dns := func(more string) *xds.Resource {
 			return resource(t, xds.Cluster, "d", `{"name": "d", "type": "STRICT_DNS", "loadAssignment": {"clusterName": "d", "endpoints": [{"lbEndpoints": [
@@ -442,6 +442,13 @@ func TestHostNamesAreLookedUpAgain(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		p.expect("in force while the name server is away", p.inForce(), "d:3")
+		b.mu.Lock()
+		b.m["web"] = []netip.Addr{netip.MustParseAddr("10.0.0.7")}
+		b.m["gone"] = nil
+		b.mu.Unlock()
+		p.respond(xds.NameTable, xds.FromBytes(xds.Name{TypeURL: xds.NameTable}, nds.Table{}.Marshal()))
+		synctest.Wait()
+		p.expect("in force as soon as the names of the mesh changed", p.inForce(), "d:1")
 		p.l.Close()
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/internal/backoff"
 )
 
 // Resolver looks a host name up. network is ip, ip4 or ip6. *net.Resolver is one.
@@ -51,16 +52,31 @@ func (l *Live) resolve() {
 		if r != nil && r.of == c {
 			continue
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		fresh := &resolution{of: c, cancel: cancel}
+		fresh := &resolution{of: c}
 		if r != nil {
-			r.cancel()
 			if fresh.former = r.result; fresh.former == nil {
 				fresh.former = r.former
 			}
 		}
-		l.resolving[name] = fresh
-		go l.lookUp(ctx, fresh)
+		l.begin(name, fresh, r)
+	}
+}
+
+// begin starts a resolution in the place of another.
+func (l *Live) begin(name string, fresh, former *resolution) {
+	if former != nil {
+		former.cancel()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	fresh.cancel = cancel
+	l.resolving[name] = fresh
+	go l.lookUp(ctx, fresh)
+}
+
+// resolveAgain asks for every name at once: the names of the mesh have changed.
+func (l *Live) resolveAgain() {
+	for name, r := range l.resolving {
+		l.begin(name, &resolution{of: r.of, result: r.result, former: r.former}, r)
 	}
 }
 
@@ -78,6 +94,7 @@ func (r *resolution) found() *config.Assignment {
 var none config.Assignment
 
 func (l *Live) lookUp(ctx context.Context, r *resolution) {
+	retry := backoff.Backoff{First: time.Second, Limit: max(r.of.DNSRefresh, time.Second)}
 	for {
 		found, err := lookUpAll(ctx, l.opts.Resolve, r.of)
 		if ctx.Err() != nil {
@@ -93,6 +110,11 @@ func (l *Live) lookUp(ctx context.Context, r *resolution) {
 		}
 		l.mu.Unlock()
 		wait := max(r.of.DNSRefresh, time.Second)
+		if err == nil {
+			retry.Reset()
+		} else {
+			wait = retry.Next()
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -148,6 +148,7 @@ func (l *Live) takeNames(x *xds.Resource) error {
 	}
 	l.names = &held[nds.Table]{value: &t, res: x, at: time.Now()}
 	l.opts.Names(t)
+	l.resolveAgain()
 	return nil
 }
 
