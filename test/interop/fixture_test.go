@@ -14,45 +14,46 @@ import (
 
 // fixture is one behaviour: objects, then requests with what must come of them.
 //
-//	-- mesh.yaml --      objects of the folder source
-//	-- requests.txt --   paragraphs; see exchange
+//	-- meshconfig.yaml --  Istio's MeshConfig, if it matters; such a fixture gets a world of its own
+//	-- mesh.yaml --        objects of the folder source, beside those of testdata/base.yaml; ${TLS_CERT} and ${TLS_KEY} are a pair for *.example.com
+//	-- requests.txt --     paragraphs; see exchange
 type fixture struct {
-	name, about string
-	mesh        []byte
-	exchanges   []exchange
+	name, about      string
+	mesh, meshConfig string
+	exchanges        []exchange
 }
 
 // exchange is one request line and its expectations:
 //
-//	> GET http://reviews:8080/path     the request; @10.78.1.1 after it dials that address instead of the name's
+//	> GET http://reviews:8080/path     the request; @10.78.1.1 after it dials that address instead of the name's; then, from HOST: who asks (client)
 //	> header: value
 //	> body: text
-//	< 200                              the answer
+//	< 200                              the answer; of tcp:// URLs: open, or closed before the server says a word
 //	< header: value                    (value may be * for "any")
 //	< !header                          must be absent
-//	< body: text                       the whole body; ~ instead of : for a part
-//	= method GET | path /x | host h | header name: value | no-header name | body text     what the upstream saw
+//	< body: text                       the whole body; body~ for a part
+//	= method GET | path /x | host h | header name: value | header~ name: part | no-header name | body text     what the upstream saw
 //	= endpoints a b                    over `* N` repetitions, exactly this set
 //	= share a 90 5                     of all answers, a gave 90 % within 5 points
+//	= statuses 200 503                 over repetitions, exactly this set
 //	= mirrored b                       endpoint b saw a copy
-//	= flag UF                          response flag in the proxy's access log
-//	* 20                               repetitions
+//	= flag UF                          response flag in the access log of the client's proxy, or: UF at PROXY
+//	* 20                               repetitions; * 20 at once: concurrently
 type exchange struct {
-	line      int
-	method    string
-	url       string
-	dial      string
-	header    http.Header
-	body      string
-	repeat    int
-	status    int
-	answer    []expectation // of the response
-	upstream  []expectation // of what the upstream saw
-	endpoints []string
-	shares    []share
-	mirrored  []string
-	flag      string
-	tcp       string // for tcp:// URLs: what is sent
+	line                    int
+	method, url, dial, from string
+	header                  http.Header
+	body                    string
+	repeat                  int
+	atOnce                  bool
+	status                  int
+	tcp                     string        // open or closed
+	answer                  []expectation // of the response
+	upstream                []expectation // of what the upstream saw
+	endpoints, statuses     []string
+	shares                  []share
+	mirrored                []string
+	flag, logger            string
 }
 
 type share struct {
@@ -69,7 +70,9 @@ func parse(t *testing.T, name string, data []byte) fixture {
 	for _, file := range a.Files {
 		switch file.Name {
 		case "mesh.yaml":
-			f.mesh = file.Data
+			f.mesh = string(file.Data)
+		case "meshconfig.yaml":
+			f.meshConfig = string(file.Data)
 		case "requests.txt":
 			f.exchanges = exchanges(t, name, string(file.Data))
 		default:
@@ -78,6 +81,9 @@ func parse(t *testing.T, name string, data []byte) fixture {
 	}
 	if f.about == "" || len(f.exchanges) == 0 {
 		t.Fatalf("%s: a fixture needs a comment and requests", name)
+	}
+	if n := strings.Count(string(data), "\n"); n > 60 {
+		t.Errorf("%s has %d lines; one behaviour fits in 60", name, n)
 	}
 	return f
 }
@@ -91,35 +97,46 @@ func exchanges(t *testing.T, name, text string) (all []exchange) {
 			continue
 		}
 		kind, rest, _ := strings.Cut(line, " ")
-		if kind == ">" && (len(all) == 0 || strings.Contains(rest, "://")) && !strings.HasPrefix(rest, "body:") && requestLine(rest) {
-			all = append(all, exchange{line: n, repeat: 1, header: http.Header{}})
-			all[len(all)-1].request(rest)
-			continue
+		var err error
+		switch {
+		case kind == ">" && requestLine(rest):
+			all = append(all, exchange{line: n, repeat: 1, header: http.Header{}, from: "client", logger: "client"})
+			err = all[len(all)-1].request(rest)
+		case len(all) == 0:
+			err = fmt.Errorf("it comes before the first request")
+		default:
+			err = all[len(all)-1].read(kind, rest)
 		}
-		if len(all) == 0 {
-			t.Fatalf("%s: requests.txt line %d comes before the first request", name, n)
-		}
-		if err := all[len(all)-1].read(kind, rest); err != nil {
+		if err != nil {
 			t.Fatalf("%s: requests.txt line %d: %v", name, n, err)
 		}
 	}
 	return all
 }
 
+// requestLine tells METHOD URL from a header.
 func requestLine(s string) bool {
-	method, _, _ := strings.Cut(s, " ")
-	return method == strings.ToUpper(method)
+	method, rest, _ := strings.Cut(s, " ")
+	return method == strings.ToUpper(method) && strings.Contains(rest, "://")
 }
 
-func (x *exchange) request(line string) {
+func (x *exchange) request(line string) error {
 	parts := strings.Fields(line)
 	x.method, x.url = parts[0], parts[1]
-	if len(parts) > 2 {
-		x.dial = strings.TrimPrefix(parts[2], "@")
+	for parts = parts[2:]; len(parts) > 0; {
+		switch at, ok := strings.CutPrefix(parts[0], "@"); {
+		case ok:
+			x.dial, parts = at, parts[1:]
+		case parts[0] == "from" && len(parts) > 1:
+			x.from, parts = parts[1], parts[2:]
+		default:
+			return fmt.Errorf("want @ADDRESS or from HOST, not %q", parts[0])
+		}
 	}
+	return nil
 }
 
-func (x *exchange) read(kind, rest string) error {
+func (x *exchange) read(kind, rest string) (err error) {
 	switch kind {
 	case ">":
 		return x.readRequest(rest)
@@ -128,8 +145,9 @@ func (x *exchange) read(kind, rest string) error {
 	case "=":
 		return x.readUpstream(rest)
 	case "*":
-		n, err := strconv.Atoi(rest)
-		x.repeat = n
+		n, concurrent := strings.CutSuffix(rest, " at once")
+		x.atOnce = concurrent
+		x.repeat, err = strconv.Atoi(n)
 		return err
 	}
 	return fmt.Errorf("a line starts with >, <, = or *, not %q", kind)
@@ -150,6 +168,10 @@ func (x *exchange) readRequest(rest string) error {
 }
 
 func (x *exchange) readAnswer(rest string) error {
+	if rest == "open" || rest == "closed" {
+		x.tcp = rest
+		return nil
+	}
 	if n, err := strconv.Atoi(rest); err == nil {
 		x.status = n
 		return nil
@@ -177,9 +199,14 @@ func (x *exchange) readAnswer(rest string) error {
 func (x *exchange) readUpstream(rest string) error {
 	what, value, _ := strings.Cut(rest, " ")
 	switch what {
-	case "endpoints":
-		x.endpoints = strings.Fields(value)
-		slices.Sort(x.endpoints)
+	case "endpoints", "statuses":
+		list := strings.Fields(value)
+		slices.Sort(list)
+		if what == "endpoints" {
+			x.endpoints = list
+		} else {
+			x.statuses = list
+		}
 	case "share":
 		var s share
 		if _, err := fmt.Sscan(value, &s.endpoint, &s.percent, &s.withins); err != nil {
@@ -189,13 +216,15 @@ func (x *exchange) readUpstream(rest string) error {
 	case "mirrored":
 		x.mirrored = strings.Fields(value)
 	case "flag":
-		x.flag = value
-	case "header", "no-header", "method", "path", "host", "body":
-		name, v, _ := strings.Cut(value, ":")
-		if what != "header" && what != "no-header" {
-			name, v = "", value
+		var found bool
+		if x.flag, x.logger, found = strings.Cut(value, " at "); !found {
+			x.logger = "client"
 		}
+	case "header", "header~", "no-header":
+		name, v, _ := strings.Cut(value, ":")
 		x.upstream = append(x.upstream, expectation{what: what, name: name, value: strings.TrimSpace(v)})
+	case "method", "path", "host", "body":
+		x.upstream = append(x.upstream, expectation{what: what, value: value})
 	default:
 		return fmt.Errorf("unknown expectation %q", what)
 	}

@@ -3,6 +3,7 @@ package interop_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -20,20 +21,28 @@ import (
 	"github.com/heddle-mesh/heddle/test/lab"
 )
 
-// Numbers of the addresses in every world: the client with the proxy under test is 10.78.0.10, endpoints a, b, c, d are 10.78.1.1 and so on
-// (fd78:6864::101 and so on), each with HTTP echo on 8080 and 8081 and a server that speaks first on 9000.
-const clientNumber = 10
+// The hosts of every world, by number: 10.78.1.1 is 0x101 and fd78:6864::101. The endpoints a, b, c, d and the server have HTTP echo on 8080 and 8081 and a server that
+// speaks first on 9000. Client and server have sidecars; the gateway is one; the outsider has nothing.
+var (
+	numbers   = map[string]uint16{"client": 0x00a, "outsider": 0x014, "a": 0x101, "b": 0x102, "c": 0x103, "d": 0x104, "server": 0x201, "gateway": 0x301}
+	echoing   = []string{"a", "b", "c", "d", "server"}
+	proxied   = []string{"client", "server", "gateway"}
+	labelsOf  = map[string][]string{"gateway": {"istio=ingressgateway", "gateway.networking.k8s.io/gateway-name=front"}}
+	loopbacks = "127.0.0.1:0"
+)
 
-var endpointNames = []string{"a", "b", "c", "d"}
-
-// world is a control plane, a client with a proxy, and endpoints without one.
+// world is a control plane and hosts with one kind of data plane. Fixtures change its objects, one after the other.
 type world struct {
-	t      *testing.T
-	lab    *lab.Lab
-	dir    string
-	client *lab.Host
-	echoes map[string]*lab.Echo
-	log    *buffer // of the proxy: access log included
+	t       *testing.T // of the world, which outlives a fixture's
+	plane   string
+	lab     *lab.Lab
+	dir     string
+	hosts   map[string]*lab.Host
+	echoes  map[string]*lab.Echo
+	logs    map[string]*buffer // of the proxies, access log included, and of heddled
+	control string             // HOST:PORT of heddled's pages
+	cert    [2]string          // base64 of a chain and a key, for gateways
+	changes int
 }
 
 // buffer is a log that may be read while it is written.
@@ -48,55 +57,80 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return b.b.Write(p)
 }
 
-func (b *buffer) String() string {
+func (b *buffer) String() string { return b.from(0) }
+
+func (b *buffer) from(n int) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.b.String()
+	return string(b.b.Bytes()[n:])
 }
 
-func root(t testing.TB) string {
+func (b *buffer) size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Len()
+}
+
+func binary(t testing.TB, parts ...string) (string, bool) {
 	t.Helper()
-	d, err := filepath.Abs("../..")
+	path, err := filepath.Abs(filepath.Join(append([]string{"..", ".."}, parts...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d
+	_, err = os.Stat(path)
+	return path, err == nil
 }
 
-func binary(t testing.TB, name string) string {
+// program is the command line of a data plane, or the test is skipped.
+func program(t testing.TB, plane, kind string) []string {
 	t.Helper()
-	path := filepath.Join(root(t), "bin", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("bin/%s is not built; run make build", name)
+	proxy, built := binary(t, "bin", "heddle-proxy")
+	if plane == "heddle-proxy" {
+		if !built {
+			t.Skip("bin/heddle-proxy is not built; run make build")
+		}
+		return []string{proxy, kind}
 	}
-	return path
-}
-
-func envoyBinary(t testing.TB) string {
-	t.Helper()
-	path := filepath.Join(root(t), ".cache", "envoy", "envoy")
-	if _, err := os.Stat(path); err != nil {
+	envoy, ok := binary(t, ".cache", "envoy", "envoy")
+	if !ok {
 		t.Skip("stock Envoy is not here; run make envoy")
 	}
-	return path
+	if !built {
+		self, err := os.Executable()
+		must(t, err)
+		proxy = self
+	}
+	return []string{proxy, "agent", "--envoy", envoy, "--kind", kind}
 }
 
-// newWorld starts heddled on a folder and one data plane ("heddle-proxy" or "envoy") beside the client.
-func newWorld(t *testing.T, mesh []byte, dataPlane string) *world {
+// newWorld starts heddled on a folder, the hosts, and one data plane ("heddle-proxy" or "envoy").
+func newWorld(t *testing.T, plane, meshConfig string) *world {
 	t.Helper()
-	w := &world{t: t, lab: lab.New(t), dir: t.TempDir(), echoes: map[string]*lab.Echo{}, log: &buffer{}}
-	w.client = w.lab.Host(clientNumber)
-	for i, name := range endpointNames {
-		w.endpoint(name, uint16(256+i+1))
+	w := &world{t: t, plane: plane, hosts: map[string]*lab.Host{}, echoes: map[string]*lab.Echo{}, logs: map[string]*buffer{}}
+	program(t, plane, "sidecar")
+	dir, err := os.MkdirTemp("", "interop") // a test's own folder has too long a name for sockets
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	w.dir, w.lab = dir, lab.New(t)
+	for name, n := range numbers {
+		w.hosts[name] = w.lab.Host(n)
 	}
-	w.startControl(mesh)
-	w.client.Capture(capture.Spec{DNS: true})
-	w.startProxy(dataPlane)
+	for _, name := range echoing {
+		w.endpoint(name)
+	}
+	w.cert = certificate(t)
+	w.startControl(meshConfig)
+	for _, name := range proxied {
+		w.startProxy(name)
+	}
+	for _, name := range proxied {
+		w.ready(name)
+	}
 	return w
 }
 
-func (w *world) endpoint(name string, number uint16) {
-	h := w.lab.Host(number)
+func (w *world) endpoint(name string) {
+	h := w.hosts[name]
 	e := &lab.Echo{Name: name}
 	w.echoes[name] = e
 	for _, port := range []string{"8080", "8081"} {
@@ -105,97 +139,228 @@ func (w *world) endpoint(name string, number uint16) {
 	lab.Greet(h.Listen("tcp", "[::]:9000"), name)
 }
 
-const clientObject = `apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {name: client, namespace: default, labels: {app: client}}
-spec: {address: 10.78.0.10, serviceAccount: client, labels: {app: client}}
-`
-
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) startControl(mesh []byte) {
+func (w *world) write(name, text string) {
 	w.t.Helper()
-	must(w.t, os.MkdirAll(w.path("mesh"), 0o755))
-	must(w.t, os.WriteFile(w.path("mesh/mesh.yaml"), mesh, 0o644))
-	must(w.t, os.WriteFile(w.path("mesh/client.yaml"), []byte(clientObject), 0o644))
-	secret, err := token.Issue(w.path("tokens"), "client", token.Claims{Namespace: "default", ServiceAccount: "client"})
-	must(w.t, err)
-	must(w.t, os.WriteFile(w.path("client.token"), []byte(secret), 0o600))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(w.t, err)
-	address := l.Addr().String()
-	l.Close()
-	log := &buffer{}
-	cmd := exec.Command(binary(w.t, "heddled"), "--config-dir", w.path("mesh"), "--xds-address", "", "--xds-tls-address", "", "--xds-socket", w.path("xds.sock"),
-		"--http-address", address, "--token-file", w.path("debug-token"), "--join-tokens", w.path("tokens"), "--ca-dir", w.path("ca"))
-	cmd.Stdout, cmd.Stderr = log, log
-	w.start(cmd, "heddled", log)
-	w.until("heddled is ready", log, func() bool {
-		resp, err := http.Get("http://" + address + "/ready")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
+	must(w.t, os.MkdirAll(filepath.Dir(w.path(name)), 0o755))
+	must(w.t, os.WriteFile(w.path(name+".part"), []byte(text), 0o600))
+	must(w.t, os.Rename(w.path(name+".part"), w.path(name)))
 }
 
-// start runs a program on the host and shows its log when the test fails.
-func (w *world) start(cmd *exec.Cmd, name string, log *buffer) {
+func (w *world) startControl(meshConfig string) {
 	w.t.Helper()
+	heddled, ok := binary(w.t, "bin", "heddled")
+	if !ok {
+		w.t.Skip("bin/heddled is not built; run make build")
+	}
+	base, err := os.ReadFile("testdata/base.yaml")
+	must(w.t, err)
+	w.write("mesh/base.yaml", string(base))
+	for _, name := range proxied {
+		secret, err := token.Issue(w.path("tokens"), name, token.Claims{Namespace: "default", ServiceAccount: name})
+		must(w.t, err)
+		w.write(name+".token", secret)
+	}
+	l, err := net.Listen("tcp", loopbacks)
+	must(w.t, err)
+	w.control = l.Addr().String()
+	l.Close()
+	args := []string{"--config-dir", w.path("mesh"), "--xds-address", "", "--xds-tls-address", "", "--xds-socket", w.path("xds.sock"),
+		"--http-address", w.control, "--token-file", w.path("debug-token"), "--join-tokens", w.path("tokens"), "--ca-dir", w.path("ca"), "--mesh-config", w.path("meshconfig.yaml")}
+	w.write("meshconfig.yaml", "accessLogFile: /dev/stdout\n"+meshConfig)
+	log := &buffer{}
+	w.logs["heddled"] = log
+	cmd := exec.Command(heddled, args...)
+	cmd.Stdout, cmd.Stderr = log, log
 	must(w.t, cmd.Start())
 	w.t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
-		w.show(name, log)
 	})
+	w.until(w.t, "heddled is ready", func() bool { return status(http.DefaultTransport, "http://"+w.control+"/ready") == http.StatusOK })
 }
 
-func (w *world) show(name string, log *buffer) {
-	if w.t.Failed() {
-		text := log.String()
-		if len(text) > 6000 {
-			text = "…" + text[len(text)-6000:]
-		}
-		w.t.Logf("log of %s:\n%s", name, text)
+func status(t http.RoundTripper, url string) int {
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0
 	}
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
-func (w *world) startProxy(dataPlane string) {
+func (w *world) startProxy(name string) {
 	w.t.Helper()
-	args := []string{"sidecar"}
-	if dataPlane == "envoy" {
-		args = []string{"agent", "--envoy", envoyBinary(w.t)}
+	h, kind := w.hosts[name], "sidecar"
+	if name == "gateway" {
+		kind = "gateway"
+	} else {
+		h.Capture(capture.Spec{DNS: true})
 	}
-	args = append(args, "--xds-address", "unix:"+w.path("xds.sock"), "--ca-address", "unix:"+w.path("xds.sock"), "--token-file", w.path("client.token"),
-		"--name", "client", "--namespace", "default", "--service-account", "client", "--label", "app=client",
-		"--ip", "10.78.0.10", "--ip", "fd78:6864::a", "--admin-socket", w.path("admin.sock"), "--mark", "1337", "--concurrency", "1")
-	cmd := exec.Command(binary(w.t, "heddle-proxy"), args...)
-	cmd.Stdout, cmd.Stderr = w.log, w.log
-	w.client.Start(cmd)
-	w.t.Cleanup(func() { w.show(dataPlane, w.log) })
-	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	args := append(program(w.t, w.plane, kind), "--xds-address", "unix:"+w.path("xds.sock"), "--ca-address", "unix:"+w.path("xds.sock"),
+		"--token-file", w.path(name+".token"), "--name", name, "--namespace", "default", "--service-account", name,
+		"--admin-socket", w.path(name+".sock"), "--mark", "1337", "--concurrency", "1", "--label", "app="+name)
+	for _, l := range labelsOf[name] {
+		args = append(args, "--label", l)
+	}
+	for _, ip := range h.Addresses {
+		args = append(args, "--ip", ip.String())
+	}
+	log := &buffer{}
+	w.logs[name] = log
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = log, log
+	h.Start(cmd)
+}
+
+// admin asks a proxy's admin interface; "" when it does not answer.
+func (w *world) admin(name, path string) (int, string) {
+	t := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "unix", w.path("admin.sock"))
-	}}}
-	w.until(dataPlane+" is ready", w.log, func() bool {
-		resp, err := client.Get("http://proxy/ready")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		return d.DialContext(ctx, "unix", w.path(name+".sock"))
+	}}
+	req, err := http.NewRequest(http.MethodGet, "http://proxy"+path, nil)
+	must(w.t, err)
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b)
+}
+
+func (w *world) ready(name string) {
+	w.t.Helper()
+	w.until(w.t, "the proxy of "+name+" is ready", func() bool {
+		code, _ := w.admin(name, "/ready")
+		return code == http.StatusOK
 	})
 }
 
-func (w *world) until(what string, log *buffer, done func() bool) {
-	w.t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+// until waits, and fails the given test with what every process said.
+func (w *world) until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if done() {
 			return
 		}
 	}
-	w.t.Fatalf("waited 30 s in vain until %s; its log:\n%s", what, log)
+	w.show(t, nil)
+	t.Fatalf("waited 20 s in vain until %s", what)
+}
+
+// marks are the sizes of all logs, to tell later what is new.
+func (w *world) marks() map[string]int {
+	m := map[string]int{}
+	for name, b := range w.logs {
+		m[name] = b.size()
+	}
+	return m
+}
+
+func (w *world) show(t *testing.T, since map[string]int) {
+	for name, b := range w.logs {
+		text := b.from(since[name])
+		if len(text) > 4000 {
+			text = "…" + text[len(text)-4000:]
+		}
+		if text != "" {
+			t.Logf("%s %s said:\n%s", w.plane, name, text)
+		}
+	}
+}
+
+// A marker is a service whose cluster comes last into being with a fixture's objects.
+const marker = `
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: marker, namespace: default}
+spec: {hosts: [marker-%d.interop], location: MESH_INTERNAL, resolution: STATIC, ports: [{name: tcp, number: 7, protocol: TCP}], endpoints: [{address: 10.78.9.9}]}
+`
+
+// load replaces the objects of the fixture before, and waits until every proxy has taken all of them.
+func (w *world) load(t *testing.T, mesh string) {
+	t.Helper()
+	w.changes++
+	text := strings.NewReplacer("${TLS_CERT}", w.cert[0], "${TLS_KEY}", w.cert[1]).Replace(mesh)
+	w.write("mesh/fixture.yaml", text+fmt.Sprintf(marker, w.changes))
+	host := fmt.Sprintf("marker-%d.interop", w.changes)
+	for _, name := range proxied {
+		w.until(t, "the proxy of "+name+" knows the objects", func() bool {
+			_, text := w.admin(name, "/clusters")
+			return strings.Contains(text, host)
+		})
+	}
+	last, same := "", 0
+	w.until(t, "every proxy has taken everything", func() bool {
+		now, ok := w.settled(t)
+		if !ok || now != last {
+			last, same = now, 0
+			return false
+		}
+		same++
+		return same >= 3
+	})
+}
+
+// settled says whether nothing is under way to any proxy; the text changes when something was.
+func (w *world) settled(t *testing.T) (string, bool) {
+	t.Helper()
+	var c struct {
+		Clients []struct {
+			Node    string
+			Watches []struct {
+				Type, Sent, Acked, Error string
+				Synced                   bool
+				Refused                  []string
+			}
+		}
+	}
+	b := w.debug(t, "/debug/connections")
+	must(t, json.Unmarshal(b, &c))
+	var text strings.Builder
+	ok := len(c.Clients) >= len(proxied)
+	for _, p := range c.Clients {
+		for _, x := range p.Watches {
+			ok = ok && x.Synced
+			fmt.Fprintln(&text, p.Node, x.Type, x.Sent, x.Acked)
+			if len(x.Refused) > 0 {
+				t.Fatalf("%s refused %v: %s", p.Node, x.Refused, x.Error)
+			}
+		}
+	}
+	for _, name := range proxied {
+		_, stats := w.admin(name, "/stats?filter=warming")
+		for line := range strings.Lines(stats) {
+			ok = ok && strings.HasSuffix(strings.TrimSpace(line), ": 0")
+		}
+	}
+	return text.String(), ok
+}
+
+func (w *world) debug(t *testing.T, path string) []byte {
+	t.Helper()
+	secret, err := os.ReadFile(w.path("debug-token"))
+	must(t, err)
+	req, err := http.NewRequest(http.MethodGet, "http://"+w.control+path, nil)
+	must(t, err)
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(secret)))
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	must(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	must(t, err)
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: status %d: %s", path, resp.StatusCode, b)
+	}
+	return b
 }
 
 func must(t testing.TB, err error) {
@@ -204,58 +369,3 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
-
-// transport dials from inside the client's namespace; names are asked of the proxy's DNS.
-func (w *world) transport(dial string) *http.Transport {
-	return &http.Transport{
-		DisableKeepAlives: false, DisableCompression: true,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			host, port, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			if dial != "" {
-				host = dial
-			}
-			if net.ParseIP(host) == nil {
-				if host, err = w.resolve(ctx, host); err != nil {
-					return nil, err
-				}
-			}
-			return w.client.Dial(ctx, "tcp", net.JoinHostPort(host, port))
-		},
-	}
-}
-
-// resolve asks a name server that does not exist: the capture leads to the proxy's DNS.
-func (w *world) resolve(ctx context.Context, host string) (string, error) {
-	r := net.Resolver{PreferGo: true, StrictErrors: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return w.client.Dial(ctx, network, "10.78.255.53:53")
-	}}
-	var last error
-	for range 50 {
-		ips, err := r.LookupNetIP(ctx, "ip4", host+".")
-		if err == nil && len(ips) > 0 {
-			return ips[0].Unmap().String(), nil
-		}
-		last = err
-		time.Sleep(100 * time.Millisecond)
-	}
-	return "", fmt.Errorf("look up %s: %w", host, last)
-}
-
-// accessLogLine is the newest line of the access log that holds a text.
-func (w *world) accessLogLine(part string) (string, bool) {
-	for range 100 {
-		lines := strings.Split(w.log.String(), "\n")
-		for i := len(lines) - 1; i >= 0; i-- {
-			if strings.Contains(lines[i], part) && strings.HasPrefix(lines[i], "[20") {
-				return lines[i], true
-			}
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return "", false
-}
-
-var _ io.Writer = (*buffer)(nil)

@@ -70,6 +70,7 @@ func (e *envoy) command() *exec.Cmd {
 	args := []string{
 		"-c", e.o.bootstrapFile(), "--disable-hot-restart", "-l", e.o.LogLevel, "--drain-strategy", "immediate",
 		"--drain-time-s", strconv.Itoa(max(1, int(e.o.DrainTime/time.Second))),
+		"--file-flush-interval-msec", "500", // access log lines are looked for while the request is remembered
 	}
 	if e.o.Concurrency > 0 {
 		args = append(args, "--concurrency", strconv.Itoa(e.o.Concurrency))

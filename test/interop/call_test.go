@@ -1,0 +1,143 @@
+package interop_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/heddle-mesh/heddle/test/lab"
+)
+
+// transport dials from inside a host's namespace; names are asked of its proxy's DNS.
+func (w *world) transport(x *exchange) *http.Transport {
+	return &http.Transport{
+		DisableCompression: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // which certificate it is, is told by the server name
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			host, port, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			if x.dial != "" {
+				host = x.dial
+			}
+			if net.ParseIP(host) == nil {
+				if host, err = w.resolve(ctx, x.from, host); err != nil {
+					return nil, err
+				}
+			}
+			return w.hosts[x.from].Dial(ctx, "tcp", net.JoinHostPort(host, port))
+		},
+	}
+}
+
+// resolve asks a name server that does not exist: the capture leads to the proxy's DNS.
+func (w *world) resolve(ctx context.Context, from, name string) (string, error) {
+	r := net.Resolver{PreferGo: true, StrictErrors: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return w.hosts[from].Dial(ctx, network, "10.78.255.53:53")
+	}}
+	var last error
+	for range 20 {
+		ips, err := r.LookupNetIP(ctx, "ip4", name+".")
+		if err == nil && len(ips) > 0 {
+			return ips[0].Unmap().String(), nil
+		}
+		last = err
+		time.Sleep(50 * time.Millisecond)
+	}
+	return "", fmt.Errorf("look up %s: %w", name, last)
+}
+
+func (r *run) request(transport *http.Transport, x *exchange, n int) (*http.Response, string, error) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), 15*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, x.method, x.url, strings.NewReader(x.body))
+	if err != nil {
+		return nil, "", err
+	}
+	for k, v := range x.header {
+		if strings.EqualFold(k, "host") {
+			req.Host = v[0]
+			continue
+		}
+		req.Header[k] = v
+	}
+	if x.header.Get("x-echo-fail") != "" {
+		req.Header.Set("x-echo-key", fmt.Sprintf("%s-%d-%d", r.t.Name(), x.line, n))
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp, string(body), err
+}
+
+func sawOf(body string) *lab.Seen {
+	var s lab.Seen
+	if json.Unmarshal([]byte(body), &s) != nil || s.Endpoint == "" {
+		return nil
+	}
+	return &s
+}
+
+// talk opens a connection, reads the server's first line, sends a line and reads it back.
+func (r *run) talk(x *exchange) (string, error) {
+	u, err := url.Parse(x.url)
+	if err != nil {
+		return "", err
+	}
+	c, err := r.transport(x).DialContext(r.t.Context(), "tcp", u.Host)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	buf := make([]byte, 100)
+	n, err := c.Read(buf)
+	if err != nil {
+		return "", err
+	}
+	text := string(buf[:n])
+	if _, err := io.WriteString(c, "ping\n"); err != nil {
+		return text, err
+	}
+	n, err = c.Read(buf)
+	if err == nil && string(buf[:n]) != "ping\n" {
+		err = fmt.Errorf("sent ping and read %q", buf[:n])
+	}
+	return text, err
+}
+
+// certificate is a self-signed pair for *.example.com, chain and key as base64 of PEM.
+func certificate(t *testing.T) [2]string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "interop"}, DNSNames: []string{"*.example.com"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	must(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	encode := func(kind string, b []byte) string {
+		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
+	}
+	return [2]string{encode("CERTIFICATE", der), encode("PRIVATE KEY", private)}
+}
