@@ -21,7 +21,9 @@ type Facts struct {
 	// Destination is the address that the client meant.
 	Destination netip.AddrPort
 	// Header matches one header of the request, nil for a connection.
-	Header interface{ Matches(*config.HeaderMatch) bool }
+	Header interface {
+		Matches(*config.HeaderMatch) bool
+	}
 	// Path is the path without query.
 	Path []byte
 }
