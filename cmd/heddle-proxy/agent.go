@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -16,13 +17,19 @@ func agentCommand(ctx, now context.Context) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent --envoy PATH --xds-address ADDRESS --token-file FILE --name NAME --ip IP",
 		Short: "Run a stock Envoy beside a workload: bootstrap, keys, names, drain", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range []string{"inherit-listener", "outside-dialer", "inside", "memory-limit", "admin-address"} {
+				if cmd.Flags().Changed(name) {
+					return fmt.Errorf("--%s cannot be honoured by a stock Envoy; leave it out, or run heddle-proxy sidecar", name)
+				}
+			}
 			log, _, err := logger("info")
 			if err != nil {
 				return err
 			}
 			o.Log = log
-			context.AfterFunc(now, func() { os.Exit(1) }) // Envoy dies with its parent
+			stop := context.AfterFunc(now, func() { os.Exit(1) }) // Envoy dies with its parent
+			defer stop()
 			return agent.Run(ctx, o)
 		},
 	}
