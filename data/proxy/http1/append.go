@@ -1,9 +1,6 @@
 package http1
 
-import (
-	"net/http"
-	"strconv"
-)
+import "strconv"
 
 // AppendRequestLine appends "METHOD TARGET HTTP/1.1".
 func AppendRequestLine[T ~string | ~[]byte](dst []byte, method []byte, target T) []byte {
@@ -20,14 +17,6 @@ func AppendStatusLine(dst []byte, status int) []byte {
 	dst = append(dst, ' ')
 	dst = append(dst, Reason(status)...)
 	return append(dst, '\r', '\n')
-}
-
-// Reason is the reason phrase of a status, "Unknown" for those without one.
-func Reason(status int) string {
-	if s := http.StatusText(status); s != "" {
-		return s
-	}
-	return "Unknown"
 }
 
 // AppendField appends a field with its name in lower case. Bytes that could end the line are left out, wherever they came from.

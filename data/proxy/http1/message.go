@@ -62,8 +62,6 @@ func AppendRequest(b []byte, h *codec.Head, f Framing) []byte {
 	switch {
 	case f == ByChunks:
 		b = append(b, "transfer-encoding: chunked\r\n"...)
-	case f == Tunnel && h.Kind != codec.CONNECT:
-		b = append(b, "connection: Upgrade\r\n"...)
 	case f == NoBody && expectsBody(h.Kind) && !h.Has(codec.ContentLength):
 		b = append(b, "content-length: 0\r\n"...)
 	}
@@ -99,18 +97,17 @@ func AppendResponse(b []byte, h *codec.Head, f Framing, asked codec.Method, mino
 	b = append(b, '\r', '\n')
 	b = appendFields(b, &h.Fields)
 	switch {
-	case f == ByChunks:
-		b = append(b, "transfer-encoding: chunked\r\n"...)
-	case f == NoBody && asked != codec.HEAD && h.Status >= 200 && h.Status != 204 && h.Status != 304 && !h.Has(codec.ContentLength):
-		b = append(b, "content-length: 0\r\n"...)
-	}
-	switch {
-	case f == Tunnel && asked != codec.CONNECT:
-		b = append(b, "connection: Upgrade\r\n"...)
+	case f == Tunnel: // what a connection header says of an upgrade is among the fields
 	case c == Close:
 		b = append(b, "connection: close\r\n"...)
 	case c == StaysOpen:
 		b = append(b, "connection: keep-alive\r\n"...)
+	}
+	switch {
+	case f == ByChunks:
+		b = append(b, "transfer-encoding: chunked\r\n"...)
+	case f == NoBody && asked != codec.HEAD && h.Status >= 200 && h.Status != 204 && h.Status != 304 && !h.Has(codec.ContentLength):
+		b = append(b, "content-length: 0\r\n"...)
 	}
 	return append(b, '\r', '\n')
 }

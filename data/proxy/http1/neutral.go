@@ -10,6 +10,9 @@ import (
 // (RFC 9110 section 7.6.1), the host of an absolute target before that of the host field (RFC 9112 section 3.2.2).
 func (h *Head) Request(dst *codec.Head) error {
 	dst.Reset()
+	if !methods[string(h.Method)] {
+		return ErrMethod
+	}
 	dst.SetMethod(h.Method)
 	dst.SetAuthority(h.Host)
 	if err := h.target(dst); err != nil {
@@ -26,8 +29,6 @@ func (h *Head) Request(dst *codec.Head) error {
 func (h *Head) target(dst *codec.Head) error {
 	t := h.Target
 	switch {
-	case bytes.IndexByte(t, '#') >= 0:
-		return ErrTarget
 	case dst.Kind == codec.CONNECT:
 		if i := bytes.LastIndexByte(t, ':'); i <= 0 || i == len(t)-1 || bytes.IndexAny(t, "/?@\\") >= 0 {
 			return ErrTarget
@@ -89,7 +90,9 @@ func (h *Head) copyFields(dst *codec.Head) error {
 			if named, err = nominate(named, value); err != nil {
 				return err
 			}
-			continue
+			if !dst.Upgrade || dst.Kind == codec.CONNECT || dst.Status != 0 && dst.Status != 101 { // of an upgrade it stays, as it is
+				continue
+			}
 		case hopUpgrade:
 			if !dst.Upgrade {
 				continue
@@ -206,4 +209,15 @@ var forbidden = []codec.Name{
 	codec.Connection, codec.KeepAlive, codec.ProxyConnection, codec.Upgrade, codec.TE, codec.Trailer, codec.ContentType, codec.ForwardedFor, codec.ForwardedProto,
 	codec.ForwardedHost, codec.ForwardedClientCert, codec.MakeName("authorization"), codec.MakeName("cookie"), codec.MakeName("set-cookie"),
 	codec.MakeName("content-encoding"), codec.MakeName("content-range"), codec.MakeName("cache-control"),
+}
+
+// ErrMethod is a method that Envoy does not know either (allow_custom_methods is off).
+var ErrMethod = &Error{"http1.codec_error", 400}
+
+// methods are those that Envoy's parser knows.
+var methods = map[string]bool{
+	"ACL": true, "BIND": true, "CHECKOUT": true, "CONNECT": true, "COPY": true, "DELETE": true, "GET": true, "HEAD": true, "LINK": true, "LOCK": true, "MERGE": true,
+	"MKACTIVITY": true, "MKCALENDAR": true, "MKCOL": true, "MOVE": true, "MSEARCH": true, "NOTIFY": true, "OPTIONS": true, "PATCH": true, "POST": true, "PROPFIND": true,
+	"PROPPATCH": true, "PURGE": true, "PUT": true, "REBIND": true, "REPORT": true, "SEARCH": true, "SOURCE": true, "SUBSCRIBE": true, "TRACE": true, "UNBIND": true,
+	"UNLINK": true, "UNLOCK": true, "UNSUBSCRIBE": true,
 }

@@ -69,7 +69,7 @@ func (h *Head) requestLine(line []byte) error {
 	}
 	h.Target = line[:i]
 	for _, c := range h.Target {
-		if c <= ' ' || c == 0x7f {
+		if c <= ' ' || c >= 0x7f {
 			return ErrTarget
 		}
 	}
@@ -205,9 +205,10 @@ func (h *Head) resolve(kind Kind) error {
 	return nil
 }
 
-// checkHost demands exactly one Host in HTTP/1.1 (RFC 9112 section 3.2) and no characters that would mean something else further on.
+// checkHost refuses several hosts (RFC 9112 section 3.2) and characters that would mean something else further on. A request without any is the caller's to
+// answer, as Envoy does.
 func (h *Head) checkHost(hosts int) error {
-	if hosts > 1 || hosts == 0 && h.Minor == 1 {
+	if hosts > 1 {
 		return ErrHost
 	}
 	for _, c := range h.Host {

@@ -29,11 +29,11 @@ var (
 	ErrCharacters  = &Error{"http1.invalid_characters", 400}
 	ErrLengths     = &Error{"http1.content_length_and_chunked_not_allowed", 400}
 	ErrLength      = &Error{"http1.codec_error", 400}
-	ErrHost        = &Error{"http1.codec_error", 400}
+	ErrHost        = &Error{"http.invalid_authority", 400}
 	ErrTarget      = &Error{"http1.invalid_url", 400}
 	ErrTransfer    = &Error{"http1.invalid_transfer_encoding", 501}
 	ErrVersion     = &Error{"http1.codec_error", 400}
-	ErrHeadSize    = &Error{"request_headers_too_large", 431}
+	ErrHeadSize    = &Error{"http1.headers_too_large", 431}
 	ErrFieldCount  = &Error{"http1.too_many_headers", 431}
 	ErrChunk       = &Error{"http1.codec_error", 400}
 	ErrTrailers    = &Error{"http1.trailers_too_large", 431}

@@ -1,8 +1,6 @@
 package pool
 
 import (
-	"errors"
-
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/http1"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
@@ -26,7 +24,8 @@ type Conn struct {
 	framing  http1.Framing
 	busy     bool
 	sent     bool // the request is complete
-	ended    bool // the response's end was told with its head
+	began    bool // the response's head was told
+	ended    bool // its end was told with the head
 	got      bool // the response is complete
 	keep     bool // the response lets the connection live
 	bad      error
@@ -67,7 +66,7 @@ func (c *Conn) take() {
 		c.resting = false
 		c.idle.Stop()
 	}
-	c.busy, c.sent, c.ended, c.got, c.keep = true, false, false, false, false
+	c.busy, c.sent, c.began, c.ended, c.got, c.keep = true, false, false, false, false, false
 	c.served++
 	c.pool.host.Begin()
 	sh := c.pool.w.Shard
@@ -230,20 +229,12 @@ func (c *Conn) OnData(p []byte) int {
 		c.keep = false // more bytes than the response had: whatever they are, they answer nothing
 		c.finish()
 	case err != nil:
-		c.fail(codec.ProtocolError, detail(err))
+		c.fail(codec.ProtocolError, "")
 		return len(p)
 	case c.got && c.sent, c.got && c.receiver == nil:
 		c.finish()
 	}
 	return n
-}
-
-func detail(err error) string {
-	var e *http1.Error
-	if errors.As(err, &e) {
-		return e.Detail
-	}
-	return err.Error()
 }
 
 // fail ends the exchange and the connection.
@@ -269,7 +260,11 @@ func (c *Conn) OnEOF() {
 	if c.head.Upgrade && !c.got {
 		(*inbound)(c).End(nil)
 	} else if err := c.parser.EOF(); err != nil || !c.got {
-		c.fail(codec.ConnectionTermination, "")
+		if c.began {
+			c.fail(codec.ProtocolError, "") // a body that ends early
+		} else {
+			c.fail(codec.ConnectionTermination, "")
+		}
 		return
 	}
 	c.keep = false
@@ -336,7 +331,7 @@ func (i *inbound) Head(h *http1.Head) {
 		c.receiver.Informational(&c.head)
 		return
 	}
-	c.keep = c.head.KeepAlive
+	c.keep, c.began = c.head.KeepAlive, true
 	if c.head.Upgrade {
 		c.keep = false
 		c.parser.Tunnel()

@@ -13,8 +13,8 @@ type answer Exchange
 // Informational implements codec.Receiver. After one is passed on there is no other try.
 func (a *answer) Informational(h *codec.Head) {
 	x := (*Exchange)(a)
-	if h.Status == 100 && !x.m.Config.Proxy100Continue {
-		return // we have said it ourselves
+	if !x.m.Config.Proxy100Continue {
+		return // 100 we have said ourselves, and Envoy passes on no other without proxy_100_continue
 	}
 	x.retries = false
 	x.down.Informational(h)

@@ -100,8 +100,6 @@ func (x *Exchange) dispatch() {
 			code = 503
 		}
 		x.Reply(code, "", "cluster_not_found")
-	case x.tunnel && x.refusesUpgrade():
-		x.Reply(403, "", "upgrade_failed")
 	default:
 		x.forward()
 	}
@@ -109,15 +107,4 @@ func (x *Exchange) dispatch() {
 
 func (x *Exchange) needsTLS() bool {
 	return x.vhost != nil && x.vhost.RequireTLS && string(x.Request.Scheme()) != "https"
-}
-
-// refusesUpgrade says whether the route switches the upgrade off (RouteAction.upgrade_configs).
-func (x *Exchange) refusesUpgrade() bool {
-	name := "connect"
-	if x.Request.Kind != codec.CONNECT {
-		v, _ := x.Request.Value(codec.Upgrade)
-		name = string(v)
-	}
-	allowed, said := x.route.Forward.Upgrades[name]
-	return said && !allowed
 }

@@ -178,12 +178,8 @@ func (c *conn) violated(err error) {
 	x.refuse(status, http1.Reason(status), detail)
 }
 
-// OnEOF implements loop.Handler. A client that half-closes has gone, as for Envoy; only a tunnel carries the half close on.
+// OnEOF implements loop.Handler. A client that half-closes has gone, as for Envoy.
 func (c *conn) OnEOF() {
-	if c.x != nil && c.x.tunnel {
-		c.x.body(nil, true)
-		return
-	}
 	if x := c.x; x != nil {
 		x.gone()
 	}
@@ -342,6 +338,8 @@ func (r *requests) Head(h *http1.Head) {
 	c.minor = int(h.Minor)
 	if err := h.Request(&x.Request); err != nil {
 		c.parser.Stop()
+		x.Request.Reset()
+		x.Request.Minor = 1
 		c.violated(err)
 		return
 	}

@@ -91,6 +91,7 @@ type Exchange struct {
 func (x *Exchange) open(c *conn) {
 	x.m, x.down = c.m, c
 	x.origin = c.lc.Origin()
+	x.Request.Minor = 1 // until the head says otherwise
 	x.started = x.w.Loop.Now()
 	x.arrived = x.w.Loop.Wall()
 	x.random = x.w.Loop.Rand()
@@ -134,6 +135,10 @@ func (x *Exchange) begin(end bool) {
 		return
 	}
 	x.choose()
+	if x.tunnel && !x.upgradable() {
+		x.Reply(403, "", "upgrade_failed")
+		return
+	}
 	x.filtering = true
 	x.filter()
 }

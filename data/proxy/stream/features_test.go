@@ -210,14 +210,22 @@ func TestExpectContinue(t *testing.T) {
 	has(t, s.requests[0], "!expect", "\r\n\r\nabc")
 }
 
-func TestInformationalPasses(t *testing.T) {
-	w := newWorld(t, 1, plain(), to("a", nil), cluster("a", "10.0.0.1:80"))
-	w.serve("10.0.0.1:80", func(int, string) string {
-		return "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
-	})
-	c := w.connect()
-	has(t, c.ask(get), "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
-	has(t, c.ask(""), "HTTP/1.1 200 OK")
+func TestInformationalResponses(t *testing.T) {
+	const hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
+	for _, pass := range []bool{false, true} {
+		h := plain()
+		h.Proxy100Continue = pass
+		w := newWorld(t, 1, h, to("a", nil), cluster("a", "10.0.0.1:80"))
+		w.serve("10.0.0.1:80", func(int, string) string { return hints })
+		c := w.connect()
+		if pass {
+			has(t, c.ask(get), "HTTP/1.1 100 Continue\r\n\r\n")
+			has(t, c.ask(""), "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
+			has(t, c.ask(""), "HTTP/1.1 200 OK")
+		} else {
+			has(t, c.ask(get), "HTTP/1.1 200 OK")
+		}
+	}
 }
 
 func TestWeights(t *testing.T) {

@@ -299,7 +299,7 @@ func TestACutResponseEndsTheConnection(t *testing.T) {
 		c.c.Write([]byte(get))
 		w.sim.RunUntil(time.Minute, func() bool { return c.EOF || c.Closed > 0 })
 		has(t, string(c.Data), "200 OK", "abc", "!\r\n0\r\n\r\n")
-		if r := w.last(); r.flags != "UC" || !strings.HasPrefix(r.details, "upstream_reset_after_response_started{connection_termination") {
+		if r := w.last(); r.flags != "UPE" || r.details != "upstream_reset_after_response_started{protocol_error}" {
 			t.Errorf("%+v", r)
 		}
 	}

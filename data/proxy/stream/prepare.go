@@ -7,14 +7,16 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/filter/forwarded"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/path"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/requestid"
+	"github.com/heddle-mesh/heddle/data/proxy/http1"
 )
 
 // prepare checks a request and brings it into the form that policy, routes and the upstream all see. It says whether to go on.
 func (x *Exchange) prepare() bool {
 	h, c := &x.Request, x.m.Config
 	if h.Minor == 0 && !c.AcceptHTTP10 {
-		x.down.close = true
-		x.Reply(426, "", "low_version")
+		x.down.minor = 1
+		x.flags = x.flags.With(codec.FlagDownstreamProtocolError)
+		x.refuse(426, http1.Reason(426), "low_version")
 		return false
 	}
 	if len(h.Authority()) == 0 && h.Kind != codec.CONNECT {
@@ -27,10 +29,6 @@ func (x *Exchange) prepare() bool {
 		if !x.requestDone {
 			x.down.Informational(&continues)
 		}
-	}
-	if h.Upgrade && !x.upgradable() {
-		x.Reply(403, "", "upgrade_failed")
-		return false
 	}
 	if h.Kind != codec.CONNECT && !x.cleanPath() {
 		return false
@@ -47,11 +45,19 @@ func (x *Exchange) prepare() bool {
 // continues is the answer to expect: 100-continue.
 var continues = codec.Head{Status: 100}
 
-// upgradable says whether the protocol that is asked for is among those allowed. A route may say otherwise later.
+// upgradable says whether the protocol that is asked for is among those allowed, by the route or else by the connection manager (upgrade_configs). A CONNECT
+// without a route is answered like everything without a route.
 func (x *Exchange) upgradable() bool {
 	want := []byte("connect")
 	if x.Request.Kind != codec.CONNECT {
 		want, _ = x.Request.Value(codec.Upgrade)
+	} else if x.route == nil {
+		return true
+	}
+	if x.route != nil && x.route.Forward != nil {
+		if allowed, said := x.route.Forward.Upgrades[string(bytes.ToLower(want))]; said {
+			return allowed
+		}
 	}
 	for _, u := range x.m.Config.Upgrades {
 		if bytes.EqualFold(want, []byte(u)) {
@@ -62,6 +68,14 @@ func (x *Exchange) upgradable() bool {
 }
 
 func (x *Exchange) cleanPath() bool {
+	switch p := x.Request.Path(); {
+	case bytes.IndexByte(p, '#') >= 0:
+		x.Reply(400, "", "path_normalization_failed")
+		return false
+	case p[0] != '/': // "*"
+		x.Reply(404, "", "absolute_path_rejected")
+		return false
+	}
 	p, verdict := path.Clean(x.Request.Path(), x.m.paths, x.w.scratch)
 	switch verdict {
 	case path.Changed:

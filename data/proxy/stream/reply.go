@@ -130,10 +130,6 @@ func (x *Exchange) encode(end bool) {
 		if !h.Has(codec.Server) {
 			h.SetString(codec.Server, x.m.server)
 		}
-	case config.PassThrough:
-		if x.local && !h.Has(codec.Server) {
-			h.SetString(codec.Server, x.m.server)
-		}
 	}
 	if c.AlwaysSetIDInResponse || x.Request.Has(codec.EnvoyForceTrace) {
 		if v, ok := x.Request.Value(codec.RequestID); ok && !h.Has(codec.RequestID) {

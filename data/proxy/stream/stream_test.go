@@ -110,20 +110,24 @@ func TestLocalReplies(t *testing.T) {
 	}{
 		{"GET / HTTP/1.1\r\nHost: other\r\n\r\n", []string{"404 Not Found", "content-length: 0", "server: envoy"}, "NR", "route_not_found"},
 		{"GET / HTTP/1.1\r\nHost: KNOWN\r\n\r\n", []string{"503 Service Unavailable", "content-length: 0"}, "NC", "cluster_not_found"},
-		{"GET /direct HTTP/1.1\r\nHost: known\r\n\r\n", []string{"HTTP/1.1 418 ", "content-length: 8\r\ncontent-type: text/plain", "\r\n\r\na teapot"}, "", "direct_response"},
+		{"GET /direct HTTP/1.1\r\nHost: known\r\n\r\n", []string{"HTTP/1.1 418 Unknown", "content-length: 8\r\ncontent-type: text/plain", "\r\n\r\na teapot"}, "", "direct_response"},
 		{"HEAD /direct HTTP/1.1\r\nHost: known\r\n\r\n", []string{"418", "content-length: 8", "!a teapot\r\n\r\na"}, "", "direct_response"},
 		{"GET /empty HTTP/1.1\r\nHost: known\r\n\r\n", []string{"503", "\r\n\r\nno healthy upstream"}, "UH", "no_healthy_upstream"},
-		{"GET /dead HTTP/1.1\r\nHost: known\r\n\r\n", []string{"503", "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, transport failure reason: delayed connect error: Connection refused"},
+		{"GET /dead HTTP/1.1\r\nHost: known\r\n\r\n", []string{"503", "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"},
 			"UF", "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"},
 		{"GET /silent HTTP/1.1\r\nHost: known\r\n\r\n", []string{"503", "reset reason: connection timeout"}, "UF", "upstream_reset_before_response_started{connection_timeout}"},
-		{"GET / HTTP/1.0\r\nHost: known\r\n\r\n", []string{"426 Upgrade Required", "connection: close"}, "", "low_version"},
-		{"GET / HTTP/1.1\r\n\r\n", []string{"400 Bad Request", "connection: close"}, "DPE", "http1.codec_error"},
-		{"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", []string{"400 Bad Request"}, "DPE", "http1.codec_error"},
+		{"GET / HTTP/1.0\r\nHost: known\r\n\r\n", []string{"HTTP/1.1 426 Upgrade Required", "connection: close", "\r\n\r\nUpgrade Required"}, "DPE", "low_version"},
+		{"GET / HTTP/1.1\r\n\r\n", []string{"400 Bad Request", "connection: close\r\ncontent-length: 0"}, "", "missing_host_header"},
+		{"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", []string{"400 Bad Request"}, "DPE", "http.invalid_authority"},
 		{"GET / HTTP/1.1\nHost: a\n\n", []string{"400 Bad Request"}, "DPE", "http1.codec_error"},
 		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", []string{"400 Bad Request"}, "DPE", "http1.content_length_and_chunked_not_allowed"},
-		{"GET /" + strings.Repeat("a", 70<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n", []string{"431 Request Header Fields Too Large"}, "DPE", "request_headers_too_large"},
+		{"GET /" + strings.Repeat("a", 70<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n", []string{"431 Request Header Fields Too Large"}, "DPE", "http1.headers_too_large"},
 		{"GET /%00 HTTP/1.1\r\nHost: known\r\n\r\n", []string{"400 Bad Request"}, "", "path_normalization_failed"},
 		{"GET / HTTP/1.1\r\nHost: known\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", []string{"403 Forbidden"}, "", "upgrade_failed"},
+		{"GET /a#b HTTP/1.1\r\nHost: known\r\n\r\n", []string{"400 Bad Request"}, "", "path_normalization_failed"},
+		{"OPTIONS * HTTP/1.1\r\nHost: known\r\n\r\n", []string{"404 Not Found"}, "", "absolute_path_rejected"},
+		{"get / HTTP/1.1\r\nHost: known\r\n\r\n", []string{"400 Bad Request"}, "DPE", "http1.codec_error"},
+		{"CONNECT far:1 HTTP/1.1\r\nHost: far:1\r\n\r\n", []string{"404 Not Found"}, "NR", "route_not_found"},
 		{"POST / HTTP/1.1\r\nHost: other\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n", []string{"200 OK", "grpc-status: 12"}, "NR", "route_not_found"},
 	}
 	for i, tt := range tests {
@@ -168,8 +172,8 @@ func TestRetries(t *testing.T) {
 		"without a policy":                {nil, fail(1, unavailable), "busy", "", 1, get},
 		"body is sent again":              {policy(config.Retry5xx, 3), fail(1, unavailable), "fine", "", 2, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabcdef"},
 		"chunked body is sent again":      {policy(config.Retry5xx, 3), fail(1, unavailable), "fine", "", 2, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"},
-		"the request asks":                {nil, fail(1, unavailable), "fine", "", 2, "GET / HTTP/1.1\r\nHost: h\r\nX-Envoy-Retry-On: 5xx\r\n\r\n"},
-		"the request asks for more tries": {policy(config.Retry5xx, 1), fail(3, unavailable), "fine", "", 4, "GET / HTTP/1.1\r\nHost: h\r\nX-Envoy-Max-Retries: 3\r\n\r\n"},
+		"the request asks":                {nil, fail(1, unavailable), "fine", "", 2, "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.5\r\nX-Envoy-Retry-On: 5xx\r\n\r\n"},
+		"the request asks for more tries": {policy(config.Retry5xx, 1), fail(3, unavailable), "fine", "", 4, "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.5\r\nX-Envoy-Max-Retries: 3\r\n\r\n"},
 	}
 	for name, tt := range tests {
 		for seed := range uint64(10) {
@@ -216,7 +220,7 @@ func TestTimeouts(t *testing.T) {
 		"per try, retried": {nil, func(f *config.Forward) {
 			f.Retry = &config.Retry{On: config.RetryGatewayError, PerTry: time.Second, Attempts: 2}
 		}, get, []string{"504"}, "URX,UT", "upstream_per_try_timeout"},
-		"asked for by header": {nil, func(f *config.Forward) { f.Timeout = time.Hour }, "GET / HTTP/1.1\r\nHost: h\r\nx-envoy-upstream-rq-timeout-ms: 50\r\n\r\n",
+		"asked for by header": {nil, func(f *config.Forward) { f.Timeout = time.Hour }, "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.5\r\nx-envoy-upstream-rq-timeout-ms: 50\r\n\r\n",
 			[]string{"504"}, "UT", "response_timeout"},
 		"stream idle":         {func(h *config.HTTP) { h.StreamIdleTimeout = time.Second }, nil, get, []string{"504", "stream timeout"}, "SI", "stream_idle_timeout"},
 		"request is not here": {func(h *config.HTTP) { h.RequestTimeout = time.Second }, nil, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabc", []string{"408", "request timeout"}, "", "request_overall_timeout"},

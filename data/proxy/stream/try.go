@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"strings"
+
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
@@ -124,10 +126,8 @@ func (x *Exchange) endTry() {
 // tryFailed handles a try that brought no response.
 func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 	x.up = nil
+	detail = underscored(detail)
 	x.failure = detail
-	if r == codec.ProtocolError {
-		x.failure = ""
-	}
 	if r != codec.Overflow && x.host != nil {
 		x.w.Pools.Report(x.host, upstream.LocalFailure)
 	}
@@ -149,10 +149,7 @@ func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 	if x.attempts > 1 {
 		body += "retried and the latest "
 	}
-	body += "reset reason: " + r.String()
-	if detail != "" {
-		body += ", transport failure reason: " + detail
-	}
+	body += "reset reason: " + r.String() // why the transport failed is for the log, not for the client
 	x.endTry()
 	var edit func(*codec.Head)
 	if r == codec.Overflow && !x.m.Config.SuppressEnvoy {
@@ -163,19 +160,16 @@ func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 
 func overloaded(h *codec.Head) { h.SetString(codec.EnvoyOverloaded, "true") }
 
-// resetDetail is Envoy's form: blanks become underscores.
+// resetDetail is Envoy's form.
 func resetDetail(r codec.Reason, detail string) string {
 	if detail == "" {
 		return r.Detail()
 	}
-	b := []byte(detail)
-	for i, c := range b {
-		if c == ' ' || c == '\t' {
-			b[i] = '_'
-		}
-	}
-	return r.Detail() + "|" + string(b)
+	return r.Detail() + "|" + detail
 }
+
+// underscored is a text without blanks, for logs.
+func underscored(s string) string { return strings.ReplaceAll(s, " ", "_") }
 
 // again begins a retry if the policy's number, the cluster's bounds and the body that was kept allow it. It says whether it did.
 func (x *Exchange) again() bool {

@@ -100,7 +100,7 @@ func newWorld(t testing.TB, seed uint64, h *config.HTTP, routes *config.RouteTab
 
 // plain is a connection manager without anything special.
 func plain() *config.HTTP {
-	return &config.HTTP{Stat: "test", MaxHeadBytes: 60 << 10, MaxFields: 100, NormalizePath: true, IdleTimeout: time.Hour}
+	return &config.HTTP{Stat: "test", MaxHeadBytes: 60 << 10, MaxFields: 100, NormalizePath: true, IdleTimeout: time.Hour, InternalAddressConfig: true}
 }
 
 // server answers requests by a function of the request's text; it reads heads and content-length bodies only.

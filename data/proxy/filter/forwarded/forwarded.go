@@ -107,13 +107,13 @@ func inside(h *codec.Head, c Client) {
 		return
 	}
 	h.Del(codec.EnvoyInternal)
+	for _, n := range fromInside {
+		h.Del(n)
+	}
 	if !c.Edge {
 		return
 	}
 	for _, n := range fromEdge {
-		h.Del(n)
-	}
-	for _, n := range fromInside {
 		h.Del(n)
 	}
 	if c.Address.AddrPort.IsValid() {

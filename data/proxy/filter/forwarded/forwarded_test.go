@@ -42,8 +42,8 @@ func TestClient(t *testing.T) {
 		if c.Address.Addr().String() != tt.address || string(after) != tt.after || c.Internal != tt.internal || c.Edge != tt.edge {
 			t.Errorf("%s: %s %q internal=%t edge=%t", name, c.Address.Addr(), after, c.Internal, c.Edge)
 		}
-		if h.Has(codec.EnvoyRetryOn) == c.Edge {
-			t.Errorf("%s: a client at the edge must not set retries, others may", name)
+		if h.Has(codec.EnvoyRetryOn) != c.Internal {
+			t.Errorf("%s: a client inside may set retries, others must not", name)
 		}
 		if proto, _ := h.Value(codec.ForwardedProto); string(proto) != "http" || string(h.Scheme()) != "http" {
 			t.Errorf("%s: proto %q", name, proto)
