@@ -115,13 +115,30 @@ func (o *operator) appendValue(b []byte, r *Record) ([]byte, bool) {
 		return b[:start], false
 	}
 	if o.limit > 0 && len(b)-start > o.limit {
-		end := start + o.limit
-		for end > start && !utf8.RuneStart(b[end]) {
-			end--
-		}
-		b = b[:end]
+		b = b[:start+cutEscaped(b[start:], o.limit)]
 	}
 	return b, true
+}
+
+// cutEscaped is how much of an escaped value stands for its first limit bytes; neither an escape nor a rune is cut.
+func cutEscaped(b []byte, limit int) int {
+	for i := 0; i < len(b); {
+		size, bytes := 1, 1
+		switch {
+		case b[i] == '\\' && i+1 < len(b) && b[i+1] == 'x':
+			size = 4
+		case b[i] == '\\':
+			size = 2
+		case b[i] >= utf8.RuneSelf:
+			_, size = utf8.DecodeRune(b[i:])
+			bytes = size
+		}
+		if limit -= bytes; limit < 0 {
+			return i
+		}
+		i = min(i+size, len(b))
+	}
+	return len(b)
 }
 
 const hexDigits = "0123456789abcdef"
