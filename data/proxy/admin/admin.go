@@ -52,6 +52,8 @@ type Options struct {
 	Sockets  func() []Socket
 	Host     func(c *config.Cluster, e *config.Endpoint) Host
 	Identity func() *secret.SVID
+	// Certificates are those in use; the workload's own are shown by Identity.
+	Certificates func() []secret.Held
 	// Drain closes listeners (only the inbound ones, if asked); graceful lets connections finish first.
 	Drain func(inboundOnly, graceful bool)
 	Quit  func()

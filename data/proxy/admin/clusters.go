@@ -162,7 +162,7 @@ func parseAddress(s string) *corev3.Address {
 	return pipe(s)
 }
 
-// certs lists the workload's own certificate; keys are never shown.
+// certs lists the workload's own certificate and those that it was given; keys are never shown.
 func (s *Server) certs(w http.ResponseWriter, _ *http.Request) {
 	out := &adminv3.Certificates{}
 	if s.Identity != nil {
@@ -170,6 +170,18 @@ func (s *Server) certs(w http.ResponseWriter, _ *http.Request) {
 			c := &adminv3.Certificate{CertChain: []*adminv3.CertificateDetails{details("default", id.Leaf)}}
 			for _, root := range id.RootCertificates() {
 				c.CaCert = append(c.CaCert, details("ROOTCA", root))
+			}
+			out.Certificates = append(out.Certificates, c)
+		}
+	}
+	if s.Certificates != nil {
+		for _, held := range s.Certificates() {
+			if held.Local {
+				continue
+			}
+			c := &adminv3.Certificate{}
+			for _, leaf := range held.Chain {
+				c.CertChain = append(c.CertChain, details(held.Name, leaf))
 			}
 			out.Certificates = append(out.Certificates, c)
 		}

@@ -31,6 +31,11 @@ func (r *Requests) Finished(x *stream.Exchange) {
 	} else {
 		f.Principals(x.UpstreamOrigin(), true)
 	}
+	if metadata, _ := x.Peer(); metadata != "" {
+		if known := r.Reporter.workers[x.Worker().Loop.Index()].peers[metadata]; known != nil {
+			f.Peer = known.workload
+		}
+	}
 	f.grpc(x)
 	received, sent := x.Bytes()
 	r.Reporter.Request(x.Worker().Loop.Index(), &f, x.Duration(), received, sent)

@@ -89,6 +89,7 @@ type Reporter struct {
 type worker struct {
 	shard  *stats.Shard
 	series map[Facts]*series
+	peers  map[string]*peer // by header
 	_      [64]byte
 }
 

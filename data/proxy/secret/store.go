@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -125,5 +126,6 @@ func (s *Store) Held() (out []Held) {
 			out = append(out, h)
 		}
 	}
+	slices.SortFunc(out, func(a, b Held) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }

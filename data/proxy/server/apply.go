@@ -2,8 +2,10 @@ package server
 
 import (
 	"errors"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/accept"
+	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/config/live"
@@ -65,11 +67,17 @@ func (s *Server) serve(c loop.Conn, l *config.Listener, chain *config.Chain) {
 
 // refused writes the access log line of a connection that no chain served.
 func (s *Server) refused(l *config.Listener, o *loop.Origin, why accept.Refusal) {
-	flag := codec.NoFlag
+	flag, details := codec.NoFlag, ""
 	if why == accept.NoChain {
-		flag = codec.FlagNoRoute
+		flag, details = codec.FlagNoRoute, "filter_chain_not_found"
 	}
 	s.opts.Log.Debug("connection refused", "listener", l.Name, "from", o.Remote.String(), "to", o.Original.String(), "flag", flag.String(), "reason", o.Failure)
+	if len(l.AccessLogs) == 0 {
+		return
+	}
+	r := accesslog.Record{Start: time.Now(), Flags: flag.String(), Details: details, RequestDuration: -1, ResponseDuration: -1}
+	report.Downstream(&r, o)
+	report.Log(0, l.AccessLogs, &r)
 }
 
 // allow asks the network RBAC of a chain. The counters are those of the worker's shard.

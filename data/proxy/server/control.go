@@ -1,11 +1,13 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
+	"strings"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
@@ -37,6 +39,9 @@ func (s *Server) buildControl() error {
 		}
 	default:
 		return nil
+	}
+	if s.opts.Mark != 0 && !strings.HasPrefix(c.Target, "unix:") { // capture must leave the stream alone
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) { return s.dialMarked(ctx, "tcp", address) }
 	}
 	x, err := client.New(c)
 	if err != nil {

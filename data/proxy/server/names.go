@@ -21,8 +21,7 @@ const dialTimeout = 5 * time.Second
 // dialOut opens a connection of the proxy's own goroutines to the outside: marked, so that capture leaves it alone, or through the relay.
 func (s *Server) dialOut(ctx context.Context, network, address string) (net.Conn, error) {
 	if s.opts.Outside == "" {
-		d := net.Dialer{Timeout: dialTimeout, Control: s.mark}
-		return d.DialContext(ctx, network, address)
+		return s.dialMarked(ctx, network, address)
 	}
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", absolute(s.opts.Outside))
@@ -45,6 +44,12 @@ func (s *Server) dialOut(ctx context.Context, network, address string) (net.Conn
 		return nil, fmt.Errorf("the relay to %s: %w", address, err)
 	}
 	return c, nil
+}
+
+func (s *Server) dialMarked(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, Control: s.mark}
+	d.SetMultipathTCP(false)
+	return d.DialContext(ctx, network, address)
 }
 
 // oneByte keeps a buffered reader from taking more than the line.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/admin"
@@ -29,6 +30,7 @@ func (s *Server) buildAdmin() {
 	if s.rotation != nil {
 		o.Identity = func() *secret.SVID { return s.rotation.Current() }
 	}
+	o.Certificates = s.secrets.Held
 	s.admin = admin.New(o)
 	build := s.registry.Gauge(stats.Desc{Name: telemetry.Build.Name, Help: telemetry.Build.Help, Labels: []stats.Label{{Name: "component", Value: "proxy"}, {Name: "tag", Value: s.opts.Version}}})
 	s.shards[0].Inc(build)
@@ -87,10 +89,25 @@ func (s *Server) open() error {
 			return err
 		}
 	}
+	return s.openNames()
+}
+
+// openNames binds the name server. A machine without one of the address families does without it.
+func (s *Server) openNames() error {
+	bound := 0
 	for _, address := range s.opts.DNS {
-		if _, err := s.dns.Listen(address); err != nil {
+		_, err := s.dns.Listen(address)
+		switch {
+		case err == nil:
+			bound++
+		case errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT):
+			s.opts.Log.Warn("names are not answered on an address that this machine has not", "address", address, "error", err)
+		default:
 			return fmt.Errorf("%w; another proxy may be running here (--dns-address chooses another address)", err)
 		}
+	}
+	if bound == 0 && len(s.opts.DNS) > 0 {
+		return fmt.Errorf("none of the addresses for names (--dns-address) is one of this machine")
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ type managers map[*config.HTTP]*stream.Manager
 type requests struct {
 	stats    *stats.Registry
 	reporter *report.Requests
+	peers    *report.Peers // nil without a workload
 	routes   route.Set
 	current  atomic.Pointer[managers]
 	workers  []*stream.Worker
@@ -114,7 +115,16 @@ func allChains(l *config.Listener) []*config.Chain {
 }
 
 func (r *requests) manager(c *config.HTTP, d config.Direction) (*stream.Manager, error) {
-	return stream.NewManager(c, stream.Options{Stats: r.stats, Routes: &r.routes, Filters: filter.Make(r.stats), Reporter: r.reporter, Direction: d})
+	return stream.NewManager(c, stream.Options{Stats: r.stats, Routes: &r.routes, Filters: r.filters, Reporter: r.reporter, Direction: d})
+}
+
+// filters makes the filters of a connection manager; in a mesh peers introduce themselves before the others look.
+func (r *requests) filters(list []config.Filter) ([]stream.Filter, error) {
+	out, err := filter.Make(r.stats)(list)
+	if err != nil || r.peers == nil {
+		return out, err
+	}
+	return append([]stream.Filter{r.peers}, out...), nil
 }
 
 // serve takes a connection. One that pinned a former configuration gets the manager of it.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,7 +114,7 @@ func (s *Server) read() (err error) {
 	return nil
 }
 
-func (s *Server) buildWorkers() error {
+func (s *Server) buildWorkers() (err error) {
 	gate := tls.NewGate(max(s.opts.Concurrency, 2))
 	s.dialer = &dial.Dialer{Mark: s.opts.Mark, Gate: gate}
 	if s.opts.Outside != "" {
@@ -136,6 +137,11 @@ func (s *Server) buildWorkers() error {
 	}
 	s.reporter = report.New(own, s.registry, s.shards)
 	s.requests = newRequests(s)
+	if s.opts.Workload != nil {
+		if s.requests.peers, err = report.NewPeers(s.reporter, s.node.GetId()); err != nil {
+			return err
+		}
+	}
 	inherited, err := inherit(s.opts.Inherited)
 	if err != nil {
 		return err
@@ -161,7 +167,11 @@ func (s *Server) buildIdentity() (err error) {
 	if w == nil || s.opts.CA.Address == "" {
 		return nil
 	}
-	if s.authority, err = secret.NewClient(s.opts.CA); err != nil {
+	ca := s.opts.CA
+	if s.opts.Mark != 0 && !strings.HasPrefix(ca.Address, "unix:") {
+		ca.Dial = func(ctx context.Context, address string) (net.Conn, error) { return s.dialMarked(ctx, "tcp", address) }
+	}
+	if s.authority, err = secret.NewClient(ca); err != nil {
 		return err
 	}
 	id, err := w.ID()

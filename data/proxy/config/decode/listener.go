@@ -36,6 +36,11 @@ func (r *read) listener(path string, m *listenerv3.Listener) *config.Listener {
 	if l.Name == "" {
 		l.Name = a.ip.String() + a.path
 	}
+	for i, log := range m.GetAccessLog() {
+		if log.GetFilter().GetResponseFlagFilter() == nil {
+			r.add(at(path, "access_log", i)+".filter", "a listener logs only the connections that no filter chain took: want response_flag_filter")
+		}
+	}
 	for i, extra := range m.GetAdditionalAddresses() {
 		p := at(path, "additional_addresses", i) + ".address"
 		more := r.address(p, extra.GetAddress())
