@@ -8,11 +8,14 @@ if ! command -v gcc >/dev/null; then
   echo "test: no C compiler, so the race detector is skipped (apt-get install gcc)"
   race=
 fi
-echo "== unit and whole-mesh tests ${race:+with the race detector}"
-CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(e2e|bench)')
+echo "== packages ${race:+with the race detector}"
+CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(e2e|bench|interop)')
 echo "== allocation assertions, without the race detector"
 go test -timeout 10m -run 'Alloc' $(go list ./data/... ./authz/... ./xds/... ./control/...)
 echo "== the API server"
 (cd apiserver && go test -timeout 15m ./...)
+# The suites below start whole meshes; each has the machine for itself, so that time-outs mean something.
+echo "== fixtures on heddle-proxy and on stock Envoy"
+go test -count=1 -timeout 15m ./test/interop/...
 echo "== heddle up, end to end"
 go test -count=1 -timeout 15m ./test/e2e/...
