@@ -13,7 +13,8 @@ CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(g
 echo "== allocation assertions, without the race detector"
 go test -timeout 10m -run 'Alloc' $(go list ./data/... ./authz/... ./xds/... ./control/...)
 echo "== the API server"
-(cd apiserver && go test -timeout 15m ./...)
+# The same flags as the build, or all of Kubernetes is compiled once more.
+(cd apiserver && CGO_ENABLED=0 go test -trimpath -timeout 15m ./...)
 # The suites below start whole meshes; each has the machine for itself, so that time-outs mean something.
 echo "== fixtures on heddle-proxy and on stock Envoy"
 go test -count=1 -timeout 15m ./test/interop/...
