@@ -131,11 +131,11 @@ func (x *Exchange) finalize(f *config.Forward) {
 func (x *Exchange) rewriteHost(to string, tell bool) {
 	h := &x.Request
 	old := h.Authority()
-	if tell {
-		h.Append(codec.ForwardedHost, ",", old)
-	}
 	if !x.m.Config.SuppressEnvoy && !h.Has(codec.EnvoyOriginalHost) {
 		h.Set(codec.EnvoyOriginalHost, old)
+	}
+	if tell {
+		h.Append(codec.ForwardedHost, ",", old)
 	}
 	h.SetAuthorityString(to)
 }
