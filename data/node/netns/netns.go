@@ -50,6 +50,12 @@ func inThread(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread of a process never ends, and would keep what fn does to it. It is held here while another one is used.
+			defer runtime.UnlockOSThread()
+			done <- inThread(fn)
+			return
+		}
 		done <- fn()
 	}()
 	return <-done
