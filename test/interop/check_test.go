@@ -50,6 +50,9 @@ func (r *run) exchange(x *exchange) outcome {
 	}
 	out.Endpoints = slices.Sorted(maps.Keys(count))
 	r.checkSpread(x, out.Endpoints, count)
+	if x.endpoints == nil { // which of several answered is chance
+		out.Endpoints = nil
+	}
 	r.checkMirrors(x)
 	if x.repeat > 1 { // which one answered first is chance
 		out.Status, out.Body, out.Upstream, out.Header = 0, "", nil, nil
@@ -196,5 +199,8 @@ func (r *run) tcp(x *exchange) outcome {
 	}
 	out.Endpoints = slices.Sorted(maps.Keys(seen))
 	r.checkSpread(x, out.Endpoints, seen)
+	if x.endpoints == nil {
+		out.Endpoints = nil
+	}
 	return out
 }

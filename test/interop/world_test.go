@@ -100,7 +100,7 @@ func program(t testing.TB, plane, kind string) []string {
 		must(t, err)
 		proxy = self
 	}
-	return []string{proxy, "agent", "--envoy", envoy, "--kind", kind}
+	return []string{proxy, "agent", "--envoy", envoy, "--kind", kind, "--drain-time", "1s"}
 }
 
 // newWorld starts heddled on a folder, the hosts, and one data plane ("heddle-proxy" or "envoy").
