@@ -39,8 +39,8 @@ e2e: build ## the tour of `heddle up`, as root with network namespaces
 interop: envoy build ## the fixtures on the compiler, heddle-proxy and stock Envoy side by side
 	@go test -count=1 -timeout 20m ./test/interop/...
 
-fuzz: ## fuzz every decoder (FUZZTIME=30s each)
-	@bash test/fuzz.sh $${FUZZTIME:-30s}
+fuzz: ## fuzz every decoder (FUZZCPU=1 CPU minutes each)
+	@bash test/fuzz.sh $${FUZZCPU:-1}
 
 envoy: ## fetch the stock Envoy binary into .cache/envoy
 	@bash test/envoy/fetch.sh
