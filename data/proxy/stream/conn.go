@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/http1"
@@ -57,17 +58,40 @@ func newConn(w *Worker, m *Manager, lc loop.Conn) {
 	lc.SetHandler(c)
 }
 
+// lastChance is how long a connection waits for a request once its proxy is leaving: a client that has just connected, or was just told that the connection stays
+// open, may have sent one, and would lose it.
+const lastChance = 500 * time.Millisecond
+
 // rest begins the time between exchanges.
 func (c *conn) rest() {
-	if d := c.m.Config.IdleTimeout; d > 0 {
+	d := c.m.Config.IdleTimeout
+	if c.w.draining && (d <= 0 || d > lastChance) {
+		d = lastChance
+	}
+	if d > 0 {
 		c.idle.Set(d)
 	}
 }
 
-func (c *conn) idled() {
-	if c.x == nil {
-		c.shut()
+// leave closes the connection if it is idle. One that was never used gets its last chance, others are closed unless
+// this turn brings bytes. A request that has begun to come is served; its response is the last one.
+func (c *conn) leave() {
+	switch {
+	case c.x != nil || c.shutting || c.partial:
+	case c.served == 0:
+		c.idle.Set(lastChance)
+	default:
+		c.idled()
 	}
+}
+
+// idled comes before the bytes that this turn has found: they are looked at first.
+func (c *conn) idled() {
+	c.w.Loop.Defer(func() {
+		if c.x == nil && !c.partial {
+			c.shut()
+		}
+	})
 }
 
 func (c *conn) outlived() {

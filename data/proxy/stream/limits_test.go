@@ -221,9 +221,10 @@ func TestRetriesAreBounded(t *testing.T) {
 func TestDrain(t *testing.T) {
 	w := newWorld(t, 1, plain(), to("a", nil), cluster("a", "10.0.0.1:80"))
 	w.serve("10.0.0.1:80", ok("x"))
-	busy, idle := w.connect(), w.connect()
+	busy, idle, begun := w.connect(), w.connect(), w.connect()
 	has(t, busy.ask(get), "200 OK", "!connection")
 	idle.ask(get)
+	begun.ask(get)
 	w.worker.Drain()
 	has(t, busy.ask(get), "200 OK", "connection: close")
 	w.sim.Run(3 * time.Second)
@@ -233,10 +234,18 @@ func TestDrain(t *testing.T) {
 	if idle.Closed > 0 || idle.EOF {
 		t.Error("an idle connection was closed, a request on its way would be lost")
 	}
+	begun.c.Write([]byte(get[:10]))
+	w.sim.Run(time.Millisecond)
+	fresh, silent := w.connect(), w.connect() // accepted last, their requests are still to come
 	w.worker.CloseIdle()
+	w.sim.Run(100 * time.Millisecond)
+	has(t, fresh.ask(get), "200 OK", "connection: close")
+	has(t, begun.ask(get[10:]), "200 OK", "connection: close")
 	w.sim.Run(3 * time.Second)
-	if idle.Closed == 0 && !idle.EOF {
-		t.Error("the idle connection is open")
+	for name, c := range map[string]*client{"idle": idle, "fresh": fresh, "begun": begun, "silent": silent} {
+		if c.Closed == 0 && !c.EOF {
+			t.Errorf("the %s connection is open", name)
+		}
 	}
 }
 

@@ -119,15 +119,13 @@ func (w *Worker) Serve(m *Manager, c loop.Conn) { newConn(w, m, c) }
 // Active is the number of exchanges in flight.
 func (w *Worker) Active() int { return w.active }
 
-// Drain makes every response from now on the last one of its connection.
+// Drain makes every response from now on the last one of its connection, and lets connections rest for a short while only.
 func (w *Worker) Drain() { w.draining = true }
 
-// CloseIdle closes the connections that no exchange uses.
+// CloseIdle closes the connections that no exchange uses and on which no request is on its way.
 func (w *Worker) CloseIdle() {
 	for c := w.conns; c != nil; c = c.next {
-		if c.x == nil {
-			c.shut()
-		}
+		c.leave()
 	}
 }
 

@@ -38,8 +38,8 @@ func (m *Manager) latest() *Manager {
 // CloseRetired closes the idle connections whose Manager has no successor.
 func (w *Worker) CloseRetired() {
 	for c := w.conns; c != nil; c = c.next {
-		if c.x == nil && c.m.latest().succession.retired.Load() {
-			c.shut()
+		if c.m.latest().succession.retired.Load() {
+			c.leave()
 		}
 	}
 }
