@@ -11,7 +11,7 @@ TIMEFORMAT='%U %S'
 # round runs the fuzzer once, at most two minutes, and adds what it cost to $cpu and $runs.
 round() {
   local status=0 seconds
-  seconds=$(awk -v cpu="$cpu" -v want="$minutes" -v cores="$(nproc)" 'BEGIN {s = int((want * 60 - cpu) / cores) + 1; print s > 120 ? 120 : s}')
+  seconds=$(awk -v cpu="$cpu" -v want="$minutes" -v cores="$(nproc)" 'BEGIN {s = int((want * 60 - cpu) / cores) + 1; print (s > 120) ? 120 : s}')
   { time "$work/test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "${seconds}s" -test.fuzzminimizetime 10x -test.fuzzcachedir "$cache/$package" >"$work/out" 2>&1; } 2>"$work/time" || status=$?
   cpu=$(awk -v had="$cpu" '{print had + $1 + $2}' "$work/time")
   runs=$((runs + $(grep -oE 'execs: [0-9]+' "$work/out" | tail -1 | grep -oE '[0-9]+' || echo 0)))
