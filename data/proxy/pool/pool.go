@@ -25,10 +25,19 @@ type pool struct {
 	waiting    int
 }
 
+// Stream is one exchange with an upstream: the codec.Stream of its request.
+type Stream interface {
+	codec.Stream
+	// Send begins the request; r hears of the response. The rest of the request follows by Body and Trailers unless end is set.
+	Send(h *codec.Head, end bool, r codec.Receiver)
+	// Origin is what is known of the connection.
+	Origin() *loop.Origin
+}
+
 // Waiter is who waits for a connection.
 type Waiter interface {
-	// Ready gives the connection; Send must be called at once.
-	Ready(c *Conn)
+	// Ready gives an exchange on a connection; Send must be called at once.
+	Ready(s Stream)
 	// Refused tells that there is none, and the transport's own words.
 	Refused(r codec.Reason, detail string)
 }
@@ -50,8 +59,8 @@ func (t *Ticket) Leave() {
 	}
 }
 
-// Acquire gives a connection to a host: at once, or (nil and NoReason) later by the ticket, or never (a reason). sni goes before the transport's own, "" for that.
-func (w *Worker) Acquire(h *upstream.Host, sni string, t *Ticket, waiter Waiter) (*Conn, codec.Reason) {
+// Acquire gives an exchange on a connection to a host: at once, or (nil and NoReason) later by the ticket, or never (a reason). sni goes before the transport's own, "" for that.
+func (w *Worker) Acquire(h *upstream.Host, sni string, t *Ticket, waiter Waiter) (Stream, codec.Reason) {
 	l := w.local(h.Cluster)
 	key := poolKey{h, sni}
 	p := l.pools[key]

@@ -44,20 +44,17 @@ func logged(a loop.Address) accesslog.Address {
 func (x *Exchange) recordFor() *accesslog.Record {
 	r := &x.w.record
 	*r = accesslog.Record{
-		Start: x.arrived, Protocol: "HTTP/1.1", Request: &x.Request, Code: x.Response.Status, Flags: x.flags.String(), Details: x.details, UpstreamFailure: x.failure,
+		Start: x.arrived, Protocol: x.down.protocol(), Request: &x.Request, Code: x.Response.Status, Flags: x.flags.String(), Details: x.details, UpstreamFailure: x.failure,
 		Received: x.received, Sent: x.sent, ReceivedWire: x.received + uint64(x.requestBytes), SentWire: x.sent + uint64(x.Response.Bytes()),
 		Duration: x.Duration(), RequestDuration: -1, ResponseDuration: -1, Attempts: x.attempts,
 		Local: logged(x.origin.Original), Remote: logged(x.Client.Address), DirectRemote: logged(x.origin.Remote), ServerName: x.origin.ServerName,
-		PeerURI: x.origin.Identity(), UpstreamPeerURI: x.peerURI, ConnectionID: x.down.id,
+		PeerURI: x.origin.Identity(), UpstreamPeerURI: x.peerURI, ConnectionID: x.down.connection(),
 	}
 	if !x.origin.Original.AddrPort.IsValid() {
 		r.Local = logged(x.origin.Local)
 	}
 	if x.cluster != nil {
 		r.Cluster = x.name
-	}
-	if x.Request.Minor == 0 {
-		r.Protocol = "HTTP/1.0"
 	}
 	if x.Response.Status != 0 {
 		r.Response = &x.Response

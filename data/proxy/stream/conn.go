@@ -368,6 +368,12 @@ func (r *requests) Head(h *http1.Head) {
 		return
 	}
 	c.asked = x.Request.Kind
+	if c.minor == 0 && !c.m.Config.AcceptHTTP10 {
+		c.minor = 1 // for the answer
+		x.flags = x.flags.With(codec.FlagDownstreamProtocolError)
+		x.refuse(426, http1.Reason(426), "low_version")
+		return
+	}
 	if x.Request.Upgrade {
 		c.parser.Tunnel()
 		x.tunnel = true

@@ -19,7 +19,7 @@ import (
 type Exchange struct {
 	w    *Worker
 	m    *Manager
-	down *conn
+	down downstream
 
 	// Request and Response are the heads as they are sent on. Response is empty (Status 0) until there is one.
 	Request, Response codec.Head
@@ -66,7 +66,7 @@ type Exchange struct {
 
 	// Tries.
 	ticket    pool.Ticket
-	up        *pool.Conn
+	up        pool.Stream
 	host      *upstream.Host // of the latest try
 	upLocal   loop.Address
 	tried     []*upstream.Host
@@ -206,7 +206,7 @@ func (x *Exchange) body(p []byte, end bool) {
 // filteredIn says that the filters have let the request through to the tries.
 func (x *Exchange) filteredIn() bool { return !x.filtering && x.attempts > 0 }
 
-func (x *Exchange) pass(up *pool.Conn, p []byte, end bool) {
+func (x *Exchange) pass(up pool.Stream, p []byte, end bool) {
 	up.Body(p, end)
 	if up.Buffered() > loop.HighWatermark && !x.requestDone {
 		x.down.Pause()

@@ -95,6 +95,7 @@ type Worker struct {
 
 	free     []*Exchange
 	scratch  []byte
+	reply    []byte // the body of a local reply
 	fields   []http1.Field
 	request  route.Request
 	record   accesslog.Record

@@ -63,7 +63,7 @@ type shadow struct {
 	head   codec.Head
 	body   []byte
 	ticket pool.Ticket
-	up     *pool.Conn
+	up     pool.Stream
 	limit  loop.Timer
 }
 
@@ -76,7 +76,7 @@ func (s *shadow) overdue() {
 }
 
 // Ready implements pool.Waiter.
-func (s *shadow) Ready(c *pool.Conn) {
+func (s *shadow) Ready(c pool.Stream) {
 	s.up = c
 	c.Send(&s.head, len(s.body) == 0, s)
 	if len(s.body) > 0 {

@@ -7,20 +7,13 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/filter/forwarded"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/path"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/requestid"
-	"github.com/heddle-mesh/heddle/data/proxy/http1"
 )
 
 // prepare checks a request and brings it into the form that policy, routes and the upstream all see. It says whether to go on.
 func (x *Exchange) prepare() bool {
 	h, c := &x.Request, x.m.Config
-	if h.Minor == 0 && !c.AcceptHTTP10 {
-		x.down.minor = 1
-		x.flags = x.flags.With(codec.FlagDownstreamProtocolError)
-		x.refuse(426, http1.Reason(426), "low_version")
-		return false
-	}
 	if len(h.Authority()) == 0 && h.Kind != codec.CONNECT {
-		x.down.close = true
+		x.down.doubtful()
 		x.Reply(400, "", "missing_host_header")
 		return false
 	}

@@ -18,7 +18,7 @@ func (x *Exchange) ReplyWith(status int, body, details string, edit func(*codec.
 
 // refuse answers a request that broke the protocol; the connection ends.
 func (x *Exchange) refuse(status int, body, details string) {
-	x.down.close = true
+	x.down.doubtful()
 	x.endTry()
 	x.Reply(status, body, details)
 }
@@ -37,7 +37,7 @@ func (x *Exchange) reply(status int, body, details string, edit func(*codec.Head
 	h.Reset()
 	h.Status = status
 	if status == 400 {
-		x.down.close = true // as Envoy: a broken request leaves a connection in doubt
+		x.down.doubtful() // as Envoy: a broken request leaves a connection in doubt
 	}
 	if x.isGRPC() {
 		x.grpc(h, status, body)
@@ -53,8 +53,8 @@ func (x *Exchange) reply(status int, body, details string, edit func(*codec.Head
 	x.encode(noBody)
 	if !noBody {
 		x.sent += uint64(len(body))
-		x.w.scratch = append(x.w.scratch[:0], body...)
-		x.down.lc.Write(x.w.scratch)
+		x.w.reply = append(x.w.reply[:0], body...)
+		x.down.Body(x.w.reply, true)
 	}
 	x.finish()
 }
@@ -62,7 +62,7 @@ func (x *Exchange) reply(status int, body, details string, edit func(*codec.Head
 // cut ends a response that has begun and cannot be finished.
 func (x *Exchange) cut() {
 	x.w.Shard.Inc(x.m.stats.TxReset)
-	x.down.close = true
+	x.down.doubtful()
 	x.down.Abort(codec.LocalReset, "")
 	x.finish()
 }
@@ -139,16 +139,17 @@ func (x *Exchange) encode(end bool) {
 	if c.Via != "" {
 		h.Append(codec.Via, ", ", []byte(c.Via))
 	}
-	d := x.down
 	limit := c.MaxRequestsPerConn
 	switch {
 	case h.Upgrade:
 	case x.w.draining, x.m.succession.retired.Load():
 		x.w.Shard.Inc(x.m.stats.DrainClose)
-		d.close = true
-	case !x.requestDone, limit > 0 && d.served >= limit:
-		d.close = true // nobody waits for the rest of a request that is answered
+		x.down.last()
+	case !x.requestDone:
+		x.down.doubtful() // nobody waits for the rest of a request that is answered
+	case limit > 0 && x.down.exchanges() >= limit:
+		x.down.last()
 	}
 	x.startedReply = true
-	d.Head(h, end)
+	x.down.Head(h, end)
 }

@@ -76,13 +76,13 @@ func (x *Exchange) sni(h *upstream.Host) string {
 type waiter Exchange
 
 // Ready implements pool.Waiter.
-func (a *waiter) Ready(c *pool.Conn) { (*Exchange)(a).send(c) }
+func (a *waiter) Ready(c pool.Stream) { (*Exchange)(a).send(c) }
 
 // Refused implements pool.Waiter.
 func (a *waiter) Refused(r codec.Reason, detail string) { (*Exchange)(a).tryFailed(r, detail) }
 
 // send puts the request, as far as it is here, on a connection.
-func (x *Exchange) send(c *pool.Conn) {
+func (x *Exchange) send(c pool.Stream) {
 	x.up = c
 	x.tryBegan = true
 	x.tryOrigin = c.Origin()
