@@ -146,6 +146,9 @@ func TestDeltaStreamFromOpeningToReconnect(t *testing.T) {
 	if m := send("3", []string{"c"}); m.GetErrorDetail() != nil {
 		t.Fatal(m)
 	}
+	if m := send("4", nil); m.GetResponseNonce() != "4" || m.GetErrorDetail() != nil { // nothing new is an answer
+		t.Fatal(m)
+	}
 	if got := c.Versions(xds.Cluster); len(got) != 2 || got["a"] != "1" || got["b"] != "2" {
 		t.Error(got)
 	}
@@ -159,7 +162,7 @@ func TestDeltaStreamFromOpeningToReconnect(t *testing.T) {
 	if m := recv(t, s); m.GetTypeUrl() != xds.Endpoints || !slices.Equal(m.GetResourceNamesSubscribe(), []string{"a"}) {
 		t.Fatal(m)
 	}
-	for _, want := range []string{"cds a@1 b@1", "cds a@bad b@2 c@1", "cds -c"} {
+	for _, want := range []string{"cds a@1 b@1", "cds a@bad b@2 c@1", "cds -c", "cds"} {
 		if got := <-v.calls; got != want {
 			t.Errorf("handler heard %q, want %q", got, want)
 		}

@@ -210,10 +210,7 @@ func (c *Client) handle(w wire, r *response) error {
 	if t == nil {
 		return fmt.Errorf("the server sent type %q, which nobody asked for", r.url)
 	}
-	var err error
-	if len(r.resources) > 0 || len(r.removed) > 0 {
-		err = c.cfg.Handler.OnResponse(r.url, r.resources, r.removed)
-	}
+	err := c.cfg.Handler.OnResponse(r.url, r.resources, r.removed)
 	c.mu.Lock()
 	t.took(r, err)
 	c.mu.Unlock()

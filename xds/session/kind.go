@@ -83,6 +83,8 @@ type kind struct {
 	refused map[string]string    // name → the version that the client refused on this stream
 	since   time.Time            // when the oldest unsent work was first seen
 	trials  [][]string           // batches that travel one by one, to find a culprit
+	// unheard are the route configurations whose virtual hosts (of this kind) the client has no answer about yet: hosts of theirs, or an empty response.
+	unheard map[string]struct{}
 
 	flights []flight
 	claims  map[string]string // claim → who holds it
@@ -99,7 +101,7 @@ func newKind(url string, mode Mode) *kind {
 	rank := rankOf(url)
 	return &kind{
 		url: url, rank: rank, full: mode == StateOfTheWorld && (rank == rankCluster || rank == rankListener),
-		entries: map[string]*entry{}, dirty: map[string]struct{}{}, owed: map[string]struct{}{}, gone: map[string]time.Time{}, refused: map[string]string{}, claims: map[string]string{},
+		entries: map[string]*entry{}, dirty: map[string]struct{}{}, owed: map[string]struct{}{}, gone: map[string]time.Time{}, refused: map[string]string{}, claims: map[string]string{}, unheard: map[string]struct{}{},
 	}
 }
 
@@ -149,6 +151,26 @@ func (k *kind) account(e *entry, r *xds.Resource) {
 	}
 	for _, c := range r.Claims {
 		k.claims[c] = e.name
+	}
+}
+
+// told notes which route configurations a response is an answer about, and says whether one is left without. An empty response is an answer about all.
+func (k *kind) told(p pick) (all bool) {
+	if len(p.adds) == 0 && len(p.removed) == 0 {
+		clear(k.unheard)
+	}
+	for _, r := range p.adds {
+		k.hear(r.Name.Name)
+	}
+	for _, name := range p.removed {
+		k.hear(name)
+	}
+	return len(k.unheard) == 0
+}
+
+func (k *kind) hear(virtualHost string) {
+	if route, ok := xds.RouteOf(virtualHost); ok {
+		delete(k.unheard, route)
 	}
 }
 

@@ -284,7 +284,7 @@ func (s *Session) send(k *kind, now time.Time, p pick) Response {
 		f.items = k.world()
 	}
 	k.flights = append(k.flights, f)
-	k.answer = false
+	k.answer = !k.told(p)
 	if len(k.dirty) == 0 {
 		k.fresh = false
 		if len(p.adds) > 64 { // maps do not shrink by themselves

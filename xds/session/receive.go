@@ -25,6 +25,7 @@ func (s *Session) Receive(now time.Time, req Request) Outcome {
 	out.Wildcard = k.wildcard
 	if k.wildcard && !before {
 		k.relist, k.answer = true, true
+		s.awaitHosts(k)
 	}
 	if !k.wildcard && before {
 		s.leaveWildcard(k)

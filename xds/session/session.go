@@ -118,8 +118,23 @@ func (s *Session) routeHeld(route string, held bool) {
 			s.forget(k, e)
 		}
 	}
+	delete(k.unheard, route)
 	if held && k.wildcard {
 		k.relist, k.answer = true, true
+		k.unheard[route] = struct{}{}
+	}
+}
+
+// awaitHosts notes, at the beginning of a subscription to all virtual hosts, that every route configuration that the client holds waits for an answer about its own.
+func (s *Session) awaitHosts(k *kind) {
+	routes := s.kinds[xds.Route]
+	if k.rank != rankVirtualHost || routes == nil {
+		return
+	}
+	for name, e := range routes.entries {
+		if e.sent != nil {
+			k.unheard[name] = struct{}{}
+		}
 	}
 }
 

@@ -103,7 +103,7 @@ func (l *Live) Waiting() (out []string) {
 	}
 	for _, name := range sortedKeys(l.clusters) {
 		if s := l.clusters[name]; s.next != nil {
-			out = append(out, "cluster "+name+" for its endpoints or certificates")
+			out = append(out, "cluster "+name+" for its "+clusterLacks)
 		}
 	}
 	for _, name := range sortedKeys(l.listeners) {
@@ -114,10 +114,17 @@ func (l *Live) Waiting() (out []string) {
 	return out
 }
 
+// clusterLacks is what a cluster may wait for, in words.
+const clusterLacks = "endpoints or certificates"
+
+// lacks is what a listener waits for, in words.
 func (l *Live) lacks(x *config.Listener) string {
 	for _, r := range listenerRoutes(x) {
-		if l.tables[r] == nil {
+		switch t := l.tables[r]; {
+		case t == nil:
 			return "routes " + r
+		case t.value != nil && t.value.VHDS && !l.heardHosts[r]:
+			return "virtual hosts " + r
 		}
 	}
 	return "certificates"

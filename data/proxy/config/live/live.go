@@ -25,7 +25,7 @@ import (
 // Warm bounds how long a resource waits for what it refers to (Envoy's initial_fetch_timeout).
 const Warm = 15 * time.Second
 
-// settle is how long after the first answer a type that was never heard of counts as empty: a server says nothing of what it has not.
+// settle is how long after the first answer a type that was never heard of counts as empty, for servers that say nothing of what they have not.
 const settle = 2 * time.Second
 
 // Subscriber asks the control plane for resources; *client.Client is one.
@@ -62,6 +62,7 @@ type Live struct {
 	clusters    map[string]*slot[config.Cluster]
 	tables      map[string]*held[config.RouteTable]
 	hosts       map[string]map[string]*held[config.VirtualHost] // by route configuration and resource name
+	heardHosts  map[string]bool                                 // route configurations whose virtual hosts the server has told, if only that there are none
 	assignments map[string]*held[config.Assignment]
 	secrets     map[string]*held[config.SecretRef]
 	names       *held[nds.Table]
@@ -106,7 +107,7 @@ type Fault struct {
 func New(o Options) *Live {
 	l := &Live{
 		opts: o, listeners: map[string]*slot[config.Listener]{}, clusters: map[string]*slot[config.Cluster]{}, tables: map[string]*held[config.RouteTable]{},
-		hosts: map[string]map[string]*held[config.VirtualHost]{}, assignments: map[string]*held[config.Assignment]{}, secrets: map[string]*held[config.SecretRef]{},
+		hosts: map[string]map[string]*held[config.VirtualHost]{}, heardHosts: map[string]bool{}, assignments: map[string]*held[config.Assignment]{}, secrets: map[string]*held[config.SecretRef]{},
 		built: map[string]*builtTable{}, resolving: map[string]*resolution{}, faults: map[xds.Name]Fault{}, asked: map[string]map[string]bool{}, heard: map[string]bool{},
 	}
 	l.current.Store(&config.Config{Routes: map[string]*config.RouteTable{}, Clusters: map[string]*config.Cluster{}})
@@ -177,6 +178,9 @@ func (l *Live) OnResponse(typeURL string, added []*xds.Resource, removed []strin
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard[typeURL] = true
+	if typeURL == xds.VirtualHost {
+		l.hearHosts(added, removed)
+	}
 	var refused []client.Refused
 	refuse := func(x *xds.Resource, err error) {
 		refused = append(refused, client.Refused{Name: x.Name.Name, Reason: err.Error()})
@@ -210,6 +214,26 @@ func (l *Live) OnResponse(typeURL string, added []*xds.Resource, removed []strin
 		return nil
 	}
 	return &client.Rejection{Resources: refused}
+}
+
+// hearHosts notes which route configurations a response about virtual hosts is an answer for: those that it names, and when it is empty all that are there.
+func (l *Live) hearHosts(added []*xds.Resource, removed []string) {
+	hear := func(name string) {
+		if route, ok := xds.RouteOf(name); ok {
+			l.heardHosts[route] = true
+		}
+	}
+	for _, x := range added {
+		hear(x.Name.Name)
+	}
+	for _, name := range removed {
+		hear(name)
+	}
+	if len(added) == 0 && len(removed) == 0 {
+		for route := range l.tables {
+			l.heardHosts[route] = true
+		}
+	}
 }
 
 // fault remembers a refusal.

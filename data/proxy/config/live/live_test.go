@@ -304,6 +304,8 @@ func TestWhatAFailureComesLateWithDoesNotBlock(t *testing.T) {
 func TestWarmingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlane(t, Options{})
+		var log strings.Builder
+		p.l.opts.Log = slog.New(slog.NewTextHandler(&log, nil))
 		follow(p)
 		p.respond(xds.Cluster, p.cluster("a", ""))
 		p.respond(xds.Listener, p.listener("l", 80, "r"))
@@ -314,6 +316,11 @@ func TestWarmingIsBounded(t *testing.T) {
 		p.expect("in force", p.inForce(), "l a:0")
 		if !p.l.Ready() {
 			t.Error("not ready")
+		}
+		for _, want := range []string{`kind=cluster name=a lacks="endpoints or certificates" after=15s`, `kind=listener name=l lacks="routes r" after=15s`} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not say %s:\n%s", want, log.String())
+			}
 		}
 	})
 }
@@ -334,6 +341,52 @@ func TestAnEmptyAnswerIsAnAnswer(t *testing.T) {
 			t.Error("a mesh without listeners is never ready")
 		}
 	})
+}
+
+// TestNoVirtualHostsIsAnAnswer: a listener waits for the word of the server about its virtual hosts, and "there are none" is one.
+func TestNoVirtualHostsIsAnAnswer(t *testing.T) {
+	vhds := `, "vhds": {"configSource": {"ads": {}}}`
+	p := newPlane(t, Options{})
+	follow(p)
+	p.respond(xds.Cluster)
+	p.respond(xds.Listener, p.listener("one", 80, "r"), p.listener("two", 81, "q"))
+	p.respond(xds.Route, p.routes("r", vhds), p.routes("q", vhds))
+	p.expect("subscriptions", p.said(), "+rds q r, +vhds")
+	p.expect("waiting", strings.Join(p.l.Waiting(), "; "), "listener one for its virtual hosts r; listener two for its virtual hosts q")
+	p.respond(xds.VirtualHost, p.host("q/a", "a"))
+	p.expect("in force", p.inForce(), "two q/1 r/0")
+	if p.l.Ready() {
+		t.Error("ready while one is warming")
+	}
+	p.respond(xds.VirtualHost)
+	p.expect("in force", p.inForce(), "one two q/1 r/0")
+	if !p.l.Ready() {
+		t.Errorf("not ready: %v", p.l.Waiting())
+	}
+
+	// A refused host and a removed one are answers too.
+	refused := resource(t, xds.VirtualHost, "s/a", `{"name": "s/a"}`, &routev3.VirtualHost{})
+	p.respond(xds.Listener, p.listener("three", 82, "s"), p.listener("four", 83, "u"))
+	p.respond(xds.Route, p.routes("s", vhds), p.routes("u", vhds))
+	if err := p.l.OnResponse(xds.VirtualHost, []*xds.Resource{refused}, []string{"u/a"}); err == nil {
+		t.Error("a virtual host without a domain is accepted")
+	}
+	p.expect("in force", p.inForce(), "four one three two q/1 r/0 s/0 u/0")
+
+	// What is given up takes its hosts along: they come again with it.
+	if err := p.l.OnResponse(xds.Listener, nil, []string{"two"}); err != nil {
+		t.Error(err)
+	}
+	p.said()
+	p.respond(xds.Listener, p.listener("two", 81, "q"))
+	p.respond(xds.Route, p.routes("q", vhds))
+	p.expect("subscriptions", p.said(), "+rds q")
+	p.expect("waiting", strings.Join(p.l.Waiting(), "; "), "listener two for its virtual hosts q")
+	p.respond(xds.VirtualHost, p.host("q/b", "b"))
+	p.expect("in force", p.inForce(), "four one three two q/1 r/0 s/0 u/0")
+	if got := p.l.Current().Routes["q"].Hosts[0].Domains[0]; got != "b" {
+		t.Errorf("the host of before is back: %s", got)
+	}
 }
 
 func TestSecretsAndTheOwnIdentity(t *testing.T) {

@@ -61,16 +61,25 @@ func (l *Live) isolate(changes []*change, failed map[xds.Name]error) {
 
 // warm moves what is complete, or has waited long enough, into force.
 func (l *Live) warm(now time.Time) (changes []*change) {
-	changes = warm(xds.Cluster, l.clusters, l.clusterComplete, now)
-	return append(changes, warm(xds.Listener, l.listeners, l.listenerComplete, now)...)
+	impatient := func(kind, name, lacks string) {
+		l.opts.Log.Warn("put into force without what it waits for", "kind", kind, "name", name, "lacks", lacks, "after", Warm)
+	}
+	changes = warm(xds.Cluster, l.clusters, l.clusterComplete, now, func(name string, _ *config.Cluster) { impatient("cluster", name, clusterLacks) })
+	return append(changes, warm(xds.Listener, l.listeners, l.listenerComplete, now, func(name string, x *config.Listener) { impatient("listener", name, l.lacks(x)) })...)
 }
 
-func warm[T any](typeURL string, slots map[string]*slot[T], complete func(*T) bool, now time.Time) (changes []*change) {
+func warm[T any](typeURL string, slots map[string]*slot[T], complete func(*T) bool, now time.Time, impatient func(string, *T)) (changes []*change) {
 	for _, name := range sortedKeys(slots) {
 		s := slots[name]
 		h := s.next
-		if h == nil || !complete(h.value) && now.Before(s.deadline) {
+		if h == nil {
 			continue
+		}
+		if !complete(h.value) {
+			if now.Before(s.deadline) {
+				continue
+			}
+			impatient(name, h.value)
 		}
 		former := s.live
 		c := &change{name: xds.Name{TypeURL: typeURL, Name: name}}
@@ -103,7 +112,7 @@ func (l *Live) clusterComplete(c *config.Cluster) bool {
 func (l *Live) listenerComplete(x *config.Listener) bool {
 	for _, name := range listenerRoutes(x) {
 		t := l.tables[name]
-		if t == nil || t.value != nil && t.value.VHDS && len(l.hosts[name]) == 0 {
+		if t == nil || t.value != nil && t.value.VHDS && !l.heardHosts[name] {
 			return false
 		}
 	}
@@ -205,12 +214,24 @@ func (l *Live) subscribe() {
 	forget(l, xds.Endpoints, endpoints, l.assignments)
 	forget(l, xds.Route, routes, l.tables)
 	forget(l, xds.Secret, secrets, l.secrets)
+	for name := range l.heardHosts {
+		if !routes[name] {
+			l.forgetHosts(name)
+		}
+	}
 	for name := range l.built {
 		if !routes[name] {
 			delete(l.built, name)
 		}
 	}
 	l.subscribeHosts()
+}
+
+// forgetHosts drops the virtual hosts of a route configuration that is given up or gone; they come again with it.
+func (l *Live) forgetHosts(route string) {
+	delete(l.hosts, route)
+	delete(l.heardHosts, route)
+	delete(l.built, route)
 }
 
 // subscribeHosts asks for all virtual hosts once a route configuration says that they come one by one.

@@ -168,7 +168,7 @@ func (l *Live) drop(typeURL, name string) {
 		l.assignments[name] = &held[config.Assignment]{at: now}
 	case xds.Route:
 		l.tables[name] = &held[config.RouteTable]{at: now}
-		delete(l.built, name)
+		l.forgetHosts(name)
 	case xds.VirtualHost:
 		if route, ok := xds.RouteOf(name); ok {
 			delete(l.hosts[route], name)
