@@ -71,13 +71,20 @@ and with --port others call it by NAME. It ends when the command ends; Ctrl-C is
 func fabricServe(e *Env) *cobra.Command {
 	var keep bool
 	c := &cobra.Command{Use: "fabric", Hidden: true, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		running, lock := inherited(fabric.SocketFD+1, "running"), inherited(fabric.SocketFD+2, "lock")
 		if err := fabric.Serve(); err != nil {
 			return err
 		}
-		return laptop.Sweep(e.RunDir, keep, os.NewFile(fabric.SocketFD+1, "alive"), 20*time.Second)
+		return laptop.Sweep(e.RunDir, keep, running, lock, 20*time.Second)
 	}}
 	c.Flags().BoolVar(&keep, "keep", false, "leave data and logs")
 	return c
+}
+
+// inherited is a descriptor that the parent process gave us, and that ours do not get.
+func inherited(fd int, name string) *os.File {
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), name)
 }
 
 // sampleServe is a service of the shop.

@@ -187,7 +187,7 @@ func (m *meshRun) startFabric(held *os.File) error {
 	}
 	defer out.Close()
 	args := []string{"fabric", "--run-dir", m.dir.path, fmt.Sprintf("--keep=%t", m.opts.Keep)}
-	m.fabric, err = fabric.Start(m.thread, fabric.Options{Program: m.self, Args: args, Rootless: m.opts.Mode == ModeRootless, Stderr: out, Inherit: []*os.File{held}})
+	m.fabric, err = fabric.Start(m.thread, fabric.Options{Program: m.self, Args: args, Rootless: m.opts.Mode == ModeRootless, Stderr: out, Inherit: []*os.File{held, m.dir.lock}})
 	if err != nil && m.opts.Mode == ModeRootless {
 		return fmt.Errorf("%w; user namespaces are forbidden on this machine: run heddle up as root", err)
 	}

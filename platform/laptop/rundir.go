@@ -6,9 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,32 +36,32 @@ func claim(path string) (runDir, error) {
 	if err != nil {
 		return runDir{}, fmt.Errorf("use run folder %s: %w", path, err)
 	}
-	if entries, err := os.ReadDir(path); err == nil && len(entries) > 0 {
-		if _, err := os.Stat(filepath.Join(path, marker)); err != nil {
-			return runDir{}, fmt.Errorf("use run folder %s: it holds files that are not Heddle's; choose another with --run-dir", path)
-		}
+	if entries, err := os.ReadDir(path); err == nil && !ownFolder(path, entries) {
+		return runDir{}, fmt.Errorf("use run folder %s: it holds files that are not Heddle's; choose another with --run-dir", path)
 	}
 	if err := os.MkdirAll(path, 0o711); err != nil {
 		return runDir{}, fmt.Errorf("use run folder %s: %w; choose another with --run-dir", path, err)
 	}
-	if err := os.WriteFile(filepath.Join(path, marker), []byte("made by heddle up; heddle down removes it\n"), 0o644); err != nil {
-		return runDir{}, fmt.Errorf("use run folder %s: %w; choose another with --run-dir", path, err)
+	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE, 0o644)
+	if errors.Is(err, os.ErrNotExist) { // whoever ended just now removed the folder
+		return claim(path)
 	}
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o644)
 	if err != nil {
 		return runDir{}, fmt.Errorf("use run folder %s: %w; choose another with --run-dir", path, err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		pid, _ := os.ReadFile(filepath.Join(path, "lock"))
+	if err := take(lock, path); err != nil {
 		lock.Close()
-		return runDir{}, fmt.Errorf("a mesh is running in %s already (process %s); end it with heddle down, or choose another folder with --run-dir", path, strings.TrimSpace(string(pid)))
+		return runDir{}, err
 	}
-	if mine, err := sameFile(lock, filepath.Join(path, "lock")); err != nil || !mine { // whoever ended just now removed it
+	if mine, err := sameFile(lock, filepath.Join(path, lockFile)); err != nil || !mine { // whoever ended just now removed it
 		lock.Close()
 		return claim(path)
 	}
 	d := runDir{path: path, lock: lock}
-	if err := d.empty(); err != nil {
+	if err := os.WriteFile(d.join(marker), []byte("made by heddle up; heddle down removes it\n"), 0o644); err != nil {
+		return runDir{}, fmt.Errorf("use run folder %s: %w; choose another with --run-dir", path, err)
+	}
+	if err := d.remove(kept); err != nil {
 		return runDir{}, err
 	}
 	if err := lock.Truncate(0); err != nil {
@@ -71,6 +71,42 @@ func claim(path string) (runDir, error) {
 		return runDir{}, fmt.Errorf("use run folder %s: %w", path, err)
 	}
 	return d, nil
+}
+
+// tidying bounds the wait for the processes of a mesh that was killed.
+const tidying = 25 * time.Second
+
+// take locks a folder. What is left of a mesh that was killed holds the lock until it has tidied up: that is waited for.
+func take(lock *os.File, path string) error {
+	for deadline := time.Now().Add(tidying); ; time.Sleep(20 * time.Millisecond) {
+		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			return nil
+		}
+		if pid := owner(path); alive(pid) {
+			return fmt.Errorf("a mesh is running in %s already (process %d); end it with heddle down, or choose another folder with --run-dir", path, pid)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("a mesh was killed in %s and has not tidied up after %s; try again later, or choose another folder with --run-dir", path, tidying)
+		}
+	}
+}
+
+// owner is the process that took a folder last, 0 when none is known.
+func owner(path string) int {
+	b, err := os.ReadFile(filepath.Join(path, lockFile))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// alive says whether a process exists; one of another user counts.
+func alive(pid int) bool {
+	return pid > 0 && !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
 // sameFile says whether an open file is still the one that a path names.
@@ -89,21 +125,29 @@ func sameFile(f *os.File, path string) (bool, error) {
 	return os.SameFile(a, b), nil
 }
 
-// kept are the parts of the folder that --keep leaves, and a later start uses again.
-var kept = []string{"api", "ca", "log", "state", marker, "lock"}
+// ownFolder says whether a folder with these entries may be taken: it is ours, or empty. A lock alone is that of a mesh which is ending.
+func ownFolder(path string, entries []os.DirEntry) bool {
+	if len(entries) == 0 || len(entries) == 1 && entries[0].Name() == lockFile {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(path, marker))
+	return err == nil
+}
 
-// empty removes what an earlier mesh left, but what --keep asked to keep.
-func (d runDir) empty() error {
+// lockFile is locked by the running mesh, and holds its process id.
+const lockFile = "lock"
+
+// kept are the parts of the folder that --keep leaves, and a later start uses again.
+var kept = []string{"api", "ca", "log", "state", marker, lockFile}
+
+// remove takes everything out of the folder but the named entries.
+func (d runDir) remove(but []string) error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return fmt.Errorf("empty run folder %s: %w", d.path, err)
 	}
 	for _, e := range entries {
-		keep := false
-		for _, k := range kept {
-			keep = keep || e.Name() == k
-		}
-		if keep {
+		if slices.Contains(but, e.Name()) {
 			continue
 		}
 		if err := os.RemoveAll(d.join(e.Name())); err != nil {
@@ -113,83 +157,102 @@ func (d runDir) empty() error {
 	return nil
 }
 
-// release gives the folder up: with keep, data and logs stay.
+// release gives the folder up: with keep, data and logs stay. The lock goes last: while it is there, and held, nobody takes the folder for free.
 func (d runDir) release(keep bool) error {
 	defer d.lock.Close()
 	if keep {
-		return d.empty()
+		return d.remove(kept)
 	}
-	if err := os.RemoveAll(d.path); err != nil {
-		return fmt.Errorf("remove run folder %s: %w", d.path, err)
+	if err := d.remove([]string{lockFile}); err != nil {
+		return err
+	}
+	for _, path := range []string{d.join(lockFile), d.path} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) { // a new mesh may have it already
+			return fmt.Errorf("remove run folder %s: %w", d.path, err)
+		}
 	}
 	return nil
 }
 
-// Sweep tidies up after a mesh that was killed: it waits until nobody holds the other end of alive any more (its daemons end by themselves),
-// and then removes its folder, or with keep all but data and logs. A folder that a new mesh has taken meanwhile is left alone.
-func Sweep(path string, keep bool, alive *os.File, wait time.Duration) error {
+// Sweep tidies up after a mesh that was killed: it waits until nobody holds the other end of running any more (its daemons end by themselves),
+// and then removes its folder, or with keep all but data and logs. lock is the folder's, still held since the mesh began.
+func Sweep(path string, keep bool, running, lock *os.File, wait time.Duration) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		io.Copy(io.Discard, alive) // nobody writes: this is the end of the last holder
+		io.Copy(io.Discard, running) // nobody writes: this is the end of the last holder
 	}()
 	select {
 	case <-ended:
 	case <-time.After(wait):
 	}
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // heddle down was faster
-	}
-	if err != nil {
-		return fmt.Errorf("sweep run folder %s: %w", path, err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return lock.Close()
-	}
 	return runDir{path: path, lock: lock}.release(keep)
 }
 
-// holder is the process that holds the folder's lock, 0 when nobody does.
-func holder(path string) int {
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR, 0)
+// locked says whether a mesh has the folder, be it that it was killed and is not tidied up yet.
+func locked(path string) bool {
+	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR, 0)
 	if err != nil {
-		return 0
+		return false
 	}
 	defer lock.Close()
-	if unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
-		return 0
-	}
-	b, err := os.ReadFile(lock.Name())
-	if err != nil {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return 0
-	}
-	return pid
+	return unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
 }
 
-// Down ends the mesh in a folder and waits until it is gone. A folder that a killed mesh left is removed.
+// holder is the process of the mesh that runs in the folder, 0 when none does.
+func holder(path string) int {
+	if pid := owner(path); locked(path) && alive(pid) {
+		return pid
+	}
+	return 0
+}
+
+// Down ends the mesh in a folder and waits until it is gone. What a killed mesh left, or one that was told to keep its data, is removed.
 func Down(path string, wait time.Duration) error {
+	deadline := time.Now().Add(wait)
 	pid := holder(path)
-	if pid == 0 {
-		if _, err := os.Stat(filepath.Join(path, marker)); err != nil {
-			return ErrNotRunning
+	if pid != 0 {
+		if err := terminate(pid, deadline); err != nil {
+			return fmt.Errorf("%w; look at %s", err, filepath.Join(path, "log"))
 		}
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove run folder %s: %w", path, err)
+	}
+	for locked(path) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the mesh in %s has not ended after %s; look at %s", path, wait, filepath.Join(path, "log"))
 		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if pid != 0 {
+		return nil // it has removed what it does not keep
+	}
+	if _, err := os.Stat(filepath.Join(path, marker)); err != nil {
+		return ErrNotRunning
+	}
+	d, err := claim(path)
+	if err != nil {
+		return err
+	}
+	return d.release(false)
+}
+
+// terminate asks a process to end and waits for that.
+func terminate(pid int, deadline time.Time) error {
+	process, err := unix.PidfdOpen(pid, 0)
+	if err == nil {
+		defer unix.Close(process)
+		err = unix.PidfdSendSignal(process, unix.SIGTERM, nil, 0)
+	}
+	if errors.Is(err, unix.ESRCH) {
 		return nil
 	}
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+	if err != nil {
 		return fmt.Errorf("end process %d: %w", pid, err)
 	}
-	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if holder(path) != pid {
+	for left := time.Until(deadline); left > 0; left = time.Until(deadline) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
+		if err == nil && n > 0 {
 			return nil
 		}
 	}
-	return fmt.Errorf("process %d did not end within %s; look at %s", pid, wait, filepath.Join(path, "log"))
+	return fmt.Errorf("process %d has not ended in time", pid)
 }

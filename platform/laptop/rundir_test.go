@@ -3,7 +3,9 @@ package laptop
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,56 +90,119 @@ func TestForeignFolderIsRefusedAndUntouched(t *testing.T) {
 	}
 }
 
-// TestSweepWaitsForTheDaemons: what a killed mesh left goes when its last daemon has gone, and not before.
+// TestSweepWaitsForTheDaemons: what a killed mesh left goes when its last daemon has gone, and not before; until then nobody gets the folder.
 func TestSweepWaitsForTheDaemons(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run")
 	d, err := claim(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.lock.Close() // as a kill does
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.join(lockFile), []byte(strconv.Itoa(dead.Process.Pid)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadStatus(path); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("status of a killed mesh: %v", err)
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	swept := make(chan error, 1)
-	go func() { swept <- Sweep(path, false, r, time.Minute) }()
+	swept, next := make(chan error, 1), make(chan error, 1)
+	go func() { swept <- Sweep(path, false, r, d.lock, time.Minute) }()
+	go func() {
+		n, err := claim(path)
+		if err == nil {
+			err = n.release(false)
+		}
+		next <- err
+	}()
 	select {
 	case err := <-swept:
 		t.Fatalf("swept while a daemon lives: %v", err)
-	case <-time.After(20 * time.Millisecond):
+	case err := <-next:
+		t.Fatalf("a new mesh has the folder while a daemon of the old one lives: %v", err)
+	case <-time.After(50 * time.Millisecond):
 	}
 	w.Close()
-	if err := <-swept; err != nil {
-		t.Fatal(err)
+	for _, done := range []chan error{swept, next} {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the folder is still there: %v", err)
 	}
 }
 
-func TestSweepLeavesANewMeshAlone(t *testing.T) {
+// TestDownRemovesWhatWasKept: also when the mesh was killed and is being tidied up.
+func TestDownRemovesWhatWasKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run")
 	d, err := claim(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, w, err := os.Pipe()
+	if err := os.Mkdir(d.join("api"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.join(lockFile), []byte("0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	down := make(chan error, 1)
+	go func() { down <- Down(path, time.Minute) }()
+	select {
+	case err := <-down:
+		t.Fatalf("down does not wait: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err := d.release(true); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-down; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+	if err := Down(path, time.Minute); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("down again: %v", err)
+	}
+}
+
+// TestDownWaitsForTheProcess: when it returns, the process of the mesh has ended.
+func TestDownWaitsForTheProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	d, err := claim(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Close()
-	if err := Sweep(path, false, r, time.Minute); err != nil {
+	mesh := exec.Command("sh", "-c", `trap 'sleep 0.1; exit 0' TERM; echo; while :; do sleep 0.01; done`)
+	mesh.ExtraFiles = []*os.File{d.lock}
+	out, err := mesh.StdoutPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if holder(path) != os.Getpid() {
-		t.Error("the new mesh has lost its folder")
-	}
-	if err := d.release(false); err != nil {
+	if err := mesh.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := Sweep(path, false, r, time.Minute); err != nil {
-		t.Errorf("nothing to sweep: %v", err)
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.join(lockFile), []byte(strconv.Itoa(mesh.Process.Pid)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.lock.Close()
+	if err := Down(path, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if locked(path) {
+		t.Error("the process still holds the lock")
+	}
+	if err := mesh.Wait(); err != nil {
+		t.Errorf("the process ended with %v, want its own end after SIGTERM", err)
 	}
 }
 
