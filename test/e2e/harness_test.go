@@ -204,6 +204,23 @@ func eventually(t *testing.T, limit time.Duration, missing func() string) time.D
 	}
 }
 
+// patient checks that no proxy gave up waiting for a part of its configuration: what is needed is told soon, and what there is none of as well.
+func (h *home) patient() {
+	h.t.Helper()
+	logs, _ := filepath.Glob(filepath.Join(h.run, "log", "*.log"))
+	for _, l := range logs {
+		b, err := os.ReadFile(l)
+		if err != nil {
+			h.t.Error(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if strings.Contains(line, "put into force without what it waits for") {
+				h.t.Errorf("%s: %s", filepath.Base(l), line)
+			}
+		}
+	}
+}
+
 var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
 // get asks a URL once; code 0 is no answer.

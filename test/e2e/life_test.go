@@ -47,6 +47,7 @@ func TestEndings(t *testing.T) {
 			if s.Ready != true || len(s.Workloads) != 1 {
 				t.Errorf("--empty has %+v", s.Workloads)
 			}
+			h.patient()
 			namespaces := h.namespaces(s.PID)
 			sleeper := h.startRun("--name", "sleeper", "--", "sleep", "600")
 			for ns := range h.namespaces(s.PID) {

@@ -46,6 +46,7 @@ func (h *home) contract(t *testing.T, s status, namespaces map[string]bool) {
 		t.Errorf("status %+v", s)
 	}
 	t.Logf("first page after %.1f s", s.ReadyAfterSeconds)
+	h.patient()
 	for _, path := range []string{s.Kubeconfig, s.DebugToken} {
 		if _, err := os.Stat(path); err != nil {
 			t.Error(err)
