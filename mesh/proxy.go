@@ -25,6 +25,8 @@ const (
 	FeatureHTTP2 Feature = "http2"
 	FeatureRBAC  Feature = "rbac"
 	FeatureFault Feature = "fault"
+	// FeatureHash is consistent hashing, on a ring and by Maglev.
+	FeatureHash Feature = "hash"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )
@@ -52,7 +54,7 @@ type Proxy struct {
 // Can says whether the proxy is able to do something.
 func (p *Proxy) Can(f Feature) bool {
 	if p.Kind == Proxyless { // gRPC speaks HTTP/2 alone, and announces nothing
-		return f == FeatureHTTP2 || f == FeatureFault
+		return f == FeatureHTTP2 || f == FeatureFault || f == FeatureHash
 	}
 	if p.Envoy {
 		return f != FeatureVHDS

@@ -48,7 +48,28 @@ const (
 type LoadBalancer struct {
 	Algorithm Algorithm
 	Warmup    time.Duration
+	Hash      *ConsistentHash // goes before Algorithm
 }
+
+// ConsistentHash keeps like requests on one endpoint (DestinationRule.loadBalancer.consistentHash). One of Header, Cookie, Query and SourceIP says what is alike.
+type ConsistentHash struct {
+	Header   string
+	Query    string
+	SourceIP bool
+	Cookie   *HashCookie
+	Maglev   bool   // instead of a ring
+	Size     uint64 // the ring's least size, or the size of Maglev's table; 0: 1024 and 65537
+}
+
+// HashCookie is a cookie that is hashed; with a TTL it is given to clients that have none, for the session when the TTL is 0.
+type HashCookie struct {
+	Name, Path string
+	TTL        *time.Duration
+	Attributes []CookieAttribute
+}
+
+// CookieAttribute is NAME, or NAME=VALUE.
+type CookieAttribute struct{ Name, Value string }
 
 // ConnectionPool bounds what goes to a service; 0 means Envoy's default (for Istio: 2^32-1).
 type ConnectionPool struct {

@@ -140,6 +140,15 @@ func plain(path string) string {
 	return index.ReplaceAllString(strings.TrimPrefix(path, "spec."), "")
 }
 
+// everywhere is a DestinationRule with a policy in all four places where one can stand.
+func everywhere(policy string) string {
+	port := `"portLevelSettings":[{"port":{"number":80}}]`
+	if policy != "" {
+		port = policy + `,"portLevelSettings":[{"port":{"number":80},` + policy + `}]`
+	}
+	return `{"host":"a.com","trafficPolicy":{` + port + `},"subsets":[{"name":"s","trafficPolicy":{` + port + `}}]}`
+}
+
 // bases are valid objects in which fields are planted; a field counts as read when it changes the meaning of one of them.
 var bases = map[string][]string{
 	"VirtualService": {
@@ -154,10 +163,10 @@ var bases = map[string][]string{
 	},
 	"DestinationRule": {
 		`{"host":"a.com"}`,
-		`{"host":"a.com","trafficPolicy":{"portLevelSettings":[{"port":{"number":80}}]},
-			"subsets":[{"name":"s","trafficPolicy":{"portLevelSettings":[{"port":{"number":80}}]}}]}`,
-		`{"host":"a.com","trafficPolicy":{"loadBalancer":{"warmup":{"duration":"1s"}},"portLevelSettings":[{"port":{"number":80},"loadBalancer":{"warmup":{"duration":"1s"}}}]},
-			"subsets":[{"name":"s","trafficPolicy":{"loadBalancer":{"warmup":{"duration":"1s"}},"portLevelSettings":[{"port":{"number":80},"loadBalancer":{"warmup":{"duration":"1s"}}}]}}]}`,
+		everywhere(``),
+		everywhere(`"loadBalancer":{"warmup":{"duration":"1s"}}`),
+		everywhere(`"loadBalancer":{"consistentHash":{"httpHeaderName":"x"}}`),
+		everywhere(`"loadBalancer":{"consistentHash":{"httpCookie":{"name":"x","attributes":[{"name":"y"}]}}}`),
 	},
 	"Gateway": {
 		`{"servers":[{"port":{"number":80,"name":"h","protocol":"HTTP"},"hosts":["*"]}]}`,

@@ -1,10 +1,12 @@
 package filter
 
 import (
+	"slices"
 	"time"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -14,6 +16,7 @@ import (
 type Share struct {
 	Cluster string
 	Weight  uint32
+	Source  bool // connections of one source address keep to one endpoint
 }
 
 // TCP passes a connection on to one of the clusters. idle 0 is Envoy's default (1 hour).
@@ -27,6 +30,9 @@ func TCP(s *mesh.Settings, idle time.Duration, shares ...Share) *listenerv3.Filt
 			w.Clusters = append(w.Clusters, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: share.Cluster, Weight: share.Weight})
 		}
 		p.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: w}
+	}
+	if slices.ContainsFunc(shares, func(s Share) bool { return s.Source }) {
+		p.HashPolicy = []*typev3.HashPolicy{{PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}}}}
 	}
 	return network("envoy.filters.network.tcp_proxy", p)
 }

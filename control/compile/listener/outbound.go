@@ -164,7 +164,13 @@ func tcpShares(v *view.View, t view.Target) []filter.Share {
 			}
 		}
 	}
-	return []filter.Share{{Cluster: view.ClusterName(t.Port.Number, "", t.Service.ID.Host)}}
+	return []filter.Share{share(v, t.Service.ID.Host, "", t.Port.Number, 0)}
+}
+
+// share is a part of the connections for a subset of a host.
+func share(v *view.View, host mesh.Host, subset string, port uint16, weight uint32) filter.Share {
+	h := v.Hash(host, subset, port)
+	return filter.Share{Cluster: view.ClusterName(port, subset, host), Weight: weight, Source: h != nil && h.SourceIP}
 }
 
 func l4Applies(v *view.View, matches []mesh.L4Match, t view.Target) bool {
@@ -206,7 +212,7 @@ func shares(v *view.View, backends []mesh.Backend, port uint16) []filter.Share {
 			}
 		}
 		if b.Weight > 0 || len(backends) == 1 {
-			out = append(out, filter.Share{Cluster: view.ClusterName(n, b.Subset, b.Host), Weight: b.Weight})
+			out = append(out, share(v, b.Host, b.Subset, n, b.Weight))
 		}
 	}
 	return out
@@ -245,7 +251,7 @@ func tlsChains(v *view.View, t view.Target) []*listenerv3.FilterChain {
 		}
 	}
 	if h := string(t.Service.ID.Host); !named[h] && h != "*" {
-		chain([]string{h}, []filter.Share{{Cluster: view.ClusterName(t.Port.Number, "", t.Service.ID.Host)}})
+		chain([]string{h}, []filter.Share{share(v, t.Service.ID.Host, "", t.Port.Number, 0)})
 	}
 	return out
 }

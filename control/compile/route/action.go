@@ -81,6 +81,7 @@ func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule,
 	if host != "" {
 		r.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: host}
 	}
+	r.HashPolicy = p.hashes(backends)
 	if len(backends) == 1 {
 		p.single(out, r, &backends[0])
 	} else {

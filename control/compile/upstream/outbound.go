@@ -54,7 +54,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	c.Metadata = message.Metadata(t.metadata())
 	t.discovery(v, c)
 	t.pool(v, c)
-	t.balancer(c)
+	t.balancer(v, c)
 	t.outliers(c)
 	t.protocol(v, c)
 	t.security(v, c)

@@ -8,6 +8,7 @@ import (
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
@@ -51,7 +52,7 @@ func (t *target) pool(_ *view.View, c *clusterv3.Cluster) {
 }
 
 // balancer chooses the algorithm. A cluster of the dialled address has none.
-func (t *target) balancer(c *clusterv3.Cluster) {
+func (t *target) balancer(v *view.View, c *clusterv3.Cluster) {
 	if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
 		c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 		return
@@ -59,6 +60,10 @@ func (t *target) balancer(c *clusterv3.Cluster) {
 	lb := t.policy.LoadBalancer
 	if lb == nil {
 		lb = &mesh.LoadBalancer{}
+	}
+	if lb.Hash != nil && v.Can(mesh.FeatureHash) {
+		hashing(c, lb.Hash, v.Kind() == mesh.Proxyless)
+		return
 	}
 	var slow *clusterv3.Cluster_SlowStartConfig
 	if lb.Warmup > 0 {
@@ -78,6 +83,23 @@ func (t *target) balancer(c *clusterv3.Cluster) {
 			c.LbConfig = &clusterv3.Cluster_LeastRequestLbConfig_{LeastRequestLbConfig: &clusterv3.Cluster_LeastRequestLbConfig{SlowStartConfig: slow}}
 		}
 	}
+}
+
+// hashing sets what Istio sets: a ring of at least 1024 places, or Maglev's table. gRPC knows the ring alone (gRFC A42).
+func hashing(c *clusterv3.Cluster, h *mesh.ConsistentHash, ringOnly bool) {
+	if h.Maglev && !ringOnly {
+		c.LbPolicy = clusterv3.Cluster_MAGLEV
+		if h.Size > 0 {
+			c.LbConfig = &clusterv3.Cluster_MaglevLbConfig_{MaglevLbConfig: &clusterv3.Cluster_MaglevLbConfig{TableSize: wrapperspb.UInt64(h.Size)}}
+		}
+		return
+	}
+	size := uint64(1024)
+	if h.Size > 0 && !h.Maglev {
+		size = h.Size
+	}
+	c.LbPolicy = clusterv3.Cluster_RING_HASH
+	c.LbConfig = &clusterv3.Cluster_RingHashLbConfig_{RingHashLbConfig: &clusterv3.Cluster_RingHashLbConfig{MinimumRingSize: wrapperspb.UInt64(size)}}
 }
 
 // outliers follows Istio: success rates are never a reason, a count of 0 switches its reason off, and panic is off unless a minimum is given.

@@ -59,6 +59,19 @@ func Policy(t *mesh.Traffic, subset string, port uint16) mesh.TrafficPolicy {
 	return p
 }
 
+// Hash says how requests to a subset's port keep to one endpoint; nil when they do not, or the proxy cannot.
+func (v *View) Hash(host mesh.Host, subset string, port uint16) *mesh.ConsistentHash {
+	s, ok := v.Resolve(host)
+	if !ok {
+		return nil
+	}
+	lb := Policy(v.Traffic(s), subset, port).LoadBalancer
+	if lb == nil || lb.Hash == nil || !v.Can(mesh.FeatureHash) {
+		return nil
+	}
+	return lb.Hash
+}
+
 func overlay(base, over mesh.TrafficPolicy, port uint16) mesh.TrafficPolicy {
 	if p, ok := over.Ports[port]; ok {
 		p.Ports = nil

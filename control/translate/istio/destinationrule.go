@@ -12,7 +12,7 @@ import (
 
 // policyFields are honoured in each of the four places where a traffic policy stands.
 var policyFields = []string{
-	"loadBalancer.simple", "loadBalancer.warmup.duration", "loadBalancer.warmupDurationSecs",
+	"loadBalancer.simple", "loadBalancer.warmup.duration", "loadBalancer.warmupDurationSecs", "loadBalancer.consistentHash.*",
 	"connectionPool.tcp.maxConnections", "connectionPool.tcp.connectTimeout", "connectionPool.tcp.idleTimeout", "connectionPool.tcp.maxConnectionDuration",
 	"connectionPool.tcp.tcpKeepalive.*",
 	"connectionPool.http.http1MaxPendingRequests", "connectionPool.http.http2MaxRequests", "connectionPool.http.maxRequestsPerConnection",

@@ -23,6 +23,9 @@ func (v *visit) loadBalancer(x *networking.LoadBalancerSettings, path string) *m
 			lb.Algorithm = mesh.LeastRequest
 		}
 	}
+	if h := x.GetConsistentHash(); h != nil {
+		lb.Hash = v.consistentHash(h, path+".consistentHash")
+	}
 	if x.WarmupDurationSecs != nil { //nolint:staticcheck // deprecated, and still written by users
 		lb.Warmup = v.duration(x.WarmupDurationSecs, path+".warmupDurationSecs") //nolint:staticcheck
 	}

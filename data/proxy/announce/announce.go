@@ -40,7 +40,7 @@ type Workload struct {
 
 // Features of heddle-proxy in this version (metadata HEDDLE_FEATURES). http2 is not among them.
 func Features() []string {
-	return []string{"vhds", "http1", "tcp", "rbac", "fault", "mirror", "outlier"}
+	return []string{"vhds", "http1", "tcp", "rbac", "fault", "hash", "mirror", "outlier"}
 }
 
 // Check says in one sentence what is missing.

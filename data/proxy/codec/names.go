@@ -6,6 +6,7 @@ var (
 	ContentLength    = MakeName("content-length")
 	ContentType      = MakeName("content-type")
 	Date             = MakeName("date")
+	SetCookie        = MakeName("set-cookie")
 	Expect           = MakeName("expect")
 	Host             = MakeName("host")
 	HTTP2Settings    = MakeName("http2-settings")

@@ -26,6 +26,8 @@ const (
 	LeastRequest
 	Random
 	ClusterProvided // original destination
+	RingHash
+	Maglev
 )
 
 // Cluster is envoy.config.cluster.v3.Cluster. Endpoints live apart in their own value, so that a change of them rebuilds nothing else.
@@ -34,6 +36,9 @@ type Cluster struct {
 	Type           ClusterType
 	Policy         Policy
 	ChoiceCount    uint32 // of least request; 2 by default
+	RingMin        uint64 // least number of places of a ring, and its bound
+	RingMax        uint64
+	MaglevSize     uint64 // of the table, prime
 	ConnectTimeout time.Duration
 	Bind           netip.Addr // source address; invalid for none
 	BindOther      netip.Addr // source address for endpoints of the other family

@@ -153,6 +153,7 @@ type TCP struct {
 	IdleTimeout        time.Duration  // 0: none
 	MaxConnectAttempts uint32         // at least 1
 	MaxDuration        time.Duration
+	HashSource         bool // connections of one source address keep to one endpoint (hash_policy.source_ip)
 	AccessLogs         []AccessLog
 	Telemetry          bool // Istio's TCP metrics
 }

@@ -205,11 +205,19 @@ type Mirror struct {
 	NoSuffix bool   // disable_shadow_host_suffix_append
 }
 
-// HashPolicy is parsed so that it can be refused where no hash balancer uses it.
+// HashPolicy is RouteAction.HashPolicy: what of a request is hashed. One of Header, Cookie, Query and SourceIP is set.
 type HashPolicy struct {
-	Header, Cookie, Query string
-	SourceIP, Terminal    bool
-	TTL                   time.Duration
+	Header, Query string // Header in lower case
+	Cookie        *HashCookie
+	SourceIP      bool
+	Terminal      bool // no other policy counts when this one found something
+}
+
+// HashCookie is a cookie that is hashed; with a TTL it is made for clients that have none, for the session when the TTL is 0.
+type HashCookie struct {
+	Name, Path string
+	TTL        *time.Duration
+	Attributes []string // NAME or NAME=VALUE
 }
 
 // Redirect is envoy.config.route.v3.RedirectAction.

@@ -1,13 +1,14 @@
 package pool
 
 import (
+	"github.com/heddle-mesh/heddle/data/proxy/balance"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/tcp"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
 
 // Connect implements tcp.Upstreams for the connections of this worker.
-func (w *Worker) Connect(lw *loop.Worker, cluster string, downstream *loop.Origin, done func(tcp.Upstream, error)) (cancel func()) {
+func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, bySource bool, done func(tcp.Upstream, error)) (cancel func()) {
 	c := w.set.Cluster(cluster)
 	over := false
 	fail := func(f *tcp.Failure) func() {
@@ -26,7 +27,11 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, downstream *loop.Origi
 		w.Shard.Inc(l.stats.ConnectionOverflow)
 		return fail(&tcp.Failure{Flag: "UO", Cluster: def})
 	}
-	h := w.Choose(c, downstream.Original, nil, 0)
+	need := upstream.Need{Original: from.Original, Hashed: bySource}
+	if bySource {
+		need.Hash = balance.Hash([]byte(from.Remote.Addr().String()))
+	}
+	h := w.Choose(c, need)
 	if h == nil {
 		c.Breaker(0).Give(upstream.Connections)
 		return fail(&tcp.Failure{Flag: "UH", Cluster: def})

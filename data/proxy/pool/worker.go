@@ -55,9 +55,9 @@ func (w *Worker) local(c *upstream.Cluster) *local {
 	return l
 }
 
-// Choose chooses an endpoint, nil when none can serve. original is where the client meant to go; hosts that avoid says yes to are drawn again, up to attempts times.
-func (w *Worker) Choose(c *upstream.Cluster, original loop.Address, avoid func(*upstream.Host) bool, attempts int) *upstream.Host {
-	h := w.chooser.Choose(c, original, avoid, attempts)
+// Choose chooses an endpoint, nil when none can serve.
+func (w *Worker) Choose(c *upstream.Cluster, n upstream.Need) *upstream.Host {
+	h := w.chooser.Choose(c, n)
 	if h == nil {
 		w.Shard.Inc(w.local(c).stats.NoneHealthy)
 	}

@@ -43,6 +43,7 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	if x.requestDone && !x.m.Config.SuppressEnvoy {
 		x.Response.SetInt(codec.EnvoyUpstreamServiceTime, millis(x.answered.Sub(x.complete)))
 	}
+	x.giveCookie(&x.Response)
 	x.routeResponse(&x.Response)
 	x.encode(end)
 	if end && !x.over {

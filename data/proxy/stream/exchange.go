@@ -32,6 +32,8 @@ type Exchange struct {
 	complete loop.Time // the request's last byte
 	answered loop.Time // the response's first byte
 	random   uint64
+	need     upstream.Need      // of the choice of an endpoint
+	given    *config.HashCookie // is to be set, because the client had none
 
 	table    *route.Table
 	vhost    *config.VirtualHost
@@ -91,6 +93,7 @@ type Exchange struct {
 func (x *Exchange) open(c *conn) {
 	x.m, x.down = c.m, c
 	x.origin = c.lc.Origin()
+	x.need.Original = x.origin.Original
 	x.Request.Minor = 1 // until the head says otherwise
 	x.started = x.w.Loop.Now()
 	x.arrived = x.w.Loop.Wall()

@@ -20,6 +20,7 @@ func (x *Exchange) forward() {
 	x.setRetries(f)
 	x.finalize(f)
 	x.chooseMirrors(f)
+	x.hashRequest(f.Hash)
 	x.keep = (x.retries || x.mirrors > 0) && !x.tunnel
 	x.attempt()
 	if x.requestDone && x.attempts > 0 { // neither holds once the exchange has finished

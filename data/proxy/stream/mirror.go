@@ -32,7 +32,7 @@ func (x *Exchange) mirror() {
 		if c == nil {
 			continue
 		}
-		h := x.w.Pools.Choose(c, x.origin.Original, nil, 0)
+		h := x.w.Pools.Choose(c, x.need)
 		if h == nil {
 			continue
 		}

@@ -35,7 +35,9 @@ func (x *Exchange) attempt() {
 			avoid, times = x.avoid, max(p.SelectAttempts, 1)
 		}
 	}
-	h := x.w.Pools.Choose(x.cluster, x.origin.Original, avoid, times)
+	need := x.need
+	need.Avoid, need.Attempts = avoid, times
+	h := x.w.Pools.Choose(x.cluster, need)
 	x.host = h
 	if h == nil {
 		x.flags = x.flags.With(codec.FlagNoHealthyUpstream)

@@ -23,30 +23,54 @@ func NewChooser(random func() uint64) *Chooser {
 	return &Chooser{random: random, turns: map[*Cluster]*turns{}}
 }
 
-// Choose gives an endpoint of the cluster, nil when there is none. original is where the client meant to go, for clusters of type ORIGINAL_DST. An
-// endpoint that avoid says yes to is drawn again, at most attempts times (host_selection_retry_max_attempts).
-func (c *Chooser) Choose(cl *Cluster, original loop.Address, avoid func(*Host) bool, attempts int) *Host {
+// Need is what matters to the choice of an endpoint. The zero Need is for anybody.
+type Need struct {
+	// Original is where the client meant to go, for clusters of type ORIGINAL_DST.
+	Original loop.Address
+	// Hash keeps like requests on one endpoint where the cluster's policy is a hash and Hashed is set; else a random one does.
+	Hash   uint64
+	Hashed bool
+	// Avoid says which endpoints are drawn again, at most Attempts times (host_selection_retry_max_attempts).
+	Avoid    func(*Host) bool
+	Attempts int
+}
+
+// Mix adds what one hash policy found, one value or several.
+func (n *Need) Mix(values ...[]byte) {
+	n.Hash, n.Hashed = balance.Combine(n.Hash, balance.HashAll(values)), true
+}
+
+// Choose gives an endpoint of the cluster, nil when there is none.
+func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 	def := cl.Config()
 	if def.Type == config.OriginalDst {
-		return cl.pass(original)
+		return cl.pass(n.Original)
 	}
-	for {
-		h := c.one(cl, def)
-		if h == nil || avoid == nil || attempts <= 0 || !avoid(h) {
+	hash := n.Hash
+	if !n.Hashed || !hashes(def.Policy) {
+		hash = c.random()
+	}
+	for attempt := 0; ; attempt++ {
+		h := c.one(cl, def, hash, attempt)
+		if h == nil || n.Avoid == nil || attempt >= n.Attempts || !n.Avoid(h) {
 			return h
 		}
-		attempts--
+		if !hashes(def.Policy) {
+			hash = c.random()
+		}
 	}
 }
 
-func (c *Chooser) one(cl *Cluster, def *config.Cluster) *Host {
+func hashes(p config.Policy) bool { return p == config.RingHash || p == config.Maglev }
+
+func (c *Chooser) one(cl *Cluster, def *config.Cluster, hash uint64, attempt int) *Host {
 	v := cl.view.Load()
 	if v == nil || len(v.priorities) == 0 {
 		return nil
 	}
 	p := 0
 	if len(v.loads) > 1 {
-		n := uint32(c.random() % 100)
+		n := uint32(hash % 100)
 		for p = range v.loads {
 			if n < v.loads[p] {
 				break
@@ -69,6 +93,8 @@ func (c *Chooser) one(cl *Cluster, def *config.Cluster) *Host {
 	switch {
 	case len(g.hosts) == 1:
 		return g.hosts[0]
+	case hashes(def.Policy):
+		return g.hosts[g.places.of(g, def).Choose(hash, attempt)]
 	case def.Policy == config.Random:
 		return g.hosts[balance.Random(g, c.random())]
 	case def.Policy == config.LeastRequest:

@@ -129,8 +129,9 @@ type priority struct {
 
 // group are endpoints that are equal but for their weights. It implements balance.Candidates.
 type group struct {
-	hosts []*Host
-	sums  []uint64
+	hosts  []*Host
+	sums   []uint64
+	places *places
 }
 
 func (g *group) Len() int            { return len(g.hosts) }
@@ -185,7 +186,7 @@ func (c *Cluster) level(def *config.Cluster, level uint32) (p priority, health f
 			continue
 		}
 		at := 0
-		if def.LocalityWeighted {
+		if def.LocalityWeighted && !hashes(def.Policy) {
 			at = h.locality
 		}
 		if byLocality[at] == nil {
@@ -195,10 +196,10 @@ func (c *Cluster) level(def *config.Cluster, level uint32) (p priority, health f
 	}
 	sum := uint64(0)
 	for _, at := range order {
-		g := group{hosts: byLocality[at], sums: sums(byLocality[at])}
+		g := group{hosts: byLocality[at], sums: sums(byLocality[at]), places: &places{}}
 		p.groups = append(p.groups, g)
 		weight := uint64(1)
-		if def.LocalityWeighted && def.Endpoints != nil && at < len(def.Endpoints.Localities) {
+		if len(order) > 1 && def.Endpoints != nil && at < len(def.Endpoints.Localities) {
 			weight = uint64(max(1, def.Endpoints.Localities[at].Weight))
 		}
 		sum += weight

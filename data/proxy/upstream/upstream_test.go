@@ -34,7 +34,7 @@ func newSet(t *testing.T, def *config.Cluster) (*Set, *Cluster, *Chooser) {
 func spread(ch *Chooser, c *Cluster, n int) map[string]int {
 	count := map[string]int{}
 	for range n {
-		if h := ch.Choose(c, loop.Address{}, nil, 0); h != nil {
+		if h := ch.Choose(c, Need{}); h != nil {
 			count[h.Address.String()]++
 		}
 	}
@@ -52,6 +52,47 @@ func TestEveryPolicyUsesEveryEndpoint(t *testing.T) {
 		}
 		if len(got) != 3 {
 			t.Errorf("policy %d used %v", p, got)
+		}
+	}
+}
+
+// TestAHashKeepsToOneEndpoint: the same hash gives the same endpoint whatever else is chosen, no hash gives any, and an endpoint that goes hands on its own requests alone.
+func TestAHashKeepsToOneEndpoint(t *testing.T) {
+	for _, p := range []config.Policy{config.RingHash, config.Maglev} {
+		def := &config.Cluster{Name: "c", Policy: p, Endpoints: endpoints(1, 1, 1, 1), RingMin: 1024, RingMax: 1 << 20, MaglevSize: 1009, Panic: 50}
+		_, c, ch := newSet(t, def)
+		if got := spread(ch, c, 1000); len(got) != 4 {
+			t.Errorf("policy %d without a hash used %v", p, got)
+		}
+		at := map[uint64]*Host{}
+		for h := range uint64(50) {
+			n := Need{Hash: h * 0x9e3779b97f4a7c15, Hashed: true}
+			at[h] = ch.Choose(c, n)
+			if again := ch.Choose(c, n); again != at[h] {
+				t.Errorf("policy %d: hash %d gave %s, then %s", p, h, at[h].Address, again.Address)
+			}
+			n.Avoid, n.Attempts = func(x *Host) bool { return x == at[h] }, 50
+			if other := ch.Choose(c, n); other == at[h] {
+				t.Errorf("policy %d: a retry of hash %d went to the same endpoint", p, h)
+			}
+		}
+		gone := at[0]
+		c.mu.Lock()
+		gone.ejected.Store(true)
+		c.remake()
+		c.mu.Unlock()
+		moved := 0
+		for h := range uint64(50) {
+			now := ch.Choose(c, Need{Hash: h * 0x9e3779b97f4a7c15, Hashed: true})
+			if now == gone {
+				t.Errorf("policy %d: hash %d still goes to the ejected endpoint", p, h)
+			}
+			if now != at[h] && at[h] != gone {
+				moved++
+			}
+		}
+		if moved > 10 {
+			t.Errorf("policy %d: %d of 50 hashes left an endpoint that stayed", p, moved)
 		}
 	}
 }
@@ -167,17 +208,17 @@ func TestBreaker(t *testing.T) {
 func TestOriginalDestination(t *testing.T) {
 	_, c, ch := newSet(t, &config.Cluster{Name: "p", Type: config.OriginalDst, Policy: config.ClusterProvided})
 	to := loop.TCP(netip.MustParseAddrPort("192.0.2.1:443"))
-	h := ch.Choose(c, to, nil, 0)
-	if h == nil || h.Address != to || ch.Choose(c, to, nil, 0) != h || ch.Choose(c, loop.Address{}, nil, 0) != nil {
+	h := ch.Choose(c, Need{Original: to})
+	if h == nil || h.Address != to || ch.Choose(c, Need{Original: to}) != h || ch.Choose(c, Need{}) != nil {
 		t.Errorf("original destination: %+v", h)
 	}
 }
 
 func TestAvoid(t *testing.T) {
 	_, c, ch := newSet(t, &config.Cluster{Name: "c", Policy: config.RoundRobin, Endpoints: endpoints(1, 1)})
-	tried := ch.Choose(c, loop.Address{}, nil, 0)
+	tried := ch.Choose(c, Need{})
 	for range 20 {
-		if h := ch.Choose(c, loop.Address{}, func(h *Host) bool { return h == tried }, 5); h == tried {
+		if h := ch.Choose(c, Need{Avoid: func(h *Host) bool { return h == tried }, Attempts: 5}); h == tried {
 			t.Fatal("the endpoint that was tried is chosen again")
 		}
 	}
@@ -185,7 +226,7 @@ func TestAvoid(t *testing.T) {
 
 func TestChooseAllocatesNothing(t *testing.T) {
 	_, c, ch := newSet(t, &config.Cluster{Name: "c", Policy: config.LeastRequest, Endpoints: endpoints(1, 2, 3)})
-	if n := testing.AllocsPerRun(100, func() { ch.Choose(c, loop.Address{}, nil, 0) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { ch.Choose(c, Need{}) }); n > 0 {
 		t.Errorf("%v allocations a choice, want 0", n)
 	}
 }

@@ -2,13 +2,16 @@ package decode
 
 import (
 	"math"
+	"math/big"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/heddle-mesh/heddle/data/proxy/balance"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
 
@@ -22,6 +25,7 @@ const (
 	httpProtocolOptions    = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 	defaultKeepaliveTime   = 2 * time.Hour
 	defaultOutlierInterval = 10 * time.Second
+	maxMaglevSize          = 5_000_011
 )
 
 func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
@@ -98,7 +102,9 @@ func (r *read) discovery(path string, m *clusterv3.Cluster, c *config.Cluster) {
 func (r *read) balancing(path string, m *clusterv3.Cluster, c *config.Cluster) {
 	c.Policy = map[clusterv3.Cluster_LbPolicy]config.Policy{
 		clusterv3.Cluster_LEAST_REQUEST: config.LeastRequest, clusterv3.Cluster_RANDOM: config.Random, clusterv3.Cluster_CLUSTER_PROVIDED: config.ClusterProvided,
+		clusterv3.Cluster_RING_HASH: config.RingHash, clusterv3.Cluster_MAGLEV: config.Maglev,
 	}[m.GetLbPolicy()]
+	r.hashing(path, m, c)
 	slow := m.GetLeastRequestLbConfig().GetSlowStartConfig()
 	if slow == nil {
 		slow = m.GetRoundRobinLbConfig().GetSlowStartConfig()
@@ -108,6 +114,29 @@ func (r *read) balancing(path string, m *clusterv3.Cluster, c *config.Cluster) {
 		c.Panic = p.GetValue()
 	}
 	c.LocalityWeighted = m.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil
+}
+
+// hashing reads the sizes of rings and tables. Their bounds are Envoy's, because both take memory in proportion.
+func (r *read) hashing(path string, m *clusterv3.Cluster, c *config.Cluster) {
+	size := func(field string, n *wrapperspb.UInt64Value, otherwise, most uint64) uint64 {
+		if n == nil {
+			return otherwise
+		}
+		if n.GetValue() == 0 || n.GetValue() > most {
+			r.add(join(path, field), "want 1 to %d", most)
+		}
+		return n.GetValue()
+	}
+	ring := m.GetRingHashLbConfig()
+	c.RingMin = size("ring_hash_lb_config.minimum_ring_size", ring.GetMinimumRingSize(), balance.MinRingSize, balance.MaxRingSize)
+	c.RingMax = size("ring_hash_lb_config.maximum_ring_size", ring.GetMaximumRingSize(), balance.MaxRingSize, balance.MaxRingSize)
+	if c.RingMin > c.RingMax {
+		r.add(join(path, "ring_hash_lb_config.minimum_ring_size"), "%d is above maximum_ring_size %d", c.RingMin, c.RingMax)
+	}
+	c.MaglevSize = size("maglev_lb_config.table_size", m.GetMaglevLbConfig().GetTableSize(), balance.MaglevSize, maxMaglevSize)
+	if !new(big.Int).SetUint64(c.MaglevSize).ProbablyPrime(0) {
+		r.add(join(path, "maglev_lb_config.table_size"), "%d is not prime", c.MaglevSize)
+	}
 }
 
 // protocols reads how HTTP is spoken to the cluster: the typed options, or the deprecated fields of the cluster itself.

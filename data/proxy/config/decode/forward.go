@@ -88,12 +88,34 @@ func (r *read) weighted(path string, m *routev3.WeightedCluster, f *config.Forwa
 }
 
 func (r *read) hash(path string, m *routev3.RouteAction_HashPolicy) config.HashPolicy {
-	out := config.HashPolicy{Terminal: m.GetTerminal(), Header: strings.ToLower(m.GetHeader().GetHeaderName()), Cookie: m.GetCookie().GetName(), Query: m.GetQueryParameter().GetName(),
-		SourceIP: m.GetConnectionProperties().GetSourceIp(), TTL: r.duration(path+".cookie.ttl", m.GetCookie().GetTtl(), 0)}
-	if out.Header == "" && out.Cookie == "" && out.Query == "" && !out.SourceIP {
+	out := config.HashPolicy{Terminal: m.GetTerminal(), Header: strings.ToLower(m.GetHeader().GetHeaderName()), Query: m.GetQueryParameter().GetName(),
+		SourceIP: m.GetConnectionProperties().GetSourceIp()}
+	if c := m.GetCookie(); c != nil {
+		out.Cookie = r.cookie(path+".cookie", c)
+	}
+	if out.Header == "" && out.Cookie == nil && out.Query == "" && !out.SourceIP {
 		r.add(path, "it says nothing to hash by")
 	}
 	return out
+}
+
+func (r *read) cookie(path string, m *routev3.RouteAction_HashPolicy_Cookie) *config.HashCookie {
+	c := &config.HashCookie{Name: m.GetName(), Path: m.GetPath()}
+	if c.Name == "" {
+		r.add(path+".name", "it is empty")
+	}
+	if m.GetTtl() != nil {
+		ttl := r.duration(path+".ttl", m.GetTtl(), 0)
+		c.TTL = &ttl
+	}
+	for _, a := range m.GetAttributes() {
+		text := a.GetName()
+		if v := a.GetValue(); v != "" {
+			text += "=" + v
+		}
+		c.Attributes = append(c.Attributes, text)
+	}
+	return c
 }
 
 var retryWords = map[string]config.RetryOn{

@@ -213,7 +213,7 @@ func (r *read) tcpProxy(path string, m *tcpproxyv3.TcpProxy) *config.TCP {
 	t := &config.TCP{
 		Stat: m.GetStatPrefix(), IdleTimeout: r.duration(path+".idle_timeout", m.GetIdleTimeout(), defaultTCPIdle), MaxConnectAttempts: max(number(m.GetMaxConnectAttempts(), 1), 1),
 		MaxDuration: r.duration(path+".max_downstream_connection_duration", m.GetMaxDownstreamConnectionDuration(), 0), AccessLogs: r.accessLogs(path+".access_log", m.GetAccessLog()),
-		Telemetry: r.d.Telemetry,
+		Telemetry: r.d.Telemetry, HashSource: len(m.GetHashPolicy()) > 0,
 	}
 	if name := m.GetCluster(); name != "" {
 		t.Clusters = []config.WeightedName{{Name: name, Weight: 1}}

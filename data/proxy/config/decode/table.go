@@ -165,7 +165,9 @@ func listenerTable() map[protoreflect.FullName]rule {
 		f + "listener.http_inspector.v3.HttpInspector": fields(""),
 		f + "network.rbac.v3.RBAC": fields("rules shadow_rules shadow_rules_stat_prefix stat_prefix enforcement_type",
 			only("enforcement_type", "connections are judged once, when they begin", 0)),
-		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration"),
+		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration hash_policy"),
+		"envoy.type.v3.HashPolicy":                                        fields("source_ip"),
+		"envoy.type.v3.HashPolicy.SourceIp":                               fields(""),
 		f + "network.tcp_proxy.v3.TcpProxy.WeightedCluster":               fields("clusters"),
 		f + "network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": fields("name weight"),
 	}
@@ -218,7 +220,8 @@ func routeTable() map[protoreflect.FullName]rule {
 		r + "RouteAction.RequestMirrorPolicy":             fields("cluster runtime_fraction disable_shadow_host_suffix_append"),
 		r + "RouteAction.HashPolicy":                      fields("header cookie connection_properties query_parameter terminal"),
 		r + "RouteAction.HashPolicy.Header":               fields("header_name"),
-		r + "RouteAction.HashPolicy.Cookie":               fields("name ttl"),
+		r + "RouteAction.HashPolicy.Cookie":               fields("name ttl path attributes"),
+		r + "RouteAction.HashPolicy.CookieAttribute":      fields("name value"),
 		r + "RouteAction.HashPolicy.ConnectionProperties": fields("source_ip"),
 		r + "RouteAction.HashPolicy.QueryParameter":       fields("name"),
 		r + "WeightedCluster":                             fields("clusters total_weight"),
@@ -256,14 +259,17 @@ func clusterTable() map[protoreflect.FullName]rule {
 	return map[protoreflect.FullName]rule{
 		c + "Cluster": fields(`name alt_stat_name type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
 			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
-			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket transport_socket_matches metadata
+			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config ring_hash_lb_config maglev_lb_config common_lb_config transport_socket transport_socket_matches metadata
 			upstream_connection_options close_connections_on_host_health_failure`,
-			only("lb_policy", "only round robin, least request, random and cluster-provided balancing are supported", 0, 1, 3, 6)),
-		c + "Cluster.EdsClusterConfig":                        fields("eds_config service_name"),
-		c + "Cluster.TransportSocketMatch":                    fields("name match transport_socket"),
-		c + "Cluster.OriginalDstLbConfig":                     fields("use_http_header"),
-		c + "Cluster.LeastRequestLbConfig":                    fields("choice_count slow_start_config"),
-		c + "Cluster.RoundRobinLbConfig":                      fields("slow_start_config"),
+			only("lb_policy", "load_balancing_policy is not supported", 0, 1, 2, 3, 5, 6)),
+		c + "Cluster.EdsClusterConfig":     fields("eds_config service_name"),
+		c + "Cluster.TransportSocketMatch": fields("name match transport_socket"),
+		c + "Cluster.OriginalDstLbConfig":  fields("use_http_header"),
+		c + "Cluster.LeastRequestLbConfig": fields("choice_count slow_start_config"),
+		c + "Cluster.RoundRobinLbConfig":   fields("slow_start_config"),
+		c + "Cluster.RingHashLbConfig": fields("minimum_ring_size maximum_ring_size hash_function",
+			only("hash_function", "only XX_HASH is supported", 0)),
+		c + "Cluster.MaglevLbConfig":                          fields("table_size"),
 		c + "Cluster.SlowStartConfig":                         fields("slow_start_window"),
 		c + "Cluster.CommonLbConfig":                          fields("healthy_panic_threshold locality_weighted_lb_config"),
 		c + "Cluster.CommonLbConfig.LocalityWeightedLbConfig": fields(""),

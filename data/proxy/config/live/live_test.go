@@ -221,7 +221,7 @@ func TestARefusedResourceNamesItsFieldAndChangesNothing(t *testing.T) {
 	follow(p)
 	p.respond(xds.Cluster, p.cluster("a", ""))
 	p.respond(xds.Endpoints, p.endpoints("a", 1))
-	err := p.l.OnResponse(xds.Cluster, []*xds.Resource{p.cluster("a", `, "lbPolicy": "MAGLEV"`), p.cluster("b", "")}, nil)
+	err := p.l.OnResponse(xds.Cluster, []*xds.Resource{p.cluster("a", `, "lbPolicy": "LOAD_BALANCING_POLICY_CONFIG"`), p.cluster("b", "")}, nil)
 	var r *client.Rejection
 	if !errors.As(err, &r) || len(r.Resources) != 1 || r.Resources[0].Name != "a" || !strings.HasPrefix(r.Resources[0].Reason, "lb_policy: ") {
 		t.Errorf("error %v", err)
