@@ -230,6 +230,9 @@ func (x *Index) locality(in *Instance) mesh.Locality {
 
 // health of a selected instance. One with a proxy lives with its stream; one without is only unhealthy when a stream that it had broke.
 func (x *Index) health(in *Instance) mesh.Health {
+	if in.NotReady {
+		return mesh.Unhealthy
+	}
 	if x.opts.Health == nil || in.ID.Kind != KindWorkloadEntry {
 		return mesh.Healthy
 	}

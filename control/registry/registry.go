@@ -70,8 +70,10 @@ type Instance struct {
 	Name           string // the controller's name, for telemetry
 	// Proxied says that a proxy of ours stands in front: it is healthy only while that proxy's stream lives.
 	Proxied bool
-	MTLS    bool
-	Tunnel  uint16
+	// NotReady says that the instance takes no traffic, whatever its proxy does: it is coming up, or leaving.
+	NotReady bool
+	MTLS     bool
+	Tunnel   uint16
 }
 
 // Options are the registry's place in the mesh.

@@ -104,6 +104,13 @@ func TestServiceSelectsWorkloadEntries(t *testing.T) {
 			t.Errorf("state %v: %+v", step.state, d)
 		}
 	}
+	// It is leaving: it takes no traffic, whatever its proxy does.
+	leaving := *we
+	leaving.NotReady = true
+	x.SetInstance(we.ID, &leaving)
+	if d := x.Flush(); d.Endpoints[sid("web")].Endpoints[0].Health != mesh.Unhealthy || len(d.Workloads[we.ID].Services) != 1 {
+		t.Errorf("not ready: %+v", d)
+	}
 	// Without a mark, a proxy that never came says nothing.
 	state = health.Unknown
 	other.Proxied = false

@@ -98,15 +98,19 @@ func (b *Builder) placed(ep *mesh.Endpoint) *mesh.Endpoint {
 	return &out
 }
 
-// markProxied is the label or annotation of a WorkloadEntry whose workload has a proxy: it is healthy only while that proxy's stream lives.
-const markProxied = "heddle.dev/proxied"
+// Marks of a WorkloadEntry, as labels or annotations.
+const (
+	markProxied = "heddle.dev/proxied" // "true": the workload has a proxy, and is healthy only while that proxy's stream lives
+	markReady   = "heddle.dev/ready"   // "false": the workload takes no traffic
+)
 
 func (b *Builder) workloadEntry(o api.Object, w *mesh.Workload, ep *mesh.Endpoint) *registry.Instance {
+	marked := func(key, value string) bool { return ep.Labels[key] == value || o.Meta.Annotations[key] == value }
 	in := &registry.Instance{
 		ID: mesh.WorkloadID{Cluster: b.opts.Cluster, Namespace: w.ID.Namespace, Kind: registry.KindWorkloadEntry, Name: w.ID.Name}, Origin: o.Ref(), Created: o.Meta.Created,
 		Address: ep.Address, Addresses: w.Addresses, Ports: ep.Ports, Labels: ep.Labels, ServiceAccount: w.ServiceAccount, Locality: ep.Locality, Weight: ep.Weight,
 		Name: cmp.Or(ep.WorkloadName, o.Meta.Name), MTLS: ep.MTLS, Tunnel: ep.Tunnel,
-		Proxied: ep.Labels[markProxied] == "true" || o.Meta.Annotations[markProxied] == "true",
+		Proxied: marked(markProxied, "true"), NotReady: marked(markReady, "false"),
 	}
 	if ep.Network != mesh.DefaultNetwork {
 		in.Network = ep.Network

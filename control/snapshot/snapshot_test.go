@@ -188,6 +188,37 @@ func TestEndpointChangeTouchesOnlyEndpoints(t *testing.T) {
 	}
 }
 
+func TestReadinessOfAWorkloadTouchesOnlyEndpoints(t *testing.T) {
+	entry := func(ready string) string {
+		return "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: web-1, namespace: shop, annotations: {heddle.dev/ready: \"" + ready + "\"}}\nspec: {address: 10.1.0.1, labels: {app: web}}\n"
+	}
+	service := "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec:\n  selector: {app: web}\n  ports: [{name: http, port: 8080}]\n"
+	r := newRig(t).put(service + "---\n" + entry("false"))
+	r.apply()
+	id := mesh.ServiceID{Namespace: "shop", Host: "web.shop.svc.cluster.local"}
+	health := func() mesh.Health {
+		set, ok := r.snap.Endpoints.Get(id)
+		if !ok || len(set.Endpoints) != 1 {
+			t.Fatalf("endpoints %+v", set)
+		}
+		return set.Endpoints[0].Health
+	}
+	if health() != mesh.Unhealthy {
+		t.Error("it takes traffic before it is ready")
+	}
+	before := r.snap
+	r.put(entry("true"))
+	r.apply()
+	if health() != mesh.Healthy {
+		t.Error("it takes no traffic although it is ready")
+	}
+	for k := range mesh.Diff(before, r.snap) {
+		if k.Noun != mesh.OfEndpoints {
+			t.Errorf("%v changed", k)
+		}
+	}
+}
+
 func TestLastGoodStaysAndSecurityFailsClosed(t *testing.T) {
 	r := newRig(t).put(webService + webRule + webRoute)
 	r.apply()

@@ -241,6 +241,11 @@ func WorkloadEntry(o api.Object, in Lookup) (*mesh.Workload, *mesh.Endpoint, []m
 	v := open(o, in)
 	v.check(workloadEntryFields, nil)
 	ep := v.endpoint(spec, "spec")
+	for _, key := range []string{"heddle.dev/proxied", "heddle.dev/ready"} {
+		if said, ok := o.Meta.Annotations[key]; ok && said != "true" && said != "false" {
+			v.Invalid(keyed("metadata.annotations", key), "%q is neither true nor false", shorten(said))
+		}
+	}
 	if spec.Address == "" && spec.Network == "" {
 		v.Add(mesh.CodeInvalid, "spec.address", "give an address", "the workload has no address")
 	} else if spec.Address == "" {
