@@ -180,6 +180,12 @@ func (c *Client) Signal(ctx context.Context, id string, signal syscall.Signal) e
 	return err
 }
 
+// Listening gives the addresses in a namespace that some process listens on for a TCP port.
+func (c *Client) Listening(ctx context.Context, namespace string, port uint16) ([]netip.Addr, error) {
+	answer, err := c.call(ctx, request{Listening: &listeningRequest{Namespace: namespace, Port: port}}, nil)
+	return answer.Addresses, err
+}
+
 // Close ends the fabric and everything in it, and waits for that. It is killed, so that its Serve never returns: that is the sign of a dead supervisor.
 func (c *Client) Close() error {
 	c.cmd.Process.Kill()

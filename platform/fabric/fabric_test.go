@@ -90,6 +90,20 @@ func TestProcessesRunInTheirNamespaces(t *testing.T) {
 			if got == "0" || exit.Code != 7 {
 				t.Errorf("in namespace a: %q, %+v", got, exit)
 			}
+			serve := fabric.Process{ID: "serve", Namespace: "a", Path: "/usr/bin/env", Args: []string{"python3", "-c", "import socket, time; s = socket.create_server(('10.78.0.2', 9000)); time.sleep(60)"},
+				Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin"}, UID: -1, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}}
+			if _, err := c.Start(ctx, serve); err != nil {
+				t.Fatal(err)
+			}
+			for found := []netip.Addr(nil); len(found) == 0; {
+				var err error
+				if found, err = c.Listening(ctx, "a", 9000); err != nil || len(found) > 0 && found[0] != netip.MustParseAddr("10.78.0.2") {
+					t.Fatalf("listening on 9000: %v, %v", found, err)
+				}
+			}
+			if found, err := c.Listening(ctx, "b", 9000); err != nil || len(found) > 0 {
+				t.Errorf("listening on 9000 in b: %v, %v", found, err)
+			}
 			if got, _ := output(t, c, "other", "b", "cat /proc/net/fib_trie | grep -c 10.78.0.2"); got != "0" {
 				t.Errorf("namespace b has a's address")
 			}

@@ -49,6 +49,7 @@ type request struct {
 	Remove    string            `json:",omitempty"`
 	Start     *Process          `json:",omitempty"`
 	Signal    *signalRequest    `json:",omitempty"`
+	Listening *listeningRequest `json:",omitempty"`
 }
 
 type namespaceRequest struct {
@@ -62,10 +63,17 @@ type signalRequest struct {
 	Signal int
 }
 
+type listeningRequest struct {
+	Namespace string
+	Port      uint16
+}
+
 // reply answers a request, or (Seq 0) tells of an exit.
 type reply struct {
 	Seq   uint64
 	Error string `json:",omitempty"`
 	PID   int    `json:",omitempty"`
 	Exit  *Exit  `json:",omitempty"`
+	// Addresses answer a listeningRequest.
+	Addresses []netip.Addr `json:",omitempty"`
 }

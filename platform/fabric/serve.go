@@ -84,6 +84,9 @@ func (s *server) do(r request, files []*os.File, answer *reply) (err error) {
 		return err
 	case r.Signal != nil:
 		return s.signal(*r.Signal)
+	case r.Listening != nil:
+		answer.Addresses, err = s.listening(*r.Listening)
+		return err
 	}
 	return errors.New("the fabric does not know this request")
 }
@@ -126,14 +129,11 @@ func (s *server) start(p *Process, files []*os.File) (int, error) {
 	if p.UID >= 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(p.UID), Gid: uint32(p.UID)}
 	}
-	ns := s.home
-	if p.Namespace != "" {
-		var ok bool
-		if ns, ok = s.namespaces[p.Namespace]; !ok {
-			return 0, fmt.Errorf("there is no namespace %s", p.Namespace)
-		}
+	ns, err := s.namespace(p.Namespace)
+	if err != nil {
+		return 0, err
 	}
-	err := s.thread.Do(func() error {
+	err = s.thread.Do(func() error {
 		if err := ns.Enter(); err != nil {
 			return err
 		}
@@ -147,6 +147,30 @@ func (s *server) start(p *Process, files []*os.File) (int, error) {
 	s.mu.Unlock()
 	go s.wait(p.ID, cmd)
 	return cmd.Process.Pid, nil
+}
+
+// namespace finds a namespace by name; "" is the fabric's own.
+func (s *server) namespace(name string) (*netns.Namespace, error) {
+	if name == "" {
+		return s.home, nil
+	}
+	ns, ok := s.namespaces[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no namespace %s", name)
+	}
+	return ns, nil
+}
+
+func (s *server) listening(r listeningRequest) (found []netip.Addr, err error) {
+	ns, err := s.namespace(r.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	err = ns.Do(func() (err error) {
+		found, err = netns.Listening(r.Port)
+		return err
+	})
+	return found, err
 }
 
 func (s *server) wait(id string, cmd *exec.Cmd) {
