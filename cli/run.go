@@ -25,9 +25,12 @@ func run(e *Env) *cobra.Command {
 		Use:   "run --name NAME [--port PORT] -- COMMAND [ARGUMENT...]",
 		Short: "Put a process of yours into the running mesh",
 		Long: `Runs a command as a workload of the mesh: with an identity, mutual TLS, routing and metrics. It calls other services by their names,
-and with --port others call it by NAME. It ends when the command ends; Ctrl-C is handed on.`,
-		Example: "  heddle run --name hello --port 9000 -- python3 -m http.server 9000\n  heddle run --name me -- curl -s http://catalog.shop:8080/",
-		Args:    cobra.MinimumNArgs(1),
+and with --port others call it by NAME as soon as it listens. It ends when the command ends; Ctrl-C is handed on when the requests that are under way have
+been answered, a second Ctrl-C at once. With --service it is one more workload of a service that exists, such as a new version beside the old one.`,
+		Example: `  heddle run --name hello --port 9000 -- python3 -m http.server 9000
+  heddle run --name hello-2 --service hello --version v2 --port 9001 -- python3 -m http.server 9001
+  heddle run --name me -- curl -s http://catalog.shop:8080/`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if r.Name == "" {
 				return errors.New("--name is missing; it is the name that others call the process by")
@@ -48,7 +51,7 @@ and with --port others call it by NAME. It ends when the command ends; Ctrl-C is
 			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 			code, err := laptop.RunIn(cmd.Context(), e.RunDir, r, []*os.File{e.In, e.Out, e.Err}, signals, func(w *laptop.Workload) {
 				fmt.Fprintf(e.Err, "heddle: %s.%s runs at %s\n", w.Name, w.Namespace, w.Address)
-			})
+			}, func(note string) { fmt.Fprintln(e.Err, "heddle: "+note) })
 			if err != nil {
 				return err
 			}
@@ -59,10 +62,11 @@ and with --port others call it by NAME. It ends when the command ends; Ctrl-C is
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&r.Name, "name", "", "name of the workload and of its service")
+	f.StringVar(&r.Name, "name", "", "name of the workload, and of its service unless --service says otherwise")
+	f.StringVar(&r.Service, "service", "", "service that the workload is a part of")
 	f.StringVarP(&r.Namespace, "namespace", "n", "default", "namespace of the workload")
 	f.StringVar(&r.Version, "version", "v1", "label version of the workload")
-	f.Uint16Var(&r.Port, "port", 0, "port that the command listens on; 0: it only calls others")
+	f.Uint16Var(&r.Port, "port", 0, "port that the command listens on (default: that of the service, if there is one; else it only calls others)")
 	f.BoolVar(&r.TCP, "tcp", false, "the port speaks something else than HTTP/1.1")
 	return c
 }

@@ -122,7 +122,7 @@ func (m *meshRun) status() *Status {
 		if len(v.Addresses) > 0 {
 			v.Address = v.Addresses[0]
 		}
-		v.Ready = ready[i]
+		v.Ready = ready[i] && !w.outOfService.Load()
 		_, v.Restarts, _ = w.proxy.state()
 		s.Workloads = append(s.Workloads, v)
 	}

@@ -74,7 +74,7 @@ func TestObjectsOfWorkloads(t *testing.T) {
 		w := sample(p)
 		m.place(w)
 		kinds := map[string]map[string]any{}
-		for doc := range strings.SplitSeq(workloadObjects(w), "\n---\n") {
+		for doc := range strings.SplitSeq(accountObject(w)+"---\n"+serviceObject(w)+"---\n"+entryObject(w, true), "\n---\n") {
 			var o map[string]any
 			if err := yaml.UnmarshalStrict([]byte(doc), &o); err != nil {
 				t.Fatalf("%s: %v\n%s", p.Name, err, doc)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type meshRun struct {
 	processLog map[string]string
 
 	telling    sync.Mutex // held while the status file is written
+	joining    sync.Mutex // held while a workload finds, makes or gives up its service
 	mu         sync.Mutex
 	next       int // addresses given so far
 	workloads  []*workload
@@ -73,7 +75,8 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		m.end(cancel)
-		if e := m.dir.release(o.Keep); err == nil {
+		// What an earlier mesh was told to keep is not lost because a later one does not start.
+		if e := m.dir.release(o.Keep || m.dir.hadData && !m.ready); err == nil {
 			err = e
 		}
 	}()
@@ -254,7 +257,8 @@ func (m *meshRun) dying() error {
 	defer m.mu.Unlock()
 	for _, p := range m.processes {
 		if _, restarts, last := p.state(); restarts > 2 {
-			return fmt.Errorf("%s does not start (%s): %s", p.name, last, tail(m.processLog[p.name]))
+			words := strings.TrimPrefix(tail(m.processLog[p.name]), "heddle-"+p.name+": ")
+			return fmt.Errorf("%s does not start (%s): %s", p.name, last, strings.TrimPrefix(words, p.name+": "))
 		}
 	}
 	return nil

@@ -10,41 +10,47 @@ import (
 // ours is the label of the objects that stand for workloads of this machine: they come and go with the workloads.
 const ours = "app.kubernetes.io/managed-by: " + manager
 
-// workloadObjects are the objects that put a workload into the mesh: its account, its service and the entry that the service selects.
-// The annotation heddle.dev/proxied says that the entry is healthy while its proxy's stream lives.
-func workloadObjects(w *workload) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, `apiVersion: v1
+// accountObject is the identity of a workload.
+func accountObject(w *workload) string {
+	return fmt.Sprintf(`apiVersion: v1
 kind: ServiceAccount
-metadata: {name: %[1]s, namespace: %[2]s, labels: {%[3]s}}
----
+metadata: {name: %s, namespace: %s, labels: {%s}}
 `, w.account, w.namespace, ours)
-	if w.port != 0 {
-		protocol := "http"
-		if w.tcp {
-			protocol = "tcp"
-		}
-		fmt.Fprintf(&b, `apiVersion: v1
+}
+
+// serviceObject is the service that a workload is called by.
+func serviceObject(w *workload) string {
+	protocol := "http"
+	if w.tcp {
+		protocol = "tcp"
+	}
+	return fmt.Sprintf(`apiVersion: v1
 kind: Service
 metadata: {name: %[1]s, namespace: %[2]s, labels: {app: %[1]s, %[5]s}}
 spec:
   selector: {app: %[1]s}
   ports: [{name: %[3]s, port: %[4]d, targetPort: %[4]d}]
----
 `, w.app, w.namespace, protocol, w.port, ours)
-	}
+}
+
+// entryObject is the workload itself, which its service selects. It is healthy while its proxy's stream lives and, unless ready is false, takes traffic.
+func entryObject(w *workload, ready bool) string {
+	var b strings.Builder
 	fmt.Fprintf(&b, `apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata:
   name: %[1]s
   namespace: %[2]s
   labels: {app: %[3]s, version: %[4]s, %[7]s}
-  annotations: {heddle.dev/proxied: "true"}
+  annotations: {heddle.dev/proxied: "true", heddle.dev/ready: "%[8]t"}
 spec:
   address: %[5]s
   serviceAccount: %[6]s
   labels: {app: %[3]s, version: %[4]s}
-`, w.name, w.namespace, w.app, w.version, w.addresses[0], w.account, ours)
+`, w.name, w.namespace, w.app, w.version, w.reached, w.account, ours, ready)
+	if w.portName != "" {
+		fmt.Fprintf(&b, "  ports: {%s: %d}\n", w.portName, w.port)
+	}
 	return b.String()
 }
 

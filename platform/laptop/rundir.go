@@ -19,8 +19,9 @@ var ErrNotRunning = errors.New("no mesh is running here; start one with heddle u
 
 // runDir is the folder of one running mesh.
 type runDir struct {
-	path string
-	lock *os.File
+	path    string
+	lock    *os.File
+	hadData bool // kept by an earlier mesh
 }
 
 func (d runDir) join(parts ...string) string {
@@ -64,6 +65,8 @@ func claim(path string) (runDir, error) {
 	if err := d.remove(kept); err != nil {
 		return runDir{}, err
 	}
+	_, err = os.Stat(d.join("api"))
+	d.hadData = err == nil
 	if err := lock.Truncate(0); err != nil {
 		return runDir{}, fmt.Errorf("use run folder %s: %w", path, err)
 	}

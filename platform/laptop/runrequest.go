@@ -5,7 +5,8 @@ import "fmt"
 // RunRequest asks the running mesh to take in a process.
 type RunRequest struct {
 	Name, Namespace, Version string
-	Port                     uint16 // 0: it only calls others
+	Service                  string // that it serves; "" is Name
+	Port                     uint16 // 0: that of the service if there is one, else it only calls others
 	TCP                      bool
 	Path                     string // absolute
 	Args                     []string
@@ -17,6 +18,7 @@ type RunRequest struct {
 type RunEvent struct {
 	Error   string    `json:",omitempty"`
 	Started *Workload `json:",omitempty"`
+	Note    string    `json:",omitempty"` // for the user to read
 	Exit    *int      `json:",omitempty"`
 }
 
@@ -30,7 +32,10 @@ func (r *RunRequest) check() error {
 	if r.Version == "" {
 		r.Version = "v1"
 	}
-	for _, f := range []struct{ flag, value string }{{"--name", r.Name}, {"--namespace", r.Namespace}, {"--version", r.Version}} {
+	if r.Service == "" {
+		r.Service = r.Name
+	}
+	for _, f := range []struct{ flag, value string }{{"--name", r.Name}, {"--namespace", r.Namespace}, {"--version", r.Version}, {"--service", r.Service}} {
 		if !name(f.value) {
 			return fmt.Errorf("%s %q is not a name: use lower-case letters, digits and dashes, at most 40", f.flag, f.value)
 		}

@@ -84,7 +84,7 @@ func (m *meshRun) writeObjects(ctx context.Context, all []*workload) error {
 		if w.gateway {
 			return nil
 		}
-		return m.api.apply(ctx, workloadObjects(w))
+		return m.api.apply(ctx, accountObject(w)+"---\n"+serviceObject(w)+"---\n"+entryObject(w, true))
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/heddle-mesh/heddle/control/token"
@@ -29,14 +30,18 @@ type workload struct {
 	account            string
 	port               uint16
 	tcp                bool
+	portName           string // of the service's port, when this workload listens on another port than the service says
 	about              string
 	addresses          []netip.Addr
+	reached            netip.Addr // the one of them that others reach it by
 	labels             map[string]string
 	gateway            bool
 	inherited          []inheritedSocket // listening sockets of the host
 	tokenFile, admin   string            // paths
 	proxy, application *program
 	log                *os.File
+	serving, leaving   bool // was put into service; is on its way out. Both need meshRun.joining.
+	outOfService       atomic.Bool
 }
 
 // inheritedSocket is a socket that the host listens on for an address of the proxy.
@@ -54,6 +59,7 @@ func (w *workload) net() string { return w.namespace + "." + w.name }
 // place gives a workload its addresses and paths, and describes its proxy; all of it is set before others see the workload.
 func (m *meshRun) place(w *workload) {
 	w.addresses = m.allocate()
+	w.reached = w.addresses[0]
 	w.admin = m.dir.join("proxy", w.net()+".sock")
 	w.tokenFile = m.dir.join("proxy", w.net()+".token")
 	w.proxy = &program{name: "proxy of " + w.id(), log: m.log, grace: 8 * time.Second,
