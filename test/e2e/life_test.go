@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -149,6 +150,15 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("heddle %s: exit code %d\n%s%s", strings.Join(c.args, " "), code, out, errs)
 		}
 	}
+	if os.Geteuid() == 0 {
+		if err := os.Mkdir(h.dir+"/closed", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		as := newAs(t, h)
+		if _, errs, code := as.call("up", "--run-dir", h.dir+"/closed/run"); code == 0 || errs != "heddle: use run folder "+h.dir+"/closed/run: mkdir "+h.dir+"/closed/run: permission denied; choose another with --run-dir\n" {
+			t.Errorf("a folder of somebody else's: exit code %d, %s", code, errs)
+		}
+	}
 	if err := os.Remove(h.dir + "/bin/heddle-proxy"); err != nil {
 		t.Fatal(err)
 	}
@@ -158,26 +168,54 @@ func TestMistakes(t *testing.T) {
 	h.nothingLeft(nil)
 }
 
-// TestCorruptStore: an API server that cannot start is told with its own words, and the data stay.
+// TestCorruptStore: a store that was damaged is told in one sentence that names it and the next step; nothing of it is touched, and nothing runs on.
 func TestCorruptStore(t *testing.T) {
 	h := newHome(t)
-	for _, f := range []string{"run/api/etcd/member/snap", "run/api/etcd/member/wal"} {
-		if err := os.MkdirAll(h.dir+"/"+f, 0o700); err != nil {
+	h.up("--keep", "--empty")
+	h.must("kubectl", "create", "namespace", "mine")
+	h.must("down")
+	store := h.run + "/api/etcd"
+	db := store + "/member/snap/db"
+	good, err := os.ReadFile(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := []string{"api", "ca", "log", "state", "heddle-run-folder", "lock"}
+	garbage := bytes.Repeat([]byte("not a page"), 40_000)
+	for name, bad := range map[string][]byte{
+		"first pages":  append(slices.Clone(garbage), good[len(garbage):]...),
+		"pages within": slices.Concat(good[:1<<16], garbage, good[1<<16+len(garbage):]),
+		"cut short":    good[:1<<13],
+	} {
+		if err := os.WriteFile(db, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for _, f := range []string{"run/heddle-run-folder", "run/api/etcd/member/snap/db", "run/api/etcd/member/wal/0000000000000000-0000000000000000.wal"} {
-		if err := os.WriteFile(h.dir+"/"+f, []byte("not a store"), 0o600); err != nil {
-			t.Fatal(err)
+		for _, keep := range []string{"--keep=true", "--keep=false"} { // a mesh that does not start never deletes what an earlier one kept
+			out, errs, code := h.call("up", "--detach", "--empty", "--port", "0", "--api-port", "0", keep)
+			want := "heddle: apiserver does not start (exit status 1): the store in " + store + " cannot be read ("
+			if code == 0 || !strings.HasPrefix(errs, want) || !strings.HasSuffix(errs, "restore that folder from a backup, or move it away to start empty\n") || strings.Count(errs, "\n") != 1 {
+				t.Errorf("%s, %s: exit code %d\n%s%s", name, keep, code, out, errs)
+			}
+			if now, err := os.ReadFile(db); err != nil || !bytes.Equal(now, bad) {
+				t.Errorf("%s, %s: the store was touched: %v", name, keep, err)
+			}
+			h.nothingLeft(nil, kept...)
 		}
 	}
-	out, errs, code := h.call("up", "--detach", "--keep", "--empty", "--port", "0", "--api-port", "0")
-	if code == 0 || !strings.Contains(errs, "apiserver") || strings.Count(errs, "\n") != 1 {
-		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	// The next steps that the sentence names.
+	if err := os.WriteFile(db, good, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := os.Stat(h.dir + "/run/api/etcd/member/snap/db"); err != nil {
-		t.Errorf("the data are lost: %v", err)
+	h.up("--keep", "--empty")
+	h.must("kubectl", "get", "namespace", "mine")
+	h.must("down")
+	if err := os.Rename(store, h.dir+"/away"); err != nil {
+		t.Fatal(err)
 	}
-	t.Log(errs)
-	h.nothingLeft(nil, "api", "ca", "log", "state", "heddle-run-folder", "lock")
+	h.up("--empty")
+	if _, _, code := h.call("kubectl", "get", "namespace", "mine"); code == 0 {
+		t.Error("the mesh did not start empty")
+	}
+	h.must("down")
+	h.nothingLeft(nil)
 }

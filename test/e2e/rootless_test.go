@@ -21,12 +21,10 @@ func TestRootless(t *testing.T) {
 	if out, err := try.CombinedOutput(); err != nil {
 		t.Skipf("user namespaces are not allowed here: %v %s", err, out)
 	}
-	h := newHome(t)
+	h := newAs(t, newHome(t))
 	if err := os.Chown(h.dir, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	id := strconv.Itoa(nobody)
-	h.command = []string{"setpriv", "--reuid", id, "--regid", id, "--clear-groups", "env", "HOME=" + h.dir}
 	printed := h.up()
 	if !strings.Contains(printed, "without root") || !strings.Contains(printed, "user namespace") {
 		t.Errorf("what differs is not said:\n%s", printed)
@@ -45,4 +43,15 @@ func TestRootless(t *testing.T) {
 	h.waitSynced(len(s.Workloads), 1e10)
 	h.must("down")
 	h.nothingLeft(namespaces)
+}
+
+// newAs is a home whose commands run as a user without rights.
+func newAs(t *testing.T, h *home) *home {
+	t.Helper()
+	if err := os.Chmod(h.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	as, id := *h, strconv.Itoa(nobody)
+	as.command = []string{"setpriv", "--reuid", id, "--regid", id, "--clear-groups", "env", "HOME=" + h.dir}
+	return &as
 }

@@ -50,7 +50,7 @@ func (h *home) runs(t *testing.T, s status) {
 	if !strings.Contains(out, "you said hello") {
 		t.Errorf("TCP by name: %q %s (exit code %d)", out, errs, code)
 	}
-	if _, errs, code := h.call("run", "--name", "page", "--", "true"); code == 0 || !strings.Contains(errs, "page.default is in the mesh already; choose another --name") {
+	if _, errs, code := h.call("run", "--name", "page", "--", "true"); code == 0 || !strings.Contains(errs, "page.default is in the mesh already; choose another --name, and add --service page to serve beside it") {
 		t.Errorf("a name that is taken: exit code %d, %s", code, errs)
 	}
 	for _, want := range []int{0, 7, 130} {

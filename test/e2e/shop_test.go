@@ -27,6 +27,8 @@ func TestShop(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { h.memory(t, s) })
 	t.Run("tour", func(t *testing.T) { h.tour(t, printed, s) })
 	t.Run("run", func(t *testing.T) { h.runs(t, s) })
+	t.Run("weights", func(t *testing.T) { h.weights(t, s) })
+	t.Run("rolling", func(t *testing.T) { h.rolling(t, s) })
 	t.Run("second up", func(t *testing.T) {
 		_, errs, code := h.call("up", "--detach")
 		if code == 0 || !strings.Contains(errs, "a mesh is running in "+h.run+" already") || strings.Count(strings.TrimSpace(errs), "\n") != 0 {
