@@ -113,10 +113,25 @@ type Redirect struct {
 	Scheme, Host  string
 	Path          string // whole path, "" keeps it
 	PrefixRewrite *string
-	Port          uint16 // 0: keep (or derive)
-	// DerivePort is FROM_PROTOCOL_DEFAULT or FROM_REQUEST_PORT of VirtualService.
-	DerivePort string
-	Code       uint16
+	Port          uint16 // 0: see DerivePort
+	DerivePort    PortSource
+	Code          uint16
+}
+
+// PortSource says which port a redirect names when none is written.
+type PortSource uint8
+
+// The sources: what the client wrote in its Host header, where it asked (FROM_REQUEST_PORT of VirtualService), the scheme's (FROM_PROTOCOL_DEFAULT), which
+// is the listener's where the scheme has none.
+const (
+	PortOfHost PortSource = iota
+	PortOfListener
+	PortOfScheme
+)
+
+// String is the source's name.
+func (p PortSource) String() string {
+	return [...]string{PortOfHost: "host", PortOfListener: "listener", PortOfScheme: "scheme"}[p]
 }
 
 // DirectResponse answers without a backend.

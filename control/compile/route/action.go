@@ -34,7 +34,7 @@ func (p place) build(origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch) *r
 	out.ResponseHeadersToAdd, out.ResponseHeadersToRemove = edit.responseAdd, edit.responseRemove
 	switch {
 	case rule.Redirect != nil:
-		out.Action = &routev3.Route_Redirect{Redirect: redirect(rule.Redirect, m)}
+		out.Action = &routev3.Route_Redirect{Redirect: p.redirect(rule.Redirect, m)}
 	case rule.Direct != nil:
 		out.Action = direct(uint32(rule.Direct.Status), rule.Direct.Body)
 	default:
@@ -146,44 +146,6 @@ func (p place) backendPort(b *mesh.Backend) uint16 {
 		return s.Ports[0].Number
 	}
 	return p.port
-}
-
-func redirect(in *mesh.Redirect, m *mesh.HTTPMatch) *routev3.RedirectAction {
-	out := &routev3.RedirectAction{HostRedirect: in.Host, PortRedirect: uint32(in.Port), ResponseCode: redirectCode(in.Code)}
-	if in.Scheme != "" {
-		out.SchemeRewriteSpecifier = &routev3.RedirectAction_SchemeRedirect{SchemeRedirect: in.Scheme}
-	}
-	if in.Port == 0 && in.DerivePort == "FROM_PROTOCOL_DEFAULT" {
-		out.PortRedirect = 80
-		if in.Scheme == "https" {
-			out.PortRedirect = 443
-		}
-	}
-	switch {
-	case in.PrefixRewrite != nil:
-		if re := joinRewrite(*in.PrefixRewrite, m); re != nil {
-			out.PathRewriteSpecifier = &routev3.RedirectAction_RegexRewrite{RegexRewrite: re}
-		} else {
-			out.PathRewriteSpecifier = &routev3.RedirectAction_PrefixRewrite{PrefixRewrite: *in.PrefixRewrite}
-		}
-	case in.Path != "":
-		out.PathRewriteSpecifier = &routev3.RedirectAction_PathRedirect{PathRedirect: in.Path}
-	}
-	return out
-}
-
-func redirectCode(code uint16) routev3.RedirectAction_RedirectResponseCode {
-	switch code {
-	case 302:
-		return routev3.RedirectAction_FOUND
-	case 303:
-		return routev3.RedirectAction_SEE_OTHER
-	case 307:
-		return routev3.RedirectAction_TEMPORARY_REDIRECT
-	case 308:
-		return routev3.RedirectAction_PERMANENT_REDIRECT
-	}
-	return routev3.RedirectAction_MOVED_PERMANENTLY
 }
 
 func rewrite(r *routev3.RouteAction, in *mesh.Rewrite, m *mesh.HTTPMatch) {

@@ -2,6 +2,7 @@ package route
 
 import (
 	"slices"
+	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
@@ -79,6 +80,10 @@ func gatewayHost(v *view.View, name, resource string) *routev3.VirtualHost {
 		return nil
 	}
 	domains := []string{string(host)}
+	only := string(host)
+	if strings.Contains(only, "*") {
+		only = ""
+	}
 	var routes []*routev3.Route
 	for _, s := range a.servers {
 		if s.HTTPSRedirect && slices.ContainsFunc(s.Hosts, func(h mesh.ServerHost) bool { return h.Host == host }) {
@@ -98,7 +103,7 @@ func gatewayHost(v *view.View, name, resource string) *routev3.VirtualHost {
 		}
 		if len(here) > 0 {
 			byGateway[s.Gateway.ID] = true
-			routes = append(routes, place{v: v, port: a.port, gateway: &s.Gateway.ID}.rules(here)...)
+			routes = append(routes, place{v: v, port: a.port, gateway: &s.Gateway.ID, tls: s.TLS != nil, host: only}.rules(here)...)
 		}
 	}
 	if len(routes) == 0 {

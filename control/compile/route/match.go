@@ -17,6 +17,8 @@ type place struct {
 	v       *view.View
 	port    uint16
 	gateway *mesh.GatewayID // nil: sidecars
+	tls     bool            // requests come over TLS that ends here
+	host    string          // the only host of requests here, "" when there may be others
 }
 
 // applies says whether a match can be true at the place; what it says about the client, the port and the gateway is decided here.

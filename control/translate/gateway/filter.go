@@ -119,16 +119,16 @@ func replacesPrefix(filters []gwv1.HTTPRouteFilter) bool {
 
 // redirect follows HTTPRequestRedirectFilter: without a port it is that of the scheme, or the listener's when no scheme is given.
 func (v *routeVisit) redirect(x *gwv1.HTTPRequestRedirectFilter, path string) *mesh.Redirect {
-	r := &mesh.Redirect{Scheme: deref(x.Scheme, ""), Host: string(deref(x.Hostname, "")), Code: 302, DerivePort: "FROM_REQUEST_PORT"}
+	r := &mesh.Redirect{Scheme: deref(x.Scheme, ""), Host: string(deref(x.Hostname, "")), Code: 302, DerivePort: mesh.PortOfListener}
 	switch r.Scheme {
 	case "":
 	case "http", "https":
-		r.DerivePort = "FROM_PROTOCOL_DEFAULT"
+		r.DerivePort = mesh.PortOfScheme
 	default:
 		v.Invalid(path+".scheme", "%q is neither http nor https", r.Scheme)
 	}
 	if x.Port != nil {
-		r.DerivePort = ""
+		r.DerivePort = mesh.PortOfHost
 		if *x.Port < 1 || *x.Port > 65535 {
 			v.Invalid(path+".port", "%d is not a port number", *x.Port)
 		}

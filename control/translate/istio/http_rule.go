@@ -205,7 +205,10 @@ func (v *visit) redirect(h *networking.HTTPRoute, path string) *mesh.Redirect {
 	case *networking.HTTPRedirect_Port:
 		r.Port = v.port(p.Port, path+".port")
 	case *networking.HTTPRedirect_DerivePort:
-		r.DerivePort = p.DerivePort.String()
+		r.DerivePort = mesh.PortOfScheme
+		if p.DerivePort == networking.HTTPRedirect_FROM_REQUEST_PORT {
+			r.DerivePort = mesh.PortOfListener
+		}
 	}
 	if x.PrefixRewrite != "" {
 		r.PrefixRewrite = &x.PrefixRewrite
