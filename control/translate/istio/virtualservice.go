@@ -161,8 +161,8 @@ func (v *visit) backend(d *networking.Destination, path string) mesh.Backend {
 	if !ok {
 		return b
 	}
-	if h.IsWildcard() {
-		v.Invalid(path+".host", "a destination cannot be the wildcard %s", h)
+	if h == "*" { // a narrower wildcard may be the host of a ServiceEntry
+		v.Invalid(path+".host", "a destination cannot be every host")
 	}
 	b.Host = h
 	if p := d.GetPort(); p != nil {
