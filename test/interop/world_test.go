@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +30,11 @@ var (
 	proxied   = []string{"client", "server", "gateway"}
 	labelsOf  = map[string][]string{"gateway": {"istio=ingressgateway", "gateway.networking.k8s.io/gateway-name=front"}}
 	loopbacks = "127.0.0.1:0"
+	// outside is what the name server of the world knows, at the outsider's address.
+	outside = map[string][]netip.Addr{
+		"c.outside.test": {netip.MustParseAddr("10.78.1.3")}, "d.outside.test": {netip.MustParseAddr("fd78:6864::104")},
+		"a.outside.test": {netip.MustParseAddr("10.78.1.1"), netip.MustParseAddr("fd78:6864::101")},
+	}
 )
 
 // world is a control plane and hosts with one kind of data plane. Fixtures change its objects, one after the other.
@@ -118,6 +124,11 @@ func newWorld(t *testing.T, plane, meshConfig string) *world {
 	for _, name := range echoing {
 		w.endpoint(name)
 	}
+	pc, err := w.hosts["outsider"].ListenPacket("udp", ":53")
+	must(t, err)
+	t.Cleanup(func() { pc.Close() })
+	lab.Names(pc, outside)
+	w.write("resolv.conf", "nameserver 10.78.0.20\n")
 	w.cert = certificate(t)
 	w.startControl(meshConfig)
 	for _, name := range proxied {
@@ -204,7 +215,7 @@ func (w *world) startProxy(name string) {
 	}
 	args := append(program(w.t, w.plane, kind), "--xds-address", "unix:"+w.path("xds.sock"), "--ca-address", "unix:"+w.path("xds.sock"),
 		"--token-file", w.path(name+".token"), "--name", name, "--namespace", "default", "--service-account", name,
-		"--admin-socket", w.path(name+".sock"), "--mark", "1337", "--concurrency", "1", "--label", "app="+name)
+		"--resolv-conf", w.path("resolv.conf"), "--admin-socket", w.path(name+".sock"), "--mark", "1337", "--concurrency", "1", "--label", "app="+name)
 	for _, l := range labelsOf[name] {
 		args = append(args, "--label", l)
 	}
@@ -299,6 +310,11 @@ func (w *world) load(t *testing.T, mesh string) {
 		})
 	}
 	last, same := "", 0
+	defer func() {
+		if t.Failed() {
+			t.Logf("what the control plane and the proxies agree on:\n%s", last)
+		}
+	}()
 	w.until(t, "every proxy has taken everything", func() bool {
 		now, ok := w.settled(t)
 		if !ok || now != last {
@@ -330,7 +346,7 @@ func (w *world) settled(t *testing.T) (string, bool) {
 	for _, p := range c.Clients {
 		for _, x := range p.Watches {
 			ok = ok && x.Synced
-			fmt.Fprintln(&text, p.Node, x.Type, x.Sent, x.Acked)
+			fmt.Fprintln(&text, p.Node, x.Type, "sent", x.Sent, "acknowledged", x.Acked, "synced", x.Synced)
 			if len(x.Refused) > 0 {
 				t.Fatalf("%s refused %v: %s", p.Node, x.Refused, x.Error)
 			}
@@ -339,7 +355,10 @@ func (w *world) settled(t *testing.T) (string, bool) {
 	for _, name := range proxied {
 		_, stats := w.admin(name, "/stats?filter=warming")
 		for line := range strings.Lines(stats) {
-			ok = ok && strings.HasSuffix(strings.TrimSpace(line), ": 0")
+			if !strings.HasSuffix(strings.TrimSpace(line), ": 0") {
+				ok = false
+				fmt.Fprintln(&text, name, strings.TrimSpace(line))
+			}
 		}
 	}
 	return text.String(), ok

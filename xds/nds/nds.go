@@ -7,6 +7,7 @@ package nds
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -29,6 +30,16 @@ type Host struct {
 	Namespace string   // field 4
 	AltHosts  []string // field 5, deprecated by Istio and still sent to old agents
 }
+
+// The ranges from which a control plane gives addresses to services that have none, Istio's automatic allocation.
+var (
+	Given4 = netip.MustParsePrefix("240.240.0.0/16")
+	Given6 = netip.MustParsePrefix("2001:2::/48") // RFC 5180, benchmarking
+)
+
+// Given says whether an address was made up for a service without one. It is there for captured connections only: nothing that the proxy dials itself gets
+// there.
+func Given(ip netip.Addr) bool { return Given4.Contains(ip.Unmap()) || Given6.Contains(ip) }
 
 // Marshal encodes the table with its hosts in order, so that equal tables have equal bytes.
 func (t Table) Marshal() []byte {

@@ -134,6 +134,8 @@ func (t *target) dns(v *view.View, c *clusterv3.Cluster) {
 		c.DnsLookupFamily = clusterv3.Cluster_V6_ONLY
 	}
 	c.DnsRefreshRate = message.Duration(time.Minute)
+	// A name that cannot be resolved now may be soon: a service of the mesh that comes, a name server that comes back.
+	c.DnsFailureRefreshRate = &clusterv3.Cluster_RefreshRate{BaseInterval: message.Duration(time.Second), MaxInterval: message.Duration(10 * time.Second)}
 	c.RespectDnsTtl = true
 	endpoints := v.Endpoints(t.service.ID)
 	if len(endpoints) == 0 && !t.service.ID.Host.IsWildcard() {

@@ -13,11 +13,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+
+	"github.com/heddle-mesh/heddle/xds/nds"
 )
 
-// The ranges of Istio's automatic allocation: 240.240.0.0/16 and 2001:2::/48 (RFC 5180 benchmarking).
 const (
-	slots         = 1<<16 - 2 // without the network's and the broadcast address
+	slots         = 1<<16 - 2 // of nds.Given4, without the network's and the broadcast address
 	formatVersion = 1
 )
 
@@ -143,12 +144,15 @@ func (a *Allocator) Settle() error {
 }
 
 func ip4(slot uint16) netip.Addr {
-	return netip.AddrFrom4([4]byte{240, 240, byte(slot >> 8), byte(slot)})
+	b := nds.Given4.Addr().As4()
+	binary.BigEndian.PutUint16(b[2:], slot)
+	return netip.AddrFrom4(b)
 }
 
 // ip6 is 2001:2::f0f0:XXXX, as Istio's.
 func ip6(slot uint16) netip.Addr {
-	b := [16]byte{0: 0x20, 1: 0x01, 3: 0x02, 12: 0xf0, 13: 0xf0}
+	b := nds.Given6.Addr().As16()
+	b[12], b[13] = 0xf0, 0xf0
 	binary.BigEndian.PutUint16(b[14:], slot)
 	return netip.AddrFrom16(b)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -16,7 +17,6 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/dns"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
-	"github.com/heddle-mesh/heddle/data/proxy/stats"
 )
 
 // agent has one field per subsystem.
@@ -25,7 +25,9 @@ type agent struct {
 	log      *slog.Logger
 	rotation *secret.Rotation
 	ca       *secret.Client
-	names    *dns.Server // nil without DNS
+	names    *dns.Server    // of the workload; nil without DNS
+	own      *dns.Server    // of Envoy itself, for the names in its clusters
+	resolver netip.AddrPort // where own answers
 	relay    *relay
 	local    *local
 	envoy    *envoy
@@ -49,6 +51,9 @@ func Run(ctx context.Context, o Options) error {
 
 // open makes the folder and binds every socket before anything runs, so that a busy port is told at start.
 func (a *agent) open() (err error) {
+	if err := a.openNames(); err != nil {
+		return err
+	}
 	if err := a.folder(); err != nil {
 		return err
 	}
@@ -60,10 +65,7 @@ func (a *agent) open() (err error) {
 		return err
 	}
 	a.rotation = &secret.Rotation{CA: a.ca, ID: id.String(), Log: a.log.With("part", "secret")}
-	if err := a.openDNS(); err != nil {
-		return err
-	}
-	if a.relay, err = newRelay(a.o.channel(a.o.XDSAddress), a.takeNames(), a.log.With("part", "xds")); err != nil {
+	if a.relay, err = newRelay(a.o.channel(a.o.XDSAddress), a.setNames, a.log.With("part", "xds")); err != nil {
 		return err
 	}
 	if a.local, err = listenLocal(a.o.socket(), a.relay, newSecrets(a.rotation, a.log.With("part", "sds"))); err != nil {
@@ -81,7 +83,7 @@ func (a *agent) folder() error {
 	if err := os.Chmod(a.o.WorkDir, 0o700); err != nil {
 		return fmt.Errorf("make the agent's folder: %w", err)
 	}
-	b, err := bootstrap(a.o)
+	b, err := bootstrap(a.o, a.resolver)
 	if err != nil {
 		return err
 	}
@@ -89,41 +91,6 @@ func (a *agent) folder() error {
 		return fmt.Errorf("write Envoy's bootstrap: %w", err)
 	}
 	return nil
-}
-
-func (a *agent) openDNS() error {
-	if len(a.o.DNS) == 0 {
-		return nil
-	}
-	servers, search, err := dns.ParseResolvConf(a.o.ResolvConf)
-	if err != nil {
-		a.log.Warn("names outside of the mesh are not resolved", "error", err)
-	}
-	w := &a.o.Workload
-	zone := dns.Zone{Namespace: w.Namespace, Domain: w.Services(), Search: append([]string{w.Namespace + "." + w.Services()}, search...)}
-	a.names = dns.New(zone, &dns.Upstream{Servers: servers, Dial: a.o.dialer().DialContext, Timeout: dnsTimeout}, stats.New(), a.log.With("part", "dns"))
-	bound := 0
-	for _, address := range a.o.DNS {
-		if _, err = a.names.Listen(address); err == nil {
-			bound++
-		} else if noSuchAddress(err) { // a machine without one of the two families
-			a.log.Warn("DNS is not served on an address", "error", err)
-		} else {
-			return err
-		}
-	}
-	if bound == 0 {
-		return err
-	}
-	return nil
-}
-
-// takeNames is what the relay does with the name table; nil when nobody wants it.
-func (a *agent) takeNames() func(b []byte) error {
-	if a.names == nil {
-		return nil
-	}
-	return func(b []byte) error { return setNames(a.names, b) }
 }
 
 func (a *agent) run(ctx context.Context) error {
@@ -164,8 +131,10 @@ func (a *agent) close() error {
 	if a.relay != nil {
 		a.relay.close()
 	}
-	if a.names != nil {
-		a.names.Close()
+	for _, s := range []*dns.Server{a.names, a.own} {
+		if s != nil {
+			s.Close()
+		}
 	}
 	if a.ca != nil {
 		_ = a.ca.Close() // nothing is under way

@@ -340,7 +340,7 @@ func TestBootstrapIsValid(t *testing.T) {
 	envoy := repository(t, ".cache", "envoy", "envoy")
 	o := Options{WorkDir: t.TempDir(), Mark: 1337, Workload: announce.Workload{Kind: announce.Sidecar, Name: "a", Namespace: "b", DNSDomain: "cluster.local",
 		IPs: []netip.Addr{netip.MustParseAddr("fd00::1")}, Labels: map[string]string{"k": "v"}, Zone: "z"}}
-	b, err := bootstrap(o)
+	b, err := bootstrap(o, netip.MustParseAddrPort("127.0.0.1:1053"))
 	if err != nil || !json.Valid(b) {
 		t.Fatal(err)
 	}

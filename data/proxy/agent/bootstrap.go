@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 
 	"google.golang.org/protobuf/encoding/protojson"
 )
@@ -14,7 +15,7 @@ const solSocket, soMark = 1, 36
 
 // bootstrap is Envoy's first configuration: everything else comes over the agent's socket. Envoy waits for listeners and clusters without limit, so that it is never
 // ready without them.
-func bootstrap(o Options) ([]byte, error) {
+func bootstrap(o Options, resolver netip.AddrPort) ([]byte, error) {
 	source := object{"ads": object{}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
 	node, err := node(o)
 	if err != nil {
@@ -32,7 +33,8 @@ func bootstrap(o Options) ([]byte, error) {
 			},
 			"cds_config": source, "lds_config": source,
 		},
-		"static_resources": object{"clusters": []any{localCluster("xds-grpc", o.socket()), localCluster("sds-grpc", o.socket())}},
+		"static_resources":          object{"clusters": []any{localCluster("xds-grpc", o.socket()), localCluster("sds-grpc", o.socket())}},
+		"typed_dns_resolver_config": names(resolver),
 		"layered_runtime": object{"layers": []any{
 			// RE2's limit is for untrusted expressions; these come from the mesh's own configuration.
 			object{"name": "static", "static_layer": object{"re2.max_program_size.error_level": 32768}},
@@ -50,6 +52,17 @@ func bootstrap(o Options) ([]byte, error) {
 		return nil, fmt.Errorf("write Envoy's bootstrap: %w", err)
 	}
 	return out, nil
+}
+
+// names has Envoy ask the agent, once: the agent is near, and knows for how long the name servers behind it are tried. By itself c-ares asks a silent name server
+// for more than a minute, and a new cluster's acknowledgement waits for the answer.
+func names(resolver netip.AddrPort) object {
+	return object{"name": "envoy.network.dns_resolver.cares", "typed_config": object{
+		"@type":                 "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+		"resolvers":             []any{object{"socket_address": object{"address": resolver.Addr().String(), "port_value": resolver.Port()}}},
+		"dns_resolver_options":  object{"no_default_search_domain": true},
+		"query_timeout_seconds": int(dnsPatience.Seconds()), "query_tries": 1,
+	}}
 }
 
 // node is the workload's, but for what Envoy says of itself.

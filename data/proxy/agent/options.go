@@ -12,8 +12,11 @@ import (
 	"github.com/heddle-mesh/heddle/identity"
 )
 
-// dnsTimeout bounds one question to a name server of the host.
-const dnsTimeout = 2 * time.Second
+// dnsTimeout bounds one question to a name server of the host, dnsPatience all questions about one name.
+const (
+	dnsTimeout  = 2 * time.Second
+	dnsPatience = 10 * time.Second
+)
 
 // maxSocketPath is the longest path of a unix socket (sun_path in unix(7), with its NUL).
 const maxSocketPath = 107

@@ -20,10 +20,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/heddle-mesh/heddle/data/proxy/dns"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 	"github.com/heddle-mesh/heddle/xds"
-	"github.com/heddle-mesh/heddle/xds/nds"
 )
 
 // largestMessage bounds one xDS message.
@@ -34,7 +32,7 @@ const largestMessage = 256 << 20
 type relay struct {
 	channel secret.Channel
 	conn    *grpc.ClientConn
-	names   func(table []byte) error // nil: no name table is asked for
+	names   func(table []byte) error
 	log     *slog.Logger
 
 	mu     sync.Mutex
@@ -150,7 +148,7 @@ func (x *exchange) requests() error {
 		if err := x.send(&f); err != nil {
 			return err
 		}
-		if first && x.relay.names != nil {
+		if first {
 			if err := x.ask(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.NameTable}); err != nil {
 				return err
 			}
@@ -205,15 +203,6 @@ func (x *exchange) take(b []byte) error {
 		}
 	}
 	return x.ask(answer)
-}
-
-func setNames(s *dns.Server, b []byte) error {
-	t, err := nds.Unmarshal(b)
-	if err != nil {
-		return err
-	}
-	s.SetTable(t)
-	return nil
 }
 
 // typeOf is DeltaDiscoveryResponse.type_url (field 4), "" when there is none.

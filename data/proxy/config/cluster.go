@@ -57,6 +57,7 @@ type Cluster struct {
 	Overprovisioning   uint32 // percent; 140 by default
 	SlowStart          time.Duration
 	DNSRefresh         time.Duration
+	DNSRetry           [2]time.Duration // after a failure: the first pause and the longest
 	RespectDNSTTL      bool
 	DNSFamily          DNSFamily
 	ServiceName        string // EDS service name, or the cluster's name

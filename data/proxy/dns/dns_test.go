@@ -3,6 +3,7 @@ package dns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -61,6 +62,21 @@ func TestLookupRules(t *testing.T) {
 			if r.Found != c.found || got != want || r.Alias != c.alias {
 				t.Errorf("%q v6=%v: %+v, want %+v", c.name, v6, r, c)
 			}
+		}
+	}
+}
+
+// What a proxy dials itself is not captured, so an address that was made up for a service leads it nowhere: such names are the outside's.
+func TestDialableLookup(t *testing.T) {
+	z := zone
+	z.Dialable = true
+	l := NewLookup(table, z)
+	for name, want := range map[string]string{
+		"reviews.shop": "10.0.0.1", "api.example.com": "", "a.b.example.com": "", "orders.back.svc": "10.0.0.2",
+	} {
+		r := l.Find(name, false)
+		if got := fmt.Sprint(r.Addresses); r.Found != (want != "") || r.Found && got != "["+want+"]" {
+			t.Errorf("%s: %+v, want %q", name, r, want)
 		}
 	}
 }

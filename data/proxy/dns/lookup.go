@@ -3,6 +3,7 @@ package dns
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/heddle-mesh/heddle/xds/nds"
@@ -15,6 +16,8 @@ type Zone struct {
 	Search    []string // search suffixes of the clients; the first is understood when it was appended to a complete name
 	// Authoritative names of the domain that are not in the table do not exist; nobody else is asked for them.
 	Authoritative bool
+	// Dialable leaves out addresses that lead nowhere but into a proxy: it is set where the proxy itself asks, for the names in its clusters.
+	Dialable bool
 }
 
 // Lookup answers names from one table. It is immutable.
@@ -100,6 +103,24 @@ func parseAddresses(ips []string) *addresses {
 
 // Find looks up a fully qualified name (any case, with or without trailing dot).
 func (l *Lookup) Find(name string, v6 bool) Result {
+	r := l.lookUp(name, v6)
+	if l.zone.Dialable {
+		return r.dialable()
+	}
+	return r
+}
+
+// dialable is without the addresses that were made up for captured connections; a name that has no others is one for the outside.
+func (r Result) dialable() Result {
+	before := len(r.Addresses)
+	r.Addresses = slices.DeleteFunc(r.Addresses, nds.Given)
+	if before > 0 && len(r.Addresses) == 0 {
+		return Result{}
+	}
+	return r
+}
+
+func (l *Lookup) lookUp(name string, v6 bool) Result {
 	name = canonical(name)
 	if a := l.find(name); a != nil {
 		return a.result(v6, "")

@@ -66,9 +66,9 @@ func New(zone Zone, upstream *Upstream, registry *stats.Registry, log *slog.Logg
 // SetTable replaces the names of the mesh.
 func (s *Server) SetTable(t nds.Table) { s.lookup.Store(NewLookup(t, s.zone)) }
 
-// Known gives the addresses of a name of the mesh; ok is false when the outside must be asked.
+// Known gives the addresses of a name of the mesh that the proxy itself can dial; ok is false when the outside must be asked.
 func (s *Server) Known(name string, v6 bool) (addresses []netip.Addr, ok bool) {
-	r := s.lookup.Load().Find(name, v6)
+	r := s.lookup.Load().Find(name, v6).dialable()
 	return r.Addresses, r.Found
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -99,10 +100,21 @@ func (r *resolver) LookupNetIP(ctx context.Context, network, host string) ([]net
 	return r.host.LookupNetIP(ctx, network, host)
 }
 
+// systemNames is the file that Go's resolver reads by itself.
+const systemNames = "/etc/resolv.conf"
+
 func (s *Server) resolver() live.Resolver {
+	var servers []string
+	if f := s.opts.ResolvConf; f != "" && f != systemNames {
+		servers, _, _ = dns.ParseResolvConf(f) // buildNames tells what is wrong with it
+	}
+	var turn atomic.Uint32
 	return &resolver{s: s, host: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if s.opts.Outside != "" {
 			return s.dialOut(ctx, "tcp", relayResolver)
+		}
+		if len(servers) > 0 {
+			address = servers[turn.Add(1)%uint32(len(servers))] // every try of the resolver asks another one
 		}
 		return s.dialOut(ctx, network, address)
 	}}}

@@ -45,6 +45,11 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 	if c.ServiceName == "" {
 		c.ServiceName = c.Name
 	}
+	c.DNSRetry = [2]time.Duration{time.Second, max(c.DNSRefresh, time.Second)}
+	if f := m.GetDnsFailureRefreshRate(); f != nil {
+		base := r.duration(join(path, "dns_failure_refresh_rate.base_interval"), f.GetBaseInterval(), time.Second)
+		c.DNSRetry = [2]time.Duration{base, r.duration(join(path, "dns_failure_refresh_rate.max_interval"), f.GetMaxInterval(), 10*base)}
+	}
 	r.discovery(path, m, c)
 	r.balancing(path, m, c)
 	r.protocols(path, m, c)

@@ -258,10 +258,11 @@ func clusterTable() map[protoreflect.FullName]rule {
 	const c, e, u = "envoy.config.cluster.v3.", "envoy.config.endpoint.v3.", "envoy.extensions.upstreams.http.v3."
 	return map[protoreflect.FullName]rule{
 		c + "Cluster": fields(`name alt_stat_name type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
-			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
+			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
 			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config ring_hash_lb_config maglev_lb_config common_lb_config transport_socket transport_socket_matches metadata
 			upstream_connection_options close_connections_on_host_health_failure`,
 			only("lb_policy", "load_balancing_policy is not supported", 0, 1, 2, 3, 5, 6)),
+		c + "Cluster.RefreshRate":          fields("base_interval max_interval"),
 		c + "Cluster.EdsClusterConfig":     fields("eds_config service_name"),
 		c + "Cluster.TransportSocketMatch": fields("name match transport_socket"),
 		c + "Cluster.OriginalDstLbConfig":  fields("use_http_header"),

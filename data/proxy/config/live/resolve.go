@@ -94,7 +94,7 @@ func (r *resolution) found() *config.Assignment {
 var none config.Assignment
 
 func (l *Live) lookUp(ctx context.Context, r *resolution) {
-	retry := backoff.Backoff{First: time.Second, Limit: max(r.of.DNSRefresh, time.Second)}
+	retry := backoff.Backoff{First: r.of.DNSRetry[0], Limit: r.of.DNSRetry[1]}
 	for {
 		found, err := lookUpAll(ctx, l.opts.Resolve, r.of)
 		if ctx.Err() != nil {
