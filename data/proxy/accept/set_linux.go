@@ -145,6 +145,18 @@ func (s *Set) listenerOptions(a loop.Address, b *bound) ListenerOptions {
 	}
 }
 
+// Again finds the listener of a name as it is now, and the chain that an open connection would get there: nil when none takes it. Safe from any goroutine.
+func (s *Set) Again(name string, o *loop.Origin) (*config.Listener, *config.Chain) {
+	b := s.current.Load().named[name]
+	if b == nil {
+		return nil, nil
+	}
+	if c := b.choose(o); c != nil {
+		return b.Listener, c.Chain
+	}
+	return b.Listener, nil
+}
+
 // Drain stops accepting on every listener, or on those that only says yes to, and calls done when all sockets are closed. Without only, Apply opens
 // nothing any more.
 func (s *Set) Drain(only func(*config.Listener) bool, done func()) {

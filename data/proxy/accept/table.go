@@ -27,6 +27,8 @@ type table struct {
 	all []*bound
 	// at holds the listeners by address; those with Bind false only take what is handed on.
 	at map[loop.Address]*bound
+	// named holds them by name.
+	named map[string]*bound
 	// capture are the addresses that redirected connections arrive at.
 	capture  map[uint16]bool
 	contexts map[*config.ServerTLS]*tls.ServerContext
@@ -34,7 +36,7 @@ type table struct {
 
 // compile makes a table; contexts of former are kept where the config is the same value, so that sessions live on. Errors name listener and field.
 func compile(listeners []*config.Listener, secrets tls.Secrets, former *table) (*table, error) {
-	t := &table{at: map[loop.Address]*bound{}, capture: map[uint16]bool{}, contexts: map[*config.ServerTLS]*tls.ServerContext{}}
+	t := &table{at: map[loop.Address]*bound{}, named: map[string]*bound{}, capture: map[uint16]bool{}, contexts: map[*config.ServerTLS]*tls.ServerContext{}}
 	for _, l := range listeners {
 		b := &bound{Listener: l}
 		var err error
@@ -61,6 +63,7 @@ func compile(listeners []*config.Listener, secrets tls.Secrets, former *table) (
 			}
 		}
 		t.all = append(t.all, b)
+		t.named[b.Name] = b
 	}
 	return t, nil
 }

@@ -50,7 +50,10 @@ func (s *Server) apply(c *config.Config) error {
 	}
 	s.requests.settle(c, former)
 	for i, w := range s.workers {
-		w.Post(func(*loop.Worker) { s.pools[i].Sweep() })
+		w.Post(func(*loop.Worker) {
+			s.sessions[i].Review(s.stands)
+			s.pools[i].Sweep()
+		})
 	}
 	return nil
 }
@@ -62,7 +65,22 @@ func (s *Server) serve(c loop.Conn, l *config.Listener, chain *config.Chain) {
 		s.requests.serve(c, l, chain)
 		return
 	}
-	tcp.Serve(c, chain.TCP, s.pools[c.Worker().Index()], &report.Connections{Reporter: s.reporter, Direction: l.Direction})
+	i := c.Worker().Index()
+	s.sessions[i].Serve(c, chain.TCP, s.pools[i], &report.Connections{Reporter: s.reporter, Direction: l.Direction}, l)
+	if now, _ := s.listeners.Again(l.Name, c.Origin()); now != l { // the configuration changed during the handshake, and the review may be over
+		s.sessions[i].Review(s.stands)
+	}
+}
+
+// stands says whether the listener in force would take an open TCP connection as it is, so that one which a changed policy or mode of TLS forbids does not stay
+// open. Where the listener is gone nothing speaks against the connection.
+func (s *Server) stands(r *tcp.Record) bool {
+	l, chain := s.listeners.Again(r.Listener.Name, r.Downstream)
+	if l == nil || l == r.Listener {
+		return true
+	}
+	r.Listener = l
+	return chain != nil && chain.TCP != nil && s.allow(l, chain, r.Downstream)
 }
 
 // refused writes the access log line of a connection that no chain served.

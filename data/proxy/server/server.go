@@ -27,6 +27,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/report"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
+	"github.com/heddle-mesh/heddle/data/proxy/tcp"
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 	"github.com/heddle-mesh/heddle/xds/client"
@@ -48,6 +49,7 @@ type Server struct {
 	dialer    *dial.Dialer
 	workers   []*loop.Worker
 	pools     []*pool.Worker
+	sessions  []*tcp.Sessions
 	requests  *requests
 	listeners *accept.Set
 	live      *live.Live
@@ -130,6 +132,7 @@ func (s *Server) buildWorkers() (err error) {
 		shard := s.registry.NewShard()
 		s.workers, s.shards = append(s.workers, w), append(s.shards, shard)
 		s.pools = append(s.pools, pool.New(w, shard, s.registry, s.clusters, s.dialer))
+		s.sessions = append(s.sessions, &tcp.Sessions{})
 	}
 	own := report.Workload{}
 	if w := s.opts.Workload; w != nil {

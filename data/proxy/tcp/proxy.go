@@ -13,10 +13,25 @@ import (
 // reportEvery is the time between two calls of Observer.Moved (Istio's tcp_reporting_duration).
 const reportEvery = 5 * time.Second
 
+// Sessions are the open connections of one worker. The zero value is ready; its methods are the worker's.
+type Sessions struct{ first *session }
+
+// Review ends the connections that keep says no to.
+func (all *Sessions) Review(keep func(*Record) bool) {
+	for s := all.first; s != nil; s = s.next {
+		if !s.ending && !keep(&s.record) {
+			s.end("")
+		}
+	}
+}
+
 // session is one proxied connection.
 //
 //	connecting → (joined → over | over)
 type session struct {
+	all        *Sessions
+	prev, next *session
+
 	w         *loop.Worker
 	config    *config.TCP
 	upstreams Upstreams
@@ -44,10 +59,13 @@ type side struct {
 	done  bool // OnClose came
 }
 
-// Serve proxies a connection. observer may be nil.
-func Serve(c loop.Conn, t *config.TCP, upstreams Upstreams, observer Observer) {
-	s := &session{w: c.Worker(), config: t, upstreams: upstreams, observer: observer}
-	s.record = Record{Config: t, Downstream: c.Origin(), ClusterName: pick(t.Clusters, s.w.Rand())}
+// Serve proxies a connection that a listener took. observer and listener may be nil.
+func (all *Sessions) Serve(c loop.Conn, t *config.TCP, upstreams Upstreams, observer Observer, listener *config.Listener) {
+	s := &session{all: all, next: all.first, w: c.Worker(), config: t, upstreams: upstreams, observer: observer}
+	if all.first = s; s.next != nil {
+		s.next.prev = s
+	}
+	s.record = Record{Listener: listener, Config: t, Downstream: c.Origin(), ClusterName: pick(t.Clusters, s.w.Rand())}
 	s.down = side{s: s, conn: c, other: &s.up, count: &s.record.Received}
 	s.up = side{s: s, other: &s.down, count: &s.record.Sent}
 	s.active = s.w.Now()
@@ -198,6 +216,7 @@ func (s *session) maybeOver() {
 		return
 	}
 	s.over = true
+	s.leave()
 	if s.cancel != nil {
 		s.cancel()
 		s.cancel = nil
@@ -209,6 +228,18 @@ func (s *session) maybeOver() {
 	if s.observer != nil {
 		s.moved()
 		s.observer.Closed(s.w, &s.record)
+	}
+}
+
+// leave takes the session out of the list. Its own links stay, for a Review that stands here.
+func (s *session) leave() {
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		s.all.first = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
 	}
 }
 

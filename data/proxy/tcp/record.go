@@ -59,6 +59,8 @@ func failure(err error) *Failure {
 
 // Record is what a connection tells; it is complete when Observer.Closed is called.
 type Record struct {
+	// Listener is the definition by which the connection is there; a Review sets a later one.
+	Listener   *config.Listener
 	Config     *config.TCP
 	Downstream *loop.Origin
 	// ClusterName was chosen; Upstream has its parts as far as they are known (Conn is nil when no attempt succeeded).

@@ -121,7 +121,7 @@ func TestTLSOnBothSides(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				tcp.Serve(c, one("b"), &secured{backend, cx}, l)
+				new(tcp.Sessions).Serve(c, one("b"), &secured{backend, cx}, l, nil)
 			})
 		})
 		if !s.RunUntil(30*time.Minute, func() bool {
@@ -189,7 +189,9 @@ func TestWholeWorkersOnTheKernel(t *testing.T) {
 				chain.TLS = serverTLS
 			}
 			set := accept.NewSet(accept.SetOptions{Workers: runWorkers(t, 2), Secrets: k, Gate: tls.NewGate(2)}, accept.Hooks{
-				Serve: func(c loop.Conn, _ *config.Listener, chain *config.Chain) { tcp.Serve(c, chain.TCP, up, nil) },
+				Serve: func(c loop.Conn, _ *config.Listener, chain *config.Chain) {
+					new(tcp.Sessions).Serve(c, chain.TCP, up, nil, nil)
+				},
 			})
 			l := &config.Listener{Name: "l", Address: netip.MustParseAddrPort("127.0.0.1:0"), Bind: true, Default: chain}
 			if err := set.Apply([]*config.Listener{l}); err != nil {

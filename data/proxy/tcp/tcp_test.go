@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,7 +115,7 @@ func TestBothDirectionsHalfCloseAndCount(t *testing.T) {
 		s.Listen(backend, func(c loop.Conn) { server = talk(s.Rand(), c, s.Rand().IntN(300000)) })
 		c, proxied := s.Pipe()
 		client := talk(s.Rand(), c, s.Rand().IntN(300000))
-		s.At(0, func() { tcp.Serve(proxied, one("b"), up, l) })
+		s.At(0, func() { new(tcp.Sessions).Serve(proxied, one("b"), up, l, nil) })
 		if !s.RunUntil(30*time.Minute, func() bool { return client.closed > 0 && server != nil && server.closed > 0 && l.closed > 0 }) {
 			t.Fatalf("seed %d: not closed", seed)
 		}
@@ -154,7 +155,7 @@ func TestFailures(t *testing.T) {
 		conn.SetHandler(client)
 		cfg := one(c.cluster)
 		cfg.MaxConnectAttempts = c.attempts
-		s.At(0, func() { conn.Write([]byte("early")); tcp.Serve(proxied, cfg, up, l) })
+		s.At(0, func() { conn.Write([]byte("early")); new(tcp.Sessions).Serve(proxied, cfg, up, l, nil) })
 		s.Run(time.Minute)
 		if l.last.Flags != c.flags || l.last.Failure != c.reason || l.last.Attempts != c.tried || l.closed != 1 || l.opened != 0 {
 			t.Errorf("%s: %+v", c.cluster, l.last)
@@ -182,7 +183,7 @@ func TestResetGoesOn(t *testing.T) {
 		conn, proxied := s.Pipe()
 		client := &sim.Recorder{}
 		conn.SetHandler(client)
-		s.At(0, func() { conn.Write([]byte("x")); tcp.Serve(proxied, one("b"), up, l) })
+		s.At(0, func() { conn.Write([]byte("x")); new(tcp.Sessions).Serve(proxied, one("b"), up, l, nil) })
 		s.Run(time.Minute)
 		if client.Closed != 1 || !errors.Is(client.Err, unix.ECONNRESET) || l.closed != 1 || !errors.Is(up.err, unix.ECONNRESET) {
 			t.Fatalf("seed %d: client %+v, log %+v, %v", seed, client, l, up.err)
@@ -199,7 +200,7 @@ func TestClientGoesAwayWhileConnecting(t *testing.T) {
 	conn.SetHandler(&sim.Recorder{})
 	cfg := one("b")
 	cfg.MaxConnectAttempts = 100
-	s.At(0, func() { tcp.Serve(proxied, cfg, up, l) })
+	s.At(0, func() { new(tcp.Sessions).Serve(proxied, cfg, up, l, nil) })
 	s.At(2500*time.Millisecond, func() { conn.Abort(true) })
 	s.Run(10 * time.Second)
 	if l.closed != 1 || l.last.Attempts != 3 || s.Worker().Load() != 0 {
@@ -224,7 +225,7 @@ func TestIdleTimeoutAndMaxDuration(t *testing.T) {
 		cfg := one("b")
 		c.edit(cfg)
 		start := s.Now()
-		s.At(0, func() { tcp.Serve(proxied, cfg, up, l) })
+		s.At(0, func() { new(tcp.Sessions).Serve(proxied, cfg, up, l, nil) })
 		s.At(6*time.Second, func() { conn.Write([]byte("still here")) })
 		s.RunUntil(time.Hour, func() bool { return l.closed > 0 })
 		if d := s.Now().Sub(start); d < c.alive || d > c.alive+time.Second || l.last.Flags != c.flags {
@@ -240,11 +241,45 @@ func TestWeightedClusters(t *testing.T) {
 	count := map[string]int{}
 	for range 5000 {
 		_, proxied := s.Pipe()
-		tcp.Serve(proxied, cfg, up, l)
+		new(tcp.Sessions).Serve(proxied, cfg, up, l, nil)
 		s.Run(10 * time.Millisecond)
 		count[l.last.ClusterName]++
 	}
 	if n := count["b"]; n < 400 || n > 600 || count["never"] != 0 {
 		t.Fatalf("%v", count)
+	}
+}
+
+// A review ends whom it says no to, whatever state they are in, and only them.
+func TestReview(t *testing.T) {
+	s := sim.New(4)
+	up, l := &direct{at: map[string]loop.Address{"b": backend}}, &log{}
+	s.Listen(backend, func(c loop.Conn) { c.SetHandler(&sim.Recorder{}) })
+	var all tcp.Sessions
+	listeners := map[string]*config.Listener{"stay": {Name: "stay"}, "go": {Name: "go"}}
+	clients := map[string]*sim.Recorder{}
+	for _, at := range []time.Duration{0, time.Second} { // joined, and connecting
+		s.At(at, func() {
+			for name, listener := range listeners {
+				conn, proxied := s.Pipe()
+				clients[name+at.String()] = &sim.Recorder{}
+				conn.SetHandler(clients[name+at.String()])
+				all.Serve(proxied, one("b"), up, l, listener)
+			}
+			if at > 0 {
+				all.Review(func(r *tcp.Record) bool { return r.Listener.Name == "stay" })
+			}
+		})
+	}
+	s.Run(10 * time.Second)
+	for name, c := range clients {
+		if gone := strings.HasPrefix(name, "go"); (c.EOF || c.Closed == 1) != gone {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	left := 0
+	all.Review(func(*tcp.Record) bool { left++; return true })
+	if left != 2 || l.closed != 2 {
+		t.Errorf("%d sessions are left, want 2; %d are over", left, l.closed)
 	}
 }
