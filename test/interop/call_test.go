@@ -11,12 +11,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +80,7 @@ func (r *run) request(transport *http.Transport, x *exchange, n int) (*http.Resp
 		req.Header[k] = v
 	}
 	if x.header.Get("x-echo-fail") != "" {
-		req.Header.Set("x-echo-key", fmt.Sprintf("%s-%d-%d", r.t.Name(), x.line, n))
+		req.Header.Set("x-echo-key", fmt.Sprintf("%s-%d-%d-%d", r.t.Name(), x.step, x.line, n))
 	}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
@@ -97,32 +99,46 @@ func sawOf(body string) *lab.Seen {
 	return &s
 }
 
-// talk opens a connection, reads the server's first line, sends a line and reads it back.
-func (r *run) talk(x *exchange) (string, error) {
-	u, err := url.Parse(x.url)
-	if err != nil {
-		return "", err
+// talk opens a connection, or takes the held one, and says what the server said first, if that is known. A server that says nothing waits for the client
+// (or a proxy waits, to find out the protocol), so the client speaks, and its line must come back.
+func (r *run) talk(x *exchange) (greeting string, err error) {
+	c := r.held.conns[x.hold]
+	if c == nil {
+		u, err := url.Parse(x.url)
+		if err != nil {
+			return "", err
+		}
+		if c, err = r.transport(x).DialContext(r.t.Context(), "tcp", u.Host); err != nil {
+			return "", err
+		}
+		if greeting, err = hear(c, "\n", 500*time.Millisecond); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			c.Close()
+			return greeting, err
+		}
 	}
-	c, err := r.transport(x).DialContext(r.t.Context(), "tcp", u.Host)
-	if err != nil {
-		return "", err
+	if x.hold == "" {
+		defer c.Close()
+	} else {
+		r.held.conns[x.hold] = c
 	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
-	buf := make([]byte, 100)
-	n, err := c.Read(buf)
-	if err != nil {
-		return "", err
-	}
-	text := string(buf[:n])
 	if _, err := io.WriteString(c, "ping\n"); err != nil {
-		return text, err
+		return greeting, err
 	}
-	n, err = c.Read(buf)
-	if err == nil && string(buf[:n]) != "ping\n" {
-		err = fmt.Errorf("sent ping and read %q", buf[:n])
+	more, err := hear(c, "ping\n", 5*time.Second)
+	return greeting + strings.TrimSuffix(more, "ping\n"), err
+}
+
+// hear reads until an end.
+func hear(c net.Conn, end string, patience time.Duration) (string, error) {
+	c.SetReadDeadline(time.Now().Add(patience))
+	var text []byte
+	for buf := make([]byte, 100); ; {
+		n, err := c.Read(buf)
+		text = append(text, buf[:n]...)
+		if err != nil || strings.HasSuffix(string(text), end) {
+			return string(text), err
+		}
 	}
-	return text, err
 }
 
 // certificate is a self-signed pair for *.example.com, chain and key as base64 of PEM.

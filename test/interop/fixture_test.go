@@ -17,15 +17,31 @@ import (
 //	-- meshconfig.yaml --  Istio's MeshConfig, if it matters; such a fixture gets a world of its own
 //	-- mesh.yaml --        objects of the folder source, beside those of testdata/base.yaml; ${TLS_CERT} and ${TLS_KEY} are a pair for *.example.com
 //	-- requests.txt --     paragraphs; see exchange
+//
+// More pairs of mesh.yaml and requests.txt are steps: the objects take the place of those before, while proxies and held connections go on.
 type fixture struct {
-	name, about      string
-	mesh, meshConfig string
-	exchanges        []exchange
+	name, about, meshConfig string
+	steps                   []step
+}
+
+// step is what is asked of a mesh of certain objects.
+type step struct {
+	mesh      string
+	exchanges []exchange
+}
+
+// exchanges are those of all steps.
+func (f *fixture) exchanges() (all []exchange) {
+	for _, s := range f.steps {
+		all = append(all, s.exchanges...)
+	}
+	return all
 }
 
 // exchange is one request line and its expectations:
 //
-//	> GET http://reviews:8080/path     the request; @10.78.1.1 after it dials that address instead of the name's; then, from HOST: who asks (client)
+//	> GET http://reviews:8080/path     the request; @10.78.1.1 after it dials that address instead of the name's; from HOST: who asks (client);
+//	                                   hold NAME: over the connections that stay open under this name to the end of the fixture
 //	> header: value
 //	> body: text
 //	< 200                              the answer; of tcp:// URLs: open, or closed before the server says a word
@@ -40,8 +56,9 @@ type fixture struct {
 //	= flag UF                          response flag in the access log of the client's proxy, or: UF at PROXY
 //	* 20                               repetitions; * 20 at once: concurrently
 type exchange struct {
-	line                    int
+	step, line              int
 	method, url, dial, from string
+	hold                    string
 	header                  http.Header
 	body                    string
 	repeat                  int
@@ -55,6 +72,9 @@ type exchange struct {
 	mirrored                []string
 	flag, logger            string
 }
+
+// String says where it stands.
+func (x *exchange) String() string { return fmt.Sprintf("step %d, line %d", x.step, x.line) }
 
 type share struct {
 	endpoint         string
@@ -70,16 +90,23 @@ func parse(t *testing.T, name string, data []byte) fixture {
 	for _, file := range a.Files {
 		switch file.Name {
 		case "mesh.yaml":
-			f.mesh = string(file.Data)
+			f.steps = append(f.steps, step{mesh: string(file.Data)})
 		case "meshconfig.yaml":
 			f.meshConfig = string(file.Data)
 		case "requests.txt":
-			f.exchanges = exchanges(t, name, string(file.Data))
+			if len(f.steps) == 0 {
+				f.steps = make([]step, 1)
+			}
+			last := &f.steps[len(f.steps)-1]
+			last.exchanges = exchanges(t, name, string(file.Data))
+			for i := range last.exchanges {
+				last.exchanges[i].step = len(f.steps)
+			}
 		default:
 			t.Fatalf("%s: unknown section %s", name, file.Name)
 		}
 	}
-	if f.about == "" || len(f.exchanges) == 0 {
+	if f.about == "" || len(f.exchanges()) == 0 {
 		t.Fatalf("%s: a fixture needs a comment and requests", name)
 	}
 	if n := strings.Count(string(data), "\n"); n > 60 {
@@ -129,8 +156,10 @@ func (x *exchange) request(line string) error {
 			x.dial, parts = at, parts[1:]
 		case parts[0] == "from" && len(parts) > 1:
 			x.from, parts = parts[1], parts[2:]
+		case parts[0] == "hold" && len(parts) > 1:
+			x.hold, parts = parts[1], parts[2:]
 		default:
-			return fmt.Errorf("want @ADDRESS or from HOST, not %q", parts[0])
+			return fmt.Errorf("want @ADDRESS, from HOST or hold NAME, not %q", parts[0])
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ package interop_test
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 var planes = []string{"heddle-proxy", "envoy"}
@@ -45,11 +45,6 @@ var differs = map[string]string{
 	"x-echo-key":                    "unique for each data plane",
 }
 
-// gaps are fixtures that do not hold yet, by fixture and data plane ("" is both), with what is missing. They are skipped by name, so that every run says so.
-var gaps = map[[2]string]string{
-	{"authz-ports", "envoy"}: "a connection that stock Envoy's peer holds open is judged by the policy that was in force when it was opened",
-}
-
 // hash is the digest of a client's certificate in x-forwarded-client-cert: every world has certificates of its own.
 var hash = regexp.MustCompile(`Hash=[0-9a-f]+`)
 
@@ -59,8 +54,24 @@ var made = regexp.MustCompile(`"[0-9a-f]{16}"`)
 // run is one fixture in a world.
 type run struct {
 	*world
-	t *testing.T
-	f *fixture
+	t    *testing.T
+	f    *fixture
+	held held
+}
+
+// held are connections that stay open to the end of a fixture, by name.
+type held struct {
+	transports map[string]*http.Transport
+	conns      map[string]net.Conn
+}
+
+func (h held) close() {
+	for _, t := range h.transports {
+		t.CloseIdleConnections()
+	}
+	for _, c := range h.conns {
+		c.Close()
+	}
 }
 
 func fixtures(t *testing.T) (all []fixture) {
@@ -95,12 +106,9 @@ func TestFixtures(t *testing.T) {
 						worlds[f.meshConfig] = newWorld(t, plane, f.meshConfig)
 					}
 					t.Run(f.name, func(t *testing.T) {
-						for _, which := range []string{plane, ""} {
-							if reason := gaps[[2]string{f.name, which}]; reason != "" {
-								t.Skip("not yet: " + reason)
-							}
-						}
-						out := (&run{world: worlds[f.meshConfig], t: t, f: f}).all()
+						r := &run{world: worlds[f.meshConfig], t: t, f: f, held: held{map[string]*http.Transport{}, map[string]net.Conn{}}}
+						defer r.held.close()
+						out := r.all()
 						mu.Lock()
 						defer mu.Unlock()
 						results[plane][f.name] = out
@@ -126,13 +134,11 @@ func (r *run) all() (out []outcome) {
 			r.show(r.t, since)
 		}
 	})
-	r.load(r.t, r.f.mesh)
-	if policy := strings.HasPrefix(r.f.name, "authz") || strings.HasPrefix(r.f.name, "inbound"); policy && r.plane == "envoy" {
-		// Stock Envoy judges an open connection by the filter chain that it began with, until the replaced chain has drained (--drain-time).
-		time.Sleep(2500 * time.Millisecond)
-	}
-	for i := range r.f.exchanges {
-		out = append(out, r.exchange(&r.f.exchanges[i]))
+	for _, s := range r.f.steps {
+		r.load(r.t, s.mesh)
+		for i := range s.exchanges {
+			out = append(out, r.exchange(&s.exchanges[i]))
+		}
 	}
 	return out
 }
@@ -140,10 +146,11 @@ func (r *run) all() (out []outcome) {
 // compare demands the same answers of both data planes.
 func compare(t *testing.T, f *fixture, ours, theirs []outcome) {
 	t.Helper()
+	exchanges := f.exchanges()
 	for i := range ours {
 		a, b := show(ours[i]), show(theirs[i])
 		if a != b {
-			t.Errorf("%s, request on line %d: heddle-proxy gave\n%s\nEnvoy gave\n%s", f.name, f.exchanges[i].line, a, b)
+			t.Errorf("%s, %s: heddle-proxy gave\n%s\nEnvoy gave\n%s", f.name, &exchanges[i], a, b)
 		}
 	}
 }
