@@ -4,9 +4,11 @@ SHELL := /bin/bash
 BIN := bin
 GOFLAGS_BUILD := -trimpath -buildvcs=false -ldflags "-s -w"
 APISERVER_SOURCES := $(shell find apiserver -name '*.go' -o -name go.mod -o -name go.sum 2>/dev/null)
+LINT_VERSION := v2.9.0
+LINT := .cache/lint/golangci-lint
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test check bench e2e interop fuzz envoy fmt clean
+.PHONY: help build demo test check lint bench e2e interop fuzz envoy fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,6 +31,13 @@ test: envoy build ## run every test (fast ones with -race; the slow suites have 
 
 check: ## what CI checks besides the tests: formatting, vet, linter rules, architecture, no tracked file changed
 	@bash test/check.sh
+
+lint: $(LINT) ## run the linters of .golangci.yaml (builds golangci-lint into .cache the first time: some minutes)
+	@$(LINT) run ./...
+
+$(LINT):
+	@echo "lint: building golangci-lint $(LINT_VERSION)"
+	@GOBIN=$(abspath $(dir $(LINT))) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
 bench: envoy build ## measure against nginx, HAProxy and Envoy on this machine (installs them from Debian)
 	@bash test/bench/run.sh
