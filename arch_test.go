@@ -85,7 +85,6 @@ var stages = map[string]int{
 type ban struct {
 	prefix  string
 	allowed []string
-	deep    bool // indirect imports count as well
 	reason  string
 }
 

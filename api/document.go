@@ -57,7 +57,7 @@ func numbers(v any, depth int) (any, bool) {
 	if depth > maxDepth {
 		return nil, false
 	}
-	ok := true
+	var ok bool
 	switch x := v.(type) {
 	case json.Number:
 		if i, err := x.Int64(); err == nil {

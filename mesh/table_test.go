@@ -12,14 +12,14 @@ import (
 // A table and a plain map go through the same edits and must agree; every older version must stay as it was.
 func TestTableAgreesWithMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		table, model := NewTable[int, string](cmp.Compare[int]), map[int]string{}
+		model := map[int]string{}
 		b := NewBuilder[int, string](cmp.Compare[int])
 		for _, k := range rapid.SliceOfN(rapid.IntRange(0, 60), 0, 40).Draw(t, "bulk") {
 			v := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "v")
 			b.Add(k, v)
 			model[k] = v
 		}
-		table = b.Table()
+		table := b.Table()
 		before, beforeModel := table, maps.Clone(model)
 		for range rapid.IntRange(0, 60).Draw(t, "edits") {
 			k := rapid.IntRange(0, 60).Draw(t, "k")

@@ -111,7 +111,8 @@ func TestSignRefuses(t *testing.T) {
 
 func TestTheAuthorityOutlivesARestart(t *testing.T) {
 	dir := t.TempDir()
-	if string(open(t, dir).Roots()) != string(open(t, dir).Roots()) {
+	first := string(open(t, dir).Roots())
+	if string(open(t, dir).Roots()) != first {
 		t.Error("the second start made another root")
 	}
 	if err := os.WriteFile(filepath.Join(dir, keyFile), []byte("rubbish"), 0o600); err != nil {

@@ -79,14 +79,13 @@ func (d *desk) publish(puts []*xds.Resource, drops ...xds.Name) {
 
 // recorder is an Observer and a Handler that remembers.
 type recorder struct {
-	mu       sync.Mutex
-	events   []string
-	have     map[xds.Name]string
-	got      int // resources received
-	ups      int
-	reject   func(*xds.Resource) string
-	changed  chan struct{}
-	onChange func()
+	mu      sync.Mutex
+	events  []string
+	have    map[xds.Name]string
+	got     int // resources received
+	ups     int
+	reject  func(*xds.Resource) string
+	changed chan struct{}
 }
 
 func newRecorder() *recorder {

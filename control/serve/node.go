@@ -101,7 +101,7 @@ func (c claim) agrees(node string, id identity.ID) error {
 
 // authenticate finds the identity behind the credential. Without a credential it is zero, which only local clients get, and only if anonymous ones are allowed.
 func (s *Server) authenticate(ctx context.Context) (identity.ID, error) {
-	err := error(errNoCredential)
+	err := errNoCredential
 	if s.opts.Authenticator != nil {
 		var id identity.ID
 		if id, err = s.opts.Authenticator.Authenticate(ctx); err == nil {

@@ -160,10 +160,10 @@ func TestVariantsDie(t *testing.T) {
 		t.Fatalf("%d variants, want 2", n)
 	}
 	runtime.KeepAlive(vbig)
-	vbig = nil
+	vbig = nil //nolint:ineffassign // the garbage collector sees it
 	settle(t, c, 1)
 	runtime.KeepAlive(va)
-	va, vb = nil, nil
+	va, vb = nil, nil //nolint:ineffassign // as above
 	settle(t, c, 0)
 	if st := c.Stats(); st.Names != 0 || st.Keys != 0 {
 		t.Errorf("something is left: %+v", st)
@@ -182,14 +182,14 @@ func TestStrongValuesDieWithTheirAskers(t *testing.T) {
 		t.Fatalf("%d variants, want 1", n)
 	}
 	runtime.KeepAlive(a)
-	a = nil
+	a = nil //nolint:ineffassign // the garbage collector sees it
 	runtime.GC()
 	runtime.GC()
 	if n := c.Stats().Variants; n != 1 {
 		t.Fatalf("%d variants while an asker lives, want 1", n)
 	}
 	runtime.KeepAlive(b)
-	b = nil
+	b = nil //nolint:ineffassign // as above
 	settle(t, c, 0)
 }
 

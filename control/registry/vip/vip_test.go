@@ -1,6 +1,7 @@
 package vip
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -98,7 +99,7 @@ func TestFull(t *testing.T) {
 			t.Fatal(i, err)
 		}
 	}
-	if _, err := a.Give("one more"); err != ErrFull {
+	if _, err := a.Give("one more"); !errors.Is(err, ErrFull) {
 		t.Errorf("got %v", err)
 	}
 }

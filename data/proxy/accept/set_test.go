@@ -7,6 +7,7 @@ import (
 	gotls "crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -268,7 +269,7 @@ func TestDrainRefusesNewAndKeepsOld(t *testing.T) {
 	for _, c := range conns {
 		exchange(t, c, 5000)
 	}
-	if err := set.Apply(nil); err != accept.ErrDraining {
+	if err := set.Apply(nil); !errors.Is(err, accept.ErrDraining) {
 		t.Error(err)
 	}
 }

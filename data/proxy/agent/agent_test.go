@@ -162,13 +162,12 @@ func unixTransport(path string) *http.Transport {
 
 // running is Run in the background.
 type running struct {
-	t      *testing.T
-	admin  *http.Transport
-	dns    string
-	stop   context.CancelFunc
-	done   chan error
-	opts   Options
-	status string
+	t     *testing.T
+	admin *http.Transport
+	dns   string
+	stop  context.CancelFunc
+	done  chan error
+	opts  Options
 }
 
 func start(t *testing.T, p *plane) *running {

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -43,7 +44,7 @@ func parseQuery(b []byte) (q query, err error) {
 	}
 	for {
 		h, err := p.AdditionalHeader()
-		if err == dnsmessage.ErrSectionDone {
+		if errors.Is(err, dnsmessage.ErrSectionDone) {
 			return q, nil
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -113,7 +114,7 @@ func matches(answer, id []byte, q dnsmessage.Question) bool {
 		return false
 	}
 	got, err := p.Question()
-	if err == dnsmessage.ErrSectionDone {
+	if errors.Is(err, dnsmessage.ErrSectionDone) {
 		return h.RCode != dnsmessage.RCodeSuccess
 	}
 	return err == nil && got.Type == q.Type && got.Class == q.Class && strings.EqualFold(got.Name.String(), q.Name.String())

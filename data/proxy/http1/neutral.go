@@ -30,7 +30,7 @@ func (h *Head) target(dst *codec.Head) error {
 	t := h.Target
 	switch {
 	case dst.Kind == codec.CONNECT:
-		if i := bytes.LastIndexByte(t, ':'); i <= 0 || i == len(t)-1 || bytes.IndexAny(t, "/?@\\") >= 0 {
+		if i := bytes.LastIndexByte(t, ':'); i <= 0 || i == len(t)-1 || bytes.ContainsAny(t, "/?@\\") {
 			return ErrTarget
 		}
 		dst.SetAuthority(t)
@@ -42,7 +42,7 @@ func (h *Head) target(dst *codec.Head) error {
 		if end < 0 {
 			end = len(rest)
 		}
-		if end == 0 || bytes.IndexAny(rest[:end], "@\\,") >= 0 {
+		if end == 0 || bytes.ContainsAny(rest[:end], "@\\,") {
 			return ErrHost
 		}
 		dst.SetAuthority(rest[:end])

@@ -3,6 +3,7 @@
 package stream_test
 
 import (
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -61,7 +62,7 @@ func newRig(tb testing.TB, h *config.HTTP, routes *config.RouteTable) *rig {
 	r.response = append(r.response, make([]byte, 1024)...)
 	r.send(fds[1], r.request)
 	err = unix.EAGAIN
-	for i := 0; i < 100 && err == unix.EAGAIN; i++ {
+	for i := 0; i < 100 && errors.Is(err, unix.EAGAIN); i++ {
 		check(tb, w.Turn(w.Now().Add(10*time.Millisecond)))
 		r.up, _, err = unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	}

@@ -25,7 +25,6 @@ type direct struct {
 	at       map[string]loop.Address
 	released int
 	err      error
-	flag     string
 }
 
 func (d *direct) Connect(w *loop.Worker, cluster string, _ *loop.Origin, _ bool, done func(tcp.Upstream, error)) func() {

@@ -193,8 +193,10 @@ func TestOutlierDetection(t *testing.T) {
 func TestBreaker(t *testing.T) {
 	var b Breaker
 	limits := &config.Thresholds{Requests: 2, Budget: true, BudgetPercent: 50, BudgetMin: 1}
-	if !b.Take(Requests, limits) || !b.Take(Requests, limits) || b.Take(Requests, limits) {
-		t.Error("the limit is two")
+	for i, want := range []bool{true, true, false} {
+		if b.Take(Requests, limits) != want {
+			t.Errorf("take %d: the limit is two", i+1)
+		}
 	}
 	if !b.Take(Retries, limits) || b.Take(Retries, limits) {
 		t.Error("half of two requests is one retry")
