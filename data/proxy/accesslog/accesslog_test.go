@@ -28,7 +28,7 @@ func sample() *Record {
 }
 
 func TestIstiosDefaultText(t *testing.T) {
-	f, err := Text(DefaultText)
+	f, err := Text(DefaultText, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestOperators(t *testing.T) {
 		"%REQUEST_DURATION% %RESPONSE_TX_DURATION%": "- 1",
 		"%TRAILER(GRPC-STATUS)%":                    "-",
 	} {
-		f, err := Text(format)
+		f, err := Text(format, false)
 		if err != nil {
 			t.Errorf("%s: %v", format, err)
 			continue
@@ -66,7 +66,7 @@ func TestFormatsThatAreRefused(t *testing.T) {
 	for format, want := range map[string]string{
 		"%NOPE%": "NOPE is not supported", "%REQ(x": "not closed", "%REQ()%": "header name is missing", "%REQ(X):a%": "not a length", "%START_TIME(%Q)%": "%Q", "%PROTOCOL(x)%": "takes no argument", "50%": "not closed",
 	} {
-		if _, err := Text(format); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Text(format, false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", format, err, want)
 		}
 	}
@@ -91,7 +91,7 @@ func TestJSONKeepsTypesAndOrder(t *testing.T) {
 func TestNothingForgesALine(t *testing.T) {
 	r := sample()
 	r.ServerName = "a\" 200\n[fake\x1b[0m\u0085\u2028"
-	f, err := Text(DefaultText)
+	f, err := Text(DefaultText, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestNothingForgesALine(t *testing.T) {
 }
 
 func FuzzLine(f *testing.F) {
-	text, _ := Text("%REQ(X)%|%REQUESTED_SERVER_NAME:9%\n")
+	text, _ := Text("%REQ(X)%|%REQUESTED_SERVER_NAME:9%\n", false)
 	asJSON, _ := JSON(map[string]any{"x": "%REQ(X)%", "y": "<%REQ(X):7%>", "z": "%REQUESTED_SERVER_NAME:3%"}, false)
 	f.Add("plain")
 	f.Add("a\"\\\n\xff\xc3\x28")
@@ -126,7 +126,7 @@ func FuzzFormat(f *testing.F) {
 	f.Add(DefaultText)
 	f.Add("%REQ(a?b):3% %START_TIME(%Y.%9f)%")
 	f.Fuzz(func(_ *testing.T, s string) {
-		if format, err := Text(s); err == nil {
+		if format, err := Text(s, false); err == nil {
 			format.Append(nil, sample())
 		}
 	})
@@ -142,7 +142,7 @@ func TestFilesAreWrittenAndCounted(t *testing.T) {
 	if again, _ := files.Open(path); again != sink {
 		t.Error("a path was opened twice")
 	}
-	format, _ := Text("%RESPONSE_CODE%\n")
+	format, _ := Text("%RESPONSE_CODE%\n", false)
 	log := &Log{Sink: sink, Format: format, Keep: func(r *Record) bool { return r.Code != 200 }}
 	for i := range 100 {
 		log.Write(i%2, &Record{Code: 200 + i%3})
@@ -159,7 +159,7 @@ func TestFilesAreWrittenAndCounted(t *testing.T) {
 
 func TestAFullRingDropsAndCounts(t *testing.T) {
 	s := newSink(1, nil)
-	format, _ := Text(strings.Repeat("x", 1<<16))
+	format, _ := Text(strings.Repeat("x", 1<<16), false)
 	for range 20 {
 		s.append(0, format, &Record{})
 	}

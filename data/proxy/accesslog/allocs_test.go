@@ -9,7 +9,7 @@ type fixed struct{}
 func (fixed) Get(string) ([]byte, bool) { return nil, false }
 
 func TestALineDoesNotAllocate(t *testing.T) {
-	f, err := Text(DefaultText)
+	f, err := Text(DefaultText, false)
 	if err != nil {
 		t.Fatal(err)
 	}

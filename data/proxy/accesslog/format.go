@@ -18,8 +18,9 @@ const EnvoyText = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:P
 
 // Format is a compiled format. It is immutable and safe for concurrent use.
 type Format struct {
-	parts []part
-	root  *node // of a JSON format
+	parts  []part
+	absent string // stands for a value that is not there
+	root   *node  // of a JSON format
 }
 
 // part is a literal, or an operator when its write is set.
@@ -28,13 +29,21 @@ type part struct {
 	operator
 }
 
-// Text compiles a text format. The line ends where the format says; Envoy's formats end in a newline of their own.
-func Text(format string) (*Format, error) {
+// absence stands for what is not there.
+const absence = "-"
+
+// Text compiles a text format. The line ends where the format says; Envoy's formats end in a newline of their own. Absent values are written as "-", or with
+// omitEmpty not at all.
+func Text(format string, omitEmpty bool) (*Format, error) {
 	parts, err := parseParts(format)
 	if err != nil {
 		return nil, fmt.Errorf("access log format: %w", err)
 	}
-	return &Format{parts: parts}, nil
+	f := &Format{parts: parts, absent: absence}
+	if omitEmpty {
+		f.absent = ""
+	}
+	return f, nil
 }
 
 func parseParts(format string) (parts []part, err error) {
@@ -90,10 +99,10 @@ func (f *Format) Append(b []byte, r *Record) []byte {
 		b, _ = f.root.append(b, r)
 		return append(b, '\n')
 	}
-	return appendParts(b, f.parts, r)
+	return appendParts(b, f.parts, r, f.absent)
 }
 
-func appendParts(b []byte, parts []part, r *Record) []byte {
+func appendParts(b []byte, parts []part, r *Record, absent string) []byte {
 	for i := range parts {
 		p := &parts[i]
 		if p.write == nil {
@@ -102,7 +111,7 @@ func appendParts(b []byte, parts []part, r *Record) []byte {
 		}
 		var ok bool
 		if b, ok = p.appendValue(b, r); !ok {
-			b = append(b, '-')
+			b = append(b, absent...)
 		}
 	}
 	return b

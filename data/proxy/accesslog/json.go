@@ -96,7 +96,7 @@ func (n *node) append(b []byte, r *Record) (out []byte, ok bool) {
 		return n.single.appendJSON(b, r)
 	}
 	start := len(b)
-	b = appendParts(append(b, '"'), n.parts, r)
+	b = appendParts(append(b, '"'), n.parts, r, absence)
 	return append(fixJSON(b, start+1), '"'), true
 }
 

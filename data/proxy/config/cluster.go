@@ -60,18 +60,15 @@ type Cluster struct {
 	DNSRetry           [2]time.Duration // after a failure: the first pause and the longest
 	RespectDNSTTL      bool
 	DNSFamily          DNSFamily
-	ServiceName        string // EDS service name, or the cluster's name
-	CloseOnHealthLoss  bool   // close_connections_on_host_health_failure
+	ServiceName        string        // EDS service name, or the cluster's name
+	EndpointsWait      time.Duration // how long the cluster waits for EDS (initial_fetch_timeout); 0 for ever
 	Telemetry          ClusterTelemetry
-	// OriginalDst: a header that names the destination, for ORIGINAL_DST.
-	DstHeader bool
 	// Version of the definition; a cluster with the same version keeps its connections.
 	Version string
 	// Assignment is what the cluster resource itself holds (STATIC, DNS), nil for EDS.
 	Assignment *Assignment
 	// Endpoints are those in force: from Assignment or EDS.
 	Endpoints *Assignment
-	HTTP2     bool // refused by this version; kept so that the refusal can say so
 }
 
 // DNSFamily is dns_lookup_family.
@@ -93,7 +90,6 @@ type Keepalive struct {
 
 // TransportMatch chooses TLS for endpoints whose metadata envoy.transport_socket_match has all the pairs; TLS nil is plain.
 type TransportMatch struct {
-	Name   string
 	Labels map[string]string
 	TLS    *ClientTLS
 }
@@ -120,7 +116,6 @@ type Outlier struct {
 // ClusterTelemetry is what metrics say of the destination (metadata istio.services).
 type ClusterTelemetry struct {
 	Service, ServiceName, ServiceNamespace string
-	Origin                                 string // DestinationRule
 }
 
 // Assignment is envoy.config.endpoint.v3.ClusterLoadAssignment.
@@ -159,8 +154,6 @@ type Endpoint struct {
 	Hostname  string
 	Weight    uint32 // at least 1
 	Health    HealthStatus
-	Labels    map[string]string // envoy.lb
 	Transport map[string]string // envoy.transport_socket_match
 	Workload  string            // istio.workload: NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER
-	Identity  string            // expected SPIFFE ID, for metrics
 }

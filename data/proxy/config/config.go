@@ -43,13 +43,11 @@ type Listener struct {
 	Default        *Chain
 	AccessLogs     []AccessLog
 	MaxConnections uint32 // 0: no limit
-	Stat           string
 }
 
 // Inspect says what is looked at before a filter chain is chosen.
 type Inspect struct {
 	OriginalDst, TLS, HTTP bool
-	ProxyProtocol          bool
 	// Timeout for the first bytes; 0 waits for ever. ContinueOnTimeout goes on with what is known then.
 	Timeout           time.Duration
 	ContinueOnTimeout bool
@@ -99,6 +97,8 @@ type SecretRef struct {
 	Local bool
 	// Inline PEM instead of a name.
 	Certificate, Key, Roots []byte
+	// Wait is how long to wait for a secret that comes over ADS (initial_fetch_timeout); 0 for ever.
+	Wait time.Duration
 }
 
 // ServerTLS is envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.
@@ -148,7 +148,6 @@ const (
 
 // TCP is envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.
 type TCP struct {
-	Stat               string
 	Clusters           []WeightedName // one or more
 	IdleTimeout        time.Duration  // 0: none
 	MaxConnectAttempts uint32         // at least 1
@@ -164,15 +163,5 @@ type WeightedName struct {
 	Weight uint32
 }
 
-// AccessLog is one access log, compiled by package decode. Log takes an *accesslog.Log; this package does not know it, so that it knows nothing of formats.
-type AccessLog struct {
-	Log any
-	// Only responses that pass: nil logs all.
-	Filter *AccessLogFilter
-}
-
-// AccessLogFilter is the subset of Envoy's filters that is honoured: a comparison of the status, and response flags.
-type AccessLogFilter struct {
-	MinStatus int
-	Flags     []string
-}
+// AccessLog is one access log with its filter, compiled by package decode: an *accesslog.Log. This package does not know it, so that it knows nothing of formats.
+type AccessLog struct{ Log any }

@@ -7,6 +7,7 @@ type HTTP struct {
 	Stat string
 	// Exactly one of RouteName (looked up in Config.Routes) and Inline.
 	RouteName string
+	RouteWait time.Duration // how long to wait for RouteName (initial_fetch_timeout); 0 for ever
 	Inline    *RouteTable
 	Filters   []Filter // in order, without the router
 
@@ -47,7 +48,6 @@ type HTTP struct {
 	Upgrades           []string // lower case, such as "websocket"
 	AcceptHTTP10       bool
 	AccessLogs         []AccessLog
-	AddUserAgent       bool
 	SuppressEnvoy      bool // no x-envoy-* from the router
 	// Via, "" for none.
 	Via string

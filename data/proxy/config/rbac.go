@@ -4,10 +4,10 @@ import "net/netip"
 
 // RBAC is envoy.config.rbac.v3.RBAC with its shadow rules: a plain tree of permissions and principals.
 type RBAC struct {
-	// Stat is the prefix of statistics, and for connections of the access log detail.
-	Stat   string
-	Rules  *RBACRules // nil: everything passes
-	Shadow *RBACRules
+	// Stat and ShadowStat are prefixes of statistics.
+	Stat, ShadowStat string
+	Rules            *RBACRules // nil: everything passes
+	Shadow           *RBACRules // only counted; nil for connections
 }
 
 // RBACRules allow or deny what a policy matches.

@@ -11,8 +11,9 @@ type RouteTable struct {
 	Hosts        []*VirtualHost
 	Headers      HeaderEdits
 	VHDS         bool
-	MostSpecific bool // most_specific_header_mutations_wins
-	IgnorePort   bool // ignore_port_in_host_matching
+	HostsWait    time.Duration // how long to wait for them (initial_fetch_timeout); 0 for ever
+	MostSpecific bool          // most_specific_header_mutations_wins
+	IgnorePort   bool          // ignore_port_in_host_matching
 }
 
 // VirtualHost is envoy.config.route.v3.VirtualHost.
@@ -103,9 +104,7 @@ type Route struct {
 	Headers   HeaderEdits
 	PerFilter PerFilter
 	// Origin is the user's object (metadata istio.config), for the decision trail.
-	Origin    string
-	Decorator string // operation name; "" for none
-	Propagate bool
+	Origin string
 }
 
 // PerFilter is typed_per_filter_config, on a route, virtual host or weighted cluster.
@@ -138,9 +137,6 @@ type Forward struct {
 	Mirrors           []Mirror
 	Hash              []HashPolicy
 	Upgrades          map[string]bool // per-route switches of upgrades
-	Connect           bool            // terminate CONNECT and carry its bytes
-	// Subset is metadata_match: pairs that an endpoint's metadata envoy.lb must have.
-	Subset map[string]string
 }
 
 // RegexRewrite replaces all matches of a pattern in the path (regex_rewrite).

@@ -161,9 +161,12 @@ func (p *pool) retire() {
 // target is where and how to connect.
 func target(h *upstream.Host, sni string) dial.Target {
 	def := h.Cluster.Config()
-	t := dial.Target{Addr: h.Address, ConnectTimeout: def.ConnectTimeout, TLS: h.TLS, SNI: sni, Keepalive: def.Keepalive.Time}
-	if a := def.Bind; a.IsValid() && h.Address.AddrPort.IsValid() && a.Is4() == h.Address.Addr().Is4() {
-		t.Bind = loop.TCP(netip.AddrPortFrom(a, 0))
+	k := def.Keepalive
+	t := dial.Target{Addr: h.Address, ConnectTimeout: def.ConnectTimeout, TLS: h.TLS, SNI: sni, Keepalive: k.Time, KeepaliveInterval: k.Interval, KeepaliveProbes: int(k.Probes)}
+	for _, a := range [...]netip.Addr{def.Bind, def.BindOther} {
+		if a.IsValid() && h.Address.AddrPort.IsValid() && a.Is4() == h.Address.Addr().Is4() {
+			t.Bind = loop.TCP(netip.AddrPortFrom(a, 0))
+		}
 	}
 	return t
 }

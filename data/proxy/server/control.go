@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 	"github.com/heddle-mesh/heddle/internal/backoff"
 	"github.com/heddle-mesh/heddle/xds"
@@ -37,10 +38,13 @@ func (s *Server) buildControl() error {
 			}
 			c.TLS = t
 		}
+		if !strings.HasPrefix(c.Target, "unix:") {
+			c.Dial = s.dialControl(a)
+		}
 	default:
 		return nil
 	}
-	if s.opts.Mark != 0 && !strings.HasPrefix(c.Target, "unix:") { // capture must leave the stream alone
+	if s.opts.Mark != 0 && c.Dial == nil && !strings.HasPrefix(c.Target, "unix:") { // capture must leave the stream alone
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) { return s.dialMarked(ctx, "tcp", address) }
 	}
 	x, err := client.New(c)
@@ -49,6 +53,15 @@ func (s *Server) buildControl() error {
 	}
 	s.xds = x
 	return nil
+}
+
+// dialControl connects as the bootstrap's cluster of the control plane asks.
+func (s *Server) dialControl(a *decode.ADS) func(context.Context, string) (net.Conn, error) {
+	d := s.netDialer(a.ConnectTimeout)
+	if k := a.Keepalive; k.Time > 0 {
+		d.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: k.Time, Interval: k.Interval, Count: int(k.Probes)}
+	}
+	return func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
 }
 
 // follow subscribes to what the control plane is to say.
@@ -61,9 +74,11 @@ func (s *Server) follow() {
 		types = types[:0]
 		if s.bootstrap.ADS.Clusters {
 			types = append(types, xds.Cluster)
+			s.live.Expect(xds.Cluster, s.bootstrap.ADS.ClustersWait)
 		}
 		if s.bootstrap.ADS.Listeners {
 			types = append(types, xds.Listener)
+			s.live.Expect(xds.Listener, s.bootstrap.ADS.ListenersWait)
 		}
 	}
 	if s.dns != nil {

@@ -48,9 +48,14 @@ func (s *Server) dialOut(ctx context.Context, network, address string) (net.Conn
 }
 
 func (s *Server) dialMarked(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout, Control: s.mark}
+	return s.netDialer(dialTimeout).DialContext(ctx, network, address)
+}
+
+// netDialer dials for the proxy's own goroutines, marked.
+func (s *Server) netDialer(timeout time.Duration) *net.Dialer {
+	d := &net.Dialer{Timeout: timeout, Control: s.mark}
 	d.SetMultipathTCP(false)
-	return d.DialContext(ctx, network, address)
+	return d
 }
 
 // oneByte keeps a buffered reader from taking more than the line.

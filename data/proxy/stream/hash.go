@@ -30,7 +30,7 @@ func (x *Exchange) hash(p *config.HashPolicy) bool {
 		v, found = queryValue(x.Request.Path(), p.Query)
 	case p.Cookie != nil:
 		v, found = x.hashCookie(p.Cookie)
-	default:
+	case p.SourceIP:
 		ip := x.Client.Address.Addr()
 		x.w.scratch = ip.AppendTo(x.w.scratch[:0])
 		v, found = x.w.scratch, ip.IsValid()

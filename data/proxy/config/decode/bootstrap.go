@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"sigs.k8s.io/yaml"
@@ -29,11 +29,15 @@ type Bootstrap struct {
 
 // ADS says where the aggregated stream is and what comes over it.
 type ADS struct {
-	Target               string // HOST:PORT or unix:PATH
-	TLS                  *config.ClientTLS
-	StateOfTheWorld      bool
-	Listeners, Clusters  bool // lds_config, cds_config
-	clusterName, address string
+	Target              string // HOST:PORT or unix:PATH
+	TLS                 *config.ClientTLS
+	StateOfTheWorld     bool
+	Listeners, Clusters bool // lds_config, cds_config
+	// ListenersWait and ClustersWait are how long the proxy's readiness waits for their first answer (initial_fetch_timeout); 0 for ever.
+	ListenersWait, ClustersWait time.Duration
+	ConnectTimeout              time.Duration
+	Keepalive                   config.Keepalive
+	clusterName                 string
 }
 
 // ParseBootstrap reads an Envoy bootstrap in YAML or JSON without judging whether it can be honoured. Unknown fields are problems with their paths.
@@ -96,7 +100,7 @@ func (d *Decoder) Bootstrap(file []byte) (*Bootstrap, error) {
 		out.Secrets = append(out.Secrets, r.secret(at("static_resources", "secrets", i), c))
 	}
 	if out.ADS != nil && out.ADS.Target == "" {
-		r.add("dynamic_resources.ads_config.grpc_services[0]", "the cluster %q is not among static_resources.clusters, or has no endpoint", out.ADS.clusterName)
+		r.add("dynamic_resources.ads_config.grpc_services[0].envoy_grpc.cluster_name", "the cluster %q is not among static_resources.clusters, or has no endpoint", out.ADS.clusterName)
 	}
 	r.names(out)
 	return finish(r, out)
@@ -127,10 +131,10 @@ func (r *read) ads(m *bootstrapv3.Bootstrap) *ADS {
 	const path = "dynamic_resources."
 	out := &ADS{Listeners: dyn.GetLdsConfig() != nil, Clusters: dyn.GetCdsConfig() != nil}
 	if out.Listeners {
-		r.adsOnly(path+"lds_config", dyn.GetLdsConfig())
+		out.ListenersWait = r.adsOnly(path+"lds_config", dyn.GetLdsConfig())
 	}
 	if out.Clusters {
-		r.adsOnly(path+"cds_config", dyn.GetCdsConfig())
+		out.ClustersWait = r.adsOnly(path+"cds_config", dyn.GetCdsConfig())
 	}
 	c := dyn.GetAdsConfig()
 	switch c.GetApiType() {
@@ -152,26 +156,4 @@ func (r *read) ads(m *bootstrapv3.Bootstrap) *ADS {
 	}
 	out.clusterName = c.GetGrpcServices()[0].GetEnvoyGrpc().GetClusterName()
 	return out
-}
-
-// adsCluster takes the address and the security of the control plane from its static cluster; HTTP/2 is what gRPC speaks.
-func (r *read) adsCluster(path string, m *clusterv3.Cluster, to *ADS) {
-	for i, l := range m.GetLoadAssignment().GetEndpoints() {
-		for j, e := range l.GetLbEndpoints() {
-			if to.Target != "" {
-				continue
-			}
-			switch a := r.address(at(at(path, "load_assignment.endpoints", i), "lb_endpoints", j)+".endpoint.address", e.GetEndpoint().GetAddress()); {
-			case a.path != "":
-				to.Target = "unix:" + a.path
-			case a.ip.IsValid():
-				to.Target = a.ip.String()
-			case a.host != "":
-				to.Target = fmt.Sprintf("%s:%d", a.host, a.port)
-			}
-		}
-	}
-	if m.GetTransportSocket() != nil {
-		to.TLS = r.clientTLS(path+".transport_socket", m.GetTransportSocket())
-	}
 }

@@ -33,7 +33,7 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 		Name: m.GetName(), AltStat: m.GetAltStatName(), ConnectTimeout: r.duration(join(path, "connect_timeout"), m.GetConnectTimeout(), defaultConnectTimeout),
 		IdleTimeout: defaultPoolIdle, Panic: defaultPanic, Overprovisioning: defaultOverprovision, ServiceName: m.GetEdsClusterConfig().GetServiceName(),
 		DNSRefresh: r.duration(join(path, "dns_refresh_rate"), m.GetDnsRefreshRate(), defaultDNSRefresh), RespectDNSTTL: m.GetRespectDnsTtl(),
-		MaxRequestsPerConn: m.GetMaxRequestsPerConnection().GetValue(), CloseOnHealthLoss: m.GetCloseConnectionsOnHostHealthFailure(), DstHeader: m.GetOriginalDstLbConfig().GetUseHttpHeader(),
+		MaxRequestsPerConn: m.GetMaxRequestsPerConnection().GetValue(),
 		DNSFamily: map[clusterv3.Cluster_DnsLookupFamily]config.DNSFamily{
 			clusterv3.Cluster_V4_ONLY: config.DNSV4, clusterv3.Cluster_V6_ONLY: config.DNSV6, clusterv3.Cluster_ALL: config.DNSAll,
 		}[m.GetDnsLookupFamily()],
@@ -50,28 +50,56 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 		base := r.duration(join(path, "dns_failure_refresh_rate.base_interval"), f.GetBaseInterval(), time.Second)
 		c.DNSRetry = [2]time.Duration{base, r.duration(join(path, "dns_failure_refresh_rate.max_interval"), f.GetMaxInterval(), 10*base)}
 	}
+	r.matching(path, m)
 	r.discovery(path, m, c)
 	r.balancing(path, m, c)
 	r.protocols(path, m, c)
 	r.breakers(join(path, "circuit_breakers.thresholds"), m.GetCircuitBreakers().GetThresholds(), c)
 	c.Outlier = r.outlier(join(path, "outlier_detection"), m.GetOutlierDetection())
 	r.bind(join(path, "upstream_bind_config"), m.GetUpstreamBindConfig(), c)
-	if k := m.GetUpstreamConnectionOptions().GetTcpKeepalive(); k != nil {
-		c.Keepalive = config.Keepalive{
-			Time:     time.Duration(number(k.GetKeepaliveTime(), uint32(defaultKeepaliveTime/time.Second))) * time.Second,
-			Interval: time.Duration(k.GetKeepaliveInterval().GetValue()) * time.Second, Probes: k.GetKeepaliveProbes().GetValue(),
-		}
-	}
+	c.Keepalive = keepalive(m.GetUpstreamConnectionOptions().GetTcpKeepalive())
 	if m.GetTransportSocket() != nil {
 		c.TLS = r.clientTLS(join(path, "transport_socket"), m.GetTransportSocket())
 	}
 	for i, t := range m.GetTransportSocketMatches() {
 		c.Matches = append(c.Matches, config.TransportMatch{
-			Name: t.GetName(), Labels: words(t.GetMatch()), TLS: r.clientTLS(at(path, "transport_socket_matches", i)+".transport_socket", t.GetTransportSocket()),
+			Labels: words(t.GetMatch()), TLS: r.clientTLS(at(path, "transport_socket_matches", i)+".transport_socket", t.GetTransportSocket()),
 		})
 	}
 	r.autoSNI(c, m)
 	return c
+}
+
+func keepalive(k *corev3.TcpKeepalive) config.Keepalive {
+	if k == nil {
+		return config.Keepalive{}
+	}
+	return config.Keepalive{
+		Time:     time.Duration(number(k.GetKeepaliveTime(), uint32(defaultKeepaliveTime/time.Second))) * time.Second,
+		Interval: time.Duration(k.GetKeepaliveInterval().GetValue()) * time.Second, Probes: k.GetKeepaliveProbes().GetValue(),
+	}
+}
+
+// matching refuses settings of another kind of cluster than this one, which nobody would look at.
+func (r *read) matching(path string, m *clusterv3.Cluster) {
+	eds, original := m.GetType() == clusterv3.Cluster_EDS, m.GetType() == clusterv3.Cluster_ORIGINAL_DST
+	for _, x := range []struct {
+		field      string
+		set, fits  bool
+		wants, has string
+	}{
+		{"eds_cluster_config", m.GetEdsClusterConfig() != nil, eds, "type EDS", m.GetType().String()},
+		{"load_assignment", m.GetLoadAssignment() != nil, !eds && !original, "type STATIC, STRICT_DNS or LOGICAL_DNS", m.GetType().String()},
+		{"original_dst_lb_config", m.GetOriginalDstLbConfig() != nil, original, "type ORIGINAL_DST", m.GetType().String()},
+		{"least_request_lb_config", m.GetLeastRequestLbConfig() != nil, m.GetLbPolicy() == clusterv3.Cluster_LEAST_REQUEST, "lb_policy LEAST_REQUEST", m.GetLbPolicy().String()},
+		{"round_robin_lb_config", m.GetRoundRobinLbConfig() != nil, m.GetLbPolicy() == clusterv3.Cluster_ROUND_ROBIN, "lb_policy ROUND_ROBIN", m.GetLbPolicy().String()},
+		{"ring_hash_lb_config", m.GetRingHashLbConfig() != nil, m.GetLbPolicy() == clusterv3.Cluster_RING_HASH, "lb_policy RING_HASH", m.GetLbPolicy().String()},
+		{"maglev_lb_config", m.GetMaglevLbConfig() != nil, m.GetLbPolicy() == clusterv3.Cluster_MAGLEV, "lb_policy MAGLEV", m.GetLbPolicy().String()},
+	} {
+		if x.set && !x.fits {
+			r.add(join(path, x.field), "it is for clusters with %s, and this one has %s", x.wants, x.has)
+		}
+	}
 }
 
 func (r *read) discovery(path string, m *clusterv3.Cluster, c *config.Cluster) {
@@ -80,7 +108,7 @@ func (r *read) discovery(path string, m *clusterv3.Cluster, c *config.Cluster) {
 		c.Type = config.StaticCluster
 	case clusterv3.Cluster_EDS:
 		c.Type = config.EDS
-		r.adsOnly(join(path, "eds_cluster_config.eds_config"), m.GetEdsClusterConfig().GetEdsConfig())
+		c.EndpointsWait = r.adsOnly(join(path, "eds_cluster_config.eds_config"), m.GetEdsClusterConfig().GetEdsConfig())
 		return
 	case clusterv3.Cluster_STRICT_DNS:
 		c.Type = config.StrictDNS
@@ -147,8 +175,8 @@ func (r *read) hashing(path string, m *clusterv3.Cluster, c *config.Cluster) {
 // protocols reads how HTTP is spoken to the cluster: the typed options, or the deprecated fields of the cluster itself.
 func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
 	common := m.GetCommonHttpProtocolOptions()
-	c.HTTP2 = m.GetHttp2ProtocolOptions() != nil
 	p := join(path, "common_http_protocol_options")
+	r.speaks(path, m.GetHttpProtocolOptions(), m.GetHttp2ProtocolOptions())
 	for name, any := range m.GetTypedExtensionProtocolOptions() {
 		at := join(path, "typed_extension_protocol_options[\""+name+"\"]")
 		o, ok := into[*httpv3.HttpProtocolOptions](&r.problems, at, any)
@@ -161,7 +189,8 @@ func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
 		if o.GetCommonHttpProtocolOptions() != nil {
 			common, p = o.GetCommonHttpProtocolOptions(), at+".common_http_protocol_options"
 		}
-		c.HTTP2 = o.GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil
+		r.speaks(at+".explicit_http_config", o.GetExplicitHttpConfig().GetHttpProtocolOptions(), o.GetExplicitHttpConfig().GetHttp2ProtocolOptions())
+		r.speaks(at+".use_downstream_protocol_config", o.GetUseDownstreamProtocolConfig().GetHttpProtocolOptions(), nil) // no client can speak HTTP/2 to us
 	}
 	if common.GetIdleTimeout() != nil {
 		c.IdleTimeout = r.duration(p+".idle_timeout", common.GetIdleTimeout(), 0)
@@ -170,11 +199,20 @@ func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
 	if n := common.GetMaxRequestsPerConnection(); n != nil {
 		c.MaxRequestsPerConn = n.GetValue()
 	}
-	if common.GetMaxHeadersCount() != nil || common.GetMaxStreamDuration() != nil {
-		r.add(p, "max_headers_count and max_stream_duration are honoured downstream only")
+	for field, set := range map[string]bool{"max_headers_count": common.GetMaxHeadersCount() != nil, "max_stream_duration": common.GetMaxStreamDuration() != nil} {
+		if set {
+			r.add(p+"."+field, "it is honoured for clients only")
+		}
 	}
-	if c.HTTP2 {
-		r.add(path, "%s", noHTTP2)
+}
+
+// speaks checks what is asked for of the protocols themselves.
+func (r *read) speaks(path string, h1 *corev3.Http1ProtocolOptions, h2 *corev3.Http2ProtocolOptions) {
+	if h1.GetAcceptHttp_10() {
+		r.add(join(path, "http_protocol_options.accept_http_10"), "it is honoured for clients only")
+	}
+	if h2 != nil {
+		r.add(join(path, "http2_protocol_options"), "%s", noHTTP2)
 	}
 }
 
@@ -246,30 +284,31 @@ func (r *read) bind(path string, m *corev3.BindConfig, c *config.Cluster) {
 	if m == nil {
 		return
 	}
-	addresses := []address{r.socket(path+".source_address", m.GetSourceAddress())}
+	r.source(path+".source_address", m.GetSourceAddress(), c)
 	for i, x := range m.GetExtraSourceAddresses() {
-		addresses = append(addresses, r.socket(at(path, "extra_source_addresses", i)+".address", x.GetAddress()))
+		r.source(at(path, "extra_source_addresses", i)+".address", x.GetAddress(), c)
 	}
-	for _, a := range addresses {
-		ip := a.ip.Addr()
-		if !ip.IsValid() || a.port != 0 {
-			r.add(path, "want IP addresses with port 0")
-			continue
-		}
-		to := &c.Bind
-		if c.Bind.IsValid() && c.Bind.Is4() != ip.Is4() {
-			to = &c.BindOther
-		}
-		if to.IsValid() {
-			r.add(path, "want at most one address of each family")
-		}
-		*to = ip
+}
+
+func (r *read) source(path string, m *corev3.SocketAddress, c *config.Cluster) {
+	a := r.socket(path, m)
+	ip := a.ip.Addr()
+	if !ip.IsValid() || a.port != 0 {
+		r.add(path, "want an IP address with port 0")
+		return
 	}
+	to := &c.Bind
+	if c.Bind.IsValid() && c.Bind.Is4() != ip.Is4() {
+		to = &c.BindOther
+	}
+	if to.IsValid() {
+		r.add(path, "want at most one address of each family")
+	}
+	*to = ip
 }
 
 func clusterTelemetry(m *corev3.Metadata) (t config.ClusterTelemetry) {
 	istio := m.GetFilterMetadata()["istio"].GetFields()
-	t.Origin = istio["config"].GetStringValue()
 	if list := istio["services"].GetListValue().GetValues(); len(list) > 0 {
 		s := list[0].GetStructValue().GetFields()
 		t.Service, t.ServiceName, t.ServiceNamespace = s["host"].GetStringValue(), s["name"].GetStringValue(), s["namespace"].GetStringValue()

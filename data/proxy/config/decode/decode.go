@@ -35,7 +35,8 @@ type Decoder struct {
 // read is one resource being read.
 type read struct {
 	problems
-	d *Decoder
+	d      *Decoder
+	compat bool // the address that is read is a listener's own
 }
 
 // start checks a message against the table; what follows may assume that only honoured fields are there.
@@ -80,7 +81,7 @@ func (d *Decoder) RouteTable(path string, m *routev3.RouteConfiguration) (*confi
 // VirtualHost reads a virtual host that came by itself (VHDS).
 func (d *Decoder) VirtualHost(path string, m *routev3.VirtualHost) (*config.VirtualHost, error) {
 	r := d.start(path, m)
-	return finish(r, r.virtualHost(path, m, defaultDirectBody))
+	return finish(r, r.virtualHost(path, m, math.MaxInt)) // the limit is in the route configuration, which was read without its hosts
 }
 
 // Secret reads a certificate with its key, or roots.
@@ -167,6 +168,9 @@ func (r *read) socket(path string, s *corev3.SocketAddress) (out address) {
 		r.add(path, "an address is missing")
 		return out
 	}
+	if s.GetIpv4Compat() && !r.compat {
+		r.add(path+".ipv4_compat", "it is for the address of a listener only")
+	}
 	if s.GetPortValue() > math.MaxUint16 {
 		r.add(path+".port_value", "%d is above 65535", s.GetPortValue())
 		return out
@@ -205,9 +209,13 @@ func (r *read) prefix(path string, c *corev3.CidrRange) netip.Prefix {
 	return p
 }
 
-// adsOnly checks that a resource is to come over the one aggregated stream.
-func (r *read) adsOnly(path string, c *corev3.ConfigSource) {
+// defaultWait is Envoy's initial_fetch_timeout.
+const defaultWait = 15 * time.Second
+
+// adsOnly checks that a resource is to come over the one aggregated stream, and says how long to wait for it; 0 is for ever.
+func (r *read) adsOnly(path string, c *corev3.ConfigSource) time.Duration {
 	if c.GetAds() == nil {
-		r.add(path, "resources come over ADS only: want ads {}")
+		r.add(path, "%s", adsOnly)
 	}
+	return r.duration(path+".initial_fetch_timeout", c.GetInitialFetchTimeout(), defaultWait)
 }

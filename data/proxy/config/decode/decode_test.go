@@ -128,7 +128,7 @@ func TestWhatIsNotHonouredIsNamedWithItsPath(t *testing.T) {
 		{"lb_policy: LEAST_REQUEST", "lb_policy: RING_HASH\n    ring_hash_lb_config: {minimum_ring_size: 10, maximum_ring_size: 5}", "minimum_ring_size: 10 is above maximum_ring_size 5"},
 		{"timeout: 3s", "timeout: 3s\n                  hash_policy: [{filter_state: {key: x}}]", "route.hash_policy[0].filter_state: the field is not supported"},
 		{"timeout: 3s", "timeout: 3s\n                  hash_policy: [{connection_properties: {}}]", "route.hash_policy[0]: it says nothing to hash by"},
-		{"lb_policy: LEAST_REQUEST", "http2_protocol_options: {}", "static_resources.clusters[0]: only HTTP/1.1"},
+		{"lb_policy: LEAST_REQUEST", "http2_protocol_options: {}", "static_resources.clusters[0].http2_protocol_options: only HTTP/1.1"},
 		{"enforcing_success_rate: 0", "enforcing_success_rate: 5", "static_resources.clusters[0].outlier_detection.enforcing_success_rate: hosts are ejected"},
 		{`domains: ["*"]`, `domains: ["*", "*"]`, "virtual_hosts[0].domains[1]: \"*\" belongs to"},
 		{`domains: ["*"]`, `domains: ["a*b"]`, "virtual_hosts[0].domains[0]: \"a*b\": a wildcard"},

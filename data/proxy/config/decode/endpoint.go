@@ -38,7 +38,7 @@ func (r *read) endpoint(path string, m *endpointv3.LbEndpoint, names bool) *conf
 	md := m.GetMetadata().GetFilterMetadata()
 	out := &config.Endpoint{
 		Address: a.ip, Path: a.path, Host: a.host, Hostname: m.GetEndpoint().GetHostname(), Weight: 1,
-		Labels: words(md["envoy.lb"]), Transport: words(md["envoy.transport_socket_match"]), Workload: md["istio"].GetFields()["workload"].GetStringValue(),
+		Transport: words(md["envoy.transport_socket_match"]), Workload: md["istio"].GetFields()["workload"].GetStringValue(),
 	}
 	if a.host != "" {
 		out.Port = a.port

@@ -62,7 +62,6 @@ func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
 		}
 		name := strings.ToLower(u.GetUpgradeType())
 		f.Upgrades[name] = boolean(u.GetEnabled(), true)
-		f.Connect = f.Connect || name == "connect" && u.GetConnectConfig() != nil
 	}
 	return f
 }

@@ -5,6 +5,7 @@
 package decode
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,6 +66,17 @@ type rule struct {
 	fields map[protoreflect.Name]bool
 	values []check
 	opaque bool // everything below is taken as it is (well-known types, metadata)
+	// refused are fields of which there is more to say than that they are not supported.
+	refused map[protoreflect.Name]string
+}
+
+// refuse adds a field that is not honoured, with the reason.
+func (r rule) refuse(field protoreflect.Name, reason string) rule {
+	if r.refused == nil {
+		r.refused = map[protoreflect.Name]string{}
+	}
+	r.refused[field] = reason
+	return r
 }
 
 // check refuses some values of a honoured field.
@@ -94,7 +106,7 @@ func (p *problems) honour(path string, m protoreflect.Message) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		at := join(path, string(f.Name()))
 		if !r.fields[f.Name()] {
-			p.add(at, "the field is not supported")
+			p.add(at, "%s", cmp.Or(r.refused[f.Name()], "the field is not supported"))
 			return true
 		}
 		p.honourValue(at, f, v)

@@ -31,7 +31,7 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 		UseRemoteAddress: m.GetUseRemoteAddress().GetValue(), TrustedHops: m.GetXffNumTrustedHops(), SkipXFFAppend: m.GetSkipXffAppend(),
 		XFCC: config.XFCC(m.GetForwardClientCertDetails()), GenerateRequestID: boolean(m.GetGenerateRequestId(), true), PreserveExternalID: m.GetPreserveExternalRequestId(),
 		AlwaysSetIDInResponse: m.GetAlwaysSetRequestIdInResponse(), Proxy100Continue: m.GetProxy_100Continue(), NormalizePath: m.GetNormalizePath().GetValue(), MergeSlashes: m.GetMergeSlashes(),
-		StripAnyPort: m.GetStripAnyHostPort(), StripMatchPort: m.GetStripMatchingHostPort(), StripHostDot: m.GetStripTrailingHostDot(), AddUserAgent: m.GetAddUserAgent().GetValue(), Via: m.GetVia(),
+		StripAnyPort: m.GetStripAnyHostPort(), StripMatchPort: m.GetStripMatchingHostPort(), StripHostDot: m.GetStripTrailingHostDot(), Via: m.GetVia(),
 		MaxHeadBytes: int(number(m.GetMaxRequestHeadersKb(), defaultHeadKiB)) << 10, MaxFields: int(number(options.GetMaxHeadersCount(), defaultFields)),
 		IdleTimeout:        r.duration(op+"idle_timeout", options.GetIdleTimeout(), defaultHTTPIdle),
 		MaxConnDuration:    r.duration(op+"max_connection_duration", options.GetMaxConnectionDuration(), 0),
@@ -67,7 +67,7 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 func (r *read) routes(path string, m *hcmv3.HttpConnectionManager, h *config.HTTP) {
 	switch s := m.GetRouteSpecifier().(type) {
 	case *hcmv3.HttpConnectionManager_Rds:
-		r.adsOnly(path+".rds.config_source", s.Rds.GetConfigSource())
+		h.RouteWait = r.adsOnly(path+".rds.config_source", s.Rds.GetConfigSource())
 		if h.RouteName = s.Rds.GetRouteConfigName(); h.RouteName == "" {
 			r.add(path+".rds.route_config_name", "it is empty")
 		}
@@ -120,7 +120,7 @@ func (r *read) httpRBAC(path string, m *httprbacv3.RBAC) *config.RBAC {
 	if m == nil {
 		return nil
 	}
-	return &config.RBAC{Stat: m.GetRulesStatPrefix(), Rules: r.rbacRules(path+".rules", m.GetRules()), Shadow: r.rbacRules(path+".shadow_rules", m.GetShadowRules())}
+	return &config.RBAC{Stat: m.GetRulesStatPrefix(), ShadowStat: m.GetShadowRulesStatPrefix(), Rules: r.rbacRules(path+".rules", m.GetRules()), Shadow: r.rbacRules(path+".shadow_rules", m.GetShadowRules())}
 }
 
 func (r *read) fault(path string, m *faultv3.HTTPFault) *config.Fault {

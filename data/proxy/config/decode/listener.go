@@ -24,12 +24,13 @@ const (
 )
 
 func (r *read) listener(path string, m *listenerv3.Listener) *config.Listener {
+	r.compat = true
 	a := r.address(join(path, "address"), m.GetAddress())
-	if a.host != "" {
+	if r.compat = false; a.host != "" {
 		r.add(join(path, "address.socket_address.address"), "%q is not an IP address", a.host)
 	}
 	l := &config.Listener{
-		Name: m.GetName(), Address: a.ip, Path: a.path, Direction: config.Direction(m.GetTrafficDirection()), Stat: m.GetStatPrefix(),
+		Name: m.GetName(), Address: a.ip, Path: a.path, Direction: config.Direction(m.GetTrafficDirection()),
 		Bind: boolean(m.GetBindToPort(), boolean(m.GetDeprecatedV1().GetBindToPort(), true)), UseOriginalDst: m.GetUseOriginalDst().GetValue(), Transparent: m.GetTransparent().GetValue(),
 		IPv4Compat: m.GetAddress().GetSocketAddress().GetIpv4Compat(), AccessLogs: r.accessLogs(join(path, "access_log"), m.GetAccessLog()),
 	}
@@ -166,7 +167,7 @@ func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain,
 		c.TCP = r.tcpProxy(p, m)
 	case *networkrbacv3.RBAC:
 		terminal = false
-		c.RBAC = append(c.RBAC, &config.RBAC{Stat: m.GetStatPrefix(), Rules: r.rbacRules(p+".rules", m.GetRules()), Shadow: r.rbacRules(p+".shadow_rules", m.GetShadowRules())})
+		c.RBAC = append(c.RBAC, &config.RBAC{Rules: r.rbacRules(p+".rules", m.GetRules())})
 	default:
 		r.add(p, "%s is not a network filter that is supported", m.ProtoReflect().Descriptor().FullName())
 		return
@@ -211,9 +212,14 @@ func (r *read) port(path string, n uint32) uint16 {
 
 func (r *read) tcpProxy(path string, m *tcpproxyv3.TcpProxy) *config.TCP {
 	t := &config.TCP{
-		Stat: m.GetStatPrefix(), IdleTimeout: r.duration(path+".idle_timeout", m.GetIdleTimeout(), defaultTCPIdle), MaxConnectAttempts: max(number(m.GetMaxConnectAttempts(), 1), 1),
+		IdleTimeout: r.duration(path+".idle_timeout", m.GetIdleTimeout(), defaultTCPIdle), MaxConnectAttempts: max(number(m.GetMaxConnectAttempts(), 1), 1),
 		MaxDuration: r.duration(path+".max_downstream_connection_duration", m.GetMaxDownstreamConnectionDuration(), 0), AccessLogs: r.accessLogs(path+".access_log", m.GetAccessLog()),
 		Telemetry: r.d.Telemetry, HashSource: len(m.GetHashPolicy()) > 0,
+	}
+	for i, h := range m.GetHashPolicy() {
+		if h.GetSourceIp() == nil {
+			r.add(at(path, "hash_policy", i), "it says nothing to hash by")
+		}
 	}
 	if name := m.GetCluster(); name != "" {
 		t.Clusters = []config.WeightedName{{Name: name, Weight: 1}}

@@ -59,7 +59,7 @@ func (r *read) accessLogs(path string, list []*accesslogv3.AccessLog) (out []con
 func (r *read) fileFormat(path string, c *filev3.FileAccessLog) *accesslog.Format {
 	switch f := c.GetAccessLogFormat().(type) {
 	case *filev3.FileAccessLog_Format:
-		return r.textFormat(path+".format", f.Format)
+		return r.textFormat(path+".format", f.Format, false)
 	case *filev3.FileAccessLog_JsonFormat:
 		return r.jsonFormat(path+".json_format", f.JsonFormat.AsMap(), false)
 	case *filev3.FileAccessLog_TypedJsonFormat:
@@ -67,23 +67,23 @@ func (r *read) fileFormat(path string, c *filev3.FileAccessLog) *accesslog.Forma
 	case *filev3.FileAccessLog_LogFormat:
 		return r.format(path+".log_format", f.LogFormat)
 	}
-	return r.textFormat(path, accesslog.EnvoyText)
+	return r.textFormat(path, accesslog.EnvoyText, false)
 }
 
 func (r *read) format(path string, f *corev3.SubstitutionFormatString) *accesslog.Format {
 	switch s := f.GetFormat().(type) {
 	case *corev3.SubstitutionFormatString_TextFormat:
-		return r.textFormat(path+".text_format", s.TextFormat)
+		return r.textFormat(path+".text_format", s.TextFormat, f.GetOmitEmptyValues())
 	case *corev3.SubstitutionFormatString_TextFormatSource:
-		return r.textFormat(path+".text_format_source", string(r.data(path+".text_format_source", s.TextFormatSource)))
+		return r.textFormat(path+".text_format_source", string(r.data(path+".text_format_source", s.TextFormatSource)), f.GetOmitEmptyValues())
 	case *corev3.SubstitutionFormatString_JsonFormat:
 		return r.jsonFormat(path+".json_format", s.JsonFormat.AsMap(), f.GetOmitEmptyValues())
 	}
-	return r.textFormat(path, accesslog.EnvoyText)
+	return r.textFormat(path, accesslog.EnvoyText, f.GetOmitEmptyValues())
 }
 
-func (r *read) textFormat(path, s string) *accesslog.Format {
-	f, err := accesslog.Text(s)
+func (r *read) textFormat(path, s string, omit bool) *accesslog.Format {
+	f, err := accesslog.Text(s, omit)
 	if err != nil {
 		r.add(path, "%v", err)
 	}

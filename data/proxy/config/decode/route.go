@@ -27,7 +27,7 @@ func (r *read) routeTable(path string, m *routev3.RouteConfiguration) *config.Ro
 		Headers: r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
 	}
 	if t.VHDS {
-		r.adsOnly(join(path, "vhds.config_source"), m.GetVhds().GetConfigSource())
+		t.HostsWait = r.adsOnly(join(path, "vhds.config_source"), m.GetVhds().GetConfigSource())
 	}
 	limit := int(number(m.GetMaxDirectResponseBodySizeBytes(), defaultDirectBody))
 	taken := map[string]string{}
@@ -45,6 +45,7 @@ func (r *read) routeTable(path string, m *routev3.RouteConfiguration) *config.Ro
 	return t
 }
 
+// virtualHost reads a virtual host. bodyLimit bounds the bodies of direct responses (max_direct_response_body_size_bytes of its route configuration).
 func (r *read) virtualHost(path string, m *routev3.VirtualHost, bodyLimit int) *config.VirtualHost {
 	h := &config.VirtualHost{
 		Name: m.GetName(), Headers: r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
@@ -69,9 +70,8 @@ func (r *read) virtualHost(path string, m *routev3.VirtualHost, bodyLimit int) *
 func (r *read) route(path string, m *routev3.Route, bodyLimit int) *config.Route {
 	out := &config.Route{
 		Name: m.GetName(), Match: r.routeMatch(path+".match", m.GetMatch()), PerFilter: r.perFilter(path+".typed_per_filter_config", m.GetTypedPerFilterConfig()),
-		Headers:   r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
-		Origin:    m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["config"].GetStringValue(),
-		Decorator: m.GetDecorator().GetOperation(), Propagate: boolean(m.GetDecorator().GetPropagate(), true),
+		Headers: r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
+		Origin:  m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["config"].GetStringValue(),
 	}
 	switch a := m.GetAction().(type) {
 	case *routev3.Route_Route:
@@ -84,7 +84,7 @@ func (r *read) route(path string, m *routev3.Route, bodyLimit int) *config.Route
 		if d.GetStatus() < 200 || d.GetStatus() > 599 {
 			r.add(path+".direct_response.status", "%d is not a status from 200 to 599", d.GetStatus())
 		}
-		if len(out.Direct.Body) > bodyLimit && bodyLimit != defaultDirectBody {
+		if len(out.Direct.Body) > bodyLimit {
 			r.add(path+".direct_response.body", "%d bytes are above the limit of %d (max_direct_response_body_size_bytes)", len(out.Direct.Body), bodyLimit)
 		}
 	default:
@@ -110,12 +110,18 @@ func (r *read) perFilter(path string, m map[string]*anypb.Any) (out config.PerFi
 			if inner, err = open(f.GetConfig()); err != nil {
 				continue
 			}
+			p += ".config"
 		}
 		switch c := inner.(type) {
 		case *faultv3.HTTPFault:
 			out.Fault = r.fault(p, c)
 		case *httprbacv3.RBACPerRoute:
 			out.RBAC, out.RBACDisable = r.httpRBAC(p+".rbac", c.GetRbac()), c.GetRbac() == nil
+			for field, prefix := range map[string]string{"rules_stat_prefix": c.GetRbac().GetRulesStatPrefix(), "shadow_rules_stat_prefix": c.GetRbac().GetShadowRulesStatPrefix()} {
+				if prefix != "" {
+					r.add(p+".rbac."+field, "a route's decisions are counted by the filter")
+				}
+			}
 		default:
 			r.add(p, "%s is not supported on a route", inner.ProtoReflect().Descriptor().FullName())
 		}
@@ -155,7 +161,7 @@ func (r *read) headerSets(path string, list []*corev3.HeaderValueOption) (out []
 			s.Action = config.OverwriteOrAdd
 		}
 		if strings.Contains(s.Value, "%") {
-			f, err := accesslog.Text(s.Value)
+			f, err := accesslog.Text(s.Value, false)
 			if err != nil {
 				r.add(p+".header.value", "%v", err)
 			}

@@ -71,6 +71,8 @@ func absent(field protoreflect.Name, reason string) check {
 	}}
 }
 
+const adsOnly = "resources come over ADS only: want ads {}"
+
 const noHTTP2 = "only HTTP/1.1 is spoken by this version"
 
 func honouredTable() map[protoreflect.FullName]rule {
@@ -89,34 +91,34 @@ func coreTable() map[protoreflect.FullName]rule {
 		"google.protobuf.Duration": opaque, "google.protobuf.Struct": opaque, "google.protobuf.UInt32Value": opaque, "google.protobuf.UInt64Value": opaque, "google.protobuf.BoolValue": opaque,
 		"envoy.config.core.v3.Metadata": opaque, "envoy.config.core.v3.Locality": opaque, "envoy.type.v3.Percent": opaque, "envoy.type.v3.FractionalPercent": opaque,
 		"envoy.type.v3.Int64Range": opaque, "envoy.type.v3.Int32Range": opaque, "envoy.config.core.v3.CidrRange": opaque, "envoy.config.core.v3.HeaderValue": fields("key value"),
-		"envoy.config.core.v3.Address": fields("socket_address pipe"),
-		"envoy.config.core.v3.SocketAddress": fields("protocol address port_value ipv4_compat",
-			only("protocol", "only TCP is served", 0)),
-		"envoy.config.core.v3.Pipe":                                 fields("path"),
-		"envoy.config.core.v3.DataSource":                           fields("filename inline_bytes inline_string"),
-		"envoy.config.core.v3.HeaderValueOption":                    fields("header append append_action keep_empty_value"),
-		"envoy.config.core.v3.RuntimeFractionalPercent":             fields("default_value runtime_key"), // there is no runtime layer, so the default is what counts
-		"envoy.config.core.v3.RuntimeUInt32":                        fields("default_value runtime_key"),
-		"envoy.config.core.v3.TransportSocket":                      fields("name typed_config"),
-		"envoy.config.core.v3.TcpKeepalive":                         fields("keepalive_probes keepalive_time keepalive_interval"),
-		"envoy.config.core.v3.BindConfig":                           fields("source_address extra_source_addresses"),
-		"envoy.config.core.v3.ExtraSourceAddress":                   fields("address"),
-		"envoy.config.core.v3.ConfigSource":                         fields("ads api_config_source initial_fetch_timeout resource_api_version"),
-		"envoy.config.core.v3.AggregatedConfigSource":               fields(""),
-		"envoy.config.core.v3.ApiConfigSource":                      fields("api_type transport_api_version grpc_services set_node_on_first_message_only"),
-		"envoy.config.core.v3.GrpcService":                          fields("envoy_grpc google_grpc timeout"),
-		"envoy.config.core.v3.GrpcService.EnvoyGrpc":                fields("cluster_name authority"),
-		"envoy.config.core.v3.GrpcService.GoogleGrpc":               fields("target_uri stat_prefix"),
-		"envoy.config.core.v3.SubstitutionFormatString":             fields("text_format text_format_source json_format omit_empty_values"),
-		"envoy.type.matcher.v3.StringMatcher":                       fields("exact prefix suffix safe_regex contains ignore_case"),
-		"envoy.type.matcher.v3.RegexMatcher":                        fields("google_re2 regex"),
-		"envoy.type.matcher.v3.RegexMatcher.GoogleRE2":              fields(""),
-		"envoy.type.matcher.v3.RegexMatchAndSubstitute":             fields("pattern substitution"),
-		"envoy.type.matcher.v3.PathMatcher":                         fields("path"),
-		"envoy.config.core.v3.HttpProtocolOptions":                  fields("idle_timeout max_connection_duration max_headers_count max_stream_duration max_requests_per_connection"),
-		"envoy.config.core.v3.Http1ProtocolOptions":                 fields("allow_absolute_url accept_http_10 enable_trailers", only1("allow_absolute_url", true, "absolute URLs are always taken")),
+		"envoy.config.core.v3.Address":                  fields("socket_address pipe"),
+		"envoy.config.core.v3.SocketAddress":            fields("address port_value ipv4_compat").refuse("protocol", "only TCP is served"),
+		"envoy.config.core.v3.Pipe":                     fields("path"),
+		"envoy.config.core.v3.DataSource":               fields("filename inline_bytes inline_string"),
+		"envoy.config.core.v3.HeaderValueOption":        fields("header append append_action keep_empty_value"),
+		"envoy.config.core.v3.RuntimeFractionalPercent": fields("default_value runtime_key"), // there is no runtime layer, so the default is what counts
+		"envoy.config.core.v3.RuntimeUInt32":            fields("default_value runtime_key"),
+		"envoy.config.core.v3.TransportSocket":          fields("name typed_config"),
+		"envoy.config.core.v3.TcpKeepalive":             fields("keepalive_probes keepalive_time keepalive_interval"),
+		"envoy.config.core.v3.BindConfig":               fields("source_address extra_source_addresses"),
+		"envoy.config.core.v3.ExtraSourceAddress":       fields("address"),
+		"envoy.config.core.v3.ConfigSource":             fields("ads api_config_source initial_fetch_timeout resource_api_version", only("resource_api_version", "want V3", 0, 2)),
+		"envoy.config.core.v3.AggregatedConfigSource":   fields(""),
+		"envoy.config.core.v3.ApiConfigSource":          fields("api_type transport_api_version grpc_services set_node_on_first_message_only"),
+		"envoy.config.core.v3.GrpcService":              fields("envoy_grpc google_grpc"),
+		"envoy.config.core.v3.GrpcService.EnvoyGrpc":    fields("cluster_name"),
+		"envoy.config.core.v3.GrpcService.GoogleGrpc":   fields("target_uri stat_prefix"),
+		"envoy.config.core.v3.SubstitutionFormatString": fields("text_format text_format_source json_format omit_empty_values"),
+		"envoy.type.matcher.v3.StringMatcher":           fields("exact prefix suffix safe_regex contains ignore_case"),
+		"envoy.type.matcher.v3.RegexMatcher":            fields("google_re2 regex"),
+		"envoy.type.matcher.v3.RegexMatcher.GoogleRE2":  fields(""),
+		"envoy.type.matcher.v3.RegexMatchAndSubstitute": fields("pattern substitution"),
+		"envoy.type.matcher.v3.PathMatcher":             fields("path"),
+		"envoy.config.core.v3.HttpProtocolOptions":      fields("idle_timeout max_connection_duration max_headers_count max_stream_duration max_requests_per_connection"),
+		"envoy.config.core.v3.Http1ProtocolOptions": fields("allow_absolute_url accept_http_10", only1("allow_absolute_url", true, "absolute URLs are always taken")).
+			refuse("enable_trailers", "trailers end at this proxy"),
 		"envoy.config.core.v3.Http2ProtocolOptions":                 opaque, // judged where it stands
-		"envoy.config.core.v3.UpstreamHttpProtocolOptions":          fields("auto_sni auto_san_validation", absent("auto_san_validation", "names are checked by match_typed_subject_alt_names only")),
+		"envoy.config.core.v3.UpstreamHttpProtocolOptions":          fields("auto_sni").refuse("auto_san_validation", "names are checked by match_typed_subject_alt_names only"),
 		"envoy.extensions.access_loggers.file.v3.FileAccessLog":     fields("path format json_format typed_json_format log_format"),
 		"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": fields("log_format"),
 		"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": fields("log_format"),
@@ -161,10 +163,10 @@ func listenerTable() map[protoreflect.FullName]rule {
 		l + "ListenerFilterChainMatchPredicate.MatchSet":    fields("rules"),
 		f + "listener.original_dst.v3.OriginalDst":          fields(""),
 		f + "listener.tls_inspector.v3.TlsInspector": fields("enable_ja3_fingerprinting enable_ja4_fingerprinting initial_read_buffer_size",
-			absent("enable_ja3_fingerprinting", "fingerprints are not computed"), absent("enable_ja4_fingerprinting", "fingerprints are not computed")),
+			only1("enable_ja3_fingerprinting", false, "fingerprints are not computed"), only1("enable_ja4_fingerprinting", false, "fingerprints are not computed")),
 		f + "listener.http_inspector.v3.HttpInspector": fields(""),
-		f + "network.rbac.v3.RBAC": fields("rules shadow_rules shadow_rules_stat_prefix stat_prefix enforcement_type",
-			only("enforcement_type", "connections are judged once, when they begin", 0)),
+		f + "network.rbac.v3.RBAC": fields("rules stat_prefix").refuse("enforcement_type", "connections are judged once, when they begin").
+			refuse("shadow_rules", "only requests are judged by shadow rules").refuse("shadow_rules_stat_prefix", "only requests are judged by shadow rules"),
 		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration hash_policy"),
 		"envoy.type.v3.HashPolicy":                                        fields("source_ip"),
 		"envoy.type.v3.HashPolicy.SourceIp":                               fields(""),
@@ -181,7 +183,7 @@ func httpTable() map[protoreflect.FullName]rule {
 			server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address
 			xff_num_trusted_hops skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details
 			proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port strip_trailing_host_dot add_user_agent`,
-			only("codec_type", noHTTP2, 0, 1)),
+			only("codec_type", noHTTP2, 0, 1), only1("add_user_agent", false, "the proxy has no name to add")),
 		h + "Rds":        fields("config_source route_config_name"),
 		h + "HttpFilter": fields("name typed_config is_optional"),
 		h + "HttpConnectionManager.SetCurrentClientCertDetails": fields("subject cert chain dns uri"),
@@ -212,10 +214,9 @@ func routeTable() map[protoreflect.FullName]rule {
 		r + "HeaderMatcher":                    fields("name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty"),
 		r + "QueryParameterMatcher":            fields("name string_match present_match"),
 		r + "RouteAction": fields(`cluster cluster_header weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite append_x_forwarded_host
-			timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout upgrade_configs max_stream_duration`,
-			only("priority", "only the default priority is supported", 0)),
-		r + "RouteAction.UpgradeConfig":                   fields("upgrade_type enabled connect_config"),
-		r + "RouteAction.UpgradeConfig.ConnectConfig":     fields(""),
+			timeout idle_timeout retry_policy request_mirror_policies hash_policy max_grpc_timeout upgrade_configs max_stream_duration`).
+			refuse("priority", "only the default priority is supported"),
+		r + "RouteAction.UpgradeConfig":                   fields("upgrade_type enabled").refuse("connect_config", "CONNECT is passed on, never ended here"),
 		r + "RouteAction.MaxStreamDuration":               fields("max_stream_duration grpc_timeout_header_max"),
 		r + "RouteAction.RequestMirrorPolicy":             fields("cluster runtime_fraction disable_shadow_host_suffix_append"),
 		r + "RouteAction.HashPolicy":                      fields("header cookie connection_properties query_parameter terminal"),
@@ -260,16 +261,16 @@ func clusterTable() map[protoreflect.FullName]rule {
 		c + "Cluster": fields(`name alt_stat_name type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
 			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
 			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config ring_hash_lb_config maglev_lb_config common_lb_config transport_socket transport_socket_matches metadata
-			upstream_connection_options close_connections_on_host_health_failure`,
-			only("lb_policy", "load_balancing_policy is not supported", 0, 1, 2, 3, 5, 6)),
-		c + "Cluster.RefreshRate":          fields("base_interval max_interval"),
-		c + "Cluster.EdsClusterConfig":     fields("eds_config service_name"),
-		c + "Cluster.TransportSocketMatch": fields("name match transport_socket"),
-		c + "Cluster.OriginalDstLbConfig":  fields("use_http_header"),
-		c + "Cluster.LeastRequestLbConfig": fields("choice_count slow_start_config"),
-		c + "Cluster.RoundRobinLbConfig":   fields("slow_start_config"),
-		c + "Cluster.RingHashLbConfig": fields("minimum_ring_size maximum_ring_size hash_function",
-			only("hash_function", "only XX_HASH is supported", 0)),
+			upstream_connection_options`,
+			only("lb_policy", "load_balancing_policy is not supported", 0, 1, 2, 3, 5, 6)).
+			refuse("close_connections_on_host_health_failure", "connections to an endpoint that fails live until their requests have ended"),
+		c + "Cluster.RefreshRate":                             fields("base_interval max_interval"),
+		c + "Cluster.EdsClusterConfig":                        fields("eds_config service_name"),
+		c + "Cluster.TransportSocketMatch":                    fields("name match transport_socket"),
+		c + "Cluster.OriginalDstLbConfig":                     fields("").refuse("use_http_header", "the destination is where the client's connection went"),
+		c + "Cluster.LeastRequestLbConfig":                    fields("choice_count slow_start_config"),
+		c + "Cluster.RoundRobinLbConfig":                      fields("slow_start_config"),
+		c + "Cluster.RingHashLbConfig":                        fields("minimum_ring_size maximum_ring_size").refuse("hash_function", "only XX_HASH is supported"),
 		c + "Cluster.MaglevLbConfig":                          fields("table_size"),
 		c + "Cluster.SlowStartConfig":                         fields("slow_start_window"),
 		c + "Cluster.CommonLbConfig":                          fields("healthy_panic_threshold locality_weighted_lb_config"),

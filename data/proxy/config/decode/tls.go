@@ -2,7 +2,9 @@ package decode
 
 import (
 	"crypto/tls"
+	"encoding/pem"
 	"fmt"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	rawv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
@@ -87,6 +89,9 @@ func (r *read) tlsParams(path string, m *tlsv3.CommonTlsContext) config.TLSParam
 	case *tlsv3.CommonTlsContext_CombinedValidationContext:
 		p := path + ".combined_validation_context"
 		roots := r.sds(p+".validation_context_sds_secret_config", v.CombinedValidationContext.GetValidationContextSdsSecretConfig())
+		if v.CombinedValidationContext.GetDefaultValidationContext().GetTrustedCa() != nil {
+			r.add(p+".default_validation_context.trusted_ca", "the roots are those of validation_context_sds_secret_config")
+		}
 		r.validation(p+".default_validation_context", v.CombinedValidationContext.GetDefaultValidationContext(), &roots, &out)
 	}
 	return out
@@ -99,24 +104,32 @@ func (r *read) certificate(path string, m *tlsv3.TlsCertificate) config.SecretRe
 		return out
 	}
 	if _, err := tls.X509KeyPair(out.Certificate, out.Key); err != nil {
-		r.add(path, "%v", err)
+		r.add(path+culprit(out.Certificate, out.Key), "%v", err)
 	}
 	return out
 }
 
+// culprit is the field that makes a pair useless, "" when each is fine by itself.
+func culprit(certificate, key []byte) string {
+	if checkRoots(certificate) != nil {
+		return ".certificate_chain"
+	}
+	if block, _ := pem.Decode(key); block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+		return ".private_key"
+	}
+	return ""
+}
+
 // sds reads a reference to a secret. The workload's own are kept beside the proxy, others come over ADS or from the bootstrap (no sds_config).
 func (r *read) sds(path string, m *tlsv3.SdsSecretConfig) config.SecretRef {
-	out := config.SecretRef{Name: m.GetName()}
+	out := config.SecretRef{Name: m.GetName(), Local: r.d.Identity && (m.GetName() == "default" || m.GetName() == "ROOTCA")}
 	if out.Name == "" {
 		r.add(path+".name", "it is empty")
 	}
-	if r.d.Identity && (out.Name == "default" || out.Name == "ROOTCA") {
-		out.Local = true
-		return out
+	if source := m.GetSdsConfig(); source != nil && !out.Local {
+		r.adsOnly(path+".sds_config", source)
 	}
-	if m.GetSdsConfig() != nil {
-		r.adsOnly(path+".sds_config", m.GetSdsConfig())
-	}
+	out.Wait = r.duration(path+".sds_config.initial_fetch_timeout", m.GetSdsConfig().GetInitialFetchTimeout(), defaultWait)
 	return out
 }
 

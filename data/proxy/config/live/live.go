@@ -22,8 +22,8 @@ import (
 	"github.com/heddle-mesh/heddle/xds/nds"
 )
 
-// Warm bounds how long a resource waits for what it refers to (Envoy's initial_fetch_timeout).
-const Warm = 15 * time.Second
+// resolveWait bounds how long a cluster waits for the addresses of its names.
+const resolveWait = 15 * time.Second
 
 // settle is how long after the first answer a type that was never heard of counts as empty, for servers that say nothing of what they have not.
 const settle = 2 * time.Second
@@ -88,7 +88,7 @@ type held[T any] struct {
 // slot is a listener or a cluster: what is in force, and what waits to be.
 type slot[T any] struct {
 	live, next *held[T]
-	deadline   time.Time // of next
+	since      time.Time // next has come
 	// built is the published form of a cluster, made of live and from.
 	built     *config.Cluster
 	builtLive *held[T]
@@ -134,10 +134,10 @@ func (l *Live) Static(b *decode.Bootstrap) error {
 		if res != nil {
 			c.Version = res.Version
 		}
-		l.clusters[c.Name] = &slot[config.Cluster]{next: &held[config.Cluster]{value: c, static: true, at: now, res: res}, deadline: now.Add(Warm)}
+		l.clusters[c.Name] = &slot[config.Cluster]{next: &held[config.Cluster]{value: c, static: true, at: now, res: res}, since: now}
 	}
 	for i, x := range b.Listeners {
-		l.listeners[x.Name] = &slot[config.Listener]{next: &held[config.Listener]{value: x, static: true, at: now, res: raw(xds.Listener, x.Name, b, i)}, deadline: now.Add(Warm)}
+		l.listeners[x.Name] = &slot[config.Listener]{next: &held[config.Listener]{value: x, static: true, at: now, res: raw(xds.Listener, x.Name, b, i)}, since: now}
 	}
 	var errs []error
 	for _, err := range l.reconcile(nil) {
@@ -156,6 +156,19 @@ func (l *Live) Follow(s Subscriber, vhds bool, types ...string) {
 	}
 	l.subscribe()
 	l.judge()
+}
+
+// Expect says how long the first configuration waits for a first answer about a type (initial_fetch_timeout); 0 is for ever, which holds without it.
+func (l *Live) Expect(typeURL string, wait time.Duration) {
+	if wait == 0 {
+		return
+	}
+	time.AfterFunc(wait, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.heard[typeURL] = true
+		l.judge()
+	})
 }
 
 // OnStream implements client.Handler.

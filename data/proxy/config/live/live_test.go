@@ -309,7 +309,7 @@ func TestWarmingIsBounded(t *testing.T) {
 		follow(p)
 		p.respond(xds.Cluster, p.cluster("a", ""))
 		p.respond(xds.Listener, p.listener("l", 80, "r"))
-		time.Sleep(Warm - time.Second)
+		time.Sleep(14 * time.Second)
 		p.expect("in force", p.inForce(), "")
 		time.Sleep(2 * time.Second)
 		synctest.Wait()

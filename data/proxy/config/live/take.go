@@ -114,7 +114,7 @@ func wait[T any](slots map[string]*slot[T], kind, name string, h *held[T]) error
 	if s.live != nil && s.live.static || s.next != nil && s.next.static {
 		return errStatic(kind, name)
 	}
-	s.next, s.deadline = h, time.Now().Add(Warm)
+	s.next, s.since = h, time.Now()
 	return nil
 }
 

@@ -20,7 +20,7 @@ func dump(f *codec.Fields) string {
 }
 
 func TestEdits(t *testing.T) {
-	format, err := accesslog.Text("%PROTOCOL%")
+	format, err := accesslog.Text("%PROTOCOL%", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,20 +18,20 @@ type Filter struct {
 
 type counters struct{ allowed, denied, shadowAllowed, shadowDenied stats.Handle }
 
-func newCounters(r *stats.Registry, prefix string) counters {
-	one := func(n string) stats.Handle {
-		return r.Counter(stats.Desc{Name: "envoy_" + strings.ReplaceAll(strings.Trim(prefix, "."), ".", "_") + "_rbac_" + n, Dotted: prefix + "rbac." + n})
+// newCounters names counters by the prefix of the rules, and that of the shadow rules.
+func newCounters(r *stats.Registry, rules, shadow string) counters {
+	one := func(prefix, n string) stats.Handle {
+		if prefix = strings.Trim(prefix, "."); prefix != "" {
+			prefix = "." + prefix
+		}
+		return r.Counter(stats.Desc{Name: "envoy_http" + strings.ReplaceAll(prefix, ".", "_") + "_rbac_" + n, Dotted: "http" + prefix + ".rbac." + n})
 	}
-	return counters{one("allowed"), one("denied"), one("shadow_allowed"), one("shadow_denied")}
+	return counters{one(rules, "allowed"), one(rules, "denied"), one(shadow, "shadow_allowed"), one(shadow, "shadow_denied")}
 }
 
 // New makes the HTTP filter.
 func New(name string, c *config.RBAC, r *stats.Registry) *Filter {
-	prefix := "http."
-	if c.Stat != "" {
-		prefix += strings.Trim(c.Stat, ".") + "."
-	}
-	return &Filter{name: name, config: c, counters: newCounters(r, prefix)}
+	return &Filter{name: name, config: c, counters: newCounters(r, c.Stat, c.ShadowStat)}
 }
 
 // Request implements stream.Filter.

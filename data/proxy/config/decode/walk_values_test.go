@@ -1,0 +1,556 @@
+package decode
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
+)
+
+func quote(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// certPEM and otherPEM are self-signed certificates of one key, which is written in two ways.
+var certPEM, otherPEM, keyPEM, otherKeyPEM = pair()
+
+func pair() (cert, other, key, otherKey string) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	text := func(kind string, b []byte, err error) string {
+		if err != nil {
+			panic(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
+	}
+	make := func(serial int64) string {
+		t := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour)}
+		der, err := x509.CreateCertificate(rand.Reader, t, t, k.Public(), k)
+		return text("CERTIFICATE", der, err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(k)
+	key = text("PRIVATE KEY", pkcs8, err)
+	sec1, err := x509.MarshalECPrivateKey(k)
+	return make(1), make(20000), key, text("EC PRIVATE KEY", sec1, err)
+}
+
+// inAny is a message inside an Any.
+func inAny(name, body string) string {
+	if body = strings.TrimSpace(body); body == "{}" {
+		return `{"@type": "type.googleapis.com/` + name + `"}`
+	}
+	return `{"@type": "type.googleapis.com/` + name + `", ` + body[1:]
+}
+
+const (
+	hcm     = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+	router  = "envoy.extensions.filters.http.router.v3.Router"
+	tlsPkg  = "envoy.extensions.transport_sockets.tls.v3."
+	route   = `{"match": {"prefix": "/p"}, "route": {"cluster": "c"}}`
+	oneHost = `{"name": "h", "domains": ["a.test"], "routes": [` + route + `]}`
+)
+
+var (
+	certificate = `{"certificateChain": {"inlineString": ` + quote(certPEM) + `}, "privateKey": {"inlineString": ` + quote(keyPEM) + `}}`
+	trusted     = `{"trustedCa": {"inlineString": ` + quote(certPEM) + `}}`
+	httpFilters = `{"name": "c", "typedConfig": ` + inAny("envoy.extensions.filters.http.cors.v3.Cors", `{}`) + `}, {"name": "f", "typedConfig": ` + inAny("envoy.extensions.filters.http.fault.v3.HTTPFault", `{}`) + `},
+		{"name": "b", "typedConfig": ` + inAny("envoy.extensions.filters.http.rbac.v3.RBAC", `{}`) + `}`
+	manager     = `{"routeConfig": {"name": "r"}, "httpFilters": [` + httpFilters + `, {"name": "router", "typedConfig": ` + inAny(router, `{}`) + `}]}`
+	filter      = `{"name": "f", "typedConfig": ` + inAny(hcm, manager) + `}`
+	chain       = `{"filters": [` + filter + `]}`
+	upstreamTLS = `{"name": "t", "typedConfig": ` + inAny(tlsPkg+"UpstreamTlsContext", `{"sni": "a.test"}`) + `}`
+	adsCluster  = `{"name": "xds", "type": "STATIC", "typedExtensionProtocolOptions": {"` + httpProtocolOptions + `": ` + inAny(httpProtocolOptions, `{"explicitHttpConfig": {"http2ProtocolOptions": {}}}`) + `}, "loadAssignment": {"clusterName": "xds", "endpoints": [{"lbEndpoints": [{"endpoint": {"address": {"socketAddress": {"address": "10.0.0.1", "portValue": 15010}}}}]}]}}`
+)
+
+// samples are valid messages to begin with.
+var samples = map[string]struct{ message, json string }{
+	"listener": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"address": "10.0.0.1", "portValue": 80}}, "filterChains": [` + chain + `]}`},
+	"tcp listener": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"address": "10.0.0.1", "portValue": 80}}, "filterChains": [{"filters": [
+		{"name": "r", "typedConfig": ` + inAny("envoy.extensions.filters.network.rbac.v3.RBAC", `{"statPrefix": "y"}`) + `},
+		{"name": "t", "typedConfig": ` + inAny("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", `{"cluster": "c"}`) + `}]}]}`},
+	"cluster":          {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "STATIC"}`},
+	"eds cluster":      {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "EDS", "edsClusterConfig": {"edsConfig": {"ads": {}}}}`},
+	"least cluster":    {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "STRICT_DNS", "lbPolicy": "LEAST_REQUEST"}`},
+	"ring cluster":     {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "STATIC", "lbPolicy": "RING_HASH"}`},
+	"maglev cluster":   {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "STATIC", "lbPolicy": "MAGLEV"}`},
+	"original cluster": {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "ORIGINAL_DST", "lbPolicy": "CLUSTER_PROVIDED", "transportSocket": ` + upstreamTLS + `}`},
+	"assignment":       {"envoy.config.endpoint.v3.ClusterLoadAssignment", `{"clusterName": "c"}`},
+	"routes":           {"envoy.config.route.v3.RouteConfiguration", `{"name": "r"}`},
+	"host":             {"envoy.config.route.v3.VirtualHost", oneHost},
+	"secret":           {"envoy.extensions.transport_sockets.tls.v3.Secret", `{"name": "s", "validationContext": ` + trusted + `}`},
+	"bootstrap":        {"envoy.config.bootstrap.v3.Bootstrap", `{"staticResources": {"clusters": [{"name": "c", "type": "STATIC"}]}}`},
+	"ads bootstrap": {"envoy.config.bootstrap.v3.Bootstrap", `{"staticResources": {"clusters": [` + adsCluster + `]},
+		"dynamicResources": {"adsConfig": {"apiType": "DELTA_GRPC", "transportApiVersion": "V3", "grpcServices": [{"envoyGrpc": {"clusterName": "xds"}}]}}}`},
+}
+
+// extensions are what an Any may hold, as valid as possible.
+var extensions = []string{
+	inAny(hcm, manager), inAny(router, `{}`),
+	inAny("envoy.extensions.access_loggers.file.v3.FileAccessLog", `{"path": "/dev/null"}`),
+	inAny("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", `{}`),
+	inAny("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", `{}`),
+	inAny("envoy.extensions.filters.http.cors.v3.Cors", `{}`),
+	inAny("envoy.extensions.filters.http.fault.v3.HTTPFault", `{"abort": {"httpStatus": 503, "percentage": {"numerator": 5}}}`),
+	inAny("envoy.extensions.filters.http.rbac.v3.RBAC", `{"rulesStatPrefix": "x"}`),
+	inAny("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", `{}`),
+	inAny("envoy.config.route.v3.FilterConfig", `{"config": `+inAny("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", `{}`)+`}`),
+	inAny("envoy.extensions.filters.listener.http_inspector.v3.HttpInspector", `{}`),
+	inAny("envoy.extensions.filters.listener.original_dst.v3.OriginalDst", `{}`),
+	inAny("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", `{}`),
+	inAny("envoy.extensions.filters.network.rbac.v3.RBAC", `{"statPrefix": "x"}`),
+	inAny("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", `{"cluster": "c"}`),
+	inAny("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate", `{}`),
+	inAny("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", `{"updateFrequency": 2}`),
+	inAny("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", `{}`),
+	inAny(tlsPkg+"UpstreamTlsContext", `{"sni": "a.test"}`),
+	inAny(tlsPkg+"DownstreamTlsContext", `{"commonTlsContext": {"tlsCertificates": [`+certificate+`]}}`),
+	inAny("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", `{"explicitHttpConfig": {"httpProtocolOptions": {}}}`),
+}
+
+// minimal are valid values of messages for which {} is not one, or says nothing.
+var minimal = map[protoreflect.FullName][]string{
+	"google.protobuf.Duration":                      {`"3s"`},
+	"google.protobuf.UInt32Value":                   {`7`, `0`},
+	"google.protobuf.UInt64Value":                   {`7`},
+	"google.protobuf.DoubleValue":                   {`7`},
+	"google.protobuf.BoolValue":                     {`true`, `false`},
+	"google.protobuf.StringValue":                   {`"x"`},
+	"google.protobuf.Any":                           extensions,
+	"google.protobuf.Struct":                        {`{"a": "b"}`},
+	"envoy.type.v3.Percent":                         {`{"value": 33}`},
+	"envoy.type.v3.FractionalPercent":               {`{"numerator": 33}`},
+	"envoy.type.v3.Int64Range":                      {`{"start": 3, "end": 5}`},
+	"envoy.type.v3.Int32Range":                      {`{"start": 3, "end": 5}`},
+	"envoy.config.core.v3.Address":                  {`{"socketAddress": {"address": "10.0.0.9", "portValue": 99}}`},
+	"envoy.config.core.v3.SocketAddress":            {`{"address": "10.0.0.9", "portValue": 99}`},
+	"envoy.config.core.v3.Pipe":                     {`{"path": "/x.sock"}`},
+	"envoy.config.core.v3.CidrRange":                {`{"addressPrefix": "10.1.0.0", "prefixLen": 16}`},
+	"envoy.config.core.v3.HeaderValueOption":        {`{"header": {"key": "x-a", "value": "v"}}`},
+	"envoy.config.core.v3.HeaderValue":              {`{"key": "x-b", "value": "w"}`},
+	"envoy.config.core.v3.DataSource":               {`{"inlineString": "text"}`},
+	"envoy.config.core.v3.ConfigSource":             {`{"ads": {}}`},
+	"envoy.config.core.v3.Locality":                 {`{"zone": "z"}`},
+	"envoy.type.matcher.v3.StringMatcher":           {`{"exact": "v"}`},
+	"envoy.type.matcher.v3.RegexMatcher":            {`{"regex": "a+"}`},
+	"envoy.type.matcher.v3.RegexMatchAndSubstitute": {`{"pattern": {"regex": "a+"}, "substitution": "b"}`},
+	"envoy.type.matcher.v3.PathMatcher":             {`{"path": {"exact": "/v"}}`},
+	"envoy.config.route.v3.HeaderMatcher":           {`{"name": "x-a", "presentMatch": true}`},
+	"envoy.config.route.v3.QueryParameterMatcher":   {`{"name": "q", "stringMatch": {"exact": "z"}}`},
+	"envoy.config.route.v3.RouteMatch":              {`{"prefix": "/m"}`},
+	"envoy.config.route.v3.RouteAction":             {`{"cluster": "d"}`},
+	"envoy.config.route.v3.Route":                   {route},
+	"envoy.config.route.v3.VirtualHost":             {`{"name": "i", "domains": ["b.test"], "routes": [` + route + `]}`},
+	"envoy.config.listener.v3.FilterChain":          {chain},
+	"envoy.config.listener.v3.Filter":               {filter},
+	"envoy.config.rbac.v3.Permission":               {`{"any": true}`},
+	"envoy.config.rbac.v3.Principal":                {`{"any": true}`},
+	"envoy.config.rbac.v3.Policy":                   {`{"permissions": [{"any": true}], "principals": [{"any": true}]}`},
+}
+
+// values are what a field is set to where the usual values for its type will not do.
+func fieldValues(dir string) map[string][]string {
+	const (
+		core, listener, route3, cluster, endpoint = "envoy.config.core.v3.", "envoy.config.listener.v3.", "envoy.config.route.v3.", "envoy.config.cluster.v3.", "envoy.config.endpoint.v3."
+		filters, logs, boot, rbac                 = "envoy.extensions.filters.", "envoy.config.accesslog.v3.", "envoy.config.bootstrap.v3.", "envoy.config.rbac.v3."
+		h                                         = filters + "network.http_connection_manager.v3."
+	)
+	texts := func(list ...string) (out []string) {
+		for _, s := range list {
+			out = append(out, quote(s))
+		}
+		return out
+	}
+	file := func(content string) string {
+		name := filepath.Join(dir, strconv.Itoa(len(content)))
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			panic(err)
+		}
+		return name
+	}
+	bytes := func(s string) string { return quote(base64.StdEncoding.EncodeToString([]byte(s))) }
+	log := `{"typedConfig": ` + inAny("envoy.extensions.access_loggers.file.v3.FileAccessLog", `{"path": "/dev/null"}`) + `}`
+	flags := `{"responseFlagFilter": {"flags": ["NR"]}}`
+	code := `{"statusCodeFilter": {"comparison": {"op": "GE", "value": {"defaultValue": 5}}}}`
+	comparison := `{"op": "GE", "value": {"defaultValue": 5}}`
+	named := func(list ...string) (out []string) {
+		for i, c := range list {
+			out = append(out, fmt.Sprintf(`{"name": "n%d", "typedConfig": %s}`, i, c))
+		}
+		return out
+	}
+	return map[string][]string{
+		core + "DataSource.filename":                                                  texts(file("content"), file(certPEM), file(otherPEM), file(otherKeyPEM)),
+		core + "DataSource.inline_string":                                             texts("x", certPEM, otherPEM, keyPEM, otherKeyPEM),
+		core + "DataSource.environment_variable":                                      texts("X"),
+		core + "DataSource.inline_bytes":                                              {`"eA=="`, bytes(certPEM), bytes(otherPEM), bytes(otherKeyPEM)},
+		core + "GrpcService.google_grpc":                                              {`{"targetUri": "h:1"}`},
+		core + "SocketAddress.address":                                                texts("10.0.0.8", "127.0.0.1", "fd00::7"),
+		core + "SocketAddress.port_value":                                             {`98`},
+		core + "BindConfig.source_address":                                            {`{"address": "10.0.0.9"}`},
+		core + "ExtraSourceAddress.address":                                           {`{"address": "fd00::9"}`},
+		core + "BindConfig.extra_source_addresses":                                    {`{"address": {"address": "fd00::9"}}`},
+		core + "HeaderValue.value":                                                    texts("w", "%PROTOCOL%"),
+		core + "SubstitutionFormatString.text_format":                                 texts("%RESPONSE_CODE% %REQ(x-absent)%"),
+		core + "SubstitutionFormatString.json_format":                                 {`{"a": "%RESPONSE_CODE%", "b": "%REQ(x-absent)%"}`},
+		core + "ConfigSource.api_config_source":                                       {`{"apiType": "GRPC"}`},
+		logs + "AccessLogFilter.and_filter":                                           {`{"filters": [` + code + `, {"durationFilter": {"comparison": ` + comparison + `}}]}`},
+		logs + "AccessLogFilter.or_filter":                                            {`{"filters": [` + code + `, {"durationFilter": {"comparison": ` + comparison + `}}]}`},
+		logs + "AccessLog.filter":                                                     {code, flags},
+		logs + "AndFilter.filters":                                                    {code, flags},
+		logs + "OrFilter.filters":                                                     {code, flags},
+		logs + "StatusCodeFilter.comparison":                                          {comparison},
+		logs + "DurationFilter.comparison":                                            {comparison},
+		logs + "ComparisonFilter.value":                                               {`{"defaultValue": 3}`},
+		logs + "ResponseFlagFilter.flags":                                             texts("UH"),
+		"envoy.extensions.access_loggers.file.v3.FileAccessLog.typed_json_format":     {`{"a": "%RESPONSE_CODE%"}`},
+		"envoy.extensions.access_loggers.file.v3.FileAccessLog.log_format":            {`{"textFormat": "x%REQ(x-absent)%"}`, `{"jsonFormat": {"b": "%REQ(x-absent)%"}}`},
+		listener + "Listener.access_log":                                              {`{"filter": ` + flags + `, ` + log[1:]},
+		listener + "Listener.additional_addresses":                                    {`{"address": {"socketAddress": {"address": "10.0.0.7", "portValue": 97}}}`},
+		listener + "Listener.listener_filters":                                        named(inAny(filters+"listener.http_inspector.v3.HttpInspector", `{}`), inAny(filters+"listener.tls_inspector.v3.TlsInspector", `{}`), inAny(filters+"listener.original_dst.v3.OriginalDst", `{}`)),
+		listener + "Listener.filter_chains":                                           {`{"filterChainMatch": {"destinationPort": 7}, ` + chain[1:]},
+		listener + "Listener.address":                                                 {`{"socketAddress": {"address": "10.0.0.9", "portValue": 99}}`, `{"socketAddress": {"address": "::", "portValue": 99}}`, `{"pipe": {"path": "/l.sock"}}`},
+		listener + "ListenerFilter.filter_disabled":                                   {`{"destinationPortRange": {"start": 3, "end": 5}}`},
+		listener + "ListenerFilterChainMatchPredicate.or_match":                       {`{"rules": [{"destinationPortRange": {"start": 3, "end": 5}}, {"destinationPortRange": {"start": 6, "end": 8}}]}`},
+		listener + "ListenerFilterChainMatchPredicate.MatchSet.rules":                 {`{"destinationPortRange": {"start": 11, "end": 13}}`},
+		listener + "FilterChainMatch.transport_protocol":                              texts("tls"),
+		listener + "FilterChain.transport_socket":                                     named(inAny(tlsPkg+"DownstreamTlsContext", `{"commonTlsContext": {"tlsCertificates": [`+certificate+`]}}`)),
+		listener + "FilterChain.filters":                                              {filter, named(inAny(filters+"network.tcp_proxy.v3.TcpProxy", `{"cluster": "c"}`))[0]},
+		filters + "network.tcp_proxy.v3.TcpProxy.weighted_clusters":                   {`{"clusters": [{"name": "d", "weight": 3}]}`},
+		filters + "network.tcp_proxy.v3.TcpProxy.WeightedCluster.clusters":            {`{"name": "e", "weight": 4}`},
+		filters + "network.tcp_proxy.v3.TcpProxy.access_log":                          {log},
+		h + "HttpConnectionManager.access_log":                                        {log},
+		h + "HttpConnectionManager.rds":                                               {`{"routeConfigName": "r", "configSource": {"ads": {}}}`},
+		h + "HttpConnectionManager.route_config":                                      {`{"name": "r2"}`},
+		h + "HttpConnectionManager.upgrade_configs":                                   {`{"upgradeType": "websocket"}`},
+		filters + "http.fault.v3.FaultAbort.http_status":                              {`418`},
+		filters + "http.fault.v3.HTTPFault.abort":                                     {`{"httpStatus": 418, "percentage": {"numerator": 5}}`},
+		filters + "http.fault.v3.HTTPFault.delay":                                     {`{"fixedDelay": "1s", "percentage": {"numerator": 5}}`},
+		route3 + "RouteConfiguration.vhds":                                            {`{"configSource": {"ads": {}}}`},
+		route3 + "RouteMatch.path_separated_prefix":                                   texts("/s"),
+		route3 + "RouteAction.weighted_clusters":                                      {`{"clusters": [{"name": "d", "weight": 3}]}`},
+		route3 + "WeightedCluster.clusters":                                           {`{"name": "e", "weight": 4}`},
+		route3 + "RouteAction.hash_policy":                                            {`{"header": {"headerName": "x-h"}}`},
+		route3 + "RouteAction.HashPolicy.header":                                      {`{"headerName": "x-i"}`},
+		route3 + "RouteAction.HashPolicy.cookie":                                      {`{"name": "c"}`},
+		route3 + "RouteAction.HashPolicy.Cookie.name":                                 texts("d"),
+		route3 + "RouteAction.HashPolicy.query_parameter":                             {`{"name": "q"}`},
+		route3 + "RouteAction.HashPolicy.ConnectionProperties.source_ip":              {`true`},
+		route3 + "RouteAction.HashPolicy.connection_properties":                       {`{"sourceIp": true}`},
+		cluster + "Cluster.RingHashLbConfig.maximum_ring_size":                        {`2048`},
+		filters + "network.tcp_proxy.v3.TcpProxy.hash_policy":                         {`{"sourceIp": {}}`},
+		route3 + "WeightedCluster.ClusterWeight.weight":                               {`9`},
+		route3 + "WeightedCluster.total_weight":                                       {`3`, `7`},
+		route3 + "Route.direct_response":                                              {`{"status": 418, "body": {"inlineString": "t"}}`},
+		route3 + "DirectResponseAction.status":                                        {`419`},
+		route3 + "RetryPolicy.retry_on":                                               texts("5xx", "418"),
+		route3 + "RetryPolicy.retry_back_off":                                         {`{"baseInterval": "1s"}`},
+		route3 + "RetryPolicy.RetryBackOff.max_interval":                              {`"1.5s"`},
+		route3 + "RetryPolicy.retry_host_predicate":                                   named(inAny("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate", `{}`)),
+		route3 + "RetryPolicy.retry_priority":                                         named(inAny("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", `{"updateFrequency": 2}`)),
+		route3 + "RouteAction.upgrade_configs":                                        {`{"upgradeType": "websocket"}`},
+		route3 + "RouteAction.request_mirror_policies":                                {`{"cluster": "d"}`},
+		route3 + "FilterConfig.config":                                                {inAny(filters+"http.fault.v3.HTTPFault", `{}`), inAny(filters+"http.rbac.v3.RBACPerRoute", `{}`)},
+		"envoy.type.matcher.v3.RegexMatchAndSubstitute.pattern":                       {`{"regex": "b+"}`},
+		"envoy.type.matcher.v3.RegexMatcher.regex":                                    texts("c+"),
+		rbac + "Permission.and_rules":                                                 {`{"rules": [{"any": true}]}`},
+		rbac + "Permission.or_rules":                                                  {`{"rules": [{"any": true}]}`},
+		rbac + "Principal.and_ids":                                                    {`{"ids": [{"any": true}]}`},
+		rbac + "Principal.or_ids":                                                     {`{"ids": [{"any": true}]}`},
+		cluster + "Cluster.type":                                                      texts("STRICT_DNS", "LOGICAL_DNS"),
+		cluster + "Cluster.transport_socket":                                          named(inAny(tlsPkg+"UpstreamTlsContext", `{"sni": "a.test"}`)),
+		cluster + "Cluster.transport_socket_matches":                                  {`{"name": "m", "transportSocket": ` + named(inAny(tlsPkg+"UpstreamTlsContext", `{"sni": "a.test"}`))[0] + `}`},
+		cluster + "Cluster.load_assignment":                                           {`{"clusterName": "c", "endpoints": [{"lbEndpoints": [{"endpoint": {"address": {"socketAddress": {"address": "10.0.0.9", "portValue": 99}}}}]}]}`},
+		cluster + "Cluster.metadata":                                                  {`{"filterMetadata": {"istio": {"services": [{"host": "h", "name": "n", "namespace": "ns"}]}}}`},
+		cluster + "Cluster.upstream_bind_config":                                      {`{"sourceAddress": {"address": "10.0.0.9"}}`},
+		cluster + "Cluster.typed_extension_protocol_options":                          {inAny("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", `{"commonHttpProtocolOptions": {"idleTimeout": "2s"}, "explicitHttpConfig": {"httpProtocolOptions": {}}}`)},
+		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.explicit_http_config": {`{"httpProtocolOptions": {}}`},
+		core + "UpstreamHttpProtocolOptions.auto_sni":                                 {`true`},
+		cluster + "CircuitBreakers.thresholds":                                        {`{"priority": "DEFAULT"}`},
+		endpoint + "LocalityLbEndpoints.lb_endpoints":                                 {`{"endpoint": {"address": {"socketAddress": {"address": "10.0.0.9", "portValue": 99}}}}`},
+		endpoint + "LbEndpoint.endpoint":                                              {`{"address": {"socketAddress": {"address": "10.0.0.7", "portValue": 99}}}`},
+		endpoint + "LbEndpoint.metadata":                                              {`{"filterMetadata": {"envoy.transport_socket_match": {"a": "b"}}}`},
+		tlsPkg + "DownstreamTlsContext.common_tls_context":                            {`{"tlsCertificates": [` + certificate + `]}`},
+		tlsPkg + "CommonTlsContext.tls_certificates":                                  {certificate},
+		tlsPkg + "CommonTlsContext.tls_certificate_sds_secret_configs":                {`{"name": "default", "sdsConfig": {"ads": {}}}`, `{"name": "s", "sdsConfig": {"ads": {}}}`},
+		tlsPkg + "CommonTlsContext.validation_context":                                {trusted},
+		tlsPkg + "CommonTlsContext.validation_context_sds_secret_config":              {`{"name": "s", "sdsConfig": {"ads": {}}}`},
+		tlsPkg + "CommonTlsContext.combined_validation_context":                       {`{"defaultValidationContext": {}, "validationContextSdsSecretConfig": {"name": "s", "sdsConfig": {"ads": {}}}}`},
+		tlsPkg + "CommonTlsContext.CombinedCertificateValidationContext.validation_context_sds_secret_config": {`{"name": "t", "sdsConfig": {"ads": {}}}`},
+		tlsPkg + "CertificateValidationContext.match_typed_subject_alt_names":                                 {`{"sanType": "URI", "matcher": {"exact": "v"}}`},
+		tlsPkg + "CertificateValidationContext.trusted_ca":                                                    {`{"inlineString": ` + quote(otherPEM) + `}`},
+		tlsPkg + "TlsParameters.cipher_suites":                                                                texts("ECDHE-RSA-AES128-GCM-SHA256"),
+		tlsPkg + "Secret.tls_certificate":                                                                     {certificate},
+		tlsPkg + "Secret.validation_context":                                                                  {trusted},
+		tlsPkg + "TlsCertificate.certificate_chain":                                                           {`{"inlineString": ` + quote(otherPEM) + `}`},
+		tlsPkg + "TlsCertificate.private_key":                                                                 {`{"inlineString": ` + quote(otherKeyPEM) + `}`},
+		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.use_downstream_protocol_config":               {`{}`},
+		boot + "Bootstrap.admin":                                                                              {`{"address": {"socketAddress": {"address": "127.0.0.1", "portValue": 99}}}`},
+		boot + "Admin.access_log_path":                                                                        texts("/dev/null", "x"),
+		boot + "Bootstrap.node":                                                                               {`{"cluster": "y"}`},
+		boot + "Bootstrap.dynamic_resources":                                                                  {`{"adsConfig": {"apiType": "GRPC", "transportApiVersion": "V3", "grpcServices": [{"googleGrpc": {"targetUri": "h:1"}}]}}`},
+		boot + "Bootstrap.DynamicResources.lds_config":                                                        {`{"ads": {}}`},
+		boot + "Bootstrap.DynamicResources.cds_config":                                                        {`{"ads": {}}`},
+		boot + "Bootstrap.StaticResources.listeners":                                                          {samples["listener"].json},
+		boot + "Bootstrap.StaticResources.clusters":                                                           {samples["cluster"].json},
+		boot + "Bootstrap.StaticResources.secrets":                                                            {samples["secret"].json},
+	}
+}
+
+// elsewhere are fields whose value does not fit that of another, which is the one that is named.
+var elsewhere = map[string]string{
+	"envoy.config.bootstrap.v3.Bootstrap.static_resources":  "ads_config names a cluster that is not there then",
+	"envoy.config.bootstrap.v3.Bootstrap.dynamic_resources": "the cluster of the control plane becomes one like others, which HTTP/2 is refused for",
+	"envoy.config.core.v3.GrpcService.google_grpc":          "the cluster of the control plane becomes one like others, which HTTP/2 is refused for",
+	"envoy.config.cluster.v3.Cluster.name":                  "ads_config names a cluster that is not there then",
+	"envoy.config.cluster.v3.Cluster.type":                  "the settings of another type are named",
+	"envoy.config.cluster.v3.Cluster.lb_policy":             "the settings of another policy are named",
+}
+
+// neutral are fields that may be taken without an effect; each says why nothing is lost.
+var neutral = neutralTable()
+
+func neutralTable() map[string]string {
+	const (
+		core, listener, route3, cluster = "envoy.config.core.v3.", "envoy.config.listener.v3.", "envoy.config.route.v3.", "envoy.config.cluster.v3."
+		h                               = "envoy.extensions.filters.network.http_connection_manager.v3."
+		label                           = "it only names the element; what it is says the type of its configuration"
+		runtime                         = "there is no runtime layer, so the default is what counts"
+		metadata                        = "metadata is for those who read it; what this proxy reads of it is tried where it is"
+		usual                           = "only the value that says what is done anyway is taken"
+		counted                         = "it only names statistics, and of this kind there are none"
+		noneEjected                     = "only 0 is taken, which says what is done anyway"
+	)
+	return map[string]string{
+		listener + "Filter.name": label, listener + "ListenerFilter.name": label, "envoy.config.accesslog.v3.AccessLog.name": label, core + "TransportSocket.name": label, h + "HttpFilter.name": label,
+		route3 + "RetryPolicy.RetryHostPredicate.name": label, route3 + "RetryPolicy.RetryPriority.name": label, cluster + "Cluster.TransportSocketMatch.name": label,
+		core + "RuntimeUInt32.runtime_key": runtime, core + "RuntimeFractionalPercent.runtime_key": runtime,
+		listener + "Listener.metadata": metadata, listener + "FilterChain.metadata": metadata, route3 + "RouteConfiguration.metadata": metadata, route3 + "VirtualHost.metadata": metadata,
+		route3 + "Route.metadata": metadata, "envoy.config.endpoint.v3.LocalityLbEndpoints.metadata": metadata,
+		listener + "Listener.stat_prefix": counted, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.stat_prefix": counted, "envoy.extensions.filters.network.rbac.v3.RBAC.stat_prefix": counted,
+		core + "GrpcService.GoogleGrpc.stat_prefix":                                                 counted,
+		listener + "Listener.connection_balance_config":                                             "connections always go to the least loaded worker",
+		listener + "Listener.reuse_port":                                                            "one socket serves all workers, whatever it says",
+		listener + "Listener.enable_reuse_port":                                                     "one socket serves all workers, whatever it says",
+		h + "HttpFilter.is_optional":                                                                "it is about filters that are not known",
+		route3 + "FilterConfig.is_optional":                                                         "it is about filters that are not known",
+		h + "HttpConnectionManager.codec_type":                                                      usual,
+		h + "HttpConnectionManager.add_user_agent":                                                  usual,
+		h + "HttpConnectionManager.http2_protocol_options":                                          "no client can speak HTTP/2 to this version",
+		core + "Http1ProtocolOptions.allow_absolute_url":                                            usual,
+		"envoy.extensions.filters.http.router.v3.Router.dynamic_stats":                              usual,
+		"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector.initial_read_buffer_size":  "the buffer is the worker's",
+		"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector.enable_ja3_fingerprinting": usual,
+		"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector.enable_ja4_fingerprinting": usual,
+		"envoy.config.bootstrap.v3.Admin.access_log_path":                                           usual,
+		"envoy.type.matcher.v3.RegexMatcher.google_re2":                                             "RE2's syntax is what is read",
+		route3 + "RouteConfiguration.max_direct_response_body_size_bytes":                           "a limit, which is checked here",
+		route3 + "RouteConfiguration.validate_clusters":                                             usual,
+		route3 + "WeightedCluster.total_weight":                                                     "it must be the sum of the weights, which is checked here",
+		route3 + "Route.decorator":                                                                  "it names spans, and tracing is refused",
+		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.use_downstream_protocol_config":     "HTTP/1.1 is what is spoken",
+		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.upstream_http_protocol_options":     "what it holds is about TLS, which the cluster may not have",
+		core + "ConfigSource.resource_api_version":                                                  usual,
+		core + "ConfigSource.api_config_source":                                                     "only for the workload's own certificates, which are kept beside the proxy whatever the source says",
+		core + "ApiConfigSource.set_node_on_first_message_only":                                     "the node is always sent with the first message only",
+		cluster + "CircuitBreakers.Thresholds.track_remaining":                                      counted,
+		cluster + "CircuitBreakers.Thresholds.priority":                                             "a priority without limits has the default ones",
+		cluster + "Cluster.cleanup_interval":                                                        "how long a destination is remembered changes no connection",
+		cluster + "Cluster.original_dst_lb_config":                                                  "it holds nothing that is taken",
+		cluster + "Cluster.http_protocol_options":                                                   "HTTP/1.1 is what is spoken",
+		cluster + "Cluster.http2_protocol_options":                                                  "taken only for the control plane's cluster, where it says what is done anyway",
+		cluster + "Cluster.upstream_http_protocol_options":                                          "what it holds is about TLS, which the cluster may not have",
+		cluster + "Cluster.type":                                                                    "the control plane's channel looks names up itself",
+		cluster + "OutlierDetection.enforcing_success_rate":                                         noneEjected,
+		cluster + "OutlierDetection.enforcing_local_origin_success_rate":                            noneEjected,
+		cluster + "OutlierDetection.enforcing_failure_percentage":                                   noneEjected,
+		cluster + "OutlierDetection.enforcing_failure_percentage_local_origin":                      noneEjected,
+		"envoy.config.endpoint.v3.ClusterLoadAssignment.cluster_name":                               "an assignment is found by its resource name, or stands in its cluster",
+	}
+}
+
+// candidates are values for a field, each in a message of its own.
+func (w *walk) candidates(m protoreflect.Message, f protoreflect.FieldDescriptor) (out []protoreflect.Message) {
+	for _, text := range w.texts(f) {
+		switch {
+		case f.IsMap():
+			text = `{"` + mapKey(f) + `": ` + text + `}`
+		case f.IsList():
+			text = `[` + text + `]`
+		}
+		v := m.New()
+		if err := protojson.Unmarshal([]byte(`{"`+f.JSONName()+`": `+text+`}`), v.Interface()); err != nil {
+			panic(fmt.Sprintf("%s: %v", f.FullName(), err))
+		}
+		if m.Has(f) != v.Has(f) || !m.Get(f).Equal(v.Get(f)) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func mapKey(f protoreflect.FieldDescriptor) string {
+	if f.Name() == "typed_extension_protocol_options" {
+		return httpProtocolOptions
+	}
+	return "key"
+}
+
+// texts are the JSON forms of one element of a field.
+func (w *walk) texts(f protoreflect.FieldDescriptor) []string {
+	if v := w.values[string(f.FullName())]; v != nil {
+		return v
+	}
+	if f.IsMap() {
+		f = f.MapValue()
+	}
+	if m := f.Message(); m != nil {
+		switch name := m.FullName(); {
+		case name == "google.protobuf.Any":
+			return extensions
+		case minimal[name] != nil:
+			return minimal[name]
+		}
+		return []string{`{}`}
+	}
+	switch f.Kind() {
+	case protoreflect.BoolKind:
+		return []string{`true`, `false`}
+	case protoreflect.EnumKind:
+		var all []string
+		for i := range f.Enum().Values().Len() {
+			all = append(all, quote(string(f.Enum().Values().Get(i).Name())))
+		}
+		return all
+	case protoreflect.StringKind:
+		return []string{`"x"`}
+	case protoreflect.BytesKind:
+		return []string{`"eA=="`}
+	}
+	return []string{`7`}
+}
+
+// dump writes a configuration with everything that is in it, so that two can be compared.
+func dump(v any) string {
+	var b strings.Builder
+	dumpValue(&b, reflect.ValueOf(v))
+	return b.String()
+}
+
+func dumpValue(b *strings.Builder, v reflect.Value) {
+	if !v.IsValid() {
+		b.WriteString("nil")
+		return
+	}
+	if v.CanInterface() {
+		switch x := v.Interface().(type) {
+		case *regexp.Regexp:
+			fmt.Fprintf(b, "%v", x)
+			return
+		case *accesslog.Log:
+			dumpLog(b, x)
+			return
+		case *accesslog.Format:
+			b.WriteString(format(x))
+			return
+		case *corev3.Node:
+			b.WriteString(protojson.MarshalOptions{}.Format(x))
+			return
+		case netip.Addr, netip.AddrPort, netip.Prefix, time.Duration:
+			fmt.Fprintf(b, "%v", x)
+			return
+		}
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			b.WriteString("nil")
+			return
+		}
+		b.WriteString("&")
+		dumpValue(b, v.Elem())
+	case reflect.Struct:
+		b.WriteString(v.Type().Name() + "{")
+		for i := range v.NumField() {
+			if f := v.Field(i); !f.IsZero() {
+				b.WriteString(v.Type().Field(i).Name + ":")
+				dumpValue(b, f)
+				b.WriteString(" ")
+			}
+		}
+		b.WriteString("}")
+	case reflect.Slice, reflect.Array:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			fmt.Fprintf(b, "%q", v.Bytes())
+			return
+		}
+		b.WriteString("[")
+		for i := range v.Len() {
+			dumpValue(b, v.Index(i))
+			b.WriteString(" ")
+		}
+		b.WriteString("]")
+	case reflect.Map:
+		fmt.Fprintf(b, "%v", v) // ordered by key; values are plain
+	case reflect.Func:
+		panic("a function cannot be compared: " + v.Type().String())
+	default:
+		fmt.Fprintf(b, "%v", v)
+	}
+}
+
+// headers answers with the name that was asked for.
+type headers struct{}
+
+// Get implements accesslog.Headers.
+func (headers) Get(name string) ([]byte, bool) { return []byte("<" + name + ">"), name != "x-absent" }
+
+// format is what a format makes of a record.
+func format(f *accesslog.Format) string {
+	return string(f.Append(nil, &accesslog.Record{Code: 418, Flags: "NR", Request: headers{}, Response: headers{}, Protocol: "P", Duration: 5 * time.Millisecond}))
+}
+
+// dumpLog tells logs apart by what they write and keep.
+func dumpLog(b *strings.Builder, l *accesslog.Log) {
+	b.WriteString("log ")
+	if l.Format != nil {
+		b.WriteString(format(l.Format))
+	}
+	if l.Keep == nil {
+		b.WriteString("all")
+		return
+	}
+	for code := range 12 {
+		for ms := range 12 {
+			for _, flags := range []string{"", "NR", "UH", "x"} {
+				if l.Keep(&accesslog.Record{Code: code, Duration: time.Duration(ms) * time.Millisecond, Flags: flags}) {
+					fmt.Fprintf(b, " %d,%d,%s", code, ms, flags)
+				}
+			}
+		}
+	}
+}
