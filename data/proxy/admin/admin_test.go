@@ -21,14 +21,17 @@ import (
 )
 
 const bootstrap = `{"node": {"id": "x"}, "static_resources": {"clusters": [{"name": "a", "type": "STATIC", "load_assignment": {"cluster_name": "a", "endpoints": [{"priority": 1, "locality": {"zone": "z"},
- "lb_endpoints": [{"endpoint": {"address": {"socket_address": {"address": "10.0.0.1", "port_value": 80}}}}, {"endpoint": {"address": {"socket_address": {"address": "fd00::1", "port_value": 80}}}, "health_status": "DRAINING"}]}]}}]}}`
+ "lb_endpoints": [{"endpoint": {"address": {"socket_address": {"address": "10.0.0.1", "port_value": 80}}}}, {"endpoint": {"address": {"socket_address": {"address": "fd00::1", "port_value": 80}}}, "health_status": "DRAINING"}]}]}}],
+ "listeners": [{"name": "front", "address": {"socket_address": {"address": "127.0.0.1", "port_value": 80}}, "filter_chains": [{"filters": [{"name": "hcm", "typed_config": {
+  "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "rds": {"route_config_name": "80", "config_source": {"ads": {}}},
+  "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}]}]}]}}`
 
 type none struct{}
 
 func (none) Subscribe(string, ...string)   {}
 func (none) Unsubscribe(string, ...string) {}
 
-// world is a proxy with a static cluster, a route configuration of which one virtual host came by itself, and a refused listener.
+// world is a proxy with a static cluster, a static listener whose route configuration has come and of which one virtual host came by itself, and a refused listener.
 func world(t *testing.T) (*Server, *httptest.Server, *map[string]int) {
 	t.Helper()
 	d := &decode.Decoder{}

@@ -53,8 +53,8 @@ func TestNothingIsTakenAndIgnored(t *testing.T) {
 		out.Message = nil
 		return out, nil
 	}
-	w.start("Bootstrap", list("bootstrap"), bootstrap)
-	w.start("ADSBootstrap", list("ads bootstrap"), bootstrap)
+	w.start("bootstrap", list("bootstrap"), bootstrap)
+	w.start("ads", list("ads bootstrap"), bootstrap)
 	w.judge()
 	t.Logf("%d places, %d configurations", len(w.visited), w.decoded)
 }
@@ -182,7 +182,7 @@ func (w *walk) visit(root proto.Message, steps []step, base string) (effect bool
 	var m protoreflect.Message
 	edit(root, steps, func(at protoreflect.Message) { m = at })
 	place := w.place(steps, m)
-	if effect, seen := w.visited[place]; seen || honoured[m.Descriptor().FullName()].opaque || recursive(steps, m) {
+	if effect, seen := w.visited[place]; seen || w.elsewhere(steps, m) || honoured[m.Descriptor().FullName()].opaque || recursive(steps, m) {
 		return effect
 	}
 	w.visited[place] = false
@@ -200,6 +200,17 @@ func (w *walk) visit(root proto.Message, steps []step, base string) (effect bool
 	return effect
 }
 
+// elsewhere says whether a resource inside a bootstrap has been looked at already as one of its own. The control plane's cluster is read in a way of its own.
+func (w *walk) elsewhere(steps []step, m protoreflect.Message) bool {
+	switch m.Interface().(type) {
+	case *listenerv3.Listener, *tlsv3.Secret:
+		return len(steps) > 0
+	case *clusterv3.Cluster:
+		return w.root == "bootstrap"
+	}
+	return false
+}
+
 // recursive says whether a message stands inside one of its own kind: nothing new can be seen there.
 func recursive(steps []step, m protoreflect.Message) bool {
 	return slices.ContainsFunc(steps, func(s step) bool { return s.field.ContainingMessage() == m.Descriptor() })
@@ -209,6 +220,9 @@ func recursive(steps []step, m protoreflect.Message) bool {
 func (w *walk) place(steps []step, m protoreflect.Message) string {
 	const depth = 3
 	parts := []string{w.root}
+	if kind := strings.Fields(w.root); len(steps) >= depth { // what stands deep down is the same in all samples of a kind
+		parts = kind[len(kind)-1:]
+	}
 	for _, s := range steps[max(0, len(steps)-depth):] {
 		parts = append(parts, string(s.field.FullName()))
 	}
