@@ -104,6 +104,7 @@ type workload struct {
 	rootCert    string
 	serverName  string
 	ips, labels []string
+	apps        []string
 	locality    string
 	ttl         time.Duration
 	world       bool
@@ -130,6 +131,7 @@ func (f *workload) add(s *pflag.FlagSet) {
 	s.StringVar(&f.w.TrustDomain, "trust-domain", "cluster.local", "domain of the identity")
 	s.StringVar(&f.w.DNSDomain, "dns-domain", "cluster.local", "services are named NAME.NAMESPACE.svc.DOMAIN")
 	s.StringVar(&f.w.Interception, "interception-mode", "REDIRECT", "REDIRECT, TPROXY or NONE")
+	s.StringArrayVar(&f.apps, "application", nil, "PORT=IP:PORT: where the workload listens for what arrives at a port of it, with interception mode NONE (repeated)")
 	s.StringVar(&f.locality, "locality", "", "REGION/ZONE/SUBZONE")
 	s.DurationVar(&f.ttl, "certificate-ttl", 0, "life of the certificate that is asked for; 0 leaves it to the CA")
 	s.StringArrayVar(&f.dns, "dns-address", []string{"127.0.0.1:15053", "[::1]:15053"}, "where names are answered (repeated)")
@@ -162,6 +164,18 @@ func (f *workload) fill(o *server.Options, kind announce.Kind) error {
 			}
 			w.IPs = append(w.IPs, ip.Unmap())
 		}
+	}
+	for _, text := range f.apps {
+		port, at, _ := strings.Cut(text, "=")
+		n, err := strconv.ParseUint(port, 10, 16)
+		to, err2 := netip.ParseAddrPort(at)
+		if err != nil || err2 != nil || n == 0 {
+			return fmt.Errorf("--application %q: want PORT=IP:PORT, such as 15006=127.0.0.1:9000", text)
+		}
+		if w.Applications == nil {
+			w.Applications = map[uint16]netip.AddrPort{}
+		}
+		w.Applications[uint16(n)] = to
 	}
 	parts := append(strings.SplitN(f.locality, "/", 3), "", "")
 	w.Region, w.Zone, w.Subzone = parts[0], parts[1], parts[2]

@@ -103,13 +103,14 @@ type fixtureProxy struct {
 	Envoy                                 bool
 	Features                              []string
 	Capture                               string
+	Metadata                              map[string]string
 }
 
 func (f fixtureProxy) proxy(t testing.TB) *mesh.Proxy {
 	t.Helper()
 	p := &mesh.Proxy{
 		ID: f.Name, Name: f.Name, Namespace: mesh.Namespace(f.Namespace), ServiceAccount: f.ServiceAccount, Labels: f.Labels, Cluster: mesh.DefaultCluster,
-		Network: mesh.DefaultNetwork, Envoy: f.Envoy, Features: map[mesh.Feature]bool{}, Capture: f.Capture,
+		Network: mesh.DefaultNetwork, Envoy: f.Envoy, Features: map[mesh.Feature]bool{}, Capture: f.Capture, Metadata: f.Metadata,
 		Locality: mesh.Locality{Region: f.Locality.Region, Zone: f.Locality.Zone},
 	}
 	if f.ServiceAccount == "" {

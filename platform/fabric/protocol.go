@@ -50,6 +50,7 @@ type request struct {
 	Start     *Process          `json:",omitempty"`
 	Signal    *signalRequest    `json:",omitempty"`
 	Listening *listeningRequest `json:",omitempty"`
+	End       bool              `json:",omitempty"`
 }
 
 type namespaceRequest struct {
@@ -68,7 +69,7 @@ type listeningRequest struct {
 	Port      uint16
 }
 
-// reply answers a request, or (Seq 0) tells of an exit.
+// reply answers a request, or (Seq 0) tells of an exit. The first one, without a request, says whether the fabric works.
 type reply struct {
 	Seq   uint64
 	Error string `json:",omitempty"`

@@ -1,6 +1,8 @@
 package listener
 
 import (
+	"net/netip"
+	"slices"
 	"strconv"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -69,11 +71,7 @@ func virtualInbound(v *view.View) *listenerv3.Listener {
 	}
 	var plain, told []uint16 // ports without TLS of ours, and ports whose protocol need not be found
 	for _, in := range v.Inbound() {
-		first := in.Targets[0]
-		p := arrival{
-			port: in.Number, name: view.SharedListener(in.Number), cluster: view.InboundName(in.Number),
-			proto: v.Protocol(first.Service, first.Port), operation: view.HostPort(first.Service.ID.Host, first.Port.Number) + "/*",
-		}
+		p := arriving(v, in)
 		l.FilterChains = append(l.FilterChains, p.chains(v)...)
 		mode := v.MTLS(in.Number)
 		if mode == mesh.MTLSDisable && p.proto != mesh.Auto {
@@ -100,6 +98,35 @@ type arrival struct {
 	cluster   string
 	proto     mesh.Protocol
 	operation string
+}
+
+func arriving(v *view.View, in view.InboundPort) arrival {
+	first := in.Targets[0]
+	return arrival{
+		port: in.Number, name: view.SharedListener(in.Number), cluster: view.InboundName(in.Number),
+		proto: v.Protocol(first.Service, first.Port), operation: view.HostPort(first.Service.ID.Host, first.Port.Number) + "/*",
+	}
+}
+
+// direct takes what arrives at one port of a workload whose traffic is not captured: callers connect to the proxy itself, at the workload's address (as in Istio with
+// interception mode NONE).
+func direct(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3.Listener {
+	in, ok := v.InboundAt(port)
+	if !ok || !slices.Contains(v.OwnAddresses(), ip) {
+		return nil
+	}
+	p := arriving(v, in)
+	l := &listenerv3.Listener{
+		Name: name, Address: message.Socket(ip, port), TrafficDirection: corev3Inbound, FilterChains: p.chains(v),
+		ListenerFiltersTimeout: message.Duration(v.Settings().DetectionTimeout), ContinueOnListenerFiltersTimeout: true,
+	}
+	if mode := v.MTLS(port); mode != mesh.MTLSDisable || p.proto == mesh.Auto {
+		l.ListenerFilters = append(l.ListenerFilters, filter.TLSInspector())
+		if mode != mesh.MTLSStrict && p.proto == mesh.Auto {
+			l.ListenerFilters = append(l.ListenerFilters, filter.HTTPInspector())
+		}
+	}
+	return l
 }
 
 func (a arrival) chains(v *view.View) []*listenerv3.FilterChain {

@@ -23,9 +23,8 @@ const (
 )
 
 var (
-	any4      = netip.IPv4Unspecified()
-	any6      = netip.IPv6Unspecified()
-	loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	any4 = netip.IPv4Unspecified()
+	any6 = netip.IPv6Unspecified()
 )
 
 // Compile gives a listener, or nil when the proxy has none of that name.
@@ -46,8 +45,11 @@ func Compile(v *view.View, name string) *listenerv3.Listener {
 	if !ok {
 		return nil
 	}
-	if ip == loopback4 {
-		return explicitProxy(v, name, port)
+	if port == v.Settings().HTTPProxyPort && ip == v.Loopback() {
+		return explicitProxy(v, name, ip, port)
+	}
+	if !v.Captured() {
+		return direct(v, name, ip, port)
 	}
 	if ip == any4 {
 		return shared(v, name, port)
@@ -81,8 +83,15 @@ func Names(v *view.View) []string {
 			}
 		}
 	}
+	if !v.Captured() {
+		for _, in := range v.Inbound() {
+			for _, a := range v.OwnAddresses() {
+				out = append(out, view.ListenerName(a, in.Number))
+			}
+		}
+	}
 	if port := v.Settings().HTTPProxyPort; port != 0 {
-		out = append(out, view.ListenerName(loopback4, port))
+		out = append(out, view.ListenerName(v.Loopback(), port))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

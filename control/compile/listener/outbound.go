@@ -257,11 +257,8 @@ func tlsChains(v *view.View, t view.Target) []*listenerv3.FilterChain {
 }
 
 // explicitProxy is for workloads whose traffic is not captured: clients name it in HTTP_PROXY.
-func explicitProxy(v *view.View, name string, port uint16) *listenerv3.Listener {
-	if v.Settings().HTTPProxyPort != port {
-		return nil
-	}
-	l := &listenerv3.Listener{Name: name, Address: message.Socket(loopback4, port), FilterChains: []*listenerv3.FilterChain{{
+func explicitProxy(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3.Listener {
+	l := &listenerv3.Listener{Name: name, Address: message.Socket(ip, port), FilterChains: []*listenerv3.FilterChain{{
 		Filters: []*listenerv3.Filter{(&manager{statPrefix: "outbound_" + name, route: view.HTTPProxy}).filter(v)},
 	}}}
 	return outboundListener(v, l, port, true)

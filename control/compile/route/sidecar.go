@@ -2,6 +2,7 @@ package route
 
 import (
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,12 +22,16 @@ const (
 	blocked = 502
 )
 
-func catchAll(v *view.View) string {
-	if v.Settings().RegistryOnly {
+// catchAll is what becomes of requests to unknown hosts. A request to the explicit proxy has no destination of its own that it could go to.
+func (r sidecarRoute) catchAll(v *view.View) string {
+	if r.all || v.Settings().RegistryOnly {
 		return blockAll
 	}
 	return allowAny
 }
+
+// unknownHost is what the explicit proxy answers.
+const unknownHost = "this host and port are no service of the mesh, and the mesh's HTTP proxy leads to nothing else; call others without it (NO_PROXY)\n"
 
 func sidecarNames(v *view.View) []string {
 	var out []string
@@ -72,7 +77,7 @@ func sidecarHosts(v *view.View, name string) ([]string, bool) {
 			}
 		}
 	}
-	return append(out, catchAll(v)), true
+	return append(out, r.catchAll(v)), true
 }
 
 // sidecarRoute is what the name of a route says.
@@ -136,13 +141,17 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 		return nil
 	}
 	if name == allowAny || name == blockAll {
-		if r.host != "" || name != catchAll(v) {
+		if r.host != "" || name != r.catchAll(v) {
 			return nil
 		}
 		if name == allowAny {
 			return virtualHost(name, []string{"*"}, []*routev3.Route{passthrough(view.PassthroughCluster)})
 		}
-		return virtualHost(name, []string{"*"}, []*routev3.Route{{Name: name, Match: routeMatch(nil), Action: direct(blocked, nil)}})
+		var body []byte
+		if r.all {
+			body = []byte(unknownHost)
+		}
+		return virtualHost(name, []string{"*"}, []*routev3.Route{{Name: name, Match: routeMatch(nil), Action: direct(blocked, body)}})
 	}
 	host, port, ok := view.ParseHostPort(name)
 	if !ok || !r.all && port != r.port || r.host != "" && host != r.host {
@@ -151,7 +160,7 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 	p := place{v: v, port: port}
 	if _, service := v.Resolve(host); !service && r.host == "" && port == orphanPort {
 		if routes := p.rules(v.MeshRoutes(host)); len(routes) > 0 {
-			return virtualHost(name, hostDomains([]string{string(host)}, port), routes)
+			return virtualHost(name, r.domains([]string{string(host)}, port), routes)
 		}
 		return nil
 	}
@@ -166,7 +175,7 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 	if r.host != "" { // the listener is the service's own address: whatever host is asked for
 		return virtualHost(name, []string{"*"}, routes)
 	}
-	return virtualHost(name, hostDomains(aliases(v, t.service), port), routes)
+	return virtualHost(name, r.domains(aliases(v, t.service), port), routes)
 }
 
 // aliases are the names by which a client calls a service: its host, the short forms of a Kubernetes service that no other service has for a name,
@@ -202,6 +211,15 @@ func aliases(v *view.View, s *mesh.Service) []string {
 		}
 	}
 	return out
+}
+
+// domains are what a virtual host of the route answers to. A name without a port means port 80 to the explicit proxy, which serves all ports.
+func (r sidecarRoute) domains(names []string, port uint16) []string {
+	all := hostDomains(names, port)
+	if !r.all || port == orphanPort {
+		return all
+	}
+	return slices.DeleteFunc(all, func(d string) bool { return slices.Contains(names, d) })
 }
 
 // hostDomains are names with and without the port.

@@ -68,7 +68,7 @@ func ownSource(v *view.View) *corev3.BindConfig {
 	return &corev3.BindConfig{SourceAddress: at(inboundSource4)}
 }
 
-// inbound is a port of the proxy's own workload: the address that the caller dialled or, where nothing is captured, the loopback address.
+// inbound is a port of the proxy's own workload: the address that the caller dialled or, where nothing is captured, a loopback address.
 func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
 	in, ok := v.InboundAt(port)
 	if !ok {
@@ -88,11 +88,12 @@ func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
 	}
 	c.Metadata = message.Metadata(map[string]any{"services": services})
 	if !v.Captured() {
+		at := v.Application(port)
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
 		c.LoadAssignment = &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
 			LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
-				Address: message.Named("127.0.0.1", port),
+				Address: message.Socket(at.Addr(), at.Port()),
 			}}}},
 		}}}
 		return c

@@ -2,6 +2,7 @@ package view
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,9 @@ type (
 	hasIPv6      struct{}
 	capturesDNS  struct{}
 	capture      struct{}
+	loopback     struct{}
+	addressesOf  struct{}
+	application  struct{ port uint16 }
 	served       struct{}
 )
 
@@ -98,6 +102,37 @@ func (hasIPv6) Answer(_ *Source, p *mesh.Proxy) any {
 // Our own proxy always answers DNS; Envoy's agent does when its metadata says so.
 func (capturesDNS) Answer(_ *Source, p *mesh.Proxy) any {
 	return !p.Envoy || p.Metadata["DNS_CAPTURE"] == "true"
+}
+
+// Several workloads of one machine may have loopback addresses of their own.
+func (loopback) Answer(_ *Source, p *mesh.Proxy) any {
+	for _, a := range p.Addresses {
+		if a.Unmap().IsLoopback() {
+			return a.Unmap()
+		}
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}
+
+func (addressesOf) Answer(_ *Source, p *mesh.Proxy) any {
+	texts := make([]string, len(p.Addresses))
+	for i, a := range p.Addresses {
+		texts[i] = a.Unmap().String()
+	}
+	return strings.Join(texts, ",")
+}
+
+// A proxy may say in its metadata HEDDLE_APPLICATIONS where its workload really listens: PORT=IP:PORT,PORT=IP:PORT. What it says concerns nobody else.
+func (q application) Answer(_ *Source, p *mesh.Proxy) any {
+	prefix := strconv.Itoa(int(q.port)) + "="
+	for pair := range strings.SplitSeq(p.Metadata["HEDDLE_APPLICATIONS"], ",") {
+		if text, ok := strings.CutPrefix(pair, prefix); ok {
+			if at, err := netip.ParseAddrPort(text); err == nil && at.Addr().IsLoopback() {
+				return at
+			}
+		}
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), q.port)
 }
 
 // served answers with the services that the proxy's workload serves, in one canonical text, so that the pods of a Deployment answer alike.
@@ -176,6 +211,25 @@ func (v *View) CapturesDNS() bool { return v.r.Ask(capturesDNS{}).(bool) }
 
 // Captured says whether traffic is redirected to the proxy (INTERCEPTION_MODE is not NONE).
 func (v *View) Captured() bool { return v.r.Ask(capture{}).(string) != "NONE" }
+
+// Loopback is the address where only the proxy's own workload reaches it.
+func (v *View) Loopback() netip.Addr { return v.r.Ask(loopback{}).(netip.Addr) }
+
+// OwnAddresses are the addresses of the proxy's workload, as the proxy says. No two proxies answer alike: ask only where nothing is captured.
+func (v *View) OwnAddresses() []netip.Addr {
+	var out []netip.Addr
+	for text := range strings.SplitSeq(v.r.Ask(addressesOf{}).(string), ",") {
+		if ip, err := netip.ParseAddr(text); err == nil {
+			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+// Application is where the workload listens for what arrives at a port of it, where nothing is captured: a loopback address.
+func (v *View) Application(port uint16) netip.AddrPort {
+	return v.r.Ask(application{port}).(netip.AddrPort)
+}
 
 // Served lists the services of the proxy's workload with the ports that the workload listens on.
 func (v *View) Served() []mesh.WorkloadService {

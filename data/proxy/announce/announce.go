@@ -5,7 +5,9 @@ package announce
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -33,6 +35,8 @@ type Workload struct {
 	TrustDomain, DNSDomain   string // DNSDomain is cluster.local: services end in svc.DOMAIN
 	Interception             string // REDIRECT, TPROXY or NONE
 	Region, Zone, Subzone    string
+	// Applications are where the workload really listens for what arrives at a port of it, where nothing is captured: loopback addresses.
+	Applications map[uint16]netip.AddrPort
 	// Agent and Version name the program; Features is what heddled may send it.
 	Agent, Version string
 	Features       []string
@@ -57,6 +61,14 @@ func (w *Workload) Check() error {
 	case "REDIRECT", "TPROXY", "NONE":
 	default:
 		return fmt.Errorf("--interception-mode %q is not one of REDIRECT, TPROXY and NONE", w.Interception)
+	}
+	for port, at := range w.Applications {
+		if w.Interception != "NONE" {
+			return fmt.Errorf("--application is for --interception-mode NONE; where traffic is captured, the workload listens on its ports itself")
+		}
+		if !at.Addr().IsLoopback() {
+			return fmt.Errorf("--application %d=%s: the application must listen on a loopback address, such as 127.0.0.1", port, at)
+		}
 	}
 	_, err := w.ID()
 	return err
@@ -88,6 +100,11 @@ func (w *Workload) Node() (*corev3.Node, error) {
 		"NAME": w.Name, "NAMESPACE": w.Namespace, "SERVICE_ACCOUNT": w.Account, "WORKLOAD_NAME": w.Name, "LABELS": labels, "INSTANCE_IPS": strings.Join(ips, ","),
 		"CLUSTER_ID": w.ClusterID, "NETWORK": w.Network, "MESH_ID": w.Mesh, "INTERCEPTION_MODE": w.Interception, "DNS_CAPTURE": "true", "HEDDLE_VERSION": w.Version,
 	}
+	var applications []string
+	for _, port := range slices.Sorted(maps.Keys(w.Applications)) {
+		applications = append(applications, fmt.Sprintf("%d=%s", port, w.Applications[port]))
+	}
+	metadata["HEDDLE_APPLICATIONS"] = strings.Join(applications, ",")
 	for k, v := range metadata {
 		if v == "" {
 			delete(metadata, k)

@@ -32,6 +32,21 @@ func TestNodeIsIstios(t *testing.T) {
 	}
 }
 
+func TestApplicationsAreToldInOrder(t *testing.T) {
+	w := sample()
+	w.Interception, w.Applications = "NONE", map[uint16]netip.AddrPort{15007: netip.MustParseAddrPort("[::1]:80"), 15006: netip.MustParseAddrPort("127.0.0.1:9000")}
+	if err := w.Check(); err != nil {
+		t.Fatal(err)
+	}
+	n, err := w.Node()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := n.GetMetadata().GetFields()["HEDDLE_APPLICATIONS"].GetStringValue(); got != "15006=127.0.0.1:9000,15007=[::1]:80" {
+		t.Error(got)
+	}
+}
+
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	for flag, spoil := range map[string]func(*Workload){
 		"--name": func(w *Workload) { w.Name = "" }, "--namespace": func(w *Workload) { w.Namespace = "" }, "--service-account": func(w *Workload) { w.Account = "" },
