@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -73,15 +74,16 @@ been answered, a second Ctrl-C at once. With --service it is one more workload o
 
 // fabricServe is what heddle up starts to hold the network namespaces. When heddle up is killed, it is the one left to tidy up.
 func fabricServe(e *Env) *cobra.Command {
-	var keep bool
+	var keep, plain bool
 	c := &cobra.Command{Use: "fabric", Hidden: true, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 		running, lock := inherited(fabric.SocketFD+1, "running"), inherited(fabric.SocketFD+2, "lock")
-		if err := fabric.Serve(); err != nil {
+		if orphaned, err := fabric.Serve(plain); err != nil || !orphaned {
 			return err
 		}
 		return laptop.Sweep(e.RunDir, keep, running, lock, 20*time.Second)
 	}}
 	c.Flags().BoolVar(&keep, "keep", false, "leave data and logs")
+	c.Flags().BoolVar(&plain, "plain", false, "make no namespaces")
 	return c
 }
 
@@ -94,6 +96,7 @@ func inherited(fd int, name string) *os.File {
 // sampleServe is a service of the shop.
 func sampleServe(e *Env) *cobra.Command {
 	var version, listen string
+	var httpOnly bool
 	c := &cobra.Command{
 		Use: "sample NAME", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -101,7 +104,10 @@ func sampleServe(e *Env) *cobra.Command {
 			if !ok {
 				return fmt.Errorf("the shop has no %s %s", args[0], version)
 			}
-			l, err := net.Listen("tcp", listen)
+			if httpOnly {
+				p.Appends = ""
+			}
+			l, err := listener(listen)
 			if err != nil {
 				return fmt.Errorf("open %s: %w", listen, err)
 			}
@@ -109,8 +115,24 @@ func sampleServe(e *Env) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&version, "version", "v1", "version")
-	c.Flags().StringVar(&listen, "listen", "[::]:8080", "address")
+	c.Flags().StringVar(&listen, "listen", "[::]:8080", "address, or fd:N for a socket that is open already")
+	c.Flags().BoolVar(&httpOnly, "http-only", false, "leave out calls by plain TCP")
 	return c
+}
+
+// listener opens an address, or takes over the socket fd:N.
+func listener(address string) (net.Listener, error) {
+	text, ok := strings.CutPrefix(address, "fd:")
+	if !ok {
+		return net.Listen("tcp", address)
+	}
+	fd, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, err
+	}
+	f := inherited(fd, address)
+	defer f.Close()
+	return net.FileListener(f)
 }
 
 func kubectl(e *Env) *cobra.Command {

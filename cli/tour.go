@@ -34,6 +34,7 @@ func tour(out io.Writer, s *laptop.Status, command string, empty bool) {
 var modes = map[laptop.Mode]string{
 	laptop.ModeRoot:     "each workload in a network namespace of its own",
 	laptop.ModeRootless: "without root: each workload in a network namespace inside a user namespace; all processes run as you, and each proxy knows its own traffic by a mark",
+	laptop.ModeProxy:    "without namespaces: each workload calls others through its proxy by HTTP_PROXY",
 }
 
 type step struct {

@@ -26,7 +26,8 @@ func up(e *Env) *cobra.Command {
 		Use:   "up",
 		Short: "Start a mesh on this machine, with a sample shop",
 		Long: `Starts a control plane with an API server of its own, an ingress gateway and a sample shop of small services, each with a proxy and
-an identity of its own. As root every workload gets a network namespace; without root the same happens inside a user namespace.
+an identity of its own. As root every workload gets a network namespace; without root the same happens inside a user namespace. Where those are forbidden,
+--mode proxy does without, by HTTP_PROXY, and says what does not work.
 Ctrl-C, kill or heddle down end all of it and leave nothing behind.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,7 +47,7 @@ Ctrl-C, kill or heddle down end all of it and leave nothing behind.`,
 	f.BoolVar(&detach, "detach", false, "return when everything is ready; heddle down ends it")
 	f.BoolVar(&o.Empty, "empty", false, "without the sample shop")
 	f.BoolVar(&o.Keep, "keep", false, "leave data and logs in the run folder, for the next start")
-	f.StringVar(&mode, "mode", "auto", "how workloads are separated: auto, root, rootless")
+	f.StringVar(&mode, "mode", "auto", "how workloads are separated: auto, root, rootless, or proxy (no namespaces; programs are told by HTTP_PROXY)")
 	f.IntVar(&o.GatewayPort, "port", laptop.DefaultGatewayPort, "port of the ingress on this machine")
 	f.IntVar(&o.APIPort, "api-port", laptop.DefaultAPIPort, "port of the API server on this machine")
 	f.Float64Var(&o.Rate, "rate", 5, "requests a second of the traffic generator; 0 switches it off")

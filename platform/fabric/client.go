@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,7 @@ import (
 
 // Client is the supervisor's side.
 type Client struct {
+	plain bool
 	conn  fdmsg.Conn
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the fabric is gone
@@ -35,10 +37,12 @@ var ErrEnded = errors.New("the process that holds the network namespaces has end
 // Options of Start.
 type Options struct {
 	Program string   // this program; it must call Serve when it is started with Args
-	Args    []string // such as {"fabric"}
+	Args    []string // such as {"fabric"}; with Plain, Serve must be told so
 	// Rootless puts the fabric into a user namespace of its own, where the calling user is root.
 	Rootless bool
-	Stderr   *os.File
+	// Plain makes no namespaces at all.
+	Plain  bool
+	Stderr *os.File
 	// Inherit become the descriptors after SocketFD.
 	Inherit []*os.File
 }
@@ -58,7 +62,10 @@ func Start(s *spawn.Thread, o Options) (*Client, error) {
 	cmd := exec.Command(o.Program, o.Args...)
 	cmd.ExtraFiles = append([]*os.File{theirs}, o.Inherit...)
 	cmd.Stderr = o.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWPID, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if !o.Plain {
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET | unix.CLONE_NEWPID
+	}
 	if o.Rootless {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
@@ -68,9 +75,29 @@ func Start(s *spawn.Thread, o Options) (*Client, error) {
 		ours.Close()
 		return nil, fmt.Errorf("start the process that holds the network namespaces: %w", err)
 	}
-	c := &Client{conn: ours, cmd: cmd, ended: make(chan struct{}), waiting: map[uint64]chan reply{}, exits: map[string]chan Exit{}}
+	if err := greeted(ours, theirs); err != nil {
+		cmd.Process.Kill()
+		cmd.Wait()
+		ours.Close()
+		return nil, err
+	}
+	c := &Client{plain: o.Plain, conn: ours, cmd: cmd, ended: make(chan struct{}), waiting: map[uint64]chan reply{}, exits: map[string]chan Exit{}}
 	go c.read()
 	return c, nil
+}
+
+// greeted waits for the first word of a new fabric.
+func greeted(ours fdmsg.Conn, theirs *os.File) error {
+	theirs.Close() // so that its death is heard
+	var r reply
+	_, err := ours.Receive(make([]byte, fdmsg.MaxMessage), &r)
+	if err == nil && r.Error != "" {
+		err = errors.New(r.Error)
+	}
+	if err != nil {
+		return fmt.Errorf("make network namespaces: %w", err)
+	}
+	return nil
 }
 
 func (c *Client) read() {
@@ -186,8 +213,19 @@ func (c *Client) Listening(ctx context.Context, namespace string, port uint16) (
 	return answer.Addresses, err
 }
 
-// Close ends the fabric and everything in it, and waits for that. It is killed, so that its Serve never returns: that is the sign of a dead supervisor.
+// Close ends the fabric and everything in it, and waits for that. With namespaces it is killed, and the kernel takes along what runs in it.
 func (c *Client) Close() error {
+	if c.plain {
+		ctx, stop := context.WithTimeout(context.Background(), 15*time.Second)
+		defer stop()
+		if _, err := c.call(ctx, request{End: true}, nil); err == nil {
+			select {
+			case <-c.ended:
+				return nil
+			case <-ctx.Done():
+			}
+		}
+	}
 	c.cmd.Process.Kill()
 	<-c.ended
 	return nil

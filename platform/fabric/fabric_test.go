@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,7 +22,7 @@ import (
 // TestMain lets the test binary be the fabric, as cmd/heddle is.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "fabric" {
-		if err := fabric.Serve(); err != nil {
+		if _, err := fabric.Serve(len(os.Args) > 2); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -155,7 +156,43 @@ func TestKilledFabricLeavesNothing(t *testing.T) {
 	t.Errorf("sleep %s still runs", marker)
 }
 
+// TestPlainFabricEndsAll: without namespaces, processes run in the host's network, and even those that left their group and their parent end with the fabric.
+func TestPlainFabricEndsAll(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := fabric.Start(spawn.NewThread(), fabric.Options{Program: self, Args: []string{"fabric", "plain"}, Plain: true, Stderr: os.Stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Namespace(t.Context(), "a", nil, nil); err == nil || !strings.Contains(err.Error(), "no namespaces in a plain fabric") {
+		t.Errorf("a namespace: %v", err)
+	}
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, exit := output(t, c, "show", "", "readlink /proc/self/ns/net; exit 3"); got != own || exit.Code != 3 {
+		t.Errorf("network %q and %+v, want the host's", got, exit)
+	}
+	marker := fmt.Sprintf("2%d", time.Now().UnixNano()%1e9)
+	begun := filepath.Join(t.TempDir(), "begun")
+	line := fmt.Sprintf("setsid sh -c 'sleep %s & touch %s; sleep %[1]s' > /dev/null 2>&1 & while [ ! -e %[2]s ]; do sleep 0.01; done", marker, begun)
+	if got, exit := output(t, c, "left", "", line); got != "" || exit.Code != 0 {
+		t.Fatalf("%s, %+v", got, exit)
+	}
+	if !running(marker) {
+		t.Fatal("what should be left behind does not run")
+	}
+	c.Close()
+	if running(marker) {
+		t.Errorf("sleep %s still runs", marker)
+	}
+}
+
 func running(marker string) bool {
-	out, _ := exec.Command("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").Output()
-	return bytes.Contains(out, []byte("sleep "+marker))
+	out, _ := exec.Command("sh", "-c", "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $f; echo; done 2>/dev/null").Output()
+	return bytes.Contains(out, []byte("\nsleep "+marker))
 }

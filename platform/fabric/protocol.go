@@ -2,7 +2,8 @@
 //
 // In: commands over one unix socket from the supervisor. Out: namespaces, processes and their exits. The fabric is a process of its own
 // (in its own network and process namespaces, and in its own user namespace when the supervisor is not root), so that killing it, by
-// whatever means, leaves no process, namespace or rule behind. A Client may be used by several goroutines; Serve owns its process.
+// whatever means, leaves no process, namespace or rule behind. A plain fabric has no namespaces: its processes share the network of the host,
+// and it ends all of them before itself. A Client may be used by several goroutines; Serve owns its process.
 package fabric
 
 import (

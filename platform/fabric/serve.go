@@ -23,7 +23,8 @@ const SocketFD = 3
 // server is the fabric itself.
 type server struct {
 	conn       fdmsg.Conn
-	home       *netns.Namespace
+	plain      bool
+	home       *netns.Namespace // nil: plain
 	thread     *spawn.Thread
 	ports      int
 	namespaces map[string]*netns.Namespace
@@ -32,30 +33,29 @@ type server struct {
 	processes map[string]*os.Process
 }
 
-// Serve is the fabric's main loop: it answers the supervisor until that dies, kills everything that runs here, and returns.
-func Serve() error {
+// Serve is the fabric's main loop: it answers the supervisor until that asks it to end or dies, and kills everything that runs here. Orphaned says that the
+// supervisor has died.
+func Serve(plain bool) (orphaned bool, err error) {
 	unix.CloseOnExec(SocketFD)
 	c, err := fdmsg.FromFile(os.NewFile(SocketFD, "fabric"))
 	if err != nil {
-		return err
+		return false, err
 	}
-	home, err := netns.Current()
-	if err != nil {
-		return err
+	s := &server{conn: c, plain: plain, thread: spawn.NewThread(), namespaces: map[string]*netns.Namespace{}, processes: map[string]*os.Process{}}
+	greeting := reply{}
+	if err = s.prepare(); err != nil {
+		greeting.Error = err.Error()
 	}
-	s := &server{conn: c, home: home, thread: spawn.NewThread(), namespaces: map[string]*netns.Namespace{}, processes: map[string]*os.Process{}}
-	if err := home.Bridge(bridge, IPv4, IPv6); err != nil {
-		return err
+	if err := errors.Join(err, c.Send(greeting, nil)); err != nil {
+		return false, err
 	}
 	buf := make([]byte, fdmsg.MaxMessage)
 	for {
 		var r request
 		files, err := c.Receive(buf, &r)
 		if err != nil { // the supervisor is gone
-			if os.Getpid() == 1 { // of our process namespace: nobody else can be hit
-				syscall.Kill(-1, syscall.SIGKILL)
-			}
-			return nil
+			s.killAll()
+			return true, nil
 		}
 		answer := reply{Seq: r.Seq}
 		if err := s.do(r, files, &answer); err != nil {
@@ -63,8 +63,35 @@ func Serve() error {
 		}
 		fdmsg.CloseAll(files)
 		if err := s.conn.Send(answer, nil); err != nil {
-			return err
+			return false, err
 		}
+		if r.End {
+			return false, nil
+		}
+	}
+}
+
+// prepare makes the bridge or, in a plain fabric, sees to it that processes which their parents leave behind become ours.
+func (s *server) prepare() (err error) {
+	if s.plain {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("adopt processes: %w", err)
+		}
+		return nil
+	}
+	if s.home, err = netns.Current(); err != nil {
+		return err
+	}
+	return s.home.Bridge(bridge, IPv4, IPv6)
+}
+
+// killAll ends everything that runs here.
+func (s *server) killAll() {
+	if os.Getpid() == 1 { // of our process namespace: nobody else can be hit
+		syscall.Kill(-1, syscall.SIGKILL)
+	}
+	if s.plain {
+		killDescendants()
 	}
 }
 
@@ -87,11 +114,17 @@ func (s *server) do(r request, files []*os.File, answer *reply) (err error) {
 	case r.Listening != nil:
 		answer.Addresses, err = s.listening(*r.Listening)
 		return err
+	case r.End:
+		s.killAll()
+		return nil
 	}
 	return errors.New("the fabric does not know this request")
 }
 
 func (s *server) add(r *namespaceRequest) error {
+	if s.plain {
+		return errPlain
+	}
 	if _, ok := s.namespaces[r.Name]; ok {
 		return fmt.Errorf("add namespace %s: there is one of that name already", r.Name)
 	}
@@ -115,6 +148,8 @@ func (s *server) add(r *namespaceRequest) error {
 	return nil
 }
 
+var errPlain = errors.New("there are no namespaces in a plain fabric")
+
 // start runs a process in a group of its own; it is killed when the fabric's spawning thread, and so the fabric, ends.
 func (s *server) start(p *Process, files []*os.File) (int, error) {
 	if len(files) < 3 {
@@ -134,6 +169,9 @@ func (s *server) start(p *Process, files []*os.File) (int, error) {
 		return 0, err
 	}
 	err = s.thread.Do(func() error {
+		if s.plain {
+			return cmd.Start()
+		}
 		if err := ns.Enter(); err != nil {
 			return err
 		}
@@ -165,6 +203,9 @@ func (s *server) listening(r listeningRequest) (found []netip.Addr, err error) {
 	ns, err := s.namespace(r.Namespace)
 	if err != nil {
 		return nil, err
+	}
+	if s.plain {
+		return netns.Listening(r.Port)
 	}
 	err = ns.Do(func() (err error) {
 		found, err = netns.Listening(r.Port)

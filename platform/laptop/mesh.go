@@ -56,9 +56,6 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	if err := o.pick(); err != nil {
 		return err
 	}
-	if o.Mode == ModeProxy {
-		return fmt.Errorf("--mode proxy is not available in this version; this machine must allow network namespaces (as root) or user namespaces")
-	}
 	for _, name := range []string{"heddle-apiserver", "heddled", "heddle-proxy"} {
 		if _, err := o.binary(name); err != nil {
 			return err
@@ -116,8 +113,17 @@ func (m *meshRun) bringUp(start, inner context.Context) error {
 	if err := m.openPorts(); err != nil {
 		return err
 	}
+	m.sayMode()
 	m.say("starting the API server and the control plane")
 	all := m.plan()
+	if m.opts.plain() {
+		for _, w := range all[1:] { // the first is the ingress
+			if w.listener, err = w.plainListener(); err != nil {
+				return err
+			}
+			w.entryPort = plainInbound
+		}
+	}
 	held, alive, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("make a pipe: %w", err)
@@ -152,6 +158,19 @@ func (m *meshRun) bringUp(start, inner context.Context) error {
 
 func (m *meshRun) say(format string, args ...any) {
 	fmt.Fprintf(m.opts.Out, "heddle: "+format+"\n", args...)
+}
+
+// sayMode says which mode was picked and why, and what does not work in it.
+func (m *meshRun) sayMode() {
+	if m.opts.why != "" {
+		m.say("mode %s, because %s", m.opts.Mode, m.opts.why)
+	}
+	if m.opts.plain() {
+		m.say("mode proxy: no namespaces, every process is yours and on this machine's loopback. What does not work in it:")
+		for _, limit := range plainLimits {
+			fmt.Fprintf(m.opts.Out, "  - %s\n", limit)
+		}
+	}
 }
 
 func (m *meshRun) gatewayURL() string { return "http://127.0.0.1:" + strconv.Itoa(m.ports.gateway) }
@@ -189,12 +208,15 @@ func (m *meshRun) startFabric(held *os.File) error {
 		return err
 	}
 	defer out.Close()
-	args := []string{"fabric", "--run-dir", m.dir.path, fmt.Sprintf("--keep=%t", m.opts.Keep)}
-	m.fabric, err = fabric.Start(m.thread, fabric.Options{Program: m.self, Args: args, Rootless: m.opts.Mode == ModeRootless, Stderr: out, Inherit: []*os.File{held, m.dir.lock}})
-	if err != nil && m.opts.Mode == ModeRootless {
-		return fmt.Errorf("%w; user namespaces are forbidden on this machine: run heddle up as root", err)
+	args := []string{"fabric", "--run-dir", m.dir.path, fmt.Sprintf("--keep=%t", m.opts.Keep), fmt.Sprintf("--plain=%t", m.opts.plain())}
+	m.fabric, err = fabric.Start(m.thread, fabric.Options{Program: m.self, Args: args, Rootless: m.opts.Mode == ModeRootless, Plain: m.opts.plain(), Stderr: out, Inherit: []*os.File{held, m.dir.lock}})
+	switch {
+	case err == nil || m.opts.plain():
+		return err
+	case m.opts.Mode == ModeRootless:
+		return fmt.Errorf("%w; user namespaces are forbidden on this machine: run heddle up as root, or with --mode proxy, which needs none and says what does not work in it", err)
 	}
-	return err
+	return fmt.Errorf("%w; not even root may make network namespaces here: use --mode proxy, which needs none and says what does not work in it", err)
 }
 
 func (m *meshRun) startRelay(inner context.Context) error {
@@ -214,12 +236,19 @@ func (m *meshRun) startHeddled(start, inner context.Context) error {
 		return err
 	}
 	socket := m.dir.join("sock", "xds.sock")
-	err = m.daemon(inner, "heddled", path, "--kubeconfig", m.dir.join("api", "heddled.kubeconfig"),
+	args := []string{"--kubeconfig", m.dir.join("api", "heddled.kubeconfig"),
 		"--xds-address", "", "--xds-tls-address", "", "--xds-socket", socket,
-		"--http-address", "127.0.0.1:"+strconv.Itoa(m.ports.debug), "--webhook-address", "127.0.0.1:0",
+		"--http-address", "127.0.0.1:" + strconv.Itoa(m.ports.debug), "--webhook-address", "127.0.0.1:0",
 		"--token-file", m.dir.join("debug-token"), "--join-tokens", m.dir.join("tokens"), "--ca-dir", m.dir.join("ca"), "--state-dir", m.dir.join("state"),
-		"--cluster-id", cluster, "--memory-limit", strconv.Itoa(memoryHeddled), "--leader-election=false")
-	if err != nil {
+		"--cluster-id", cluster, "--memory-limit", strconv.Itoa(memoryHeddled), "--leader-election=false"}
+	if m.opts.plain() {
+		settings, err := m.plainMeshConfig()
+		if err != nil {
+			return err
+		}
+		args = append(args, "--mesh-config", settings)
+	}
+	if err := m.daemon(inner, "heddled", path, args...); err != nil {
 		return err
 	}
 	return m.poll(start, "heddled", func() bool {
@@ -277,7 +306,11 @@ func (m *meshRun) end(cancel context.CancelFunc) {
 	if m.ports.adminListener != nil {
 		m.ports.adminListener.Close()
 	}
-	for _, f := range []*os.File{m.null, m.alive} {
+	files := []*os.File{m.null, m.alive}
+	for _, w := range m.workloads {
+		files = append(files, w.listener)
+	}
+	for _, f := range files {
 		if f != nil {
 			f.Close()
 		}

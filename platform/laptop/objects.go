@@ -20,17 +20,21 @@ metadata: {name: %s, namespace: %s, labels: {%s}}
 
 // serviceObject is the service that a workload is called by.
 func serviceObject(w *workload) string {
-	protocol := "http"
-	if w.tcp {
-		protocol = "tcp"
-	}
 	return fmt.Sprintf(`apiVersion: v1
 kind: Service
 metadata: {name: %[1]s, namespace: %[2]s, labels: {app: %[1]s, %[5]s}}
 spec:
   selector: {app: %[1]s}
   ports: [{name: %[3]s, port: %[4]d, targetPort: %[4]d}]
-`, w.app, w.namespace, protocol, w.port, ours)
+`, w.app, w.namespace, w.protocol(), w.port, ours)
+}
+
+// protocol is the name of the port of a service that is made for the workload, which says what it speaks.
+func (w *workload) protocol() string {
+	if w.tcp {
+		return "tcp"
+	}
+	return "http"
 }
 
 // entryObject is the workload itself, which its service selects. It is healthy while its proxy's stream lives and, unless ready is false, takes traffic.
@@ -48,8 +52,8 @@ spec:
   serviceAccount: %[6]s
   labels: {app: %[3]s, version: %[4]s}
 `, w.name, w.namespace, w.app, w.version, w.reached, w.account, ours, ready)
-	if w.portName != "" {
-		fmt.Fprintf(&b, "  ports: {%s: %d}\n", w.portName, w.port)
+	if w.entryPort != 0 {
+		fmt.Fprintf(&b, "  ports: {%q: %d}\n", w.portName, w.entryPort)
 	}
 	return b.String()
 }

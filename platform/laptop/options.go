@@ -49,6 +49,7 @@ type Options struct {
 	Out                  io.Writer // what the user reads
 	Log                  *slog.Logger
 	Env                  []string // environment for workloads, read in cmd
+	why                  string   // Mode was picked, "" when it was asked for
 }
 
 // Memory limits (bytes) of the processes, as GOMEMLIMIT: the whole demo stays below 700 MB.
@@ -67,9 +68,9 @@ func (o *Options) pick() error {
 	root := os.Geteuid() == 0
 	switch o.Mode {
 	case ModeAuto, "":
-		o.Mode = ModeRootless
+		o.Mode, o.why = ModeRootless, "heddle up does not run as root"
 		if root {
-			o.Mode = ModeRoot
+			o.Mode, o.why = ModeRoot, "heddle up runs as root"
 		}
 	case ModeRoot:
 		if !root {
@@ -81,6 +82,9 @@ func (o *Options) pick() error {
 	}
 	return nil
 }
+
+// plain says that there are no namespaces.
+func (o *Options) plain() bool { return o.Mode == ModeProxy }
 
 // binary is the path of one of our programs, or one clear sentence.
 func (o *Options) binary(name string) (string, error) {

@@ -1,6 +1,7 @@
 package laptop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ const (
 func (m *meshRun) openWhenListening(ctx context.Context, w *workload, tell func(string)) {
 	begin, told := time.Now(), false
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
-		found, err := m.fabric.Listening(ctx, w.net(), w.port)
+		found, err := m.fabric.Listening(ctx, m.space(w), w.port)
 		if err != nil {
 			if ctx.Err() == nil {
 				m.log.Warn("nobody knows whether a workload listens", "workload", w.id(), "error", err)
@@ -59,6 +60,10 @@ func (m *meshRun) openWhenListening(ctx context.Context, w *workload, tell func(
 
 // reachable picks the address of the workload that its process can be reached by; IPv4 goes first.
 func (w *workload) reachable(listening []netip.Addr) (netip.Addr, bool) {
+	if w.hostPort != 0 { // its proxy looks for it at the usual loopback address
+		local := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		return w.addresses[0], slices.ContainsFunc(listening, func(l netip.Addr) bool { return l == local || l.IsUnspecified() })
+	}
 	for _, own := range w.addresses {
 		if slices.ContainsFunc(listening, func(l netip.Addr) bool { return l == own || l.IsUnspecified() && (l.Is6() || own.Is4()) }) {
 			return own, true
@@ -135,7 +140,7 @@ func (w *workload) requests(ctx context.Context) (total, active int, err error) 
 	transport := overSocket(w.admin)
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport, Timeout: time.Second}
-	filter := url.QueryEscape("^" + regexp.QuoteMeta(fmt.Sprintf("cluster.inbound|%d||.upstream_", w.port)) + "(rq_total|rq_active|cx_total)$")
+	filter := url.QueryEscape("^" + regexp.QuoteMeta(fmt.Sprintf("cluster.inbound|%d||.upstream_", cmp.Or(w.entryPort, w.port))) + "(rq_total|rq_active|cx_total)$")
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://proxy/stats?filter="+filter, nil)
 	if err != nil {
 		return 0, 0, err

@@ -15,6 +15,7 @@ func (m *meshRun) join(ctx context.Context, w *workload) error {
 	m.joining.Lock()
 	defer m.joining.Unlock()
 	service, err := m.api.service(ctx, w.namespace, w.app)
+	w.portName = w.protocol()
 	switch {
 	case err != nil:
 		return err
@@ -28,6 +29,15 @@ func (m *meshRun) join(ctx context.Context, w *workload) error {
 		}
 	case w.app != w.name:
 		return fmt.Errorf("there is no service %s in namespace %s; add --port to make it, or see heddle kubectl get services -A", w.app, w.namespace)
+	}
+	if m.opts.plain() && w.port != 0 {
+		if w.tcp {
+			return fmt.Errorf("service %s.%s speaks plain TCP, which nothing leads into the mesh with --mode proxy; use --mode root or rootless", w.app, w.namespace)
+		}
+		if err := m.plainFree(ctx, w.port); err != nil {
+			return err
+		}
+		w.hostPort, w.entryPort = w.port, plainInbound
 	}
 	return m.api.apply(ctx, accountObject(w)+"---\n"+entryObject(w, w.port == 0))
 }
@@ -47,12 +57,14 @@ func (w *workload) fit(s *corev1.Service) error {
 	if w.tcp && strings.HasPrefix(port.Name, "http") {
 		return fmt.Errorf("service %s.%s speaks HTTP on port %d; leave --tcp out", s.Name, s.Namespace, port.Port)
 	}
+	w.tcp = w.tcp || strings.HasPrefix(port.Name, "tcp")
+	w.portName = port.Name
 	target := uint16(cmp.Or(port.TargetPort.IntVal, port.Port))
 	if w.port == 0 {
 		w.port = target
 	}
 	if w.port != target {
-		w.portName = port.Name
+		w.entryPort = w.port
 	}
 	return nil
 }

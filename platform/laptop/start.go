@@ -16,8 +16,12 @@ import (
 func (m *meshRun) plan() []*workload {
 	all := []*workload{m.ingress()}
 	if !m.opts.Empty {
-		m.say("starting the shop: %d services, each with a proxy of its own", len(shop.Parts()))
-		for _, p := range shop.Parts() {
+		parts := shop.Parts()
+		if m.opts.plain() {
+			parts = plainParts()
+		}
+		m.say("starting the shop: %d services, each with a proxy of its own", len(parts))
+		for _, p := range parts {
 			all = append(all, sample(p))
 		}
 	}
@@ -34,8 +38,10 @@ func (m *meshRun) startAll(start, inner context.Context, all []*workload) error 
 	g, start := errgroup.WithContext(start)
 	placed := make(chan struct{})
 	g.Go(func() error {
-		if err := m.startRelay(inner); err != nil {
-			return err
+		if !m.opts.plain() { // nobody is shut in
+			if err := m.startRelay(inner); err != nil {
+				return err
+			}
 		}
 		for _, w := range all {
 			if err := m.settle(start, w); err != nil {
@@ -106,10 +112,12 @@ func (m *meshRun) ingress() *workload {
 }
 
 func sample(p shop.Part) *workload {
-	return &workload{
+	w := &workload{
 		name: p.Name + "-" + p.Version, namespace: shop.Namespace, app: p.Name, version: p.Version, account: p.Name, port: p.Port, tcp: p.TCP, about: p.About,
 		labels: map[string]string{"app": p.Name, "version": p.Version},
 	}
+	w.portName = w.protocol()
+	return w
 }
 
 // waitReady waits for every proxy, and for the first good answer through the ingress.

@@ -23,7 +23,6 @@ func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *Run
 	}
 	w := &workload{name: r.Name, namespace: r.Namespace, app: r.Service, version: r.Version, account: r.Service, port: r.Port, tcp: r.TCP,
 		labels: map[string]string{"app": r.Service, "version": r.Version}, about: "started by heddle run"}
-	w.outOfService.Store(w.port != 0)
 	m.place(w)
 	w.proxy.grace = 2 * time.Second
 	if !m.add(w) {
@@ -36,14 +35,18 @@ func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *Run
 	if err := m.bringIn(start, ctx, w); err != nil {
 		return nil, err
 	}
-	p := fabric.Process{ID: "app:" + w.net(), Namespace: w.net(), Path: r.Path, Args: r.Args, Env: r.Env, Dir: r.Dir, UID: -1, Files: files}
+	env := r.Env
+	if m.opts.plain() {
+		env = plainEnvironment(w, env)
+	}
+	p := fabric.Process{ID: "app:" + w.net(), Namespace: m.space(w), Path: r.Path, Args: r.Args, Env: env, Dir: r.Dir, UID: -1, Files: files}
 	exit, err := m.fabric.Start(start, p)
 	if err != nil {
 		return nil, err
 	}
 	m.tellStatus()
 	c.Send(RunEvent{Started: &Workload{Name: w.name, Namespace: w.namespace, Version: w.version, Address: w.addresses[0].String(), Ready: true}}, nil)
-	if w.port != 0 {
+	if w.outOfService.Load() {
 		m.running.Go(func() { m.openWhenListening(ctx, w, func(note string) { c.Send(RunEvent{Note: note}, nil) }) })
 	}
 	return m.attend(inner, c, buf, w, p.ID, exit), nil
@@ -60,6 +63,7 @@ func (m *meshRun) bringIn(start, ctx context.Context, w *workload) error {
 	if err := m.join(start, w); err != nil {
 		return err
 	}
+	w.outOfService.Store(w.port != 0)
 	if err := m.startProxy(ctx, w); err != nil {
 		return err
 	}
@@ -144,7 +148,9 @@ func (m *meshRun) leave(inner context.Context, w *workload, cancel context.Cance
 	if w.proxy.done != nil {
 		<-w.proxy.done
 	}
-	m.fabric.Remove(ctx, w.net()) // it may never have been made
+	if !m.opts.plain() {
+		m.fabric.Remove(ctx, w.net()) // it may never have been made
+	}
 	for _, path := range []string{w.tokenFile, w.admin, m.dir.join("tokens", w.net())} {
 		os.Remove(path)
 	}

@@ -30,13 +30,16 @@ type workload struct {
 	account            string
 	port               uint16
 	tcp                bool
-	portName           string // of the service's port, when this workload listens on another port than the service says
+	hostPort           uint16 // of the host that the process listens on, without namespaces
+	entryPort          uint16 // that others reach the workload by, when it is not what the service says
+	portName           string // of the service's port
 	about              string
 	addresses          []netip.Addr
 	reached            netip.Addr // the one of them that others reach it by
 	labels             map[string]string
 	gateway            bool
 	inherited          []inheritedSocket // listening sockets of the host
+	listener           *os.File          // socket of the host that a part of the shop serves, without namespaces
 	tokenFile, admin   string            // paths
 	proxy, application *program
 	log                *os.File
@@ -53,8 +56,16 @@ type inheritedSocket struct {
 // id is the name of the workload within the mesh of this machine.
 func (w *workload) id() string { return w.namespace + "/" + w.name }
 
-// net is the name of its network namespace.
+// net is the name of its network namespace, and of its files.
 func (w *workload) net() string { return w.namespace + "." + w.name }
+
+// space is the name of the workload's network namespace for the fabric; without namespaces all share the host's.
+func (m *meshRun) space(w *workload) string {
+	if m.opts.plain() {
+		return ""
+	}
+	return w.net()
+}
 
 // place gives a workload its addresses and paths, and describes its proxy; all of it is set before others see the workload.
 func (m *meshRun) place(w *workload) {
@@ -79,8 +90,10 @@ func (m *meshRun) settle(ctx context.Context, w *workload) error {
 	if w.gateway {
 		spec = &capture.Spec{NoOutbound: true, NoInbound: true}
 	}
-	if err := m.fabric.Namespace(ctx, w.net(), w.addresses, spec); err != nil {
-		return err
+	if !m.opts.plain() {
+		if err := m.fabric.Namespace(ctx, w.net(), w.addresses, spec); err != nil {
+			return err
+		}
 	}
 	w.log, err = m.dir.logFile(w.net())
 	return err
@@ -105,8 +118,16 @@ func (m *meshRun) proxyProcess(w *workload) (fabric.Process, error) {
 	args := []string{kind, "--name", w.name, "--namespace", w.namespace, "--service-account", w.account,
 		"--xds-address", "unix:" + m.dir.join("sock", "xds.sock"), "--ca-address", "unix:" + m.dir.join("sock", "xds.sock"),
 		"--token-file", w.tokenFile, "--admin-socket", w.admin, "--cluster-id", cluster, "--trust-domain", "cluster.local",
-		"--outside-dialer", "unix:" + m.dir.join("sock", "outside.sock"), "--inside", fabric.IPv4.Masked().String(), "--inside", fabric.IPv6.Masked().String(),
-		"--concurrency", "1", "--memory-limit", strconv.Itoa(memoryProxy), "--mark", strconv.Itoa(capture.ProxyMark)}
+		"--concurrency", "1", "--memory-limit", strconv.Itoa(memoryProxy)}
+	if m.opts.plain() {
+		args = append(args, "--interception-mode", "NONE", "--no-dns")
+		if w.hostPort != 0 {
+			args = append(args, "--application", fmt.Sprintf("%d=127.0.0.1:%d", plainInbound, w.hostPort))
+		}
+	} else {
+		args = append(args, "--outside-dialer", "unix:"+m.dir.join("sock", "outside.sock"), "--inside", fabric.IPv4.Masked().String(), "--inside", fabric.IPv6.Masked().String(),
+			"--mark", strconv.Itoa(capture.ProxyMark))
+	}
 	for _, a := range w.addresses {
 		args = append(args, "--ip", a.String())
 	}
@@ -119,7 +140,7 @@ func (m *meshRun) proxyProcess(w *workload) (fabric.Process, error) {
 		files = append(files, s.file)
 	}
 	// The proxy stays root in its namespace: its own connections are told by their mark, which takes CAP_NET_ADMIN.
-	return fabric.Process{ID: "proxy:" + w.net(), Namespace: w.net(), Path: path, Args: args, UID: -1, Files: files, Env: m.environment(nil)}, nil
+	return fabric.Process{ID: "proxy:" + w.net(), Namespace: m.space(w), Path: path, Args: args, UID: -1, Files: files, Env: m.environment(nil)}, nil
 }
 
 // environment is what workloads get to see, with additions.
@@ -135,14 +156,20 @@ func (m *meshRun) environment(add []string) []string {
 
 // startSample runs a part of the shop.
 func (m *meshRun) startSample(ctx context.Context, w *workload) error {
+	listen, files, env := fmt.Sprintf("[::]:%d", w.port), []*os.File{m.null, w.log, w.log}, m.environment([]string{"GOMEMLIMIT=" + strconv.Itoa(memorySample), "GOMAXPROCS=1"})
+	if m.opts.plain() {
+		listen, files, env = fmt.Sprintf("fd:%d", len(files)), append(files, w.listener), plainEnvironment(w, env)
+	}
+	uid := -1
+	if os.Geteuid() == 0 && m.opts.Mode != ModeRootless {
+		uid = sampleUID
+	}
+	args := []string{"sample", w.app, "--version", w.version, "--listen", listen}
+	if m.opts.plain() {
+		args = append(args, "--http-only")
+	}
 	w.application = &program{name: w.id(), log: m.log, grace: 4 * time.Second, start: inFabric(m.fabricClient, func() (fabric.Process, error) {
-		uid := -1
-		if m.opts.Mode == ModeRoot {
-			uid = sampleUID
-		}
-		return fabric.Process{ID: "app:" + w.net(), Namespace: w.net(), Path: m.self, Self: true, UID: uid, Files: []*os.File{m.null, w.log, w.log},
-			Args: []string{"sample", w.app, "--version", w.version, "--listen", fmt.Sprintf("[::]:%d", w.port)},
-			Env:  m.environment([]string{"GOMEMLIMIT=" + strconv.Itoa(memorySample), "GOMAXPROCS=1"})}, nil
+		return fabric.Process{ID: "app:" + w.net(), Namespace: m.space(w), Path: m.self, Self: true, UID: uid, Files: files, Args: args, Env: env}, nil
 	})}
 	return w.application.begin(ctx, &m.running)
 }
@@ -150,11 +177,16 @@ func (m *meshRun) startSample(ctx context.Context, w *workload) error {
 // sampleUID is "nobody" everywhere.
 const sampleUID = 65534
 
-// allocate gives the next free pair of addresses.
+// allocate gives the next free addresses: one of each family, or without namespaces one of the loopback addresses.
 func (m *meshRun) allocate() []netip.Addr {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.next++
+	if m.opts.plain() {
+		own := plainPrefix.Addr().As4()
+		own[2], own[3] = byte((m.next+1)>>8), byte(m.next+1)
+		return []netip.Addr{netip.AddrFrom4(own)}
+	}
 	four, six := fabric.IPv4.Addr().As4(), fabric.IPv6.Addr().As16()
 	n := m.next + 1 // the first is the bridge's
 	four[2], four[3] = byte(n>>8), byte(n)
