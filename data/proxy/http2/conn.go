@@ -252,9 +252,6 @@ func (c *Conn) reset(f frame, p []byte) *Error {
 // Active is the number of open streams.
 func (c *Conn) Active() int { return c.streams.n + c.opened }
 
-// Dead says whether the connection has ended.
-func (c *Conn) Dead() bool { return c.dead }
-
 // Writable tells that the Output has room again.
 func (c *Conn) Writable() {
 	c.running = true

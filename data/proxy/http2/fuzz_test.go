@@ -2,6 +2,7 @@ package http2
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/http1"
 )
 
 // subject is a Conn under fuzzing, with a user that does what the input's bytes say.
@@ -75,7 +77,41 @@ func (f *subject) forwardable(h *codec.Head) {
 		f.t.Fatalf("path %q was let through", h.Path())
 	}
 	f.fieldsForwardable(&h.Fields, h.Upgrade)
+	f.downgrades(h)
 }
+
+// downgrades writes the request to HTTP/1.1 and reads it again: it must be one request, and the same.
+func (f *subject) downgrades(h *codec.Head) {
+	in := &reread{}
+	in.p.Init(http1.Request, http1.Limits{}, in)
+	wire := http1.AppendRequest(nil, h, http1.RequestFraming(h, false))
+	n, err := in.p.Feed(wire)
+	if errors.Is(in.err, http1.ErrMethod) || errors.Is(in.err, http1.ErrNominated) {
+		return // HTTP/1 is stricter than HTTP/2 about methods
+	}
+	if err != nil || in.err != nil || n != len(wire) || in.heads != 1 {
+		f.t.Fatalf("as HTTP/1.1 it is %d requests of %d bytes, %v %v: %q", in.heads, n, err, in.err, wire)
+	}
+	g := &in.head
+	if !bytes.Equal(g.Method(), h.Method()) || !bytes.Equal(g.Path(), h.Path()) || !bytes.Equal(g.Authority(), h.Authority()) || listed(&g.Fields) != listed(&h.Fields) || g.Upgrade != h.Upgrade {
+		f.t.Fatalf("%s became %s: %q", described(h, false), described(g, false), wire)
+	}
+}
+
+// reread is a server of HTTP/1.1.
+type reread struct {
+	p     http1.Parser
+	head  codec.Head
+	heads int
+	err   error
+}
+
+func (r *reread) Head(h *http1.Head) {
+	r.heads++
+	r.err = h.Request(&r.head)
+}
+func (r *reread) Body(p []byte) int { return len(p) }
+func (r *reread) End([]http1.Field) {}
 
 func (f *subject) fieldsForwardable(fields *codec.Fields, upgrade bool) {
 	for i := range fields.Slots() {
@@ -277,16 +313,7 @@ func FuzzClient(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in, acts []byte, step uint8) {
 		x := &subject{t: t, live: map[*Stream]*hearer{}, acts: acts}
 		x.conn.Init(Client, fuzzLimits(), x, x, &x.slab)
-		for i, method := range []string{"GET", "POST", "HEAD"} {
-			h := &hearer{f: x}
-			h.s = x.conn.Open(h)
-			x.live[h.s] = h
-			var head codec.Head
-			head.Reset()
-			head.SetMethod([]byte(method))
-			head.SetPath([]byte("/"))
-			h.s.Head(&head, i != 1)
-		}
+		x.ask()
 		x.run(append([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}, in...), 1+int(step))
 	})
 }

@@ -21,28 +21,36 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 )
 
-// driver runs a Conn on a net.Conn with a lock, one goroutine that reads and one that writes. It is the shortest way to other implementations; the proxy has its loop.
-type driver struct {
-	mu    sync.Mutex
-	ready sync.Cond // there is something to write, or nothing will be
-	nc    net.Conn
-	conn  Conn
-	slab  Slab
-	out   []byte
-	busy  int // bytes that are being written
-	high  bool
-	asked bool
-	gone  bool
-	owner func(s *Stream, h *codec.Head, end bool) codec.Receiver
+// drivers are Conns on net.Conns that share a lock, as those of a worker share its goroutine. It is the shortest way to other implementations; the proxy has its loop.
+type drivers struct {
+	mu   sync.Mutex
+	all  []*driver
+	slab Slab
 }
 
-// drive begins a connection; closed is closed when its reader has ended.
-func drive(nc net.Conn, role Role, l Limits, owner func(s *Stream, h *codec.Head, end bool) codec.Receiver) (d *driver, closed chan struct{}) {
-	d = &driver{nc: nc, owner: owner}
-	d.ready.L = &d.mu
-	d.mu.Lock()
-	d.conn.Init(role, l, d, d, &d.slab)
-	d.mu.Unlock()
+// driver runs a Conn with one goroutine that reads and one that writes.
+type driver struct {
+	group  *drivers
+	ready  sync.Cond // there is something to write, or nothing will be
+	nc     net.Conn
+	conn   Conn
+	out    []byte
+	busy   int // bytes that are being written
+	high   bool
+	asked  bool
+	gone   bool
+	serve  func(s *Stream, h *codec.Head, end bool) codec.Receiver
+	closes func(s *Stream)
+}
+
+// drive begins a connection; closed is closed when its reader has ended. serve takes the requests of a server, closes hears of every stream's end.
+func (g *drivers) drive(nc net.Conn, role Role, l Limits, serve func(s *Stream, h *codec.Head, end bool) codec.Receiver, closes func(s *Stream)) (d *driver, closed chan struct{}) {
+	d = &driver{group: g, nc: nc, serve: serve, closes: closes}
+	d.ready.L = &g.mu
+	g.mu.Lock()
+	d.conn.Init(role, l, d, d, &g.slab)
+	g.all = append(g.all, d)
+	g.mu.Unlock()
 	closed = make(chan struct{})
 	go d.write()
 	go func() {
@@ -53,15 +61,22 @@ func drive(nc net.Conn, role Role, l Limits, owner func(s *Stream, h *codec.Head
 }
 
 // do calls fn as the worker does, and ends the turn.
-func (d *driver) do(fn func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (g *drivers) do(fn func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	fn()
-	for d.asked {
-		d.asked = false
-		d.conn.Attend()
+	for again := true; again; {
+		again = false
+		for _, d := range g.all {
+			if d.asked {
+				d.asked, again = false, true
+				d.conn.Attend()
+			}
+		}
 	}
-	d.ready.Signal()
+	for _, d := range g.all {
+		d.ready.Signal()
+	}
 }
 
 func (d *driver) read() {
@@ -69,7 +84,7 @@ func (d *driver) read() {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := d.nc.Read(buf)
-		d.do(func() {
+		d.group.do(func() {
 			if n > 0 {
 				kept = append(kept, buf[:n]...)
 				used, broken := d.conn.Feed(kept)
@@ -92,18 +107,18 @@ func (d *driver) read() {
 func (d *driver) write() {
 	defer func() { _ = d.nc.Close() }()
 	for {
-		d.mu.Lock()
+		d.group.mu.Lock()
 		for len(d.out) == 0 && !d.gone {
 			d.ready.Wait()
 		}
 		b := d.out
 		d.out, d.busy = nil, len(b)
 		last := d.gone
-		d.mu.Unlock()
+		d.group.mu.Unlock()
 		if _, err := d.nc.Write(b); err != nil || last && len(b) == 0 {
 			return
 		}
-		d.do(func() {
+		d.group.do(func() {
 			d.busy = 0
 			if d.high && d.Buffered() <= 64<<10 {
 				d.high = false
@@ -127,7 +142,7 @@ func (d *driver) Attend() { d.asked = true }
 
 // Request implements Owner.
 func (d *driver) Request(s *Stream, h *codec.Head, end bool) codec.Receiver {
-	return d.owner(s, h, end)
+	return d.serve(s, h, end)
 }
 
 // Malformed implements Owner.
@@ -136,7 +151,7 @@ func (d *driver) Malformed(s *Stream, _ *codec.Head, err *Error) {
 }
 
 // Closed implements Owner.
-func (d *driver) Closed(*Stream) {}
+func (d *driver) Closed(s *Stream) { d.closes(s) }
 
 // echo answers with what it is sent: the path, the body, the trailers.
 type echo struct {
@@ -180,6 +195,8 @@ func (e *echo) Writable() {
 	}
 }
 
+func ignored(*Stream) {}
+
 // listen serves a Conn in the server's role on every connection of a listener.
 func listen(t testing.TB, l Limits, owner func(s *Stream, h *codec.Head, end bool) codec.Receiver) (address string) {
 	t.Helper()
@@ -194,7 +211,7 @@ func listen(t testing.TB, l Limits, owner func(s *Stream, h *codec.Head, end boo
 			if err != nil {
 				return
 			}
-			drive(nc, Server, l, owner)
+			(&drivers{}).drive(nc, Server, l, owner, ignored)
 		}
 	}()
 	return ln.Addr().String()
@@ -216,7 +233,7 @@ func TestServe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		drive(nc, Server, Defaults(), newEcho)
+		(&drivers{}).drive(nc, Server, Defaults(), newEcho, ignored)
 	}
 }
 
@@ -399,7 +416,7 @@ func TestClientAgainstServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, closed := drive(nc, Client, smallWindows(), nil)
+	d, closed := (&drivers{}).drive(nc, Client, smallWindows(), nil, ignored)
 	var wg sync.WaitGroup
 	for i := range 15 {
 		wg.Go(func() {
@@ -409,9 +426,9 @@ func TestClientAgainstServer(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	d.do(func() {
-		if d.conn.Active() != 0 || d.slab.InUse() != 0 {
-			t.Errorf("%d streams, %d bytes are left over", d.conn.Active(), d.slab.InUse())
+	d.group.do(func() {
+		if d.conn.Active() != 0 || d.group.slab.InUse() != 0 {
+			t.Errorf("%d streams, %d bytes are left over", d.conn.Active(), d.group.slab.InUse())
 		}
 		d.conn.Shutdown()
 		d.gone = true
@@ -423,7 +440,7 @@ func call(t *testing.T, d *driver, i int) {
 	want := bytes.Repeat([]byte{byte(i), 1, 2}, (i%7)*30000)
 	c := &caller{d: d, left: want, sum: fmt.Sprint(i), trailers: true, done: make(chan struct{})}
 	path := fmt.Sprintf("/call/%d", i)
-	d.do(func() {
+	d.group.do(func() {
 		c.s = d.conn.Open(c)
 		if c.s == nil {
 			t.Error("no room")
@@ -446,7 +463,7 @@ func call(t *testing.T, d *driver, i int) {
 		t.Errorf("call %d is stuck", i)
 		return
 	}
-	d.do(func() {
+	d.group.do(func() {
 		if c.failure != nil || c.status != 200 || c.early != 103 || c.path != path || !bytes.Equal(c.body.Bytes(), want) || c.trailer != c.sum {
 			t.Errorf("call %d: %v, status %d, %d, path %q, %d bytes of %d, trailer %q", i, c.failure, c.status, c.early, c.path, c.body.Len(), len(want), c.trailer)
 		}

@@ -19,13 +19,8 @@ type queue struct {
 	bytes       int
 }
 
-// front is the first piece, nil when the queue is empty; it is valid until drop.
-func (q *queue) front() []byte {
-	if q.first == nil {
-		return nil
-	}
-	return q.first.b[q.first.r:q.first.w]
-}
+// front is the first piece of a queue that is not empty; it is valid until drop.
+func (q *queue) front() []byte { return q.first.b[q.first.r:q.first.w] }
 
 // push copies p to the end.
 func (q *queue) push(s *Slab, p []byte) {

@@ -72,6 +72,7 @@ type play struct {
 	streams []*Stream
 	names   map[*Stream]string
 	answer  bool
+	deaf    bool // nobody hears of the rest of a request
 	asked   bool
 }
 
@@ -115,7 +116,7 @@ func (p *play) start(role, options string) {
 	l := Defaults()
 	l.StreamWindow, l.ConnWindow = 65535, 65535
 	ready := false
-	p.answer = false
+	p.answer, p.deaf = false, false
 	for _, o := range strings.Fields(options) {
 		name, v, _ := strings.Cut(o, "=")
 		n, _ := strconv.Atoi(v)
@@ -140,8 +141,16 @@ func (p *play) start(role, options string) {
 			l.PrematureResets = n
 		case "control":
 			l.ControlFrames = n
+		case "frames":
+			l.OutputFrames = n
+		case "priorities":
+			l.PriorityFrames = n
+		case "windows":
+			l.WindowUpdates = n
 		case "answer":
 			p.answer = true
+		case "deaf":
+			p.deaf = true
 		case "ready":
 			ready = true
 		default:
@@ -456,6 +465,12 @@ func (p *play) user(line string) {
 		s.receiver = &listener{p, s}
 		s.Head(p.request(words[1:], rest), end)
 		return
+	case "changes": // its mind before the head
+		s := p.conn.Open(nil)
+		p.name(s)
+		s.Abort(codec.LocalReset, "")
+		s.Head(p.request([]string{"GET", "http", "a", "/"}, ""), true)
+		return
 	case "shutdown":
 		p.conn.Shutdown()
 		return
@@ -465,6 +480,9 @@ func (p *play) user(line string) {
 	case "ping":
 		p.conn.Ping()
 		return
+	case "counts":
+		p.say("%+v", p.conn.Counters())
+		return
 	case "closes":
 		p.conn.Close(codec.ConnectionTermination, last)
 		return
@@ -472,7 +490,8 @@ func (p *play) user(line string) {
 		if len(words) > 1 {
 			break
 		}
-		p.say("available %d, active %d, going away %t, drained %t, unanswered %d", p.conn.Available(), p.conn.Active(), p.conn.GoingAway(), p.conn.Drained(), p.conn.Unanswered())
+		p.say("available %d, active %d, going away %t, drained %t, unanswered %d, greeted %t, upgrades %t", p.conn.Available(), p.conn.Active(), p.conn.GoingAway(), p.conn.Drained(), p.conn.Unanswered(),
+			p.conn.Greeted(), p.conn.Upgrades())
 		return
 	}
 	n, err := strconv.Atoi(words[1])
@@ -526,7 +545,7 @@ func (p *play) request(words []string, fields string) *codec.Head {
 	h.Reset()
 	h.SetMethod([]byte(words[0]))
 	h.SetScheme(words[1])
-	h.SetAuthorityString(words[2])
+	h.SetAuthorityString(strings.TrimPrefix(words[2], "-"))
 	h.SetPath([]byte(words[3]))
 	h.Upgrade = slices.Contains(words, "upgrade") || h.Kind == codec.CONNECT
 	addAll(&h.Fields, fields)
@@ -548,6 +567,9 @@ func (p *play) Request(s *Stream, h *codec.Head, end bool) codec.Receiver {
 	p.hear("%s request%s", p.names[s], described(h, end))
 	if p.answer {
 		s.Head(p.response("200", ""), true)
+	}
+	if p.deaf {
+		return nil
 	}
 	return &listener{p, s}
 }
