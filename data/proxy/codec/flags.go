@@ -31,9 +31,10 @@ const (
 	FlagUpstreamProtocolError
 	FlagNoCluster
 	FlagOverloadManager
+	FlagDownstreamRemoteReset
 )
 
-var flagNames = []string{"", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "DC", "URX", "SI", "DPE", "UMSDR", "DT", "UPE", "NC", "OM"}
+var flagNames = []string{"", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "DC", "URX", "SI", "DPE", "UMSDR", "DT", "UPE", "NC", "OM", "DR"}
 
 // String is the short name.
 func (f Flag) String() string { return flagNames[f] }

@@ -46,16 +46,17 @@ const (
 	ConnectionTermination
 	Overflow
 	ProtocolError
+	RefusedStream // by an HTTP/2 upstream that did not look at the request
 )
 
 // String is Envoy's text, which is part of the body of a local reply.
 func (r Reason) String() string {
-	return [...]string{"", "local reset", "remote reset", "local connection failure", "remote connection failure", "connection timeout", "connection termination", "overflow", "protocol error"}[r]
+	return [...]string{"", "local reset", "remote reset", "local connection failure", "remote connection failure", "connection timeout", "connection termination", "overflow", "protocol error", "remote refused stream reset"}[r]
 }
 
 // Detail is Envoy's text without blanks, as response code details have it.
 func (r Reason) Detail() string {
-	return [...]string{"", "local_reset", "remote_reset", "local_connection_failure", "remote_connection_failure", "connection_timeout", "connection_termination", "overflow", "protocol_error"}[r]
+	return [...]string{"", "local_reset", "remote_reset", "local_connection_failure", "remote_connection_failure", "connection_timeout", "connection_termination", "overflow", "protocol_error", "remote_refused_stream_reset"}[r]
 }
 
 // Flag is the response flag of the reason.
@@ -63,7 +64,7 @@ func (r Reason) Flag() Flag {
 	switch r {
 	case LocalReset:
 		return FlagLocalReset
-	case RemoteReset:
+	case RemoteReset, RefusedStream:
 		return FlagUpstreamRemoteReset
 	case LocalConnectionFailure, RemoteConnectionFailure, ConnectionTimeout:
 		return FlagUpstreamConnectionFailure

@@ -30,9 +30,21 @@ const (
 	Maglev
 )
 
+// Speaks is which version of HTTP goes to a cluster.
+type Speaks uint8
+
+// The versions.
+const (
+	SpeaksHTTP1 Speaks = iota
+	SpeaksHTTP2
+	SpeaksAsClient // use_downstream_protocol_config
+)
+
 // Cluster is envoy.config.cluster.v3.Cluster. Endpoints live apart in their own value, so that a change of them rebuilds nothing else.
 type Cluster struct {
 	Name, AltStat  string
+	Speaks         Speaks
+	Frames         Frames
 	Type           ClusterType
 	Policy         Policy
 	ChoiceCount    uint32 // of least request; 2 by default

@@ -46,11 +46,37 @@ type HTTP struct {
 	MaxStreamDuration  time.Duration
 	MaxRequestsPerConn uint32
 	Upgrades           []string // lower case, such as "websocket"
+	Codec              Codec
+	Frames             Frames
 	AcceptHTTP10       bool
 	AccessLogs         []AccessLog
 	SuppressEnvoy      bool // no x-envoy-* from the router
 	// Via, "" for none.
 	Via string
+}
+
+// Codec is codec_type.
+type Codec uint8
+
+// The codecs. AutoHTTP takes what ALPN agrees on, or what the first bytes say.
+const (
+	AutoHTTP Codec = iota
+	HTTP1
+	HTTP2
+)
+
+// Frames is envoy.config.core.v3.Http2ProtocolOptions; nil is Envoy's default.
+type Frames struct {
+	Streams        *uint32 // max_concurrent_streams
+	StreamWindow   *uint32 // initial_stream_window_size, bytes
+	ConnWindow     *uint32 // initial_connection_window_size, bytes
+	TableSize      *uint32 // hpack_table_size, bytes
+	Connect        bool    // allow_connect: extended CONNECT (RFC 8441)
+	OutputFrames   *uint32 // max_outbound_frames
+	ControlFrames  *uint32 // max_outbound_control_frames
+	EmptyFrames    *uint32 // max_consecutive_inbound_frames_with_empty_payload
+	PriorityFrames *uint32 // max_inbound_priority_frames_per_stream
+	WindowUpdates  *uint32 // max_inbound_window_update_frames_per_data_frame_sent
 }
 
 // ServerHeader is server_header_transformation.

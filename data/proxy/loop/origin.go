@@ -88,6 +88,17 @@ type Peer struct {
 	URIs, DNS []string
 }
 
+// Application is the protocol inside the transport as far as it is known: what ALPN agreed on, else what the HTTP inspector found ("h2c" for HTTP/2 in clear), else "".
+func (o *Origin) Application() string {
+	switch {
+	case o.TLS != nil:
+		return o.TLS.State.NegotiatedProtocol
+	case len(o.Protocols) == 1:
+		return o.Protocols[0]
+	}
+	return ""
+}
+
 // Identity is the peer's first URI SAN (its SPIFFE ID), or "".
 func (o *Origin) Identity() string {
 	if o.TLS == nil || o.TLS.Peer == nil || len(o.TLS.Peer.URIs) == 0 {

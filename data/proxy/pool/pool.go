@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
@@ -18,7 +19,8 @@ type pool struct {
 	key        poolKey
 	host       *upstream.Host
 	idle       []*Conn
-	open       int // connected or on the way
+	shared     []*shared // of a pool that speaks HTTP/2
+	open       int       // connected or on the way
 	connecting int
 	first      *Ticket
 	last       *Ticket
@@ -59,26 +61,23 @@ func (t *Ticket) Leave() {
 	}
 }
 
-// Acquire gives an exchange on a connection to a host: at once, or (nil and NoReason) later by the ticket, or never (a reason). sni goes before the transport's own, "" for that.
-func (w *Worker) Acquire(h *upstream.Host, sni string, t *Ticket, waiter Waiter) (Stream, codec.Reason) {
+// Acquire gives an exchange on a connection to a host: at once, or (nil and NoReason) later by the ticket, or never (a reason). sni goes before the transport's own, "" for
+// that; frames asks for HTTP/2.
+func (w *Worker) Acquire(h *upstream.Host, sni string, frames bool, t *Ticket, waiter Waiter) (Stream, codec.Reason) {
 	l := w.local(h.Cluster)
-	key := poolKey{h, sni}
+	key := poolKey{h, sni, frames}
 	p := l.pools[key]
 	if p == nil {
 		p = &pool{w: w, l: l, key: key, host: h}
 		l.pools[key] = p
 	}
 	b, limits := h.Cluster.Breaker(0), &h.Cluster.Config().Thresholds[0]
-	if n := len(p.idle); n > 0 {
+	if p.ready() {
 		if !b.Take(upstream.Requests, limits) {
 			w.Shard.Inc(l.stats.PendingOverflow)
 			return nil, codec.Overflow
 		}
-		conn := p.idle[n-1]
-		p.idle[n-1] = nil
-		p.idle = p.idle[:n-1]
-		conn.take()
-		return conn, codec.NoReason
+		return p.take(), codec.NoReason
 	}
 	if !b.Take(upstream.Pending, limits) {
 		w.Shard.Inc(l.stats.PendingOverflow)
@@ -87,10 +86,39 @@ func (w *Worker) Acquire(h *upstream.Host, sni string, t *Ticket, waiter Waiter)
 	}
 	t.waiter, t.pool = waiter, p
 	p.queue(t)
-	if p.connecting < p.waiting {
+	if p.short() {
 		p.connect()
 	}
 	return nil, codec.NoReason
+}
+
+// ready says whether a connection can take an exchange now.
+func (p *pool) ready() bool {
+	return len(p.idle) > 0 || slices.ContainsFunc(p.shared, (*shared).room)
+}
+
+// take gives an exchange on a connection of a pool that is ready: on the one that rested last, or the first shared one that has room.
+func (p *pool) take() Stream {
+	if i := slices.IndexFunc(p.shared, (*shared).room); i >= 0 {
+		return p.shared[i].take()
+	}
+	n := len(p.idle)
+	c := p.idle[n-1]
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	c.take()
+	return c
+}
+
+// assumed is how many exchanges a shared connection that is not here yet is expected to take (Envoy: 100, unless the server said otherwise).
+const assumed = 100
+
+// short says whether more wait than the connections that are on their way can take.
+func (p *pool) short() bool {
+	if p.key.frames {
+		return p.connecting*assumed < p.waiting
+	}
+	return p.connecting < p.waiting
 }
 
 func (p *pool) queue(t *Ticket) {
@@ -137,7 +165,11 @@ func (p *pool) connect() {
 	p.connecting++
 	p.w.Shard.Inc(p.l.stats.Connections)
 	p.w.Shard.Inc(p.l.stats.ConnectionsActive)
-	p.w.dialer.Dial(p.w.Loop, target(p.host, p.key.sni), func(lc loop.Conn, err error) { p.connected(lc, err, admitted) })
+	to := target(p.host, p.key.sni)
+	if to.TLS != nil && p.key.frames {
+		to.ALPN = to.TLS.Offer("h2")
+	}
+	p.w.dialer.Dial(p.w.Loop, to, func(lc loop.Conn, err error) { p.connected(lc, err, admitted) })
 }
 
 // closed ends the accounts of a connection.
@@ -179,7 +211,35 @@ func (p *pool) connected(lc loop.Conn, err error, admitted bool) {
 		p.refuse(reason, detail)
 		return
 	}
+	if p.key.frames {
+		c := newShared(p, lc, admitted)
+		p.shared = append(p.shared, c)
+		c.settle()
+		return
+	}
 	p.serve(newConn(p, lc, admitted))
+}
+
+// share gives exchanges on a connection to those who wait longest.
+func (p *pool) share(c *shared) {
+	b, limits := p.host.Cluster.Breaker(0), &p.host.Cluster.Config().Thresholds[0]
+	for p.first != nil && c.room() {
+		t := p.first
+		p.unqueue(t)
+		if !b.Take(upstream.Requests, limits) {
+			p.w.Shard.Inc(p.l.stats.PendingOverflow)
+			t.waiter.Refused(codec.Overflow, "")
+			continue
+		}
+		t.waiter.Ready(c.take())
+	}
+}
+
+// unshare takes a connection that has ended out.
+func (p *pool) unshare(c *shared) {
+	if i := slices.Index(p.shared, c); i >= 0 {
+		p.shared = slices.Delete(p.shared, i, i+1)
+	}
 }
 
 // connectFailed counts a failed connect and gives it Envoy's words.
@@ -241,6 +301,9 @@ func (p *pool) drain() {
 	}
 	clear(p.idle)
 	p.idle = p.idle[:0]
+	for _, c := range slices.Clone(p.shared) {
+		c.idled()
+	}
 }
 
 // remove takes an idle connection out.

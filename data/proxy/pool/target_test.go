@@ -12,7 +12,9 @@ import (
 
 // TestTargetTakesTheClustersSettings: the source address is that of the endpoint's family, and TCP keepalive comes with all it has.
 func TestTargetTakesTheClustersSettings(t *testing.T) {
-	at := func(s string) *config.Endpoint { return &config.Endpoint{Address: netip.MustParseAddrPort(s), Weight: 1} }
+	at := func(s string) *config.Endpoint {
+		return &config.Endpoint{Address: netip.MustParseAddrPort(s), Weight: 1}
+	}
 	def := &config.Cluster{
 		Name: "a", ConnectTimeout: 7 * time.Second, Bind: netip.MustParseAddr("127.0.0.6"), BindOther: netip.MustParseAddr("::6"),
 		Keepalive: config.Keepalive{Time: time.Minute, Interval: 5 * time.Second, Probes: 4},

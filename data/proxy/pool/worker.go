@@ -2,6 +2,7 @@ package pool
 
 import (
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
+	"github.com/heddle-mesh/heddle/data/proxy/http2"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
@@ -18,6 +19,10 @@ type Worker struct {
 	chooser *upstream.Chooser
 	locals  map[*upstream.Cluster]*local
 	scratch []byte
+
+	slab      http2.Slab
+	calls     *Call // free ones
+	freeCalls int
 }
 
 // local is what a worker holds of one cluster.
@@ -27,8 +32,9 @@ type local struct {
 }
 
 type poolKey struct {
-	host *upstream.Host
-	sni  string
+	host   *upstream.Host
+	sni    string
+	frames bool // HTTP/2
 }
 
 // New makes the pools of a worker.

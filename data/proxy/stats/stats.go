@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/heddle-mesh/heddle/telemetry"
 )
 
 // Handle addresses one number in every shard. The zero Handle counts into a slot that is never shown, so that an unset handle is harmless.
@@ -83,6 +85,9 @@ func (r *Registry) Gauge(d Desc) Handle { return r.describe(d, KindGauge, nil).a
 func (r *Registry) Histogram(d Desc, bounds []float64) Histogram {
 	return r.describe(d, KindHistogram, bounds).hist
 }
+
+// Milliseconds describes a histogram of durations, with the bounds that all of them have.
+func (r *Registry) Milliseconds(d Desc) Histogram { return r.Histogram(d, telemetry.Buckets()) }
 
 func (r *Registry) describe(d Desc, kind Kind, bounds []float64) *series {
 	key := d.key()

@@ -71,8 +71,12 @@ func (a *answer) Body(p []byte, end bool) {
 	}
 }
 
-// Trailers implements codec.Receiver. They are dropped on HTTP/1, as Envoy does unless told otherwise (enable_trailers).
-func (a *answer) Trailers(*codec.Fields) { a.Body(nil, true) }
+// Trailers implements codec.Receiver.
+func (a *answer) Trailers(t *codec.Fields) {
+	x := (*Exchange)(a)
+	x.down.Trailers(t)
+	x.finish()
+}
 
 // Writable implements codec.Receiver.
 func (a *answer) Writable() {

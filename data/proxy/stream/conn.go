@@ -1,8 +1,8 @@
 package stream
 
 import (
+	"bytes"
 	"errors"
-	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/http1"
@@ -21,46 +21,37 @@ type conn struct {
 	parser http1.Parser
 	x      *Exchange // nil between exchanges
 
-	prev, next *conn
-	served     uint32
-	framing    http1.Framing
-	asked      codec.Method
-	minor      int
-	close      bool // after the current response
-	feeding    bool // the parser runs
-	held       bool // reading is paused because the next request is here already
-	paused     bool // reading is paused because the upstream is slow
-	partial    bool // some bytes of a head are here
-	shutting   bool
-	closed     bool
+	place    link
+	served   uint32
+	framing  http1.Framing
+	asked    codec.Method
+	minor    int
+	sniff    bool // the first bytes may be HTTP/2's
+	close    bool // after the current response
+	feeding  bool // the parser runs
+	held     bool // reading is paused because the next request is here already
+	paused   bool // reading is paused because the upstream is slow
+	partial  bool // some bytes of a head are here
+	shutting bool
+	closed   bool
 
 	idle, head loop.Alarm
 	life       loop.Timer
 }
 
-func newConn(w *Worker, m *Manager, lc loop.Conn) {
+func newConn(w *Worker, m *Manager, lc loop.Conn, sniff bool) {
 	w.ids++
-	c := &conn{w: w, m: m, first: m, lc: lc, id: w.ids<<8 | uint64(w.Loop.Index()&0xff)}
+	c := &conn{w: w, m: m, first: m, lc: lc, id: w.ids<<8 | uint64(w.Loop.Index()&0xff), sniff: sniff}
 	c.parser.Init(http1.Request, m.limits, (*requests)(c))
 	c.idle.Init(w.Loop, c.idled)
 	c.head.Init(w.Loop, c.headLate)
-	if w.conns != nil {
-		w.conns.prev = c
-	}
-	c.next = w.conns
-	w.conns = c
-	w.Shard.Inc(m.stats.Connections)
-	w.Shard.Inc(m.stats.ConnectionsActive)
+	w.enlist(&c.place, c)
 	if d := m.Config.MaxConnDuration; d > 0 {
 		c.life = w.Loop.After(d, c.outlived)
 	}
 	c.rest()
 	lc.SetHandler(c)
 }
-
-// lastChance is how long a connection waits for a request once its proxy is leaving: a client that has just connected, or was just told that the connection stays
-// open, may have sent one, and would lose it.
-const lastChance = 500 * time.Millisecond
 
 // rest begins the time between exchanges.
 func (c *conn) rest() {
@@ -73,7 +64,13 @@ func (c *conn) rest() {
 	}
 }
 
-// leave closes the connection if it is idle. One that was never used gets its last chance, others are closed unless
+// manager implements client.
+func (c *conn) manager() *Manager { return c.m.latest() }
+
+// drain implements client: the next response says that it is the last.
+func (c *conn) drain() {}
+
+// leave implements client. One that was never used gets its last chance, others are closed unless
 // this turn brings bytes. A request that has begun to come is served; its response is the last one.
 func (c *conn) leave() {
 	switch {
@@ -124,6 +121,9 @@ func (c *conn) OnData(p []byte) int {
 	if c.shutting {
 		return len(p)
 	}
+	if c.sniff && c.seesPreface(p) {
+		return 0
+	}
 	n := 0
 	for n < len(p) && !c.shutting {
 		if c.x != nil && c.x.requestDone {
@@ -152,6 +152,25 @@ func (c *conn) OnData(p []byte) int {
 	return n
 }
 
+// seesPreface looks whether the client speaks HTTP/2, and says whether its bytes are for somebody else, or must wait for more.
+func (c *conn) seesPreface(p []byte) bool {
+	n := min(len(p), len(preface))
+	if string(p[:n]) != preface[:n] {
+		c.sniff = false
+		return false
+	}
+	if n < len(preface) {
+		c.between(n)
+		return true
+	}
+	c.idle.Stop()
+	c.head.Stop()
+	c.life.Stop()
+	c.w.strike(&c.place)
+	newShared(c.w, c.m, c.lc)
+	return true
+}
+
 // between sets the timers of a connection that waits for a (whole) head.
 func (c *conn) between(waiting int) {
 	if waiting == 0 {
@@ -178,7 +197,7 @@ func (c *conn) begin() *Exchange {
 	x := c.w.take()
 	c.x = x
 	c.asked, c.minor = codec.OtherMethod, 1
-	x.open(c)
+	x.open(c.m, c.lc.Origin(), c)
 	return x
 }
 
@@ -223,14 +242,7 @@ func (c *conn) OnClose(error) {
 	c.idle.Stop()
 	c.head.Stop()
 	c.life.Stop()
-	if c.prev != nil {
-		c.prev.next = c.next
-	} else {
-		c.w.conns = c.next
-	}
-	if c.next != nil {
-		c.next.prev = c.prev
-	}
+	c.w.strike(&c.place)
 	c.w.Shard.Inc(c.first.stats.Destroyed)
 	c.w.Shard.Dec(c.first.stats.ConnectionsActive)
 	if x := c.x; x != nil {
@@ -313,8 +325,11 @@ func (c *conn) Body(p []byte, end bool) {
 	}
 }
 
-// Trailers implements codec.Stream.
+// Trailers implements codec.Stream. A client that does not say that it takes them gets none (RFC 9110 section 6.5.1), as from Envoy.
 func (c *conn) Trailers(t *codec.Fields) {
+	if v, ok := c.x.Request.Value(codec.TE); !ok || !bytes.Contains(v, []byte("trailers")) {
+		t = nil
+	}
 	if c.framing == http1.ByChunks {
 		c.w.scratch = http1.AppendEnd(c.w.scratch[:0], t)
 		c.lc.Write(c.w.scratch)

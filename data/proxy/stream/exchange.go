@@ -61,6 +61,7 @@ type Exchange struct {
 
 	// The request's body: what waits for a connection, or is kept for a retry or a mirror.
 	kept     []byte
+	tail     codec.Fields // trailers
 	keep     bool
 	full     bool // reading is paused because too much waits
 	mirrors  int
@@ -90,9 +91,8 @@ type Exchange struct {
 }
 
 // open ties the exchange to a connection.
-func (x *Exchange) open(c *conn) {
-	x.m, x.down = c.m, c
-	x.origin = c.lc.Origin()
+func (x *Exchange) open(m *Manager, origin *loop.Origin, down downstream) {
+	x.m, x.down, x.origin = m, down, origin
 	x.need.Original = x.origin.Original
 	x.Request.Minor = 1 // until the head says otherwise
 	x.started = x.w.Loop.Now()
@@ -108,15 +108,16 @@ func (x *Exchange) open(c *conn) {
 // reset makes the exchange ready for reuse; memory is kept, as long as it is not much.
 func (x *Exchange) reset() {
 	x.timers.stop()
-	req, resp, kept, tried, t, avoid := x.Request, x.Response, x.kept[:0], x.tried[:0], x.timers, x.avoid
+	req, resp, tail, kept, tried, t, avoid := x.Request, x.Response, x.tail, x.kept[:0], x.tried[:0], x.timers, x.avoid
 	req.Reset()
 	resp.Reset()
+	tail.Reset()
 	if cap(kept) > 64<<10 {
 		kept = nil
 	}
 	clear(tried[:cap(tried)])
 	w := x.w
-	*x = Exchange{w: w, Request: req, Response: resp, kept: kept, tried: tried, timers: t, avoid: avoid}
+	*x = Exchange{w: w, Request: req, Response: resp, tail: tail, kept: kept, tried: tried, timers: t, avoid: avoid}
 }
 
 // begin looks at a new request. end says that it has no body.
@@ -209,8 +210,26 @@ func (x *Exchange) body(p []byte, end bool) {
 // filteredIn says that the filters have let the request through to the tries.
 func (x *Exchange) filteredIn() bool { return !x.filtering && x.attempts > 0 }
 
+// trail takes the trailers, which end the request.
+func (x *Exchange) trail(t *codec.Fields) {
+	x.tail.CopyFrom(t)
+	x.body(nil, true)
+}
+
+// put sends a piece of the request on, the trailers behind the last one.
+func (x *Exchange) put(up pool.Stream, p []byte, end bool) {
+	if !end || x.tail.Len() == 0 {
+		up.Body(p, end)
+		return
+	}
+	if len(p) > 0 {
+		up.Body(p, false)
+	}
+	up.Trailers(&x.tail)
+}
+
 func (x *Exchange) pass(up pool.Stream, p []byte, end bool) {
-	up.Body(p, end)
+	x.put(up, p, end)
 	if up.Buffered() > loop.HighWatermark && !x.requestDone {
 		x.down.Pause()
 	}
@@ -267,6 +286,17 @@ func (x *Exchange) gone() {
 	x.w.Shard.Inc(x.m.stats.RxReset)
 	x.flags = x.flags.With(codec.FlagDownstreamConnectionTermination)
 	x.details = "downstream_remote_disconnect"
+	x.finish()
+}
+
+// cancelled ends the exchange because the client, or its codec, has reset the stream.
+func (x *Exchange) cancelled(detail string) {
+	if x.over {
+		return
+	}
+	x.w.Shard.Inc(x.m.stats.RxReset)
+	x.flags = x.flags.With(codec.FlagDownstreamRemoteReset)
+	x.details = detail
 	x.finish()
 }
 

@@ -10,11 +10,11 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/filter/path"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/requestid"
 	"github.com/heddle-mesh/heddle/data/proxy/http1"
+	"github.com/heddle-mesh/heddle/data/proxy/http2"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/pool"
 	"github.com/heddle-mesh/heddle/data/proxy/route"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
-	"github.com/heddle-mesh/heddle/telemetry"
 )
 
 // RouteSource finds route tables by name; route.Set is one.
@@ -44,6 +44,7 @@ type Manager struct {
 	reporter Reporter
 	stats    Stats
 	limits   http1.Limits
+	frames   http2.Limits
 	paths    path.Options
 	server   string
 
@@ -52,7 +53,7 @@ type Manager struct {
 
 // NewManager prepares a configuration.
 func NewManager(c *config.HTTP, o Options) (*Manager, error) {
-	m := &Manager{Config: c, Direction: o.Direction, routes: o.Routes, reporter: o.Reporter, stats: newStats(o.Stats, c.Stat, telemetry.Buckets())}
+	m := &Manager{Config: c, Direction: o.Direction, routes: o.Routes, reporter: o.Reporter, stats: newStats(o.Stats, c.Stat)}
 	if c.Inline != nil {
 		m.inline = route.New(c.Inline)
 	}
@@ -73,11 +74,19 @@ func NewManager(c *config.HTTP, o Options) (*Manager, error) {
 		m.logs = append(m.logs, log)
 	}
 	m.limits = http1.Limits{HeadBytes: c.MaxHeadBytes, Fields: c.MaxFields}
+	m.frames = frames(c)
 	m.paths = path.Options{Normalize: c.NormalizePath, MergeSlashes: c.MergeSlashes, Escaped: c.EscapedSlashes}
 	if m.server = c.ServerName; m.server == "" {
 		m.server = "envoy"
 	}
 	return m, nil
+}
+
+// frames are the limits of HTTP/2 connections: what is configured, else Envoy's.
+func frames(c *config.HTTP) http2.Limits {
+	l := http2.Defaults().With(&c.Frames)
+	l.HeadBytes, l.Fields = c.MaxHeadBytes, c.MaxFields
+	return l
 }
 
 func (m *Manager) table() *route.Table {
@@ -93,16 +102,19 @@ type Worker struct {
 	Shard *stats.Shard
 	Pools *pool.Worker
 
-	free     []*Exchange
-	scratch  []byte
-	reply    []byte // the body of a local reply
-	fields   []http1.Field
-	request  route.Request
-	record   accesslog.Record
-	conns    *conn
-	active   int
-	draining bool
-	ids      uint64
+	free      []*Exchange
+	scratch   []byte
+	reply     []byte // the body of a local reply
+	fields    []http1.Field
+	request   route.Request
+	record    accesslog.Record
+	clients   *link
+	parts     *part // free ones
+	freeParts int
+	slab      http2.Slab
+	active    int
+	draining  bool
+	ids       uint64
 
 	id     [requestid.Size]byte
 	date   []byte
@@ -114,21 +126,17 @@ func NewWorker(p *pool.Worker) *Worker {
 	return &Worker{Loop: p.Loop, Shard: p.Shard, Pools: p, scratch: make([]byte, 0, 4096)}
 }
 
-// Serve takes over a connection whose transport is ready.
-func (w *Worker) Serve(m *Manager, c loop.Conn) { newConn(w, m, c) }
-
 // Active is the number of exchanges in flight.
 func (w *Worker) Active() int { return w.active }
 
 // Drain makes every response from now on the last one of its connection, and lets connections rest for a short while only.
-func (w *Worker) Drain() { w.draining = true }
+func (w *Worker) Drain() {
+	w.draining = true
+	w.each(client.drain)
+}
 
 // CloseIdle closes the connections that no exchange uses and on which no request is on its way.
-func (w *Worker) CloseIdle() {
-	for c := w.conns; c != nil; c = c.next {
-		c.leave()
-	}
-}
+func (w *Worker) CloseIdle() { w.each(client.leave) }
 
 // httpDate is the date header, made once per second.
 func (w *Worker) httpDate() []byte {

@@ -14,7 +14,7 @@ type Stats struct {
 	Time                                             stats.Histogram
 }
 
-func newStats(r *stats.Registry, prefix string, bounds []float64) Stats {
+func newStats(r *stats.Registry, prefix string) Stats {
 	labels := []stats.Label{{Name: "envoy_http_conn_manager_prefix", Value: prefix}}
 	counter := func(n string) stats.Handle {
 		return r.Counter(stats.Desc{Name: "envoy_http_" + n, Labels: labels, Dotted: "http." + prefix + "." + n})
@@ -29,7 +29,7 @@ func newStats(r *stats.Registry, prefix string, bounds []float64) Stats {
 		Timeout: counter("downstream_rq_timeout"), HeaderTimeout: counter("downstream_rq_header_timeout"), IdleTimeout: counter("downstream_rq_idle_timeout"),
 		MaxDuration: counter("downstream_rq_max_duration_reached"), NoRoute: counter("no_route"), NoCluster: counter("no_cluster"), Direct: counter("rq_direct_response"),
 		Redirect: counter("rq_redirect"), Total: counter("rq_total"), TooLarge: counter("downstream_rq_too_large"), DrainClose: counter("downstream_cx_drain_close"),
-		Time: r.Histogram(stats.Desc{Name: "envoy_http_downstream_rq_time", Labels: labels, Dotted: "http." + prefix + ".downstream_rq_time"}, bounds),
+		Time: r.Milliseconds(stats.Desc{Name: "envoy_http_downstream_rq_time", Labels: labels, Dotted: "http." + prefix + ".downstream_rq_time"}),
 	}
 	for i := 1; i <= 5; i++ {
 		class := string(rune('0' + i))

@@ -37,9 +37,9 @@ func (m *Manager) latest() *Manager {
 
 // CloseRetired closes the idle connections whose Manager has no successor.
 func (w *Worker) CloseRetired() {
-	for c := w.conns; c != nil; c = c.next {
-		if c.m.latest().succession.retired.Load() {
+	w.each(func(c client) {
+		if c.manager().succession.retired.Load() {
 			c.leave()
 		}
-	}
+	})
 }

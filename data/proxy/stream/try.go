@@ -49,7 +49,7 @@ func (x *Exchange) attempt() {
 	if f := x.route.Forward; f.HostRewriteAuto && h.Config().Hostname != "" {
 		x.rewriteHost(h.Config().Hostname, f.AppendXFH)
 	}
-	conn, refused := x.w.Pools.Acquire(h, x.sni(h), &x.ticket, (*waiter)(x))
+	conn, refused := x.w.Pools.Acquire(h, x.sni(h), x.frames(x.cluster), &x.ticket, (*waiter)(x))
 	switch {
 	case conn != nil:
 		x.send(conn)
@@ -74,6 +74,17 @@ func (x *Exchange) sni(h *upstream.Host) string {
 	return string(name)
 }
 
+// frames says whether a cluster is spoken to in HTTP/2.
+func (x *Exchange) frames(c *upstream.Cluster) bool {
+	switch c.Config().Speaks {
+	case config.SpeaksHTTP2:
+		return true
+	case config.SpeaksAsClient:
+		return x.down.protocol() == "HTTP/2"
+	}
+	return false
+}
+
 // waiter is the exchange as the pool sees it.
 type waiter Exchange
 
@@ -90,10 +101,10 @@ func (x *Exchange) send(c pool.Stream) {
 	x.tryOrigin = c.Origin()
 	x.upLocal = x.tryOrigin.Local
 	x.peerURI = x.tryOrigin.Identity()
-	end := x.requestDone && len(x.kept) == 0
+	end := x.requestDone && len(x.kept) == 0 && x.tail.Len() == 0
 	c.Send(&x.Request, end, (*answer)(x))
 	if !end && (len(x.kept) > 0 || x.requestDone) {
-		c.Body(x.kept, x.requestDone)
+		x.put(c, x.kept, x.requestDone)
 	}
 	if !x.keep {
 		x.kept = x.kept[:0]

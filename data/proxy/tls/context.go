@@ -161,6 +161,14 @@ func (x *ClientContext) AutoSNI() bool { return x.autoSNI }
 // Ready says whether what is asked for has been received.
 func (x *ClientContext) Ready() bool { return x.ready() }
 
+// Offer is the list of protocols to offer where the transport names none: what is going to be spoken. It is nil, for the transport's own, where it does.
+func (x *ClientContext) Offer(protocol string) []string {
+	if len(x.base.NextProtos) > 0 {
+		return nil
+	}
+	return []string{protocol}
+}
+
 func (x *ClientContext) load() (*state, error) {
 	if s := x.current.Load(); s != nil && s.holds(&x.material) {
 		return s, nil

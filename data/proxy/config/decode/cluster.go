@@ -176,7 +176,10 @@ func (r *read) hashing(path string, m *clusterv3.Cluster, c *config.Cluster) {
 func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
 	common := m.GetCommonHttpProtocolOptions()
 	p := join(path, "common_http_protocol_options")
-	r.speaks(path, m.GetHttpProtocolOptions(), m.GetHttp2ProtocolOptions())
+	r.noHTTP10(path, m.GetHttpProtocolOptions())
+	if m.GetHttp2ProtocolOptions() != nil {
+		c.Speaks, c.Frames = config.SpeaksHTTP2, r.frames(join(path, "http2_protocol_options"), m.GetHttp2ProtocolOptions())
+	}
 	for name, any := range m.GetTypedExtensionProtocolOptions() {
 		at := join(path, "typed_extension_protocol_options[\""+name+"\"]")
 		o, ok := into[*httpv3.HttpProtocolOptions](&r.problems, at, any)
@@ -189,8 +192,7 @@ func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
 		if o.GetCommonHttpProtocolOptions() != nil {
 			common, p = o.GetCommonHttpProtocolOptions(), at+".common_http_protocol_options"
 		}
-		r.speaks(at+".explicit_http_config", o.GetExplicitHttpConfig().GetHttpProtocolOptions(), o.GetExplicitHttpConfig().GetHttp2ProtocolOptions())
-		r.speaks(at+".use_downstream_protocol_config", o.GetUseDownstreamProtocolConfig().GetHttpProtocolOptions(), nil) // no client can speak HTTP/2 to us
+		r.speaks(at, o, c)
 	}
 	if common.GetIdleTimeout() != nil {
 		c.IdleTimeout = r.duration(p+".idle_timeout", common.GetIdleTimeout(), 0)
@@ -206,13 +208,25 @@ func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
 	}
 }
 
-// speaks checks what is asked for of the protocols themselves.
-func (r *read) speaks(path string, h1 *corev3.Http1ProtocolOptions, h2 *corev3.Http2ProtocolOptions) {
-	if h1.GetAcceptHttp_10() {
+// noHTTP10: upstreams are asked in HTTP/1.1.
+func (r *read) noHTTP10(path string, m *corev3.Http1ProtocolOptions) {
+	if m.GetAcceptHttp_10() {
 		r.add(join(path, "http_protocol_options.accept_http_10"), "it is honoured for clients only")
 	}
-	if h2 != nil {
-		r.add(join(path, "http2_protocol_options"), "%s", noHTTP2)
+}
+
+// speaks reads which version of HTTP goes to the cluster.
+func (r *read) speaks(path string, o *httpv3.HttpProtocolOptions, c *config.Cluster) {
+	explicit, client := o.GetExplicitHttpConfig(), o.GetUseDownstreamProtocolConfig()
+	r.noHTTP10(path+".explicit_http_config", explicit.GetHttpProtocolOptions())
+	r.noHTTP10(path+".use_downstream_protocol_config", client.GetHttpProtocolOptions())
+	switch {
+	case explicit.GetHttp2ProtocolOptions() != nil:
+		c.Speaks, c.Frames = config.SpeaksHTTP2, r.frames(path+".explicit_http_config.http2_protocol_options", explicit.GetHttp2ProtocolOptions())
+	case client != nil:
+		c.Speaks, c.Frames = config.SpeaksAsClient, r.frames(path+".use_downstream_protocol_config.http2_protocol_options", client.GetHttp2ProtocolOptions())
+	default:
+		c.Speaks, c.Frames = config.SpeaksHTTP1, config.Frames{}
 	}
 }
 

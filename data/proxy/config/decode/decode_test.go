@@ -118,7 +118,7 @@ func TestPlainBootstrap(t *testing.T) {
 func TestWhatIsNotHonouredIsNamedWithItsPath(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"stat_prefix: front", "stat_prefix: front\n          tracing: {}", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.tracing: the field is not supported"},
-		{"stat_prefix: front", "stat_prefix: front\n          codec_type: HTTP2", "filters[0].typed_config.codec_type: only HTTP/1.1"},
+		{"stat_prefix: front", "stat_prefix: front\n          codec_type: HTTP3", "filters[0].typed_config.codec_type: HTTP/3 is not spoken"},
 		{"stat_prefix: front", "stat_prefiks: front", "filters[0].typed_config.stat_prefiks: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager has no such field"},
 		{"timeout: 3s", "timeout: 3s\n                  cors: {}", "routes[2].route.cors: the field is not supported"},
 		{"timeout: 3s", "timeout: -3s", "routes[2].route.timeout: "},
@@ -128,7 +128,7 @@ func TestWhatIsNotHonouredIsNamedWithItsPath(t *testing.T) {
 		{"lb_policy: LEAST_REQUEST", "lb_policy: RING_HASH\n    ring_hash_lb_config: {minimum_ring_size: 10, maximum_ring_size: 5}", "minimum_ring_size: 10 is above maximum_ring_size 5"},
 		{"timeout: 3s", "timeout: 3s\n                  hash_policy: [{filter_state: {key: x}}]", "route.hash_policy[0].filter_state: the field is not supported"},
 		{"timeout: 3s", "timeout: 3s\n                  hash_policy: [{connection_properties: {}}]", "route.hash_policy[0]: it says nothing to hash by"},
-		{"lb_policy: LEAST_REQUEST", "http2_protocol_options: {}", "static_resources.clusters[0].http2_protocol_options: only HTTP/1.1"},
+		{"lb_policy: LEAST_REQUEST", "http2_protocol_options: {initial_stream_window_size: 5}", "static_resources.clusters[0].http2_protocol_options.initial_stream_window_size: want 65535"},
 		{"enforcing_success_rate: 0", "enforcing_success_rate: 5", "static_resources.clusters[0].outlier_detection.enforcing_success_rate: hosts are ejected"},
 		{`domains: ["*"]`, `domains: ["*", "*"]`, "virtual_hosts[0].domains[1]: \"*\" belongs to"},
 		{`domains: ["*"]`, `domains: ["a*b"]`, "virtual_hosts[0].domains[0]: \"a*b\": a wildcard"},

@@ -42,6 +42,8 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 		HeadersTimeout:     r.duration(path+".request_headers_timeout", m.GetRequestHeadersTimeout(), 0),
 		DrainTimeout:       r.duration(path+".drain_timeout", m.GetDrainTimeout(), defaultDrain),
 		DelayedClose:       r.duration(path+".delayed_close_timeout", m.GetDelayedCloseTimeout(), defaultDelayedClose),
+		Codec:              config.Codec(m.GetCodecType()),
+		Frames:             r.frames(path+".http2_protocol_options", m.GetHttp2ProtocolOptions()),
 		AcceptHTTP10:       m.GetHttpProtocolOptions().GetAcceptHttp_10(), AccessLogs: r.accessLogs(path+".access_log", m.GetAccessLog()),
 	}
 	if h.ServerName == "" {

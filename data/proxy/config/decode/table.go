@@ -73,8 +73,6 @@ func absent(field protoreflect.Name, reason string) check {
 
 const adsOnly = "resources come over ADS only: want ads {}"
 
-const noHTTP2 = "only HTTP/1.1 is spoken by this version"
-
 func honouredTable() map[protoreflect.FullName]rule {
 	all := map[protoreflect.FullName]rule{}
 	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), tlsTable(), bootstrapTable()} {
@@ -117,7 +115,10 @@ func coreTable() map[protoreflect.FullName]rule {
 		"envoy.config.core.v3.HttpProtocolOptions":      fields("idle_timeout max_connection_duration max_headers_count max_stream_duration max_requests_per_connection"),
 		"envoy.config.core.v3.Http1ProtocolOptions": fields("allow_absolute_url accept_http_10", only1("allow_absolute_url", true, "absolute URLs are always taken")).
 			refuse("enable_trailers", "trailers end at this proxy"),
-		"envoy.config.core.v3.Http2ProtocolOptions":                 opaque, // judged where it stands
+		"envoy.config.core.v3.Http2ProtocolOptions": fields(`hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect max_outbound_frames
+			max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent
+			override_stream_error_on_invalid_http_message`,
+			only1("override_stream_error_on_invalid_http_message", true, "a request that breaks the protocol ends its stream, never the connection")),
 		"envoy.config.core.v3.UpstreamHttpProtocolOptions":          fields("auto_sni").refuse("auto_san_validation", "names are checked by match_typed_subject_alt_names only"),
 		"envoy.extensions.access_loggers.file.v3.FileAccessLog":     fields("path format json_format typed_json_format log_format"),
 		"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": fields("log_format"),
@@ -183,7 +184,7 @@ func httpTable() map[protoreflect.FullName]rule {
 			server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address
 			xff_num_trusted_hops skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details
 			proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port strip_trailing_host_dot add_user_agent`,
-			only("codec_type", noHTTP2, 0, 1), only1("add_user_agent", false, "the proxy has no name to add")),
+			only("codec_type", "HTTP/3 is not spoken by this version", 0, 1, 2), only1("add_user_agent", false, "the proxy has no name to add")),
 		h + "Rds":        fields("config_source route_config_name"),
 		h + "HttpFilter": fields("name typed_config is_optional"),
 		h + "HttpConnectionManager.SetCurrentClientCertDetails": fields("subject cert chain dns uri"),
@@ -292,7 +293,7 @@ func clusterTable() map[protoreflect.FullName]rule {
 		e + "Endpoint":                                    fields("address hostname"),
 		u + "HttpProtocolOptions":                         fields("common_http_protocol_options upstream_http_protocol_options explicit_http_config use_downstream_protocol_config"),
 		u + "HttpProtocolOptions.ExplicitHttpConfig":      fields("http_protocol_options http2_protocol_options"),
-		u + "HttpProtocolOptions.UseDownstreamHttpConfig": fields("http_protocol_options http2_protocol_options"), // no client can speak HTTP/2 to us
+		u + "HttpProtocolOptions.UseDownstreamHttpConfig": fields("http_protocol_options http2_protocol_options"),
 	}
 }
 

@@ -102,7 +102,7 @@ func (p *Policy) Reset(r codec.Reason, began bool) bool {
 		return false
 	case p.On&(config.RetryReset|config.Retry5xx|config.RetryGatewayError) != 0:
 		return true
-	case p.On&config.RetryResetBeforeRequest != 0 && !began:
+	case p.On&config.RetryResetBeforeRequest != 0 && !began, p.On&config.RetryRefusedStream != 0 && r == codec.RefusedStream:
 		return true
 	}
 	return p.On&config.RetryConnectFailure != 0 && r.ConnectFailed()

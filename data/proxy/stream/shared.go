@@ -1,0 +1,179 @@
+package stream
+
+import (
+	"time"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/http2"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+)
+
+// shared is a client's HTTP/2 connection, which many exchanges share.
+//
+//	open → draining (GOAWAY was sent) → closed; open → closed
+type shared struct {
+	w      *Worker
+	m      *Manager // of the latest exchange
+	first  *Manager // which the connection is counted for
+	lc     loop.Conn
+	id     uint64
+	h2     http2.Conn
+	place  link
+	served uint32
+	broken bool // the codec has ended it
+	closed bool
+
+	idle loop.Alarm // without an exchange; while it drains, the answer to the announcement
+	life loop.Timer
+}
+
+func newShared(w *Worker, m *Manager, lc loop.Conn) {
+	w.ids++
+	c := &shared{w: w, m: m, first: m, lc: lc, id: w.ids<<8 | uint64(w.Loop.Index()&0xff)}
+	c.idle.Init(w.Loop, c.idled)
+	w.enlist(&c.place, c)
+	if d := m.Config.MaxConnDuration; d > 0 {
+		c.life = w.Loop.After(d, c.drain)
+	}
+	c.h2.Init(http2.Server, m.frames, lc, c, &w.slab)
+	c.rest()
+	lc.SetHandler(c)
+}
+
+// rest begins the time without an exchange.
+func (c *shared) rest() {
+	d := c.m.Config.IdleTimeout
+	if c.h2.GoingAway() && (d <= 0 || d > lastChance) {
+		d = lastChance
+	}
+	if d > 0 {
+		c.idle.Set(d)
+	}
+}
+
+// idled tells the client to open nothing more, and closes when it had time to hear of it.
+func (c *shared) idled() {
+	if c.h2.Active() > 0 {
+		return
+	}
+	if !c.h2.GoingAway() {
+		c.drain()
+		return
+	}
+	c.h2.Finish()
+	c.settle()
+}
+
+// manager implements client.
+func (c *shared) manager() *Manager { return c.m.latest() }
+
+// drain implements client.
+func (c *shared) drain() {
+	if !c.h2.GoingAway() && !c.broken {
+		c.w.Shard.Inc(c.m.stats.DrainClose)
+		c.h2.Shutdown()
+		if c.h2.Active() == 0 {
+			c.rest()
+		}
+	}
+}
+
+// leave implements client.
+func (c *shared) leave() { c.drain() }
+
+// settle closes the connection once nothing is left to do on it.
+func (c *shared) settle() {
+	if c.broken || c.h2.Drained() {
+		c.shut()
+	}
+}
+
+// shut closes behind what is queued.
+func (c *shared) shut() {
+	c.idle.Stop()
+	c.lc.Close()
+}
+
+// OnData implements loop.Handler.
+func (c *shared) OnData(p []byte) int {
+	if c.broken {
+		return len(p)
+	}
+	n, err := c.h2.Feed(p)
+	if err != nil {
+		c.broken = true
+		c.w.Shard.Inc(c.m.stats.ProtocolError)
+	}
+	c.settle()
+	return n
+}
+
+// OnEOF implements loop.Handler. A client that half-closes has gone, as for Envoy.
+func (c *shared) OnEOF() {
+	c.h2.Close(codec.ConnectionTermination, "")
+	c.broken = true
+	c.shut()
+}
+
+// OnWritable implements loop.Handler.
+func (c *shared) OnWritable() {
+	c.h2.Writable()
+	c.settle()
+}
+
+// OnClose implements loop.Handler.
+func (c *shared) OnClose(error) {
+	if c.closed {
+		return
+	}
+	c.closed, c.broken = true, true
+	c.idle.Stop()
+	c.life.Stop()
+	c.w.strike(&c.place)
+	c.w.Shard.Inc(c.first.stats.Destroyed)
+	c.w.Shard.Dec(c.first.stats.ConnectionsActive)
+	c.h2.Close(codec.ConnectionTermination, "")
+}
+
+// Attend implements http2.Owner.
+func (c *shared) Attend() {
+	c.w.Loop.Defer(func() {
+		c.h2.Attend()
+		c.settle()
+	})
+}
+
+// Request implements http2.Owner.
+func (c *shared) Request(s *http2.Stream, h *codec.Head, end bool) codec.Receiver {
+	c.idle.Stop()
+	c.served++
+	c.m = c.m.latest()
+	p := c.w.part()
+	p.Stream, p.c = s, c
+	x := c.w.take()
+	p.x = x
+	x.open(c.m, c.lc.Origin(), p)
+	x.Request, *h = *h, x.Request
+	x.tunnel = x.Request.Upgrade
+	x.begin(end && !x.tunnel)
+	return (*receiver)(p)
+}
+
+// Malformed implements http2.Owner: the stream is reset, and nobody sees the request.
+func (c *shared) Malformed(*http2.Stream, *codec.Head, *http2.Error) {
+	c.w.Shard.Inc(c.m.stats.ProtocolError)
+}
+
+// Closed implements http2.Owner.
+func (c *shared) Closed(s *http2.Stream) {
+	if r, ok := s.Receiver().(*receiver); ok {
+		c.w.giveUp((*part)(r))
+	}
+	if c.h2.Active() == 0 && !c.broken {
+		c.rest()
+	}
+}
+
+// lastChance is how long a connection waits for a request once its proxy is leaving: a client that has just connected, or was just told that the connection stays
+// open, may have sent one, and would lose it.
+const lastChance = 500 * time.Millisecond
