@@ -28,8 +28,11 @@ import (
 
 // transport dials from inside a host's namespace; names are asked of its proxy's DNS.
 func (w *world) transport(x *exchange) *http.Transport {
+	versions := &http.Protocols{}
+	versions.SetHTTP1(!x.h2c)
+	versions.SetUnencryptedHTTP2(x.h2c)
 	return &http.Transport{
-		DisableCompression: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // which certificate it is, is told by the server name
+		Protocols: versions, DisableCompression: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // which certificate it is, is told by the server name
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			host, port, err := net.SplitHostPort(address)
 			if err != nil {

@@ -131,7 +131,7 @@ func (r *run) checkUpstream(x *exchange, body string) {
 	}
 	for _, e := range x.upstream {
 		header := strings.Join(s.Headers.Values(e.name), ",")
-		got := map[string]string{"method": s.Method, "path": s.Path, "host": s.Host, "body": s.Body, "header": header, "header~": header, "no-header": header}[e.what]
+		got := map[string]string{"method": s.Method, "path": s.Path, "host": s.Host, "proto": s.Proto, "body": s.Body, "header": header, "header~": header, "no-header": header}[e.what]
 		if got == e.value || e.what == "header" && e.value == "*" && got != "" || e.what == "header~" && strings.Contains(got, e.value) {
 			continue
 		}

@@ -41,14 +41,14 @@ func (f *fixture) exchanges() (all []exchange) {
 // exchange is one request line and its expectations:
 //
 //	> GET http://reviews:8080/path     the request; @10.78.1.1 after it dials that address instead of the name's; from HOST: who asks (client);
-//	                                   hold NAME: over the connections that stay open under this name to the end of the fixture
+//	                                   h2c: in HTTP/2 without asking; hold NAME: over the connections that stay open under this name to the end of the fixture
 //	> header: value
 //	> body: text
 //	< 200                              the answer; of tcp:// URLs: open, or closed before the server says a word
 //	< header: value                    (value may be * for "any")
 //	< !header                          must be absent
 //	< body: text                       the whole body; body~ for a part
-//	= method GET | path /x | host h | header name: value | header~ name: part | no-header name | body text     what the upstream saw
+//	= method GET | path /x | host h | proto HTTP/2.0 | header name: value | header~ name: part | no-header name | body text     what the upstream saw
 //	= endpoints a b                    over `* N` repetitions, exactly this set
 //	= share a 90 5                     of all answers, a gave 90 % within 5 points
 //	= statuses 200 503                 over repetitions, exactly this set
@@ -59,6 +59,7 @@ type exchange struct {
 	step, line              int
 	method, url, dial, from string
 	hold                    string
+	h2c                     bool
 	header                  http.Header
 	body                    string
 	repeat                  int
@@ -158,8 +159,10 @@ func (x *exchange) request(line string) error {
 			x.from, parts = parts[1], parts[2:]
 		case parts[0] == "hold" && len(parts) > 1:
 			x.hold, parts = parts[1], parts[2:]
+		case parts[0] == "h2c":
+			x.h2c, parts = true, parts[1:]
 		default:
-			return fmt.Errorf("want @ADDRESS, from HOST or hold NAME, not %q", parts[0])
+			return fmt.Errorf("want @ADDRESS, from HOST, hold NAME or h2c, not %q", parts[0])
 		}
 	}
 	return nil
@@ -252,7 +255,7 @@ func (x *exchange) readUpstream(rest string) error {
 	case "header", "header~", "no-header":
 		name, v, _ := strings.Cut(value, ":")
 		x.upstream = append(x.upstream, expectation{what: what, name: name, value: strings.TrimSpace(v)})
-	case "method", "path", "host", "body":
+	case "method", "path", "host", "proto", "body":
 		x.upstream = append(x.upstream, expectation{what: what, value: value})
 	default:
 		return fmt.Errorf("unknown expectation %q", what)

@@ -22,7 +22,7 @@ import (
 	"github.com/heddle-mesh/heddle/test/lab"
 )
 
-// The hosts of every world, by number: 10.78.1.1 is 0x101 and fd78:6864::101. The endpoints a, b, c, d and the server have HTTP echo on 8080 and 8081 and a server that
+// The hosts of every world, by number: 10.78.1.1 is 0x101 and fd78:6864::101. The endpoints a, b, c, d and the server have HTTP echo on 8080, 8081 and 8082 and a server that
 // speaks first on 9000. Client and server have sidecars; the gateway is one; the outsider has nothing.
 var (
 	numbers   = map[string]uint16{"client": 0x00a, "outsider": 0x014, "a": 0x101, "b": 0x102, "c": 0x103, "d": 0x104, "server": 0x201, "gateway": 0x301}
@@ -144,7 +144,7 @@ func (w *world) endpoint(name string) {
 	h := w.hosts[name]
 	e := &lab.Echo{Name: name}
 	w.echoes[name] = e
-	for _, port := range []string{"8080", "8081"} {
+	for _, port := range []string{"8080", "8081", "8082"} {
 		e.Serve(h.Listen("tcp", "[::]:"+port))
 	}
 	lab.Greet(h.Listen("tcp", "[::]:9000"), name)

@@ -23,6 +23,7 @@ type Seen struct {
 	Headers  http.Header `json:"headers"`
 	Body     string      `json:"body,omitempty"`
 	Peer     string      `json:"peer"`
+	Proto    string      `json:"proto"`
 }
 
 // Echo is a named HTTP server that answers with what it saw, and obeys x-echo-* headers:
@@ -52,14 +53,17 @@ func (e *Echo) Forget() {
 
 // Serve answers on a listener until it is closed.
 func (e *Echo) Serve(l net.Listener) {
-	s := &http.Server{Handler: e, ErrorLog: log.New(io.Discard, "", 0)}
+	both := &http.Protocols{}
+	both.SetHTTP1(true)
+	both.SetUnencryptedHTTP2(true)
+	s := &http.Server{Protocols: both, Handler: e, ErrorLog: log.New(io.Discard, "", 0)}
 	go s.Serve(l)
 }
 
 // ServeHTTP satisfies http.Handler.
 func (e *Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	seen := Seen{Endpoint: e.Name, Method: r.Method, Path: r.URL.RequestURI(), Host: r.Host, Headers: r.Header, Body: string(body), Peer: r.RemoteAddr}
+	seen := Seen{Endpoint: e.Name, Method: r.Method, Path: r.URL.RequestURI(), Host: r.Host, Headers: r.Header, Body: string(body), Peer: r.RemoteAddr, Proto: r.Proto}
 	status := e.note(seen)
 	if d, err := time.ParseDuration(r.Header.Get("x-echo-delay")); err == nil {
 		time.Sleep(d)

@@ -42,9 +42,9 @@ type Workload struct {
 	Features       []string
 }
 
-// Features of heddle-proxy in this version (metadata HEDDLE_FEATURES). http2 is not among them.
+// Features of heddle-proxy in this version (metadata HEDDLE_FEATURES).
 func Features() []string {
-	return []string{"vhds", "http1", "tcp", "rbac", "fault", "hash", "mirror", "outlier"}
+	return []string{"vhds", "http1", "http2", "tcp", "rbac", "fault", "hash", "mirror", "outlier"}
 }
 
 // Check says in one sentence what is missing.
