@@ -512,6 +512,8 @@ func (p *play) user(line string) {
 		s.Trailers(&f)
 	case "abort":
 		s.Abort(codec.LocalReset, "")
+	case "refuse":
+		s.Abort(codec.Overflow, "")
 	case "pause":
 		s.Pause()
 	case "resume":

@@ -97,7 +97,7 @@ func (s *Stream) Resume() {
 }
 
 // Abort implements codec.Stream: the user gives the exchange up. A server that has answered completely only tells that it needs no more of the request
-// (RFC 9113 section 8.1).
+// (RFC 9113 section 8.1); one that has not begun to answer, and aborts with Overflow, that the client may send it again (section 8.7).
 func (s *Stream) Abort(r codec.Reason, _ string) {
 	if s.over && !s.open {
 		return
@@ -114,6 +114,8 @@ func (s *Stream) Abort(r codec.Reason, _ string) {
 			code = ProtocolError
 		case s.c.role == Server && s.sentEnd:
 			code = NoError
+		case s.c.role == Server && r == codec.Overflow && !s.begun:
+			code = RefusedStream
 		case s.c.role == Server:
 			code = InternalError
 		}
