@@ -13,23 +13,9 @@
 //
 // # How it is driven
 //
-// Of a client's connection (package stream), next to conn, which is HTTP/1's:
-//
-//	type conn2 struct { w *Worker; m *Manager; lc loop.Conn; h2 http2.Conn; attend func() }
-//	OnData(p)    n, err := h2.Feed(p); if err != nil || h2.Drained() { lc.Close() }; return n
-//	OnWritable() h2.Writable()
-//	OnEOF()      h2.Close(codec.ConnectionTermination, ""); lc.Close()
-//	OnClose(err) h2.Close(codec.ConnectionTermination, ...)
-//	Attend()     w.Loop.Defer(attend)                          // attend is h2.Attend, and Drained afterwards
-//	Request(s, h, end)  x := w.take(); x.Request, *h = *h, x.Request; x.begin(end); return (*asker)(x)
-//	Malformed(s, h, e)  the same with x.refuse(e.Status, ...)   // the stream is reset when it returns
-//	Closed(s)           the books of the connection; MaxRequestsPerConn, draining: h2.Shutdown()
-//
-// asker is the Exchange as a codec.Receiver: Body and Trailers are x.body, Abort is x.gone, Writable is x.clientWritable. loop.Conn is the Output as it is.
-//
-// Of an endpoint's connection (package pool), next to Conn: Acquire looks for a connection with Available() > 0 before it dials; Send is Open(r) and Head. The receiver passes
-// through a wrapper that turns Abort of a stream that was Refused into a reason that retry policies know. Closed(s) gives back the place at the breaker and serves the queue.
-// GoingAway connections get no new streams, Drained ones are closed. A keep-alive timer calls Ping and looks at Unanswered.
+// The owner is the loop.Handler of a loop.Conn, which is the Output as it is: OnData is Feed, OnWritable is Writable, OnClose is Close, Attend is asked of the worker for later
+// in the turn. When Feed fails, or the Conn is Drained behind any of these, the owner closes behind what is queued. Package stream does so for clients and package pool for
+// endpoints; TestServe and TestBridge are the shortest examples.
 //
 // docs/decisions/006-http2-codec.md says what was rejected.
 package http2
