@@ -11,10 +11,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
-// Listening gives the addresses that some process listens on for a TCP port in the calling thread's namespace, ordered, each once. An unspecified IPv6 address may
-// stand for IPv4 as well.
+// Listening gives the addresses that some process listens on for a TCP port in the calling thread's namespace, ordered, each once. A socket for all IPv6 addresses that
+// takes IPv4 as well is given as both.
 func Listening(port uint16) ([]netip.Addr, error) {
 	var all []netip.Addr
 	for _, table := range []string{"tcp", "tcp6"} {
@@ -31,8 +35,49 @@ func Listening(port uint16) ([]netip.Addr, error) {
 		}
 		all = append(all, found...)
 	}
+	if slices.Contains(all, netip.IPv6Unspecified()) && takesIPv4(port) {
+		all = append(all, netip.IPv4Unspecified())
+	}
 	slices.SortFunc(all, netip.Addr.Compare)
 	return slices.Compact(all), nil
+}
+
+// Of linux/inet_diag.h: a request is 8 bytes before the socket's identity of 48, an answer 4 before and 20 behind it, then attributes.
+const (
+	diagRequest, diagAnswer = 8 + 48, 4 + 48 + 20
+	diagV6Only              = 11      // INET_DIAG_SKV6ONLY
+	diagListen              = 1 << 10 // TCP_LISTEN
+)
+
+// takesIPv4 says whether a listening IPv6 socket of a port takes IPv4 as well, which /proc does not tell. Where the kernel cannot be asked it is taken for so: that is
+// the usual case.
+func takesIPv4(port uint16) bool {
+	b := make([]byte, diagRequest)
+	b[0], b[1] = unix.AF_INET6, unix.IPPROTO_TCP
+	binary.NativeEndian.PutUint32(b[4:], diagListen)
+	binary.BigEndian.PutUint16(b[8:], port)
+	req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+	req.AddRawData(b)
+	answers, err := req.Execute(unix.NETLINK_INET_DIAG, 0)
+	if err != nil {
+		return true
+	}
+	for _, m := range answers {
+		if len(m) < diagAnswer || binary.BigEndian.Uint16(m[4:]) != port {
+			continue
+		}
+		attributes, err := nl.ParseRouteAttr(m[diagAnswer:])
+		if err != nil {
+			return true
+		}
+		only := slices.ContainsFunc(attributes, func(a syscall.NetlinkRouteAttr) bool {
+			return a.Attr.Type == diagV6Only && len(a.Value) == 1 && a.Value[0] == 1
+		})
+		if !only {
+			return true
+		}
+	}
+	return false
 }
 
 // listenState is TCP_LISTEN in /proc/net/tcp.
