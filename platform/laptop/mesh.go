@@ -175,13 +175,16 @@ func (m *meshRun) sayMode() {
 
 func (m *meshRun) gatewayURL() string { return "http://127.0.0.1:" + strconv.Itoa(m.ports.gateway) }
 
+// serviceRanges have the addresses of services, of each family. They mean something inside the mesh only.
+const serviceRanges = "10.96.0.0/16,fd78:6864:0:1::/112"
+
 func (m *meshRun) startAPIServer(inner context.Context) error {
 	path, err := m.opts.binary("heddle-apiserver")
 	if err != nil {
 		return err
 	}
 	return m.daemon(inner, "apiserver", path, "--data-dir", m.dir.join("api"), "--address", "127.0.0.1:"+strconv.Itoa(m.ports.api),
-		"--kubeconfig-out", m.dir.join("kubeconfig"), "--memory-limit", strconv.Itoa(memoryAPIServer), "--gc-percent", "100", "--parent-death")
+		"--service-cidrs", serviceRanges, "--kubeconfig-out", m.dir.join("kubeconfig"), "--memory-limit", strconv.Itoa(memoryAPIServer), "--gc-percent", "100", "--parent-death")
 }
 
 // daemon runs a program of the control plane on the host.

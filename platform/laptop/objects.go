@@ -25,6 +25,7 @@ kind: Service
 metadata: {name: %[1]s, namespace: %[2]s, labels: {app: %[1]s, %[5]s}}
 spec:
   selector: {app: %[1]s}
+  ipFamilyPolicy: PreferDualStack
   ports: [{name: %[3]s, port: %[4]d, targetPort: %[4]d}]
 `, w.app, w.namespace, w.protocol(), w.port, ours)
 }

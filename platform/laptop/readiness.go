@@ -62,10 +62,10 @@ func (m *meshRun) openWhenListening(ctx context.Context, w *workload, tell func(
 func (w *workload) reachable(listening []netip.Addr) (netip.Addr, bool) {
 	if w.hostPort != 0 { // its proxy looks for it at the usual loopback address
 		local := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		return w.addresses[0], slices.ContainsFunc(listening, func(l netip.Addr) bool { return l == local || l.IsUnspecified() })
+		return w.addresses[0], slices.ContainsFunc(listening, func(l netip.Addr) bool { return l == local || l == netip.IPv4Unspecified() })
 	}
 	for _, own := range w.addresses {
-		if slices.ContainsFunc(listening, func(l netip.Addr) bool { return l == own || l.IsUnspecified() && (l.Is6() || own.Is4()) }) {
+		if slices.ContainsFunc(listening, func(l netip.Addr) bool { return l == own || l.IsUnspecified() && l.Is4() == own.Is4() }) {
 			return own, true
 		}
 	}

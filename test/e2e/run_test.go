@@ -46,6 +46,7 @@ func (h *home) runs(t *testing.T, s status) {
 		}
 	}
 	h.byAddress(t)
+	h.byFamily(t)
 	out, errs, code := h.call("run", "--name", "me", "--", "python3", "say.py", "lines")
 	if !strings.Contains(out, "you said hello") {
 		t.Errorf("TCP by name: %q %s (exit code %d)", out, errs, code)
@@ -117,4 +118,27 @@ func (h *home) byAddress(t *testing.T) {
 func lastByte(address string) (n int) {
 	fmt.Sscan(address[strings.LastIndexByte(address, '.')+1:], &n)
 	return n
+}
+
+// byFamily calls by name over IPv4 and IPv6: a name has addresses of both, and leads to the workload by whichever its process takes.
+func (h *home) byFamily(t *testing.T) {
+	six := h.instanceOf("serve6", "six", "six", "default", "v1", "9006")
+	defer h.end(six, syscall.SIGTERM)
+	for _, family := range []string{"-4", "-6"} {
+		if out, errs, code := h.call("run", "--name", "me", "--", "curl", "-sS", family, "--max-time", "5", "http://page:9000/"); out != "hello from the folder\n" {
+			t.Errorf("curl %s http://page:9000/ gives %q %s (exit code %d)", family, out, errs, code)
+		}
+		if out, errs, code := h.call("run", "--name", "me", "--", "curl", "-sS", family, "--max-time", "5", "http://six:9006/"); !strings.Contains(out, `"service":"six"`) {
+			t.Errorf("curl %s to a service that takes IPv6 only gives %q %s (exit code %d)", family, out, errs, code)
+		}
+	}
+	endpoints := h.must("proxy-config", "endpoint", "web-v1.shop")
+	for line := range strings.Lines(endpoints) {
+		if strings.Contains(line, "outbound|9006||six.default") && !strings.HasPrefix(line, "[fd78:6864::") {
+			t.Errorf("the endpoint of six is not its IPv6 address: %s", line)
+		}
+	}
+	if strings.Count(endpoints, "outbound|9006||six.default") != 1 || strings.Count(endpoints, "outbound|9000||page.default") != 1 {
+		t.Errorf("a workload is not one endpoint:\n%s", endpoints)
+	}
 }

@@ -87,11 +87,16 @@ func (h *home) apply(yaml string) {
 // instance runs a workload of a service, and waits until it takes requests.
 func (h *home) instance(name, service, namespace, version, port string) *exec.Cmd {
 	h.t.Helper()
+	return h.instanceOf("serve", name, service, namespace, version, port)
+}
+
+func (h *home) instanceOf(serve, name, service, namespace, version, port string) *exec.Cmd {
+	h.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	cmd, text := h.background("run", "--name", name, "--service", service, "-n", namespace, "--version", version, "--port", port, "--", self, "serve", port, service, version)
+	cmd, text := h.background("run", "--name", name, "--service", service, "-n", namespace, "--version", version, "--port", port, "--", self, serve, port, service, version)
 	eventually(h.t, 30*time.Second, func() string {
 		if strings.Contains(text(), name+"."+namespace+" takes requests on port "+port) {
 			return ""
