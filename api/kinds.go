@@ -56,6 +56,11 @@ func (k *Kind) Istio() bool {
 // Gateway says whether the kind is in the Gateway API dialect.
 func (k *Kind) Gateway() bool { return k.Group == GroupGateway }
 
+// Conditioned says whether objects of the kind, one of Kubernetes' own, are answered with a condition in their status: those that users write for the mesh.
+func (k *Kind) Conditioned() bool {
+	return k.Group == GroupCore && (k.Kind == "Service" || k.Kind == "Namespace")
+}
+
 // APIVersion is GROUP/VERSION of the version to watch.
 func (k *Kind) APIVersion() string {
 	if k.Group == GroupCore {

@@ -14,6 +14,8 @@ type mark struct {
 
 // honouredMarks lists what is honoured. Any other key of an istio.io domain on a kind that is translated gives a Problem, because it asks for something.
 var honouredMarks = []mark{
+	{"heddle.dev/proxied", []string{"WorkloadEntry"}},
+	{"heddle.dev/ready", []string{"WorkloadEntry"}},
 	{"istio.io/dry-run", []string{"AuthorizationPolicy"}},
 	{"networking.istio.io/exportTo", []string{"Service"}},
 	{"topology.istio.io/network", []string{"Pod", "WorkloadEntry", "ServiceEntry"}},
@@ -37,7 +39,10 @@ var honouredMarks = []mark{
 	{"gateway.networking.k8s.io/channel", nil},
 }
 
-// UnhonouredMarks gives the labels and annotations of Istio's and the Gateway API's domains that Heddle does not honour on this object.
+// injection is the one label of the mesh without a domain; "disabled" asks for nothing.
+const injection = "istio-injection"
+
+// UnhonouredMarks gives the labels and annotations of Istio's, the Gateway API's and Heddle's domains that Heddle does not honour on this object.
 func UnhonouredMarks(o Object) []Field {
 	if o.Kind == nil {
 		return nil
@@ -48,7 +53,7 @@ func UnhonouredMarks(o Object) []Field {
 		marks map[string]string
 	}{{"labels", o.Meta.Labels}, {"annotations", o.Meta.Annotations}} {
 		for _, key := range sortedMarks(set.marks) {
-			if ofTheMesh(key) && !honoured(key, o.Kind.Kind) {
+			if ofTheMesh(key) && !honoured(key, o.Kind.Kind) && !(key == injection && set.marks[key] == "disabled") {
 				out = append(out, Field{Path: keyed("metadata."+set.name, key), Value: set.marks[key],
 					Reason: fmt.Sprintf("%s is not honoured on a %s yet", key, o.Kind.Kind)})
 			}
@@ -68,7 +73,7 @@ func sortedMarks(m map[string]string) []string {
 
 func ofTheMesh(key string) bool {
 	domain, _, ok := strings.Cut(key, "/")
-	return ok && (domain == "istio.io" || strings.HasSuffix(domain, ".istio.io") || domain == "gateway.networking.k8s.io")
+	return key == injection || ok && (domain == "istio.io" || strings.HasSuffix(domain, ".istio.io") || domain == "gateway.networking.k8s.io" || domain == "heddle.dev")
 }
 
 func honoured(key, kind string) bool {
@@ -76,4 +81,10 @@ func honoured(key, kind string) bool {
 		matches := m.key == key || strings.HasSuffix(m.key, "/") && strings.HasPrefix(key, m.key)
 		return matches && (m.kinds == nil || slices.Contains(m.kinds, kind))
 	})
+}
+
+// MarksExpression says in the language of the API's admission (CEL) whether an object has a label or annotation for the mesh.
+func MarksExpression() string {
+	const ours = `k == "` + injection + `" || k.startsWith("istio.io/") || k.contains(".istio.io/") || k.startsWith("gateway.networking.k8s.io/") || k.startsWith("heddle.dev/")`
+	return "has(object.metadata.labels) && object.metadata.labels.exists(k, " + ours + ") || has(object.metadata.annotations) && object.metadata.annotations.exists(k, " + ours + ")"
 }

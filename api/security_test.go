@@ -117,6 +117,12 @@ func TestMarks(t *testing.T) {
 	if d := cmp.Diff(want, paths(UnhonouredMarks(o))); d != "" {
 		t.Error(d)
 	}
+	for value, n := range map[string]int{"enabled": 1, "disabled": 0} {
+		ns := Object{Kind: Find(GroupCore, "Namespace"), Meta: Meta{Labels: map[string]string{"istio-injection": value, "kubernetes.io/metadata.name": "a"}}}
+		if got := UnhonouredMarks(ns); len(got) != n {
+			t.Errorf("istio-injection=%s: %v", value, got)
+		}
+	}
 }
 
 func TestPatternOf(t *testing.T) {

@@ -38,7 +38,7 @@ func heddledRules() []rbacv1.PolicyRule {
 		{APIGroups: []string{"apiextensions.k8s.io"}, Verbs: read, Resources: []string{"customresourcedefinitions"}},
 		{APIGroups: meshGroups, Verbs: read, Resources: []string{"*"}},
 		{APIGroups: meshGroups, Verbs: []string{"update", "patch"}, Resources: []string{"*/status"}},
-		{APIGroups: []string{""}, Verbs: []string{"update", "patch"}, Resources: []string{"services/status"}},
+		{APIGroups: []string{""}, Verbs: []string{"update", "patch"}, Resources: []string{"services/status", "namespaces/status"}},
 		{APIGroups: []string{"", "events.k8s.io"}, Verbs: []string{"create", "patch"}, Resources: []string{"events"}},
 		{APIGroups: []string{""}, Verbs: []string{"create"}, Resources: []string{"serviceaccounts/token"}},
 		{APIGroups: []string{"authentication.k8s.io"}, Verbs: []string{"create"}, Resources: []string{"tokenreviews"}},

@@ -141,11 +141,13 @@ const (
 
 // Gateway is a set of listeners on the proxies that it selects.
 type Gateway struct {
-	ID       GatewayID
-	Origin   Ref
-	Created  time.Time
-	Selector Labels // workloads that serve it (Istio); for the Gateway API: label gateway.networking.k8s.io/gateway-name
-	Servers  []Server
+	ID      GatewayID
+	Origin  Ref
+	Created time.Time
+	// Namespace and Selector find the workloads that serve it. An empty namespace is any (Istio); a nil selector with a namespace finds none.
+	Namespace Namespace
+	Selector  Labels
+	Servers   []Server
 }
 
 // Server is one listener of a gateway.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/control/admission"
 	"github.com/heddle-mesh/heddle/control/config/kube"
+	services "github.com/heddle-mesh/heddle/control/registry/kube"
 	"github.com/heddle-mesh/heddle/control/serve"
 	"github.com/heddle-mesh/heddle/control/snapshot"
 	"github.com/heddle-mesh/heddle/control/translate"
@@ -78,7 +79,7 @@ func (w *webhook) run(ctx context.Context) error {
 	})
 	if w.d.client != nil {
 		group.Go(func() error {
-			hook := kube.Webhook{Name: "heddled-" + w.d.opts.meshNS, URL: w.url(), CA: w.d.authority.Roots()}
+			hook := kube.Webhook{Name: "heddled-" + w.d.opts.meshNS, URL: w.url(), CA: w.d.authority.Roots(), Asks: services.Wishes()}
 			return w.d.client.Register(ctx, hook, w.d.log.With("part", "admission"))
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/registry/kube"
 	"github.com/heddle-mesh/heddle/control/translate"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -66,9 +67,18 @@ func (h *Handler) review(req *admissionv1.AdmissionRequest) *admissionv1.Admissi
 	if o.Kind == nil {
 		return refuse("%s", condition.Sentences(decoding))
 	}
+	if o.Kind.Conditioned() {
+		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: warnings(h.core(o))}
+	}
 	o.Status = nil
 	problems := translate.Object(o, decoding, h.World()).Problems
 	return judge(o, problems)
+}
+
+// core gives what a Service or Namespace asks for in vain. It is Kubernetes' to refuse such an object.
+func (h *Handler) core(o api.Object) []mesh.Problem {
+	_, problems := kube.Service(o, h.World().Settings().ClusterDomain)
+	return append(problems, translate.Marks(o)...)
 }
 
 // judge refuses what is broken or protects something that cannot be enforced; everything else is allowed, and said.
@@ -91,7 +101,10 @@ func judge(o api.Object, problems []mesh.Problem) *admissionv1.AdmissionResponse
 	if len(denied) > 0 {
 		return refuse("%s cannot be enforced: %s", o.Ref(), condition.Sentences(denied))
 	}
-	resp := &admissionv1.AdmissionResponse{Allowed: true}
+	return &admissionv1.AdmissionResponse{Allowed: true, Warnings: warnings(problems)}
+}
+
+func warnings(problems []mesh.Problem) (out []string) {
 	for _, p := range problems {
 		text := p.Message
 		if p.Field != "" {
@@ -101,9 +114,9 @@ func judge(o api.Object, problems []mesh.Problem) *admissionv1.AdmissionResponse
 			text += "; " + p.Hint
 		}
 		// A warning is a header for clients: at most 256 characters are sure to arrive (RFC 9110 has no limit; the API cuts there).
-		resp.Warnings = append(resp.Warnings, shorten(text, 250))
+		out = append(out, shorten(text, 250))
 	}
-	return resp
+	return out
 }
 
 func shorten(s string, n int) string {

@@ -77,6 +77,10 @@ func TestReview(t *testing.T) {
 		{"TLS of a gateway that is not served", "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: shop}\nspec: {servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.com], tls: {mode: AUTO_PASSTHROUGH}}]}\n", "", admissionv1.Create, false, "spec.servers[0].tls"},
 		{"a finalizer goes from a broken object", strings.Replace(route, "hosts:", "hozts:", 1), strings.Replace(strings.Replace(route, "hosts:", "hozts:", 1), "name: web", "finalizers: [x/y], name: web", 1), admissionv1.Update, true, ""},
 		{"a broken object is made worse", strings.Replace(route, "hosts:", "hozts:", 1), strings.Replace(route, "hosts:", "hozzts:", 1), admissionv1.Update, false, "hozts"},
+		{"a Service that asks for something", "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop, labels: {istio.io/use-waypoint: w}}\nspec: {sessionAffinity: ClientIP, ports: [{port: 80}]}\n", "",
+			admissionv1.Create, true, "spec.sessionAffinity: ClientIP is not honoured: the mesh balances without it; write a DestinationRule with consistentHash.useSourceIp metadata.labels[\"istio.io/use-waypoint\"]"},
+		{"a Service that is Kubernetes' to refuse", "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop, annotations: {networking.istio.io/exportTo: \"a,,b\"}}\nspec: {ports: [{port: 80}]}\n", "", admissionv1.Create, true, "empty name"},
+		{"a Namespace", "apiVersion: v1\nkind: Namespace\nmetadata: {name: s, labels: {istio-injection: enabled}}\n", "", admissionv1.Create, true, "istio-injection is not honoured"},
 		{"a deletion", "{}", strings.Replace(route, "hosts:", "hozts:", 1), admissionv1.Delete, true, ""},
 	} {
 		got := ask(t, c.op, c.object, c.old)

@@ -129,6 +129,9 @@ func (b *Builder) update(ref mesh.Ref) {
 	e, ok := b.objects.Get(ref)
 	b.present(ref, ok)
 	b.recheck(b.aboutObject(ref))
+	if ref.Kind == "Service" && ref.Group == api.GroupCore {
+		b.tellGatesIn(ref.Namespace)
+	}
 	if !ok {
 		b.accepted.Delete(ref)
 		b.put(ref, nouns{})

@@ -62,6 +62,9 @@ func (b *Builder) core(o api.Object) (n nouns, problems []mesh.Problem) {
 	default:
 		n.slice = kube.EndpointSlice(o, b.now.Settings.ClusterDomain)
 	}
+	if o.Kind.Conditioned() {
+		problems = append(problems, translate.Marks(o)...)
+	}
 	return n, problems
 }
 

@@ -120,6 +120,9 @@ func (b *Builder) Status(ref mesh.Ref) *condition.Status {
 		id := mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: ref.Namespace, Name: ref.Name}
 		routes, _ := b.now.GateRoutes.Get(id)
 		with := gateway.WithRoutes(*s.status, id, routes)
+		if g, ok := b.now.Gateways.Get(id); ok {
+			with = gateway.WithServing(with, g, b.serving(g))
+		}
 		return &with
 	}
 	return s.status

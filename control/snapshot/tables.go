@@ -19,11 +19,16 @@ func (b *Builder) takeServices(d registry.Delta) {
 		}
 	}
 	for id, w := range d.Workloads {
-		if old, _ := b.now.Workloads.Get(id); w == nil {
+		old, _ := b.now.Workloads.Get(id)
+		if w = keep(old, w); w == old {
+			continue
+		}
+		if w == nil {
 			b.now.Workloads = b.now.Workloads.Without(id)
 		} else {
-			b.now.Workloads = b.now.Workloads.With(id, keep(old, w))
+			b.now.Workloads = b.now.Workloads.With(id, w)
 		}
+		b.tellGates(old, w)
 	}
 	for id, s := range d.Services {
 		old, _ := b.now.Services.Get(id)
@@ -146,6 +151,9 @@ func (b *Builder) putGateway(old, g *mesh.Gateway) {
 	for _, x := range []*mesh.Gateway{old, g} {
 		if x != nil {
 			b.recheck([]question{{kind: askGateway, gateway: x.ID}})
+			if x.ID.Dialect == mesh.GatewayAPI { // its status says who serves it
+				b.told[gatewayRef(x.ID)] = struct{}{}
+			}
 		}
 	}
 }

@@ -17,17 +17,17 @@ func document(want *condition.Status, present map[string]any, now time.Time) (do
 	if list, ok := doc["conditions"].([]any); ok {
 		doc["conditions"] = conditions(list, present["conditions"], stamp)
 	}
-	byName := func(key string) func(any) any {
-		return func(v any) any { m, _ := v.(map[string]any); return m[key] }
-	}
 	for _, l := range items(doc["listeners"]) {
-		old := find(present["listeners"], byName("name"), l["name"])
+		old := find(present["listeners"], field("name"), l["name"])
 		l["conditions"] = conditions(l["conditions"], old["conditions"], stamp)
 	}
 	if parents, ok := doc["parents"].([]any); ok {
 		doc["parents"] = mergeParents(parents, present["parents"], stamp)
 	} else if _, routes := present["parents"]; routes && want.Parents != nil {
 		doc["parents"] = mergeParents(nil, present["parents"], stamp)
+	}
+	if want.Listeners != nil && want.Addresses == nil && present["addresses"] != nil { // the last address went
+		doc["addresses"] = []any{}
 	}
 	// Only fields that we give are compared: the others are not ours.
 	for key, v := range doc {
@@ -36,6 +36,11 @@ func document(want *condition.Status, present map[string]any, now time.Time) (do
 		}
 	}
 	return doc, changed
+}
+
+// field reads a field of an object in a list.
+func field(key string) func(any) any {
+	return func(v any) any { m, _ := v.(map[string]any); return m[key] }
 }
 
 // plain is a value as JSON has it.

@@ -130,6 +130,14 @@ func (b *Board) mark(ref mesh.Ref) {
 func (b *Board) Problems() (out []mesh.Problem) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for _, ref := range slices.SortedFunc(maps.Keys(b.known()), mesh.CompareRef) {
+		out = append(out, b.problems(ref)...)
+	}
+	return out
+}
+
+// known are the objects of which something is known.
+func (b *Board) known() map[mesh.Ref]struct{} {
 	refs := map[mesh.Ref]struct{}{}
 	for ref := range b.told {
 		refs[ref] = struct{}{}
@@ -139,10 +147,7 @@ func (b *Board) Problems() (out []mesh.Problem) {
 			refs[ref] = struct{}{}
 		}
 	}
-	for _, ref := range slices.SortedFunc(maps.Keys(refs), mesh.CompareRef) {
-		out = append(out, b.problems(ref)...)
-	}
-	return out
+	return refs
 }
 
 func (b *Board) problems(ref mesh.Ref) []mesh.Problem {
@@ -158,7 +163,7 @@ func (b *Board) Conditions() map[string]*condition.Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := map[string]*condition.Status{}
-	for ref := range b.told {
+	for ref := range b.known() {
 		if e, ok := b.objects.Get(ref); ok {
 			if s := b.wanted(ref, e.Object); s != nil {
 				out[ref.String()] = s
@@ -171,6 +176,14 @@ func (b *Board) Conditions() map[string]*condition.Status {
 // wanted is the whole status of an object, with what was found out beside translation.
 func (b *Board) wanted(ref mesh.Ref, o api.Object) *condition.Status {
 	t := b.told[ref]
+	if o.Kind.Conditioned() {
+		problems := b.problems(ref)
+		if len(problems) == 0 && find(o.Status["conditions"], field("type"), condition.CoreEnforced) == nil {
+			return nil // nothing was said before, and there is nothing to say
+		}
+		s := condition.Core(problems)
+		return &s
+	}
 	if t.status == nil {
 		return nil
 	}

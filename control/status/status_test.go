@@ -223,3 +223,53 @@ func TestOthersConditionsStay(t *testing.T) {
 		t.Error(c)
 	}
 }
+
+// A Service gets a condition when there is something to say, keeps the conditions of others, and hears when it is over.
+func TestConditionOfCoreKinds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, m := start(t)
+		o, _ := api.Decode([]byte("apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nstatus: {conditions: [{type: Other, status: \"True\"}]}\n"))
+		m.store.Put("test", o, nil)
+		b.Tell(o.Ref(), nil, nil)
+		time.Sleep(3 * time.Second)
+		if n := len(m.written()); n != 0 {
+			t.Fatalf("%d writes, and there is nothing to say", n)
+		}
+		enforced := func() map[string]any {
+			e, _ := m.store.Get(o.Ref())
+			list := items(e.Object.Status["conditions"])
+			if len(list) != 2 || list[0]["type"] != "Other" {
+				t.Fatal(list)
+			}
+			return list[1]
+		}
+		b.Tell(o.Ref(), []mesh.Problem{{Object: o.Ref(), Field: "spec.sessionAffinity", Code: mesh.CodeNotEnforced, Message: "it is not honoured"}}, nil)
+		b.Extra("compiler", []mesh.Problem{{Object: o.Ref(), Field: "spec.ports", Code: mesh.CodeNotEnforced, Message: "a port is passed as TCP"}})
+		time.Sleep(3 * time.Second)
+		if c := enforced(); c["type"] != condition.CoreEnforced || c["status"] != "False" || c["reason"] != "NotEnforced" ||
+			c["message"] != "spec.sessionAffinity: it is not honoured. spec.ports: a port is passed as TCP" {
+			t.Error(c)
+		}
+		if got := b.Conditions()[o.Ref().String()]; got == nil || len(got.Conditions) != 1 {
+			t.Errorf("the debug page has %v", got)
+		}
+		b.Tell(o.Ref(), nil, nil)
+		b.Extra("compiler", nil)
+		time.Sleep(3 * time.Second)
+		if c := enforced(); c["status"] != "True" || len(m.written()) != 2 {
+			t.Error(c, len(m.written()))
+		}
+	})
+}
+
+func TestAddressesGo(t *testing.T) {
+	gone := &condition.Status{Listeners: []condition.Listener{{Name: "http"}}}
+	present := map[string]any{"addresses": []any{map[string]any{"type": "IPAddress", "value": "192.0.2.1"}}, "listeners": plain(gone)["listeners"]}
+	doc, changed := document(gone, present, time.Now())
+	if list, ok := doc["addresses"].([]any); !changed || !ok || len(list) != 0 {
+		t.Errorf("the last address stays: %v", doc["addresses"])
+	}
+	if _, again := document(gone, map[string]any{"addresses": []any{}, "listeners": doc["listeners"]}, time.Now()); again {
+		t.Error("written twice")
+	}
+}

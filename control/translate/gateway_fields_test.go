@@ -93,6 +93,7 @@ var gatewayBases = map[string][]string{
 	"Gateway": {
 		`{"gatewayClassName":"heddle","listeners":[{"name":"l","port":80,"protocol":"HTTP"}]}`,
 		`{"gatewayClassName":"heddle","listeners":[{"name":"l","port":80,"protocol":"HTTP","allowedRoutes":{"namespaces":{"from":"Selector","selector":{}}}}]}`,
+		`{"gatewayClassName":"heddle","addresses":[{"type":"Hostname","value":"s"}],"listeners":[{"name":"l","port":80,"protocol":"HTTP"}]}`,
 		`{"gatewayClassName":"heddle","listeners":[{"name":"l","port":443,"protocol":"HTTPS","tls":{"certificateRefs":[{"name":"c"}]}}]}`,
 	},
 	"HTTPRoute": {

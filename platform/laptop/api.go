@@ -121,6 +121,20 @@ func (a *api) service(ctx context.Context, namespace, name string) (*corev1.Serv
 	return s, nil
 }
 
+// balanced says where a Service of type LoadBalancer is reached: on this machine the mesh is its own load balancer.
+func (a *api) balanced(ctx context.Context, namespace, name, ip string, port int) error {
+	patch := fmt.Sprintf(`{"status":{"loadBalancer":{"ingress":[{"ip":%q,"ports":[{"port":%d,"protocol":"TCP"}]}]}}}`, ip, port)
+	services := a.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: plurals["Service"]}).Namespace(namespace)
+	err := again(ctx, func() error {
+		_, err := services.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: manager}, "status")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write the address of Service %s/%s: %w", namespace, name, err)
+	}
+	return nil
+}
+
 // remove deletes all objects of a YAML text; what is gone already is no error.
 func (a *api) remove(ctx context.Context, text string) error {
 	return a.each(text, "delete", func(o *unstructured.Unstructured, r dynamic.ResourceInterface) error {

@@ -38,6 +38,19 @@ func (w *workload) protocol() string {
 	return "http"
 }
 
+// ingressObject is the Service in front of the ingress. Gateways of the Gateway API name it to be served there (spec.addresses), and take their address from
+// its status.
+func ingressObject(w *workload) string {
+	return fmt.Sprintf(`apiVersion: v1
+kind: Service
+metadata: {name: %[1]s, namespace: %[2]s, labels: {app: %[1]s, %[3]s}}
+spec:
+  type: LoadBalancer
+  selector: {app: %[1]s}
+  ports: [{name: http, port: 80, targetPort: 80}]
+`, w.app, w.namespace, ours)
+}
+
 // entryObject is the workload itself, which its service selects. It is healthy while its proxy's stream lives and, unless ready is false, takes traffic.
 func entryObject(w *workload, ready bool) string {
 	var b strings.Builder

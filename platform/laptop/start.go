@@ -88,7 +88,10 @@ func (m *meshRun) writeObjects(ctx context.Context, all []*workload) error {
 	}
 	err := eachAtOnce(all, func(w *workload) error {
 		if w.gateway {
-			return nil
+			if err := m.api.apply(ctx, ingressObject(w)); err != nil {
+				return err
+			}
+			return m.api.balanced(ctx, w.namespace, w.app, "127.0.0.1", m.ports.gateway)
 		}
 		return m.api.apply(ctx, accountObject(w)+"---\n"+serviceObject(w)+"---\n"+entryObject(w, true))
 	})

@@ -27,6 +27,7 @@ func TestShop(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { h.memory(t, s) })
 	t.Run("tour", func(t *testing.T) { h.tour(t, printed, s) })
 	t.Run("run", func(t *testing.T) { h.runs(t, s) })
+	t.Run("answers", func(t *testing.T) { h.answers(t, s) })
 	t.Run("weights", func(t *testing.T) { h.weights(t, s) })
 	t.Run("rolling", func(t *testing.T) { h.rolling(t, s) })
 	t.Run("second up", func(t *testing.T) {

@@ -230,8 +230,8 @@ func (v *View) GateRoutes(g mesh.GatewayID) []*mesh.Route {
 func (v *View) Gateways() []*mesh.Gateway {
 	v.r.Read(mesh.Key{Noun: mesh.OfGateways})
 	var out []*mesh.Gateway
-	for id, g := range v.s.Gateways.All() {
-		if id.Dialect == mesh.GatewayAPI && !v.InNamespace(id.Namespace) {
+	for _, g := range v.s.Gateways.All() {
+		if g.Namespace != "" && (len(g.Selector) == 0 || !v.InNamespace(g.Namespace)) {
 			continue
 		}
 		if v.ProxyMatches(g.Selector) {

@@ -27,8 +27,16 @@ func decode(k *api.Kind, u *unstructured.Unstructured) (api.Object, []api.Proble
 		problems = slices.DeleteFunc(problems, func(p api.Problem) bool { return slices.Contains(o.Unknown, p.Field) })
 		o.Unknown = nil
 	}
-	if pod, ok := o.Spec.(*corev1.Pod); ok {
-		o.Spec = trimPod(pod)
+	if core && !k.Conditioned() {
+		o.Status = nil
+	}
+	switch s := o.Spec.(type) {
+	case *corev1.Pod:
+		o.Spec = trimPod(s)
+	case *corev1.Service: // conditions are answers, not part of what an object means
+		s.Status.Conditions = nil
+	case *corev1.Namespace:
+		s.Status.Conditions = nil
 	}
 	return o, problems
 }

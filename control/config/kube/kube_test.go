@@ -306,7 +306,7 @@ func TestRegister(t *testing.T) {
 		}
 	}
 	got, err := hooks.Get(t.Context(), w.Name, metav1.GetOptions{})
-	if err != nil || len(got.Webhooks) != 2 || *got.Webhooks[0].FailurePolicy != "Fail" || *got.Webhooks[1].FailurePolicy != "Ignore" {
+	if err != nil || len(got.Webhooks) != 3 || *got.Webhooks[0].FailurePolicy != "Fail" || *got.Webhooks[1].FailurePolicy != "Ignore" {
 		t.Fatal(got, err)
 	}
 	covered := map[string]int{}
@@ -317,7 +317,7 @@ func TestRegister(t *testing.T) {
 	}
 	for _, k := range api.Kinds {
 		want := 0
-		if k.Istio() || k.Gateway() {
+		if k.Istio() || k.Gateway() || k.Conditioned() {
 			want = 1
 		}
 		if n := covered[k.Group+"/"+k.Plural]; n != want {

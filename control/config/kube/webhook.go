@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -19,6 +20,8 @@ type Webhook struct {
 	Name string // of the configuration object
 	URL  string
 	CA   []byte // PEM of what vouches for it
+	// Asks are expressions (CEL) that tell the Services which ask the mesh for something from the others.
+	Asks []string
 }
 
 // Register keeps the API told of the webhook until ctx ends: it is written anew when somebody changes or removes it.
@@ -68,25 +71,39 @@ func (w Webhook) current(have *admissionregistrationv1.ValidatingWebhookConfigur
 	want := w.configuration()
 	return slices.EqualFunc(have.Webhooks, want.Webhooks, func(a, b admissionregistrationv1.ValidatingWebhook) bool {
 		return a.Name == b.Name && a.ClientConfig.URL != nil && *a.ClientConfig.URL == w.URL && string(a.ClientConfig.CABundle) == string(w.CA) &&
-			a.FailurePolicy != nil && *a.FailurePolicy == *b.FailurePolicy && len(a.Rules) == len(b.Rules)
+			a.FailurePolicy != nil && *a.FailurePolicy == *b.FailurePolicy && len(a.Rules) == len(b.Rules) && slices.Equal(a.MatchConditions, b.MatchConditions)
 	})
 }
 
-// configuration has two webhooks: without heddled, security kinds cannot be written, since nobody could say whether they are enforced; the others can.
+// configuration has three webhooks: without heddled, security kinds cannot be written, since nobody could say whether they are enforced; the others can.
+// Of Kubernetes' own kinds only objects come that ask the mesh for something, and they are always let through.
 func (w Webhook) configuration() *admissionregistrationv1.ValidatingWebhookConfiguration {
 	none, timeout := admissionregistrationv1.SideEffectClassNone, int32(5)
-	hook := func(name string, policy admissionregistrationv1.FailurePolicyType, security bool) admissionregistrationv1.ValidatingWebhook {
-		return admissionregistrationv1.ValidatingWebhook{Name: name, Rules: rules(security), FailurePolicy: &policy, SideEffects: &none, TimeoutSeconds: &timeout,
+	hook := func(name string, policy admissionregistrationv1.FailurePolicyType, covers func(*api.Kind) bool) admissionregistrationv1.ValidatingWebhook {
+		return admissionregistrationv1.ValidatingWebhook{Name: name, Rules: rules(covers), FailurePolicy: &policy, SideEffects: &none, TimeoutSeconds: &timeout,
 			AdmissionReviewVersions: []string{"v1"}, ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &w.URL, CABundle: w.CA}}
 	}
+	dialect := func(k *api.Kind) bool { return k.Istio() || k.Gateway() }
+	core := hook("core.heddle.dev", admissionregistrationv1.Ignore, (*api.Kind).Conditioned)
+	core.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "asks-the-mesh", Expression: w.asks()}}
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: w.Name}, Webhooks: []admissionregistrationv1.ValidatingWebhook{
-		hook("security.heddle.dev", admissionregistrationv1.Fail, true), hook("config.heddle.dev", admissionregistrationv1.Ignore, false),
+		hook("security.heddle.dev", admissionregistrationv1.Fail, func(k *api.Kind) bool { return dialect(k) && k.Security }),
+		hook("config.heddle.dev", admissionregistrationv1.Ignore, func(k *api.Kind) bool { return dialect(k) && !k.Security }),
+		core,
 	}}
 }
 
-func rules(security bool) (out []admissionregistrationv1.RuleWithOperations) {
+func (w Webhook) asks() string {
+	out := api.MarksExpression()
+	if len(w.Asks) > 0 {
+		out += ` || request.kind.kind == "Service" && (` + strings.Join(w.Asks, " || ") + ")"
+	}
+	return out
+}
+
+func rules(covers func(*api.Kind) bool) (out []admissionregistrationv1.RuleWithOperations) {
 	for _, k := range api.Kinds {
-		if !k.Istio() && !k.Gateway() || k.Security != security {
+		if !covers(k) {
 			continue
 		}
 		out = append(out, admissionregistrationv1.RuleWithOperations{

@@ -55,8 +55,10 @@ func Service(o api.Object, domain string) (*registry.Definition, []mesh.Problem)
 		ShortName: o.Meta.Name, Registry: registryName, Origin: o.Ref(),
 	}
 	d := &registry.Definition{Origin: o.Ref(), Services: []*mesh.Service{s}, Selector: spec.Selector, Targets: map[string]registry.Target{}, Slices: true}
-	var problems []mesh.Problem
-	s.ExportTo, problems = exportTo(o)
+	problems := unhonoured(o, spec)
+	var more []mesh.Problem
+	s.ExportTo, more = exportTo(o)
+	problems = append(problems, more...)
 	for i, p := range spec.Ports {
 		if p.Port < 1 || p.Port > maxPortsNumber {
 			problems = append(problems, mesh.Problem{Object: o.Ref(), Field: fmt.Sprintf("spec.ports[%d].port", i), Code: mesh.CodeInvalid, Message: fmt.Sprintf("%d is not a port", p.Port), Hint: "write a number from 1 to 65535"})
@@ -69,7 +71,6 @@ func Service(o api.Object, domain string) (*registry.Definition, []mesh.Problem)
 	}
 	slices.SortStableFunc(s.Ports, func(a, b mesh.Port) int { return cmp.Compare(a.Number, b.Number) })
 	if !s.Headless {
-		var more []mesh.Problem
 		s.Addresses, more = addresses(o, spec)
 		problems = append(problems, more...)
 	}

@@ -67,6 +67,18 @@ func TestServicesThatAreNotHonoured(t *testing.T) {
 	if len(ps) != 2 {
 		t.Error(ps)
 	}
+	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\n"+
+		"spec: {ports: [{port: 80}], sessionAffinity: ClientIP, internalTrafficPolicy: Local, trafficDistribution: PreferClose, publishNotReadyAddresses: true}\n"), "cluster.local")
+	for i, field := range []string{"sessionAffinity", "internalTrafficPolicy", "trafficDistribution", "publishNotReadyAddresses"} {
+		if len(ps) != 4 || ps[i].Field != "spec."+field || ps[i].Code != mesh.CodeNotEnforced {
+			t.Error(field, ps)
+		}
+	}
+	// What the API fills in asks for nothing.
+	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {ports: [{port: 80}], sessionAffinity: None, internalTrafficPolicy: Cluster}\n"), "cluster.local")
+	if len(ps) != 0 {
+		t.Error(ps)
+	}
 	d, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: None, ports: [{port: 80}]}\n"), "cluster.local")
 	if len(ps) != 0 || !d.Services[0].Headless || len(d.Services[0].Addresses) != 0 {
 		t.Error(d, ps)

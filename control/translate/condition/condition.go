@@ -64,6 +64,12 @@ type Ancestor struct {
 	Conditions  []Condition `json:"conditions"`
 }
 
+// Address is gwv1.GatewayStatusAddress.
+type Address struct {
+	Type  string `json:"type"` // IPAddress, Hostname
+	Value string `json:"value"`
+}
+
 // Feature is gwv1.SupportedFeature.
 type Feature struct {
 	Name string `json:"name"`
@@ -74,6 +80,7 @@ type Status struct {
 	ObservedGeneration int64       `json:"observedGeneration,omitempty"` // Istio's kinds
 	Conditions         []Condition `json:"conditions,omitempty"`
 	Listeners          []Listener  `json:"listeners,omitempty"`         // Gateway of the Gateway API
+	Addresses          []Address   `json:"addresses,omitempty"`         // Gateway of the Gateway API
 	Parents            []Parent    `json:"parents,omitempty"`           // its routes: those entries that have Heddle's controller name
 	Ancestors          []Ancestor  `json:"ancestors,omitempty"`         // BackendTLSPolicy: those entries that have Heddle's controller name
 	Features           []Feature   `json:"supportedFeatures,omitempty"` // GatewayClass
@@ -84,6 +91,19 @@ const (
 	Accepted = "Accepted"
 	Enforced = "Enforced"
 )
+
+// CoreEnforced is Enforced on objects of Kubernetes' own kinds, whose conditions belong to many: it is written only when there is something to say.
+const CoreEnforced = "heddle.dev/Enforced"
+
+// Core gives the one condition of an object of Kubernetes' own kinds from its problems.
+func Core(problems []mesh.Problem) Status {
+	c := Istio(0, nil).Conditions[1]
+	if len(problems) > 0 {
+		c.Status, c.Reason, c.Message = "False", string(problems[0].Code), Sentences(problems)
+	}
+	c.Type = CoreEnforced
+	return Status{Conditions: []Condition{c}}
+}
 
 // Istio gives the status of an object of the Istio dialect from its problems.
 func Istio(generation int64, problems []mesh.Problem) Status {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
@@ -16,7 +15,7 @@ const nameLabel = "gateway.networking.k8s.io/gateway-name"
 
 // gatewayFields are honoured; TLS settings are judged by api.Unenforced.
 var gatewayFields = api.Fields("gatewayClassName", "listeners[].name", "listeners[].hostname", "listeners[].port", "listeners[].protocol", "listeners[].tls.*",
-	"listeners[].allowedRoutes.*", "tls.*", "defaultScope=None")
+	"listeners[].allowedRoutes.*", "tls.*", "addresses.*", "defaultScope=None")
 
 // Gateway gives the listeners of a Gateway and its status; nothing when its class belongs to another controller. The number of attached routes in the
 // status is 0: see WithRoutes. Listeners that are not valid are not among the servers; one whose TLS settings cannot be enforced denies.
@@ -28,9 +27,13 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 	v := open(o, in)
 	v.Unhonoured(o, gatewayFields, nil)
 	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: o.Meta.Name}, Origin: o.Ref(), Created: o.Meta.Created,
-		Selector: mesh.Labels{nameLabel: o.Meta.Name}}
+		Namespace: v.ns, Selector: mesh.Labels{nameLabel: o.Meta.Name}}
 	states := v.listeners(spec)
 	refusal := v.refused(spec)
+	unusable := ""
+	if refusal == nil && len(spec.Addresses) > 0 {
+		unusable = v.bind(g, spec.Addresses[0].Value)
+	}
 	status := &condition.Status{}
 	valid := 0
 	for i := range states {
@@ -44,6 +47,10 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 		}
 	}
 	status.Conditions = v.gatewayConditions(valid, len(states), refusal)
+	if unusable != "" {
+		notProgrammed(status, string(gwv1.GatewayReasonAddressNotUsable), unusable)
+		pending(status)
+	}
 	if refusal != nil {
 		g.Servers = nil
 	}
@@ -72,8 +79,8 @@ func (v *visit) refused(spec *gwv1.GatewaySpec) *condition.Condition {
 		return refuse(gwv1.GatewayReasonInvalid, "%s", condition.Sentences(v.Problems()))
 	case denied != nil:
 		return denied
-	case len(spec.Addresses) > 0:
-		return refuse(gwv1.GatewayReasonUnsupportedAddress, "spec.addresses: addresses cannot be asked for yet; leave the field out")
+	case len(spec.Addresses) > 1 || len(spec.Addresses) == 1 && (deref(spec.Addresses[0].Type, gwv1.IPAddressType) != gwv1.HostnameAddressType || spec.Addresses[0].Value == ""):
+		return refuse(gwv1.GatewayReasonUnsupportedAddress, "spec.addresses: only one address, of type Hostname, is possible: that of the Service whose workloads shall serve the gateway")
 	case infra != nil && infra.ParametersRef != nil:
 		return refuse(gwv1.GatewayReasonInvalidParameters, "spec.infrastructure.parametersRef: %s %s is not understood", infra.ParametersRef.Kind, infra.ParametersRef.Name)
 	}
@@ -98,19 +105,4 @@ func (v *visit) gatewayConditions(valid, all int, refusal *condition.Condition) 
 	}
 	return []condition.Condition{v.cond(accepted, true, string(gwv1.GatewayReasonAccepted), "the gateway is valid"),
 		v.cond(programmed, true, string(gwv1.GatewayReasonProgrammed), "the listeners are served by the gateway's proxies")}
-}
-
-// WithRoutes fills in how many of the routes are attached to each listener.
-func WithRoutes(s condition.Status, id mesh.GatewayID, routes []*mesh.Route) condition.Status {
-	s.Listeners = slices.Clone(s.Listeners)
-	for i := range s.Listeners {
-		n := int32(0)
-		for _, r := range routes {
-			if slices.ContainsFunc(r.Parents, func(p mesh.Parent) bool { return p.Gateway == id && p.Listener == s.Listeners[i].Name }) {
-				n++
-			}
-		}
-		s.Listeners[i].AttachedRoutes = n
-	}
-	return s
 }
