@@ -25,8 +25,8 @@ type Receiver interface {
 // Stream is one half of an exchange as its codec offers it: the calls of Sink send a message, and the rest holds the other direction back.
 type Stream interface {
 	Sink
-	// Buffered is how many bytes of the sent message the kernel has not taken.
-	Buffered() int
+	// Full says that so much of the sent message waits that its source should stop; Receiver.Writable tells when it may go on.
+	Full() bool
 	// Pause stops the delivery of the received message; Resume goes on.
 	Pause()
 	Resume()

@@ -519,7 +519,7 @@ func (p *play) user(line string) {
 	case "resume":
 		s.Resume()
 	case "looks":
-		p.say("stream %d: buffered %d, full %t, refused %t, code %s", s.ID(), s.Buffered(), s.Full(), s.Refused(), s.Code())
+		p.say("stream %d: buffered %d, full %t, refused %t, code %s", s.ID(), s.queue.bytes, s.Full(), s.Refused(), s.Code())
 	default:
 		p.t.Fatal(line)
 	}

@@ -77,10 +77,7 @@ func (s *Stream) Refused() bool { return s.refused }
 // Code is the error code of the peer's reset.
 func (s *Stream) Code() Code { return s.code }
 
-// Buffered implements codec.Stream: it is what flow control, or other streams, hold back.
-func (s *Stream) Buffered() int { return s.queue.bytes }
-
-// Full says that the source of what is sent should wait for Writable.
+// Full implements codec.Stream: what flow control, or other streams, hold back is more than a stream's share.
 func (s *Stream) Full() bool { return s.queue.bytes > s.c.limits.StreamQueue }
 
 // Pause implements codec.Stream. What comes meanwhile is parked, and not given back to the peer's window.

@@ -76,13 +76,8 @@ func (a *Call) Trailers(t *codec.Fields) {
 	}
 }
 
-// Buffered implements codec.Stream.
-func (a *Call) Buffered() int {
-	if a.Stream == nil {
-		return 0
-	}
-	return a.Stream.Buffered()
-}
+// Full implements codec.Stream.
+func (a *Call) Full() bool { return a.Stream != nil && a.Stream.Full() }
 
 // Pause implements codec.Stream.
 func (a *Call) Pause() {

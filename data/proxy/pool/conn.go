@@ -185,8 +185,8 @@ func (c *Conn) Abort(codec.Reason, string) {
 	c.lc.Abort(false)
 }
 
-// Buffered implements codec.Stream.
-func (c *Conn) Buffered() int { return c.lc.Buffered() }
+// Full implements codec.Stream.
+func (c *Conn) Full() bool { return c.lc.Buffered() > loop.HighWatermark }
 
 // Pause implements codec.Stream.
 func (c *Conn) Pause() { c.lc.PauseRead() }

@@ -48,6 +48,7 @@ type Waiter interface {
 type Ticket struct {
 	waiter     Waiter
 	pool       *pool
+	upgrade    bool
 	prev, next *Ticket
 }
 
@@ -62,8 +63,8 @@ func (t *Ticket) Leave() {
 }
 
 // Acquire gives an exchange on a connection to a host: at once, or (nil and NoReason) later by the ticket, or never (a reason). sni goes before the transport's own, "" for
-// that; frames asks for HTTP/2.
-func (w *Worker) Acquire(h *upstream.Host, sni string, frames bool, t *Ticket, waiter Waiter) (Stream, codec.Reason) {
+// that; frames asks for HTTP/2, and upgrade for a connection whose server has said whether it takes upgrades.
+func (w *Worker) Acquire(h *upstream.Host, sni string, frames, upgrade bool, t *Ticket, waiter Waiter) (Stream, codec.Reason) {
 	l := w.local(h.Cluster)
 	key := poolKey{h, sni, frames}
 	p := l.pools[key]
@@ -72,19 +73,19 @@ func (w *Worker) Acquire(h *upstream.Host, sni string, frames bool, t *Ticket, w
 		l.pools[key] = p
 	}
 	b, limits := h.Cluster.Breaker(0), &h.Cluster.Config().Thresholds[0]
-	if p.ready() {
+	if i := p.ready(upgrade); i >= 0 {
 		if !b.Take(upstream.Requests, limits) {
 			w.Shard.Inc(l.stats.PendingOverflow)
 			return nil, codec.Overflow
 		}
-		return p.take(), codec.NoReason
+		return p.take(i), codec.NoReason
 	}
 	if !b.Take(upstream.Pending, limits) {
 		w.Shard.Inc(l.stats.PendingOverflow)
 		p.retire()
 		return nil, codec.Overflow
 	}
-	t.waiter, t.pool = waiter, p
+	t.waiter, t.pool, t.upgrade = waiter, p, upgrade
 	p.queue(t)
 	if p.short() {
 		p.connect()
@@ -92,20 +93,22 @@ func (w *Worker) Acquire(h *upstream.Host, sni string, frames bool, t *Ticket, w
 	return nil, codec.NoReason
 }
 
-// ready says whether a connection can take an exchange now.
-func (p *pool) ready() bool {
-	return len(p.idle) > 0 || slices.ContainsFunc(p.shared, (*shared).room)
+// ready finds a connection that can take an exchange now, by its place among those of its kind; -1 if there is none.
+func (p *pool) ready(upgrade bool) int {
+	if p.key.frames {
+		return slices.IndexFunc(p.shared, func(c *shared) bool { return c.room(upgrade) })
+	}
+	return len(p.idle) - 1 // the one that rested last
 }
 
-// take gives an exchange on a connection of a pool that is ready: on the one that rested last, or the first shared one that has room.
-func (p *pool) take() Stream {
-	if i := slices.IndexFunc(p.shared, (*shared).room); i >= 0 {
+// take gives an exchange on a connection that is ready.
+func (p *pool) take(i int) Stream {
+	if p.key.frames {
 		return p.shared[i].take()
 	}
-	n := len(p.idle)
-	c := p.idle[n-1]
-	p.idle[n-1] = nil
-	p.idle = p.idle[:n-1]
+	c := p.idle[i]
+	p.idle[i] = nil
+	p.idle = p.idle[:i]
 	c.take()
 	return c
 }
@@ -223,7 +226,7 @@ func (p *pool) connected(lc loop.Conn, err error, admitted bool) {
 // share gives exchanges on a connection to those who wait longest.
 func (p *pool) share(c *shared) {
 	b, limits := p.host.Cluster.Breaker(0), &p.host.Cluster.Config().Thresholds[0]
-	for p.first != nil && c.room() {
+	for p.first != nil && c.room(p.first.upgrade) {
 		t := p.first
 		p.unqueue(t)
 		if !b.Take(upstream.Requests, limits) {

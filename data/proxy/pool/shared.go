@@ -41,10 +41,10 @@ func newShared(p *pool, lc loop.Conn, admitted bool) *shared {
 	return c
 }
 
-// room says whether the connection can take another exchange.
-func (c *shared) room() bool {
+// room says whether the connection can take another exchange; an upgrade has to wait for the settings that allow it (RFC 8441 section 3).
+func (c *shared) room(upgrade bool) bool {
 	limit := c.pool.host.Cluster.Config().MaxRequestsPerConn
-	return !c.broken && c.h2.Available() > 0 && (limit == 0 || c.served < limit)
+	return !c.broken && (!upgrade || c.h2.Greeted()) && c.h2.Available() > 0 && (limit == 0 || c.served < limit)
 }
 
 // take begins an exchange.
@@ -75,14 +75,14 @@ func (c *shared) settle() {
 	case c.broken, c.h2.Drained():
 		c.lc.Close()
 	case c.h2.Active() > 0:
-	case c.pool.host.Gone(), !c.room():
+	case c.pool.host.Gone(), !c.room(false):
 		c.retire()
 	default:
 		if d := c.pool.host.Cluster.Config().IdleTimeout; d > 0 {
 			c.idle.Set(d)
 		}
 	}
-	if c.room() {
+	if c.room(false) {
 		c.pool.share(c)
 	}
 }

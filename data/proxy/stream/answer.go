@@ -3,7 +3,6 @@ package stream
 import (
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
-	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
 
@@ -43,6 +42,9 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	if x.requestDone && !x.m.Config.SuppressEnvoy {
 		x.Response.SetInt(codec.EnvoyUpstreamServiceTime, millis(x.answered.Sub(x.complete)))
 	}
+	if x.ownKey {
+		x.Response.Del(webSocketAccept)
+	}
 	x.giveCookie(&x.Response)
 	x.routeResponse(&x.Response)
 	x.encode(end)
@@ -65,7 +67,7 @@ func (a *answer) Body(p []byte, end bool) {
 		x.finish()
 		return
 	}
-	if x.down.Buffered() > loop.HighWatermark && !x.upPaused && x.up != nil {
+	if x.down.Full() && !x.upPaused && x.up != nil {
 		x.upPaused = true
 		x.up.Pause()
 	}

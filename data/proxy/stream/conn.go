@@ -346,8 +346,8 @@ func (c *conn) Abort(codec.Reason, string) {
 	c.shut()
 }
 
-// Buffered implements codec.Stream.
-func (c *conn) Buffered() int { return c.lc.Buffered() }
+// Full implements codec.Stream.
+func (c *conn) Full() bool { return c.lc.Buffered() > loop.HighWatermark }
 
 // Pause implements codec.Stream.
 func (c *conn) Pause() {

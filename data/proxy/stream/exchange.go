@@ -54,6 +54,7 @@ type Exchange struct {
 	filtering    bool
 	waiting      bool // for a filter
 	tunnel       bool
+	ownKey       bool // the WebSocket's key is ours
 	requestDone  bool
 	startedReply bool // the final head went to the client
 	local        bool // the response is ours
@@ -230,7 +231,7 @@ func (x *Exchange) put(up pool.Stream, p []byte, end bool) {
 
 func (x *Exchange) pass(up pool.Stream, p []byte, end bool) {
 	x.put(up, p, end)
-	if up.Buffered() > loop.HighWatermark && !x.requestDone {
+	if up.Full() && !x.requestDone {
 		x.down.Pause()
 	}
 }

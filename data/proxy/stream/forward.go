@@ -19,6 +19,9 @@ func (x *Exchange) forward() {
 	x.setTimeouts(f)
 	x.setRetries(f)
 	x.finalize(f)
+	if x.tunnel {
+		x.keyed()
+	}
 	x.chooseMirrors(f)
 	x.hashRequest(f.Hash)
 	x.keep = (x.retries || x.mirrors > 0) && !x.tunnel

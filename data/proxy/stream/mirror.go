@@ -50,7 +50,7 @@ func (x *Exchange) mirror() {
 		if x.deadline > 0 {
 			s.limit = x.w.Loop.After(x.deadline, s.overdue)
 		}
-		if conn, _ := x.w.Pools.Acquire(h, "", x.frames(c), &s.ticket, s); conn != nil {
+		if conn, _ := x.w.Pools.Acquire(h, "", x.frames(c), false, &s.ticket, s); conn != nil {
 			s.Ready(conn)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
-	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/pool"
 	"github.com/heddle-mesh/heddle/data/proxy/route"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
@@ -49,7 +48,7 @@ func (x *Exchange) attempt() {
 	if f := x.route.Forward; f.HostRewriteAuto && h.Config().Hostname != "" {
 		x.rewriteHost(h.Config().Hostname, f.AppendXFH)
 	}
-	conn, refused := x.w.Pools.Acquire(h, x.sni(h), x.frames(x.cluster), &x.ticket, (*waiter)(x))
+	conn, refused := x.w.Pools.Acquire(h, x.sni(h), x.frames(x.cluster), x.tunnel, &x.ticket, (*waiter)(x))
 	switch {
 	case conn != nil:
 		x.send(conn)
@@ -110,7 +109,7 @@ func (x *Exchange) send(c pool.Stream) {
 		x.kept = x.kept[:0]
 	}
 	x.full = false
-	if x.down.Resume(); c.Buffered() > loop.HighWatermark && !x.requestDone {
+	if x.down.Resume(); c.Full() && !x.requestDone {
 		x.down.Pause()
 	}
 	if x.requestDone && x.tryLimit > 0 {
