@@ -19,6 +19,7 @@ type shared struct {
 	served   uint32
 	broken   bool // the codec has ended it
 	closed   bool
+	attend   func() // bound once, because every exchange asks for it
 	idle     loop.Alarm
 	life     loop.Timer
 }
@@ -33,6 +34,7 @@ func frames(c *config.Cluster) http2.Limits {
 func newShared(p *pool, lc loop.Conn, admitted bool) *shared {
 	c := &shared{pool: p, lc: lc, admitted: admitted}
 	c.idle.Init(p.w.Loop, c.idled)
+	c.attend = c.attended
 	if d := p.host.Cluster.Config().MaxConnDuration; d > 0 {
 		c.life = p.w.Loop.After(d, c.retire)
 	}
@@ -146,11 +148,11 @@ func (c *shared) OnClose(error) {
 }
 
 // Attend implements http2.Owner.
-func (c *shared) Attend() {
-	c.pool.w.Loop.Defer(func() {
-		c.h2.Attend()
-		c.settle()
-	})
+func (c *shared) Attend() { c.pool.w.Loop.Defer(c.attend) }
+
+func (c *shared) attended() {
+	c.h2.Attend()
+	c.settle()
 }
 
 // Request implements http2.Owner; a client gets none.

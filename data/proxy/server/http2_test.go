@@ -13,26 +13,29 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 const explicitHTTP2 = `, "http2_protocol_options": {}}`
 
 // version makes a client or server speak HTTP/1.1 or HTTP/2 (in clear, by prior knowledge) alone.
-func version(http2 bool) *http.Protocols {
+func version(second bool) *http.Protocols {
 	p := &http.Protocols{}
-	p.SetHTTP1(!http2)
-	p.SetUnencryptedHTTP2(http2)
+	p.SetHTTP1(!second)
+	p.SetUnencryptedHTTP2(second)
 	return p
 }
 
 // upstreamOf is a server of one version; it echoes, answers with trailers, and tells of requests that were given up.
-func upstreamOf(t *testing.T, http2 bool, gone *atomic.Int64) string {
+func upstreamOf(t *testing.T, second bool, gone *atomic.Int64) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Protocols: version(http2), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &http.Server{Protocols: version(second), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/echo":
 			w.Header().Set("X-Proto", r.Proto)
@@ -240,5 +243,46 @@ func TestDrainingLosesNoStream(t *testing.T) {
 	wg.Wait()
 	if good.Load() < 50 || refused.Load() == 0 {
 		t.Errorf("%d good, %d refused", good.Load(), refused.Load())
+	}
+}
+
+// TestABrokenRequestHurtsNobodyElse: a request that breaks the protocol is answered with 400 and reset; others on its connection go on.
+func TestABrokenRequestHurtsNobodyElse(t *testing.T) {
+	x := cross(t, true, false)
+	c, err := net.Dial("tcp", strings.TrimPrefix(x.url, "http://"))
+	must(t, err)
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprint(c, http2.ClientPreface)
+	f := http2.NewFramer(c, c)
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	must(t, f.WriteSettings())
+	var head bytes.Buffer
+	e := hpack.NewEncoder(&head)
+	ask := func(stream uint32, fields ...[2]string) {
+		head.Reset()
+		for _, x := range append([][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "h"}, {":path", "/x"}}, fields...) {
+			must(t, e.WriteField(hpack.HeaderField{Name: x[0], Value: x[1]}))
+		}
+		must(t, f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true, EndStream: true}))
+	}
+	ask(1)
+	ask(3, [2]string{"connection", "close"})
+	ask(5)
+	status, reset := map[uint32]string{}, map[uint32]http2.ErrCode{}
+	for len(status) < 3 || len(reset) < 1 {
+		frame, err := f.ReadFrame()
+		must(t, err)
+		switch x := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			status[x.StreamID] = x.PseudoValue("status")
+		case *http2.RSTStreamFrame:
+			reset[x.StreamID] = x.ErrCode
+		case *http2.GoAwayFrame:
+			t.Fatal(x)
+		}
+	}
+	if status[1] != "200" || status[3] != "400" || status[5] != "200" || len(reset) != 1 || reset[3] != http2.ErrCodeProtocol {
+		t.Errorf("%v, %v", status, reset)
 	}
 }

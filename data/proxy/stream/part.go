@@ -11,6 +11,7 @@ type part struct {
 	*http2.Stream
 	c    *shared
 	x    *Exchange // nil when it has finished
+	bad  bool      // the request broke the protocol: the codec resets the stream
 	free *part
 }
 
@@ -50,7 +51,7 @@ func (p *part) doubtful() {}
 // finished implements downstream.
 func (p *part) finished(complete bool) {
 	p.x = nil
-	if !complete {
+	if !complete && !p.bad {
 		p.Stream.Abort(codec.LocalReset, "")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/http1"
 	"github.com/heddle-mesh/heddle/data/proxy/http2"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 )
@@ -23,14 +24,16 @@ type shared struct {
 	broken bool // the codec has ended it
 	closed bool
 
-	idle loop.Alarm // without an exchange; while it drains, the answer to the announcement
-	life loop.Timer
+	attend func()     // bound once, because every exchange asks for it
+	idle   loop.Alarm // without an exchange; while it drains, the answer to the announcement
+	life   loop.Timer
 }
 
 func newShared(w *Worker, m *Manager, lc loop.Conn) {
 	w.ids++
 	c := &shared{w: w, m: m, first: m, lc: lc, id: w.ids<<8 | uint64(w.Loop.Index()&0xff)}
 	c.idle.Init(w.Loop, c.idled)
+	c.attend = c.attended
 	w.enlist(&c.place, c)
 	if d := m.Config.MaxConnDuration; d > 0 {
 		c.life = w.Loop.After(d, c.drain)
@@ -136,32 +139,44 @@ func (c *shared) OnClose(error) {
 }
 
 // Attend implements http2.Owner.
-func (c *shared) Attend() {
-	c.w.Loop.Defer(func() {
-		c.h2.Attend()
-		c.settle()
-	})
+func (c *shared) Attend() { c.w.Loop.Defer(c.attend) }
+
+func (c *shared) attended() {
+	c.h2.Attend()
+	c.settle()
 }
 
 // Request implements http2.Owner.
 func (c *shared) Request(s *http2.Stream, h *codec.Head, end bool) codec.Receiver {
-	c.idle.Stop()
-	c.served++
-	c.m = c.m.latest()
-	p := c.w.part()
-	p.Stream, p.c = s, c
-	x := c.w.take()
-	p.x = x
-	x.open(c.m, c.lc.Origin(), p)
+	p := c.begin(s)
+	x := p.x
 	x.Request, *h = *h, x.Request
 	x.tunnel = x.Request.Upgrade
 	x.begin(end && !x.tunnel)
 	return (*receiver)(p)
 }
 
-// Malformed implements http2.Owner: the stream is reset, and nobody sees the request.
-func (c *shared) Malformed(*http2.Stream, *codec.Head, *http2.Error) {
+// begin starts an exchange.
+func (c *shared) begin(s *http2.Stream) *part {
+	c.idle.Stop()
+	c.served++
+	c.m = c.m.latest()
+	p := c.w.part()
+	p.Stream, p.c, p.x = s, c, c.w.take()
+	p.x.open(c.m, c.lc.Origin(), p)
+	return p
+}
+
+// Malformed implements http2.Owner: the client is told, as one of HTTP/1.1 is, and the log has a line. Nobody else sees the request.
+func (c *shared) Malformed(s *http2.Stream, h *codec.Head, err *http2.Error) {
 	c.w.Shard.Inc(c.m.stats.ProtocolError)
+	p := c.begin(s)
+	p.bad = true
+	x := p.x
+	x.Request, *h = *h, x.Request
+	x.flags = x.flags.With(codec.FlagDownstreamProtocolError)
+	x.refuse(err.Status, http1.Reason(err.Status), err.Detail)
+	c.w.giveUp(p)
 }
 
 // Closed implements http2.Owner.
