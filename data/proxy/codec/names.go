@@ -27,6 +27,7 @@ var (
 	ForwardedProto      = MakeName("x-forwarded-proto")
 	RequestID           = MakeName("x-request-id")
 
+	GRPCTimeout = MakeName("grpc-timeout")
 	GRPCStatus  = MakeName("grpc-status")
 	GRPCMessage = MakeName("grpc-message")
 

@@ -128,15 +128,17 @@ type Forward struct {
 	HostRewriteAuto bool // to the endpoint's host name
 	AppendXFH       bool
 
-	// Timeout of the whole request; 0: none. IdleTimeout of the stream; nil: that of the connection manager.
+	// Timeout of the whole request; 0: none. IdleTimeout and MaxStreamDuration of the stream; nil: that of the connection manager, 0: none.
 	Timeout           time.Duration
 	IdleTimeout       *time.Duration
-	MaxStreamDuration time.Duration
-	MaxGRPCTimeout    *time.Duration
-	Retry             *Retry
-	Mirrors           []Mirror
-	Hash              []HashPolicy
-	Upgrades          map[string]bool // per-route switches of upgrades
+	MaxStreamDuration *time.Duration
+	// MaxGRPCTimeout bounds the header grpc-timeout, which then takes the place of Timeout; GRPCHeaderMax does so for MaxStreamDuration. nil: the header means nothing
+	// to the proxy; 0: it has no bound.
+	MaxGRPCTimeout, GRPCHeaderMax *time.Duration
+	Retry                         *Retry
+	Mirrors                       []Mirror
+	Hash                          []HashPolicy
+	Upgrades                      map[string]bool // per-route switches of upgrades
 }
 
 // RegexRewrite replaces all matches of a pattern in the path (regex_rewrite).
@@ -156,19 +158,27 @@ type WeightedCluster struct {
 
 // Retry is envoy.config.route.v3.RetryPolicy, resolved.
 type Retry struct {
-	On               RetryOn
-	Codes            []int // retriable_status_codes
-	Headers          []HeaderMatch
-	RequestHeaders   []HeaderMatch
-	Attempts         uint32 // retries after the first try
-	PerTry           time.Duration
-	PerTryIdle       time.Duration
-	BackoffBase      time.Duration // 25 ms by default
-	BackoffMax       time.Duration // 10 × base by default
-	PreviousHosts    bool          // envoy.retry_host_predicates.previous_hosts
-	SelectAttempts   int           // host_selection_retry_max_attempts
-	PriorityForfeit  int           // retry_priority previous_priorities: update frequency, 0 for none
-	RateLimitedReset bool
+	On              RetryOn
+	Codes           []int // retriable_status_codes
+	Headers         []HeaderMatch
+	RequestHeaders  []HeaderMatch
+	Attempts        uint32 // retries after the first try
+	PerTry          time.Duration
+	PerTryIdle      time.Duration
+	BackoffBase     time.Duration // 25 ms by default
+	BackoffMax      time.Duration // 10 × base by default
+	PreviousHosts   bool          // envoy.retry_host_predicates.previous_hosts
+	SelectAttempts  int           // host_selection_retry_max_attempts
+	PriorityForfeit int           // retry_priority previous_priorities: update frequency, 0 for none
+	// Resets are headers of a response that say when to come again (rate_limited_retry_back_off); what lies further ahead than ResetMax is not believed.
+	Resets   []ResetHeader
+	ResetMax time.Duration
+}
+
+// ResetHeader is envoy.config.route.v3.RetryPolicy.ResetHeader: seconds from now, or a Unix time.
+type ResetHeader struct {
+	Name string // lower case
+	Unix bool
 }
 
 // RetryOn is the set of words of retry_on.

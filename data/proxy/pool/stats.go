@@ -7,7 +7,7 @@ type Stats struct {
 	Requests, RequestsActive, Completed                            stats.Handle
 	ByClass                                                        [6]stats.Handle // by status / 100
 	PendingTotal, PendingActive, PendingOverflow, PendingFailure   stats.Handle
-	Timeout, TryTimeout, RxReset, TxReset                          stats.Handle
+	Timeout, TryTimeout, TryIdleTimeout, RxReset, TxReset          stats.Handle
 	Retry, RetrySuccess, RetryOverflow, RetryLimit, RetryAbandoned stats.Handle
 	NoneHealthy, MaintenanceMode                                   stats.Handle
 	Connections, ConnectionsActive, ConnectFail, ConnectTimeout    stats.Handle
@@ -27,7 +27,7 @@ func newStats(r *stats.Registry, name string) *Stats {
 		Requests: counter("upstream_rq_total"), RequestsActive: gauge("upstream_rq_active"), Completed: counter("upstream_rq_completed"),
 		PendingTotal: counter("upstream_rq_pending_total"), PendingActive: gauge("upstream_rq_pending_active"),
 		PendingOverflow: counter("upstream_rq_pending_overflow"), PendingFailure: counter("upstream_rq_pending_failure_eject"),
-		Timeout: counter("upstream_rq_timeout"), TryTimeout: counter("upstream_rq_per_try_timeout"),
+		Timeout: counter("upstream_rq_timeout"), TryTimeout: counter("upstream_rq_per_try_timeout"), TryIdleTimeout: counter("upstream_rq_per_try_idle_timeout"),
 		RxReset: counter("upstream_rq_rx_reset"), TxReset: counter("upstream_rq_tx_reset"),
 		Retry: counter("upstream_rq_retry"), RetrySuccess: counter("upstream_rq_retry_success"), RetryOverflow: counter("upstream_rq_retry_overflow"),
 		RetryLimit: counter("upstream_rq_retry_limit_exceeded"), RetryAbandoned: counter("retry_or_shadow_abandoned"),

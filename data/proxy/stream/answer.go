@@ -12,6 +12,7 @@ type answer Exchange
 // Informational implements codec.Receiver. After one is passed on there is no other try.
 func (a *answer) Informational(h *codec.Head) {
 	x := (*Exchange)(a)
+	x.heard()
 	if !x.m.Config.Proxy100Continue {
 		return // 100 we have said ourselves, and Envoy passes on no other without proxy_100_continue
 	}
@@ -23,9 +24,9 @@ func (a *answer) Informational(h *codec.Head) {
 func (a *answer) Head(h *codec.Head, end bool) {
 	x := (*Exchange)(a)
 	x.timers.try.Stop()
-	x.timers.active = x.w.Loop.Now()
+	x.heard()
 	x.w.Pools.Report(x.host, upstream.OutcomeOf(h.Status))
-	if x.retries && x.policyOf.Response(h, x.matchResponse) && x.again() {
+	if x.retries && x.policyOf.Response(h, x.matchResponse) && x.again(h) {
 		return
 	}
 	if x.attempts > 1 && h.Status < 500 {
@@ -53,6 +54,12 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	}
 }
 
+// heard notes a byte from the upstream.
+func (x *Exchange) heard() {
+	now := x.w.Loop.Now()
+	x.timers.active, x.timers.tried = now, now
+}
+
 func (x *Exchange) matchResponse(m *config.HeaderMatch, h *codec.Head) bool {
 	return matchHeader(x.w, m, h)
 }
@@ -60,7 +67,7 @@ func (x *Exchange) matchResponse(m *config.HeaderMatch, h *codec.Head) bool {
 // Body implements codec.Receiver.
 func (a *answer) Body(p []byte, end bool) {
 	x := (*Exchange)(a)
-	x.timers.active = x.w.Loop.Now()
+	x.heard()
 	x.sent += uint64(len(p))
 	x.down.Body(p, end)
 	if end {

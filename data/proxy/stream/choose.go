@@ -66,9 +66,7 @@ func (x *Exchange) choose() {
 	if d := f.IdleTimeout; d != nil {
 		x.watchIdle(*d)
 	}
-	if f.MaxStreamDuration > 0 {
-		x.timers.duration.Set(f.MaxStreamDuration)
-	}
+	x.limitDuration(f)
 }
 
 // dispatch does what the route says.

@@ -80,6 +80,7 @@ type Exchange struct {
 	retrying  bool // a retry is counted by the breaker
 	policyOf  retry.Policy
 	tryLimit  time.Duration
+	tryIdle   time.Duration
 	tryBegan  bool // the request was on its way
 	avoid     func(*upstream.Host) bool
 	upPaused  bool
@@ -263,8 +264,8 @@ func (x *Exchange) wholeRequest() {
 	if x.deadline > 0 && !x.startedReply {
 		x.timers.overall.Set(x.deadline)
 	}
-	if x.up != nil && x.tryLimit > 0 && !x.startedReply {
-		x.timers.try.Set(x.tryLimit)
+	if x.up != nil && !x.startedReply {
+		x.watchTry()
 	}
 	if x.mirrors > 0 {
 		x.mirror()

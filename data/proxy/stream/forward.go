@@ -45,10 +45,15 @@ func (x *Exchange) header(n codec.Name) (int64, bool) {
 // setTimeouts follows the route and the headers by which an internal client may change it (Envoy, "x-envoy-upstream-rq-timeout-ms").
 func (x *Exchange) setTimeouts(f *config.Forward) {
 	x.deadline = f.Timeout
-	if f.Retry != nil {
-		x.tryLimit = f.Retry.PerTry
-	} else if x.vhost.Retry != nil {
-		x.tryLimit = x.vhost.Retry.PerTry
+	fromGRPC := f.MaxGRPCTimeout != nil && x.isGRPC()
+	if fromGRPC {
+		asked, _ := grpcTimeout(&x.Request)
+		if x.deadline = atMost(asked, *f.MaxGRPCTimeout); asked == 0 { // nothing is asked for, which is as long as may be
+			x.deadline = *f.MaxGRPCTimeout
+		}
+	}
+	if p := x.retryPolicy(); p != nil {
+		x.tryLimit, x.tryIdle = p.PerTry, p.PerTryIdle
 	}
 	if n, ok := x.header(codec.EnvoyTimeout); ok {
 		x.deadline = time.Duration(n) * time.Millisecond
@@ -68,6 +73,9 @@ func (x *Exchange) setTimeouts(f *config.Forward) {
 	}
 	if expected > 0 && !x.m.Config.SuppressEnvoy {
 		x.Request.SetInt(codec.EnvoyExpectedTimeout, millis(expected))
+	}
+	if expected > 0 && fromGRPC {
+		setGRPCTimeout(&x.Request, expected)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 type timers struct {
 	overall  loop.Alarm // the route's timeout, from the request's last byte
 	try      loop.Alarm // one try's, from when it has a connection
+	tryIdle  loop.Alarm // without a byte from the upstream, from then on
 	idle     loop.Alarm // without a byte in either direction
 	request  loop.Alarm // the whole request must be here (request_timeout)
 	duration loop.Alarm // max_stream_duration
@@ -18,12 +19,14 @@ type timers struct {
 	then     func()     // what the pause is for
 	idleFor  time.Duration
 	active   loop.Time
+	tried    loop.Time // when the upstream's last byte came, or the try began to be watched
 }
 
 func (t *timers) init(x *Exchange) {
 	w := x.w.Loop
 	t.overall.Init(w, x.overdue)
 	t.try.Init(w, x.tryOverdue)
+	t.tryIdle.Init(w, x.tryIdled)
 	t.idle.Init(w, x.idled)
 	t.request.Init(w, x.requestLate)
 	t.duration.Init(w, x.tooLong)
@@ -38,6 +41,7 @@ func (t *timers) init(x *Exchange) {
 func (t *timers) stop() {
 	t.overall.Stop()
 	t.try.Stop()
+	t.tryIdle.Stop()
 	t.idle.Stop()
 	t.request.Stop()
 	t.duration.Stop()
@@ -79,12 +83,6 @@ func (x *Exchange) timeoutCode() int {
 func (x *Exchange) requestLate() {
 	x.w.Shard.Inc(x.m.stats.Timeout)
 	x.giveUp(408, "request timeout", "request_overall_timeout")
-}
-
-func (x *Exchange) tooLong() {
-	x.w.Shard.Inc(x.m.stats.MaxDuration)
-	x.flags = x.flags.With(codec.FlagUpstreamMaxDuration)
-	x.giveUp(x.timeoutCode(), "downstream duration timeout", "max_duration_timeout")
 }
 
 // giveUp ends the exchange by our own decision.

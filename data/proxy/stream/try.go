@@ -2,11 +2,13 @@ package stream
 
 import (
 	"strings"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/pool"
 	"github.com/heddle-mesh/heddle/data/proxy/route"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
 
@@ -112,14 +114,26 @@ func (x *Exchange) send(c pool.Stream) {
 	if x.down.Resume(); c.Full() && !x.requestDone {
 		x.down.Pause()
 	}
-	if x.requestDone && x.tryLimit > 0 {
+	if x.requestDone {
+		x.watchTry()
+	}
+}
+
+// watchTry bounds a try whose request is complete and which has a connection.
+func (x *Exchange) watchTry() {
+	if x.tryLimit > 0 {
 		x.timers.try.Set(x.tryLimit)
+	}
+	if x.tryIdle > 0 {
+		x.timers.tried = x.w.Loop.Now()
+		x.timers.tryIdle.Set(x.tryIdle)
 	}
 }
 
 // endTry lets go of whatever the current try holds.
 func (x *Exchange) endTry() {
 	x.timers.try.Stop()
+	x.timers.tryIdle.Stop()
 	x.ticket.Leave()
 	if c := x.up; c != nil {
 		x.up = nil
@@ -143,7 +157,7 @@ func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 	if r != codec.Overflow && x.host != nil {
 		x.w.Pools.Report(x.host, upstream.LocalFailure)
 	}
-	if !x.startedReply && x.policyOf.Reset(r, x.tryBegan) && x.again() {
+	if !x.startedReply && x.policyOf.Reset(r, x.tryBegan) && x.again(nil) {
 		return
 	}
 	x.flags = x.flags.With(r.Flag())
@@ -183,8 +197,9 @@ func resetDetail(r codec.Reason, detail string) string {
 // underscored is a text without blanks, for logs.
 func underscored(s string) string { return strings.ReplaceAll(s, " ", "_") }
 
-// again begins a retry if the policy's number, the cluster's bounds and the body that was kept allow it. It says whether it did.
-func (x *Exchange) again() bool {
+// again begins a retry if the policy's number, the cluster's bounds and the body that was kept allow it. It says whether it did. h is the response that is not good
+// enough, nil when there is none.
+func (x *Exchange) again(h *codec.Head) bool {
 	if !x.retries || x.tunnel && x.received > 0 {
 		return false
 	}
@@ -199,11 +214,22 @@ func (x *Exchange) again() bool {
 		x.flags = x.flags.With(codec.FlagUpstreamOverflow)
 		return false
 	}
+	wait := x.backoff(h)
 	x.endTry()
 	x.retrying = true
 	x.w.Shard.Inc(x.counters.Retry)
-	x.Delay(x.policyOf.Backoff(x.attempts, x.w.Loop.Rand()), x.retry)
+	x.Delay(wait, x.retry)
 	return true
+}
+
+// backoff is the time before a retry: what the response asks for, or what the policy gives.
+func (x *Exchange) backoff(h *codec.Head) time.Duration {
+	if h != nil {
+		if d, ok := x.policyOf.ResetAfter(h, x.w.Loop.Wall(), x.w.Loop.Rand()); ok {
+			return d
+		}
+	}
+	return x.policyOf.Backoff(x.attempts, x.w.Loop.Rand())
 }
 
 // retry makes the next try after the back-off.
@@ -217,16 +243,29 @@ func (x *Exchange) retry() {
 }
 
 // tryOverdue ends one try that took too long.
-func (x *Exchange) tryOverdue() {
-	x.w.Shard.Inc(x.counters.TryTimeout)
-	x.w.Pools.Report(x.host, upstream.LocalFailure)
-	x.dropTry()
-	if !x.startedReply && x.policyOf.Reset(codec.LocalReset, x.tryBegan) && x.again() {
+func (x *Exchange) tryOverdue() { x.tryOver(x.counters.TryTimeout, "upstream_per_try_timeout") }
+
+// tryIdled looks whether the time has passed since the upstream's last byte, so that bytes need not set a timer.
+func (x *Exchange) tryIdled() {
+	if left := x.tryIdle - x.w.Loop.Now().Sub(x.timers.tried); left > 0 {
+		x.timers.tryIdle.Set(left)
 		return
 	}
-	x.charge(504)
+	x.tryOver(x.counters.TryIdleTimeout, "upstream_per_try_idle_timeout")
+}
+
+func (x *Exchange) tryOver(counter stats.Handle, details string) {
+	x.w.Shard.Inc(counter)
+	x.w.Pools.Report(x.host, upstream.LocalFailure)
+	x.dropTry()
+	if !x.startedReply && x.policyOf.Reset(codec.LocalReset, x.tryBegan) && x.again(nil) {
+		return
+	}
+	if !x.startedReply {
+		x.charge(504)
+	}
 	x.flags = x.flags.With(codec.FlagUpstreamRequestTimeout)
-	x.giveUp(504, "upstream request timeout", "upstream_per_try_timeout")
+	x.giveUp(504, "upstream request timeout", details)
 }
 
 // overdue ends the exchange that took too long.
@@ -246,6 +285,7 @@ func (x *Exchange) overdue() {
 // dropTry gives the connection up, whatever comes on it.
 func (x *Exchange) dropTry() {
 	x.timers.try.Stop()
+	x.timers.tryIdle.Stop()
 	x.ticket.Leave()
 	if c := x.up; c != nil {
 		x.up = nil

@@ -102,6 +102,15 @@ func (r *read) duration(path string, d *durationpb.Duration, unset time.Duration
 	return d.AsDuration()
 }
 
+// optional reads a duration that may be absent.
+func (r *read) optional(path string, d *durationpb.Duration) *time.Duration {
+	if d == nil {
+		return nil
+	}
+	out := r.duration(path, d, 0)
+	return &out
+}
+
 func number(v *wrapperspb.UInt32Value, unset uint32) uint32 {
 	if v == nil {
 		return unset

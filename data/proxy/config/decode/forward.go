@@ -16,7 +16,6 @@ func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
 		Cluster: m.GetCluster(), ClusterHeader: strings.ToLower(m.GetClusterHeader()), HostRewrite: m.GetHostRewriteLiteral(), HostRewriteAuto: m.GetAutoHostRewrite().GetValue(),
 		AppendXFH: m.GetAppendXForwardedHost(), RegexRewrite: r.substitution(path+".regex_rewrite", m.GetRegexRewrite()),
 		Timeout: r.duration(path+".timeout", m.GetTimeout(), defaultRouteTimeout), Retry: r.retry(path+".retry_policy", m.GetRetryPolicy()),
-		MaxStreamDuration: r.duration(path+".max_stream_duration.max_stream_duration", m.GetMaxStreamDuration().GetMaxStreamDuration(), 0),
 		NotFoundCode: map[routev3.RouteAction_ClusterNotFoundResponseCode]int{
 			routev3.RouteAction_SERVICE_UNAVAILABLE: 503, routev3.RouteAction_NOT_FOUND: 404, routev3.RouteAction_INTERNAL_SERVER_ERROR: 500,
 		}[m.GetClusterNotFoundResponseCode()],
@@ -24,17 +23,12 @@ func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
 	if p := m.GetPrefixRewrite(); p != "" {
 		f.PrefixRewrite = &p
 	}
-	if m.GetIdleTimeout() != nil {
-		d := r.duration(path+".idle_timeout", m.GetIdleTimeout(), 0)
-		f.IdleTimeout = &d
-	}
-	limit := m.GetMaxGrpcTimeout()
-	if g := m.GetMaxStreamDuration().GetGrpcTimeoutHeaderMax(); g != nil {
-		limit = g
-	}
-	if limit != nil {
-		d := r.duration(path+".max_stream_duration.grpc_timeout_header_max", limit, 0)
-		f.MaxGRPCTimeout = &d
+	f.IdleTimeout, f.MaxGRPCTimeout = r.optional(path+".idle_timeout", m.GetIdleTimeout()), r.optional(path+".max_grpc_timeout", m.GetMaxGrpcTimeout())
+	if d := m.GetMaxStreamDuration(); d != nil {
+		// It replaces the older time-outs altogether, as in Envoy ("using new timeouts").
+		f.Timeout, f.MaxGRPCTimeout = 0, nil
+		f.MaxStreamDuration = r.optional(path+".max_stream_duration.max_stream_duration", d.GetMaxStreamDuration())
+		f.GRPCHeaderMax = r.optional(path+".max_stream_duration.grpc_timeout_header_max", d.GetGrpcTimeoutHeaderMax())
 	}
 	switch m.GetClusterSpecifier().(type) {
 	case *routev3.RouteAction_Cluster, *routev3.RouteAction_ClusterHeader:
@@ -161,6 +155,9 @@ func (r *read) retry(path string, m *routev3.RetryPolicy) *config.Retry {
 	if out.BackoffMax == 0 {
 		out.BackoffMax = 10 * out.BackoffBase
 	}
+	if b := m.GetRateLimitedRetryBackOff(); b != nil {
+		r.resets(path+".rate_limited_retry_back_off", b, out)
+	}
 	for i, p := range m.GetRetryHostPredicate() {
 		if _, ok := into[*previoushostsv3.PreviousHostsPredicate](&r.problems, at(path, "retry_host_predicate", i)+".typed_config", p.GetTypedConfig()); ok {
 			out.PreviousHosts = true
@@ -172,6 +169,25 @@ func (r *read) retry(path string, m *routev3.RetryPolicy) *config.Retry {
 		}
 	}
 	return out
+}
+
+// defaultResetMax is Envoy's for max_interval.
+const defaultResetMax = 5 * time.Minute
+
+func (r *read) resets(path string, m *routev3.RetryPolicy_RateLimitedRetryBackOff, out *config.Retry) {
+	out.ResetMax = r.duration(path+".max_interval", m.GetMaxInterval(), defaultResetMax)
+	if out.ResetMax == 0 {
+		r.add(path+".max_interval", "want more than 0")
+	}
+	for i, h := range m.GetResetHeaders() {
+		if h.GetName() == "" {
+			r.add(at(path, "reset_headers", i)+".name", "it is empty")
+		}
+		out.Resets = append(out.Resets, config.ResetHeader{Name: strings.ToLower(h.GetName()), Unix: h.GetFormat() == routev3.RetryPolicy_UNIX_TIMESTAMP})
+	}
+	if len(m.GetResetHeaders()) == 0 {
+		r.add(path+".reset_headers", "it is empty")
+	}
 }
 
 func statusCode(word string) (code int, ok bool) {

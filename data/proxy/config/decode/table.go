@@ -232,11 +232,13 @@ func routeTable() map[protoreflect.FullName]rule {
 		r + "DirectResponseAction":                        fields("status body"),
 		r + "Decorator":                                   fields("operation propagate"),
 		r + "RetryPolicy": fields(`retry_on num_retries per_try_timeout per_try_idle_timeout retry_priority retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off
-			retriable_headers retriable_request_headers`),
-		r + "RetryPolicy.RetryBackOff":       fields("base_interval max_interval"),
-		r + "RetryPolicy.RetryPriority":      fields("name typed_config"),
-		r + "RetryPolicy.RetryHostPredicate": fields("name typed_config"),
-		r + "FilterConfig":                   fields("config is_optional"),
+			rate_limited_retry_back_off retriable_headers retriable_request_headers`),
+		r + "RetryPolicy.RateLimitedRetryBackOff":                                         fields("reset_headers max_interval"),
+		r + "RetryPolicy.ResetHeader":                                                     fields("name format"),
+		r + "RetryPolicy.RetryBackOff":                                                    fields("base_interval max_interval"),
+		r + "RetryPolicy.RetryPriority":                                                   fields("name typed_config"),
+		r + "RetryPolicy.RetryHostPredicate":                                              fields("name typed_config"),
+		r + "FilterConfig":                                                                fields("config is_optional"),
 		"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate":            fields(""),
 		"envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": fields("update_frequency"),
 	}

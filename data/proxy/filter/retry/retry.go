@@ -19,6 +19,9 @@ type Policy struct {
 	Headers []config.HeaderMatch
 	Base    time.Duration
 	Max     time.Duration
+	// Resets are headers that say when to come again, at most ResetMax ahead.
+	Resets   []config.ResetHeader
+	ResetMax time.Duration
 }
 
 const (
@@ -28,7 +31,7 @@ const (
 
 // Of is the policy of a route.
 func Of(r *config.Retry) Policy {
-	p := Policy{On: r.On, Codes: r.Codes, Headers: r.Headers, Base: r.BackoffBase, Max: r.BackoffMax}
+	p := Policy{On: r.On, Codes: r.Codes, Headers: r.Headers, Base: r.BackoffBase, Max: r.BackoffMax, Resets: r.Resets, ResetMax: r.ResetMax}
 	if p.Base <= 0 {
 		p.Base = defaultBase
 	}
@@ -123,6 +126,27 @@ func (p *Policy) Backoff(n int, random uint64) time.Duration {
 		bound = time.Millisecond
 	}
 	return time.Duration(random % uint64(bound))
+}
+
+// ResetAfter is the time before a retry that the response itself asks for, by the first header that makes sense: what it says, and up to half of that more, so that
+// not everybody comes back at once (Envoy, rate_limited_retry_back_off).
+func (p *Policy) ResetAfter(h *codec.Head, now time.Time, random uint64) (time.Duration, bool) {
+	for _, r := range p.Resets {
+		v, _ := h.Get(r.Name)
+		n, err := strconv.ParseInt(string(v), 10, 64)
+		if err != nil {
+			continue
+		}
+		if r.Unix {
+			n -= now.Unix()
+		}
+		if n <= 0 || n > int64(p.ResetMax/time.Second) {
+			continue
+		}
+		d := time.Duration(n) * time.Second
+		return d + time.Duration(random%uint64(d/2)), true
+	}
+	return 0, false
 }
 
 var words = map[string]config.RetryOn{
