@@ -30,13 +30,14 @@ func Random(c Candidates, random uint64) int {
 	return low
 }
 
-// LeastRequest chooses the less loaded of choices random endpoints (power of two choices); with weights, load is divided by weight.
+// LeastRequest chooses the less loaded of choices random endpoints (power of two choices). Weights decide who is drawn, and load is divided by them; among idle ones
+// the draw alone decides, or weights would count twice.
 func LeastRequest(c Candidates, choices int, random func() uint64) int {
 	best := Random(c, random())
-	load := uint64(c.Active(best)) + 1
+	load := uint64(c.Active(best))
 	for range choices - 1 {
 		i := Random(c, random())
-		if other := uint64(c.Active(i)) + 1; other*uint64(c.Weight(best)) < load*uint64(c.Weight(i)) {
+		if other := uint64(c.Active(i)); other*uint64(c.Weight(best)) < load*uint64(c.Weight(i)) {
 			best, load = i, other
 		}
 	}

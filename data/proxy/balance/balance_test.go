@@ -40,6 +40,7 @@ func TestSharesFollowWeights(t *testing.T) {
 	for name, pick := range map[string]func(*hosts) int{
 		"random":      func(h *hosts) int { return balance.Random(h, r.Uint64()) },
 		"round robin": func(h *hosts) int { return rr.Next(h, r.Uint64) },
+		"least idle":  func(h *hosts) int { return balance.LeastRequest(h, 2, r.Uint64) },
 	} {
 		for _, w := range [][]uint32{{90, 10}, {1, 1, 1, 1}, {5, 1, 3}, {1}} {
 			h, count, total := weighted(w...), make([]int, len(w)), 0.0

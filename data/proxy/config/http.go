@@ -42,7 +42,6 @@ type HTTP struct {
 	RequestTimeout     time.Duration
 	HeadersTimeout     time.Duration
 	DrainTimeout       time.Duration
-	DelayedClose       time.Duration
 	MaxStreamDuration  time.Duration
 	MaxRequestsPerConn uint32
 	Upgrades           []string // lower case, such as "websocket"

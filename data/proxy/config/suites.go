@@ -42,3 +42,21 @@ func CipherSuite(name string) (ids []uint16, err error) {
 	}
 	return ids, nil
 }
+
+// SuiteName is the name of a cipher suite as Envoy writes it: OpenSSL's up to TLS 1.2, the standard's for TLS 1.3. "" for none.
+func SuiteName(id uint16) string {
+	if id == 0 {
+		return ""
+	}
+	for name, of := range openssl {
+		if of == id {
+			return name
+		}
+	}
+	return tls.CipherSuiteName(id)
+}
+
+// VersionName is the name of a TLS version as Envoy writes it, "" for none.
+func VersionName(v uint16) string {
+	return map[uint16]string{tls.VersionTLS10: "TLSv1", tls.VersionTLS11: "TLSv1.1", tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3"}[v]
+}

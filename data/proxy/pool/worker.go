@@ -73,7 +73,7 @@ func (w *Worker) Choose(c *upstream.Cluster, n upstream.Need) *upstream.Host {
 // Report tells outlier detection what an endpoint did.
 func (w *Worker) Report(h *upstream.Host, o upstream.Outcome) {
 	if h.Cluster.Config().Outlier != nil {
-		h.Report(o, w.Loop.Wall())
+		h.Report(o, w.Loop.Wall(), w.Loop.Rand())
 	}
 }
 

@@ -106,6 +106,7 @@ func Downstream(a *accesslog.Record, o *loop.Origin) {
 	if len(o.TLS.LocalURIs) > 0 {
 		a.LocalURI = o.TLS.LocalURIs[0]
 	}
+	a.TLSVersion, a.TLSCipher = config.VersionName(o.TLS.State.Version), config.SuiteName(o.TLS.State.CipherSuite)
 	if p := o.TLS.Peer; p != nil {
 		a.PeerURI, a.PeerSubject = o.Identity(), p.Subject
 	}
@@ -120,6 +121,9 @@ func connectionRecord(r *tcp.Record, now time.Time) accesslog.Record {
 	if c := r.Upstream.Conn; c != nil {
 		o := c.Origin()
 		a.UpstreamHost, a.UpstreamLocal, a.UpstreamPeerURI = Address(o.Remote), Address(o.Local), o.Identity()
+		if o.TLS != nil {
+			a.UpstreamTLSVersion = config.VersionName(o.TLS.State.Version)
+		}
 	} else if e := r.Upstream.Endpoint; e != nil {
 		a.UpstreamHost = accesslog.Address{AddrPort: e.Address, Path: e.Path}
 	}

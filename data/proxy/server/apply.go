@@ -90,19 +90,27 @@ func (s *Server) refused(l *config.Listener, o *loop.Origin, why accept.Refusal)
 		flag, details = codec.FlagNoRoute, "filter_chain_not_found"
 	}
 	s.opts.Log.Debug("connection refused", "listener", l.Name, "from", o.Remote.String(), "to", o.Original.String(), "flag", flag.String(), "reason", o.Failure)
-	if len(l.AccessLogs) == 0 {
-		return
-	}
-	r := accesslog.Record{Start: time.Now(), Flags: flag.String(), Details: details, RequestDuration: -1, ResponseDuration: -1}
-	report.Downstream(&r, o)
-	report.Log(0, l.AccessLogs, &r)
+	logConnection(l.AccessLogs, o, accesslog.Record{Flags: flag.String(), Details: details})
 }
 
-// allow asks the network RBAC of a chain. The counters are those of the worker's shard.
+// allow asks the network RBAC of a chain. A TCP proxy logs a connection that it did not get, as Envoy's does.
 func (s *Server) allow(l *config.Listener, chain *config.Chain, o *loop.Origin) bool {
 	v, detail := rbac.Connection(chain.RBAC, o)
 	if !v.Allowed {
-		s.opts.Log.Debug("connection denied", "listener", l.Name, "from", o.Remote.String(), "detail", detail)
+		s.opts.Log.Debug("connection denied", "listener", l.Name, "chain", chain.Name, "from", o.Remote.String(), "detail", detail)
+		if chain.TCP != nil {
+			logConnection(chain.TCP.AccessLogs, o, accesslog.Record{Termination: detail})
+		}
 	}
 	return v.Allowed
+}
+
+// logConnection writes the line of a connection that nobody served.
+func logConnection(logs []config.AccessLog, o *loop.Origin, r accesslog.Record) {
+	if len(logs) == 0 {
+		return
+	}
+	r.Start, r.RequestDuration, r.ResponseDuration = time.Now(), -1, -1
+	report.Downstream(&r, o)
+	report.Log(0, logs, &r)
 }

@@ -84,25 +84,34 @@ const relayResolver = "resolver:53"
 // resolver looks up the names in clusters as the workload would: names of the mesh first, then as the host does.
 type resolver struct {
 	s    *Server
-	host *net.Resolver
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// LookupNetIP implements live.Resolver.
-func (r *resolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+// Lookup implements live.Resolver. Names of the mesh hold until its name table changes, which is told otherwise.
+func (r *resolver) Lookup(ctx context.Context, network, host string) ([]netip.Addr, time.Duration, error) {
 	if d := r.s.dns; d != nil {
 		v4, found := d.Known(host, false)
 		v6, _ := d.Known(host, true)
 		switch {
 		case !found:
 		case network == "ip4":
-			return v4, nil
+			return v4, 0, nil
 		case network == "ip6":
-			return v6, nil
+			return v6, 0, nil
 		default:
-			return append(v4, v6...), nil
+			return append(v4, v6...), 0, nil
 		}
 	}
-	return r.host.LookupNetIP(ctx, network, host)
+	var life dns.Lifetime
+	outside := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := r.dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return life.Watch(c), nil
+	}}
+	ips, err := outside.LookupNetIP(ctx, network, host)
+	return ips, life.TTL(), err
 }
 
 // systemNames is the file that Go's resolver reads by itself.
@@ -114,7 +123,7 @@ func (s *Server) resolver() live.Resolver {
 		servers, _, _ = dns.ParseResolvConf(f) // buildNames tells what is wrong with it
 	}
 	var turn atomic.Uint32
-	return &resolver{s: s, host: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+	return &resolver{s: s, dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if s.opts.Outside != "" {
 			return s.dialOut(ctx, "tcp", relayResolver)
 		}
@@ -122,7 +131,7 @@ func (s *Server) resolver() live.Resolver {
 			address = servers[turn.Add(1)%uint32(len(servers))] // every try of the resolver asks another one
 		}
 		return s.dialOut(ctx, network, address)
-	}}}
+	}}
 }
 
 func (s *Server) buildNames() error {

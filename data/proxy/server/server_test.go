@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -306,6 +307,36 @@ func TestAPolicyHoldsForOpenConnections(t *testing.T) {
 		}
 		if time.Now().After(end) {
 			t.Fatal("a removed listener still serves its old connection")
+		}
+	}
+}
+
+// TestADeniedConnectionIsLogged where its proxy would have logged it, with the policy that denied it.
+func TestADeniedConnectionIsLogged(t *testing.T) {
+	at, file := free(t), filepath.Join(t.TempDir(), "log")
+	host, port, _ := net.SplitHostPort(at)
+	p := start(t, bootstrap(fmt.Sprintf(`{"name": "tcp", "address": {"socket_address": {"address": %q, "port_value": %s}}, "filter_chains": [{"filters": [
+	 {"name": "rbac", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC", "stat_prefix": "t", "rules": {"action": "DENY", "policies": {"no way": {"permissions": [{"any": true}], "principals": [{"any": true}]}}}}},
+	 {"name": "tcp", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "t", "cluster": "app", "access_log": [{"name": "f", "typed_config": {
+	  "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": %q, "log_format": {"text_format": "%%CONNECTION_TERMINATION_DETAILS%% %%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%%\n"}}}]}}]}]}`,
+		host, port, file), cluster(app(t).Listener.Addr().String())))
+	p.ready(t)
+	c, err := net.Dial("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if n, err := io.Copy(io.Discard, c); n != 0 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	want := "rbac_access_denied_matched_policy[no_way] 127.0.0.1\n"
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		b, _ := os.ReadFile(file)
+		if string(b) == want {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the log holds %q, want %q", b, want)
 		}
 	}
 }

@@ -82,23 +82,12 @@ func (x *Exchange) recordFor() *accesslog.Record {
 		if t.Peer != nil {
 			r.PeerSubject = t.Peer.Subject
 		}
-		r.TLSVersion = tlsVersion(t.State.Version)
+		r.TLSVersion, r.TLSCipher = config.VersionName(t.State.Version), config.SuiteName(t.State.CipherSuite)
+	}
+	if o := x.tryOrigin; o != nil && o.TLS != nil {
+		r.UpstreamTLSVersion = config.VersionName(o.TLS.State.Version)
 	}
 	return r
-}
-
-func tlsVersion(v uint16) string {
-	switch v {
-	case 0x0303:
-		return "TLSv1.2"
-	case 0x0304:
-		return "TLSv1.3"
-	case 0x0302:
-		return "TLSv1.1"
-	case 0x0301:
-		return "TLSv1"
-	}
-	return ""
 }
 
 // Trail is why an exchange went as it did.

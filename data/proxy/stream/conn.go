@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"errors"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/http1"
@@ -43,11 +44,11 @@ func newConn(w *Worker, m *Manager, lc loop.Conn, sniff bool) {
 	w.ids++
 	c := &conn{w: w, m: m, first: m, lc: lc, id: w.ids<<8 | uint64(w.Loop.Index()&0xff), sniff: sniff}
 	c.parser.Init(http1.Request, m.limits, (*requests)(c))
-	c.idle.Init(w.Loop, c.idled)
+	c.idle.Init(w.Loop, c.rested)
 	c.head.Init(w.Loop, c.headLate)
 	w.enlist(&c.place, c)
 	if d := m.Config.MaxConnDuration; d > 0 {
-		c.life = w.Loop.After(d, c.outlived)
+		c.life = w.Loop.After(d, c.fade)
 	}
 	c.rest()
 	lc.SetHandler(c)
@@ -91,9 +92,28 @@ func (c *conn) idled() {
 	})
 }
 
-func (c *conn) outlived() {
-	c.close = true
-	c.idled()
+// rested ends the time that a connection may be idle.
+func (c *conn) rested() {
+	if c.w.draining {
+		c.idled()
+		return
+	}
+	c.fade()
+}
+
+// fade lets go of a connection that has been idle, or open, for long enough. The client may be sending a request at this moment: one that comes within the drain time
+// is answered, and told that it was the last.
+func (c *conn) fade() {
+	if c.served == 0 || c.m.Config.DrainTimeout <= 0 {
+		c.close = true
+		c.idled()
+		return
+	}
+	if !c.close {
+		c.close = true
+		c.life.Stop()
+		c.life = c.w.Loop.After(c.m.Config.DrainTimeout, c.idled)
+	}
 }
 
 // shut closes behind what is queued.
@@ -110,10 +130,15 @@ func (c *conn) headLate() {
 	if c.x != nil || c.shutting {
 		return
 	}
+	if c.m.Config.HeadersTimeout <= 0 {
+		c.w.Shard.Inc(c.m.stats.IdleTimeout)
+		x := c.begin()
+		x.flags = x.flags.With(codec.FlagStreamIdleTimeout)
+		x.refuse(408, "stream timeout", "stream_idle_timeout")
+		return
+	}
 	c.w.Shard.Inc(c.m.stats.HeaderTimeout)
-	x := c.begin()
-	x.details = "request_header_timeout"
-	x.refuse(408, "request header timeout", x.details)
+	c.begin().refuse(408, "request header timeout", "request_header_timeout")
 }
 
 // OnData implements loop.Handler.
@@ -181,10 +206,18 @@ func (c *conn) between(waiting int) {
 	if !c.partial {
 		c.partial = true
 		c.idle.Stop()
-		if d := c.m.Config.HeadersTimeout; d > 0 {
+		if d := c.headTime(); d > 0 {
 			c.head.Set(d)
 		}
 	}
+}
+
+// headTime is how long a head may take. Where nothing else is asked for it is as long as a stream may be idle, or a client could hold a connection with one byte.
+func (c *conn) headTime() time.Duration {
+	if d := c.m.Config.HeadersTimeout; d > 0 {
+		return d
+	}
+	return c.m.Config.StreamIdleTimeout
 }
 
 // begin starts an exchange.

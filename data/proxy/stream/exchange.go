@@ -32,7 +32,8 @@ type Exchange struct {
 	complete loop.Time // the request's last byte
 	answered loop.Time // the response's first byte
 	random   uint64
-	need     upstream.Need      // of the choice of an endpoint
+	need     upstream.Need // of the choice of an endpoint
+	forfeit  upstream.Forfeit
 	given    *config.HashCookie // is to be set, because the client had none
 
 	table    *route.Table

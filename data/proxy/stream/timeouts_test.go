@@ -169,3 +169,59 @@ func TestAResponseSaysWhenToComeAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestAConnectionFades: one that has been idle, or open, for long enough still answers what comes within the drain time, and says that it was the last.
+func TestAConnectionFades(t *testing.T) {
+	for name, edit := range map[string]func(*config.HTTP){
+		"idle": func(h *config.HTTP) { h.IdleTimeout = time.Minute },
+		"old":  func(h *config.HTTP) { h.MaxConnDuration = time.Minute },
+	} {
+		h := plain()
+		h.IdleTimeout, h.DrainTimeout = time.Hour, 5*time.Second
+		edit(h)
+		w := newWorld(t, 1, h, to("a", nil), cluster("a", "10.0.0.1:80"))
+		w.serve("10.0.0.1:80", ok("x"))
+		w.sim.Gentle = true
+		unused, quiet, late := w.connect(), w.connect(), w.connect()
+		has(t, quiet.ask(get), "200 OK", "!connection: close")
+		has(t, late.ask(get), "200 OK", "!connection: close")
+		open := func(c *client) bool { return c.Closed == 0 && !c.EOF }
+		w.sim.Run(59 * time.Second)
+		if !open(unused) || !open(quiet) || !open(late) {
+			t.Errorf("%s: closed too early", name)
+		}
+		w.sim.Run(3 * time.Second)
+		if open(unused) || !open(quiet) || !open(late) {
+			t.Errorf("%s: one that was never used is open: %t; the others are open: %t, %t", name, open(unused), open(quiet), open(late))
+		}
+		has(t, late.ask(get), "200 OK", "connection: close")
+		w.sim.Run(2 * time.Second)
+		if open(late) || !open(quiet) {
+			t.Errorf("%s: after its last answer one is open: %t; the other, in its drain time: %t", name, open(late), open(quiet))
+		}
+		w.sim.Run(3 * time.Second)
+		if open(quiet) {
+			t.Errorf("%s: open after the drain time", name)
+		}
+	}
+}
+
+// TestAHeadMayNotTakeForEver although nothing but the stream's idle time bounds it.
+func TestAHeadMayNotTakeForEver(t *testing.T) {
+	h := plain()
+	h.StreamIdleTimeout, h.IdleTimeout = 5*time.Minute, 0
+	w := newWorld(t, 1, h, to("a", nil), cluster("a", "10.0.0.1:80"))
+	w.sim.Gentle = true
+	c := w.connect()
+	c.c.Write([]byte("GET / HTTP/1.1\r\nHost:"))
+	w.sim.Run(4 * time.Minute)
+	c.c.Write([]byte(" h"))
+	if w.sim.Run(30 * time.Second); len(c.Data) > 0 {
+		t.Errorf("too early: %s", c.Data)
+	}
+	w.sim.Run(2 * time.Minute)
+	has(t, string(c.Data), "408 Request Timeout", "stream timeout")
+	if r := w.last(); r.flags != "SI" || r.details != "stream_idle_timeout" {
+		t.Errorf("%+v", r)
+	}
+}

@@ -29,15 +29,16 @@ func (x *Exchange) attempt() {
 	if x.vhost.IncludeAttemptCount {
 		x.Request.SetInt(codec.EnvoyAttemptCount, int64(x.attempts))
 	}
-	var avoid func(*upstream.Host) bool
-	times := 0
-	if x.attempts > 1 && x.avoid != nil {
-		if p := x.retryPolicy(); p != nil && p.PreviousHosts {
-			avoid, times = x.avoid, max(p.SelectAttempts, 1)
+	need := x.need
+	if p := x.retryPolicy(); p != nil {
+		if x.attempts > 1 && x.avoid != nil && p.PreviousHosts {
+			need.Avoid, need.Attempts = x.avoid, max(p.SelectAttempts, 1)
+		}
+		if x.retries && p.PriorityForfeit > 0 {
+			x.forfeit.Every = p.PriorityForfeit
+			need.Forfeit = &x.forfeit
 		}
 	}
-	need := x.need
-	need.Avoid, need.Attempts = avoid, times
 	h := x.w.Pools.Choose(x.cluster, need)
 	x.host = h
 	if h == nil {
@@ -68,7 +69,7 @@ func (x *Exchange) retryPolicy() *config.Retry {
 
 // sni is the server name of an upstream that takes it from the request's host (auto_sni).
 func (x *Exchange) sni(h *upstream.Host) string {
-	if t := x.cluster.Config().TLS; h.TLS == nil || t == nil || !t.AutoSNI {
+	if h.TLS == nil || !h.TLS.AutoSNI() {
 		return ""
 	}
 	name, _ := splitHost(x.Request.Authority())

@@ -33,6 +33,39 @@ type Need struct {
 	// Avoid says which endpoints are drawn again, at most Attempts times (host_selection_retry_max_attempts).
 	Avoid    func(*Host) bool
 	Attempts int
+	// Forfeit, if set, keeps retries away from priorities that were tried.
+	Forfeit *Forfeit
+}
+
+// Forfeit remembers the priorities that the tries of one request used: after every so many tries the next ones leave out all that were used so far, until none is
+// left, which begins anew (envoy.retry_priorities.previous_priorities).
+type Forfeit struct {
+	Every int // update_frequency; at least 1
+	tries int
+	used  uint64 // a bit for each of the first 64 priorities
+	skip  uint64
+}
+
+// loads are the loads of the priorities for the next try.
+func (f *Forfeit) loads(v *view) []uint32 {
+	if f.tries > 0 && f.tries%f.Every == 0 {
+		f.skip = f.used
+	}
+	if f.skip == 0 {
+		return v.loads
+	}
+	if left := v.without(f.skip); left != nil {
+		return left
+	}
+	f.tries, f.used, f.skip = 0, 0, 0
+	return v.loads
+}
+
+func (f *Forfeit) note(priority int) {
+	f.tries++
+	if priority < 64 {
+		f.used |= 1 << priority
+	}
 }
 
 // Mix adds what one hash policy found, one value or several.
@@ -50,9 +83,21 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 	if !n.Hashed || !hashes(def.Policy) {
 		hash = c.random()
 	}
+	v := cl.view.Load()
+	if v == nil || len(v.priorities) == 0 {
+		return nil
+	}
+	loads := v.loads
+	if n.Forfeit != nil {
+		loads = n.Forfeit.loads(v)
+	}
 	for attempt := 0; ; attempt++ {
-		h := c.one(cl, def, hash, attempt)
+		p := priorityAt(loads, hash)
+		h := c.one(cl, def, v, p, hash, attempt)
 		if h == nil || n.Avoid == nil || attempt >= n.Attempts || !n.Avoid(h) {
+			if n.Forfeit != nil {
+				n.Forfeit.note(p)
+			}
 			return h
 		}
 		if !hashes(def.Policy) {
@@ -63,21 +108,21 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 
 func hashes(p config.Policy) bool { return p == config.RingHash || p == config.Maglev }
 
-func (c *Chooser) one(cl *Cluster, def *config.Cluster, hash uint64, attempt int) *Host {
-	v := cl.view.Load()
-	if v == nil || len(v.priorities) == 0 {
-		return nil
-	}
-	p := 0
-	if len(v.loads) > 1 {
+// priorityAt is where a hash falls among the loads of the priorities.
+func priorityAt(loads []uint32, hash uint64) (p int) {
+	if len(loads) > 1 {
 		n := uint32(hash % 100)
-		for p = range v.loads {
-			if n < v.loads[p] {
+		for p = range loads {
+			if n < loads[p] {
 				break
 			}
-			n -= v.loads[p]
+			n -= loads[p]
 		}
 	}
+	return p
+}
+
+func (c *Chooser) one(cl *Cluster, def *config.Cluster, v *view, p int, hash uint64, attempt int) *Host {
 	level := &v.priorities[p]
 	if len(level.groups) == 0 {
 		return nil

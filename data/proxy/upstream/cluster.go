@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/balance"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -18,9 +19,11 @@ type Cluster struct {
 	matches  []transport
 	breakers *[2]Breaker
 	log      *slog.Logger
+	now      func() time.Time
 
-	mu    sync.Mutex // guards hosts, and the making of views
+	mu    sync.Mutex // guards hosts, swept and the making of views
 	hosts []*Host
+	swept time.Time // when outlier detection last looked
 	view  atomic.Pointer[view]
 	// passing are hosts of original destinations, which nobody lists.
 	passing sync.Map // loop.Address → *Host
@@ -47,15 +50,12 @@ func (c *Cluster) Hosts() []*Host {
 
 // key tells endpoints apart: one whose address and transport stay keeps its state.
 type key struct {
-	address, host, transport string
+	address, host string
+	transport     *tls.ClientContext
 }
 
 func keyOf(e *config.Endpoint, t *tls.ClientContext) key {
-	k := key{address: e.Address.String() + e.Path, host: e.Hostname}
-	if t != nil {
-		k.transport = "tls"
-	}
-	return k
+	return key{address: e.Address.String() + e.Path, host: e.Hostname, transport: t}
 }
 
 // update takes over a list of endpoints.
@@ -117,9 +117,27 @@ func (c *Cluster) transportOf(e *config.Endpoint) *tls.ClientContext {
 
 // view is what choosers look at: it is made anew when endpoints, or their health, change.
 type view struct {
-	loads      []uint32 // percent by priority
+	health     []float64 // percent by priority
+	loads      []uint32  // percent by priority
+	over       float64   // overprovisioning factor
 	priorities []priority
 	made       uint64 // counts views, so that choosers notice
+	starting   bool   // an endpoint is new and gets less than its share: the view changes with time
+}
+
+// without are the loads when some priorities may not be used; nil when no other can serve.
+func (v *view) without(skip uint64) []uint32 {
+	health, any := make([]float64, len(v.health)), false
+	for i, h := range v.health {
+		if i >= 64 || skip&(1<<i) == 0 {
+			health[i] = h
+			any = any || h > 0
+		}
+	}
+	if !any {
+		return nil
+	}
+	return balance.PriorityLoads(health, v.over)
 }
 
 type priority struct {
@@ -129,13 +147,14 @@ type priority struct {
 
 // group are endpoints that are equal but for their weights. It implements balance.Candidates.
 type group struct {
-	hosts  []*Host
-	sums   []uint64
-	places *places
+	hosts   []*Host
+	weights []uint32
+	sums    []uint64 // running totals of the weights, nil when all are equal
+	places  *places
 }
 
 func (g *group) Len() int            { return len(g.hosts) }
-func (g *group) Weight(i int) uint32 { return g.hosts[i].Config().Weight }
+func (g *group) Weight(i int) uint32 { return g.weights[i] }
 func (g *group) Active(i int) uint32 { return uint32(max(0, g.hosts[i].active.Load())) }
 func (g *group) Sums() []uint64      { return g.sums }
 
@@ -150,21 +169,20 @@ func (c *Cluster) remake() {
 	for _, h := range c.hosts {
 		levels = max(levels, int(h.priority)+1)
 	}
-	v.priorities = make([]priority, levels)
-	health := make([]float64, levels)
+	w := &weigher{window: def.SlowStart, now: c.now()}
+	v.priorities, v.health = make([]priority, levels), make([]float64, levels)
 	for p := range levels {
-		v.priorities[p], health[p] = c.level(def, uint32(p))
+		v.priorities[p], v.health[p] = c.level(def, uint32(p), w)
 	}
-	over := float64(def.Overprovisioning)
-	if over == 0 {
-		over = 140
+	if v.over = float64(def.Overprovisioning); v.over == 0 {
+		v.over = 140
 	}
-	v.loads = balance.PriorityLoads(health, over)
+	v.loads, v.starting = balance.PriorityLoads(v.health, v.over), w.starting
 	c.view.Store(v)
 }
 
 // level gathers the endpoints of one priority that may be chosen: the healthy ones, or all of them when too few are healthy (panic threshold).
-func (c *Cluster) level(def *config.Cluster, level uint32) (p priority, health float64) {
+func (c *Cluster) level(def *config.Cluster, level uint32, w *weigher) (p priority, health float64) {
 	byLocality := map[int][]*Host{}
 	all, healthy, order := 0, 0, []int{}
 	for _, h := range c.hosts {
@@ -196,7 +214,8 @@ func (c *Cluster) level(def *config.Cluster, level uint32) (p priority, health f
 	}
 	sum := uint64(0)
 	for _, at := range order {
-		g := group{hosts: byLocality[at], sums: sums(byLocality[at]), places: &places{}}
+		weights := w.weigh(byLocality[at])
+		g := group{hosts: byLocality[at], weights: weights, sums: sums(weights), places: &places{}}
 		p.groups = append(p.groups, g)
 		weight := uint64(1)
 		if len(order) > 1 && def.Endpoints != nil && at < len(def.Endpoints.Localities) {
@@ -206,20 +225,4 @@ func (c *Cluster) level(def *config.Cluster, level uint32) (p priority, health f
 		p.sums = append(p.sums, sum)
 	}
 	return p, health
-}
-
-// sums are the running totals of weights, nil when all are equal.
-func sums(hosts []*Host) []uint64 {
-	equal, total := true, uint64(0)
-	out := make([]uint64, len(hosts))
-	for i, h := range hosts {
-		w := h.Config().Weight
-		equal = equal && w == hosts[0].Config().Weight
-		total += uint64(max(1, w))
-		out[i] = total
-	}
-	if equal {
-		return nil
-	}
-	return out
 }

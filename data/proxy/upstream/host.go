@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
@@ -15,6 +16,7 @@ type Host struct {
 	TLS     *tls.ClientContext // nil: plain
 
 	key      key
+	added    time.Time
 	config   atomic.Pointer[config.Endpoint]
 	priority uint32
 	locality int
@@ -26,7 +28,7 @@ type Host struct {
 }
 
 func newHost(c *Cluster, e *config.Endpoint, t *tls.ClientContext, k key) *Host {
-	h := &Host{Cluster: c, TLS: t, key: k}
+	h := &Host{Cluster: c, TLS: t, key: k, added: c.now()}
 	if e.Path != "" {
 		h.Address = loop.Unix(e.Path)
 	} else {

@@ -36,14 +36,24 @@ func OutcomeOf(status int) Outcome {
 	return Success
 }
 
-// Report counts an outcome for outlier detection and ejects the endpoint when a limit is reached (envoy.config.cluster.v3.OutlierDetection).
-func (h *Host) Report(o Outcome, now time.Time) {
+// Report counts an outcome for outlier detection and ejects the endpoint when a limit is reached (envoy.config.cluster.v3.OutlierDetection). chance is random: a limit
+// may be enforced now and then only.
+func (h *Host) Report(o Outcome, now time.Time, chance uint64) {
 	d := h.Cluster.Config().Outlier
 	if d == nil {
 		return
 	}
 	if o == LocalFailure && !d.SplitLocal {
 		o = GatewayError // a failure of ours counts as a 503
+	}
+	reached := func(count *atomic.Uint32, limit, enforce uint32) {
+		if count.Add(1) != limit {
+			return
+		}
+		if chance%100 < uint64(enforce) {
+			h.eject(d, now)
+		}
+		count.Store(0) // whatever came of it, the next row begins
 	}
 	switch o {
 	case Success:
@@ -52,20 +62,14 @@ func (h *Host) Report(o Outcome, now time.Time) {
 		h.outlier.local.Store(0)
 		return
 	case LocalFailure:
-		if n := h.outlier.local.Add(1); n == d.ConsecutiveLocal && d.EnforceLocal > 0 {
-			h.eject(d, now)
-		}
+		reached(&h.outlier.local, d.ConsecutiveLocal, d.EnforceLocal)
 		return
 	case GatewayError:
-		if n := h.outlier.gateway.Add(1); n == d.ConsecutiveGateway && d.EnforceGateway > 0 {
-			h.eject(d, now)
-		}
+		reached(&h.outlier.gateway, d.ConsecutiveGateway, d.EnforceGateway)
 	case ServerError:
 		h.outlier.gateway.Store(0)
 	}
-	if n := h.outlier.server.Add(1); n == d.Consecutive5xx && d.Enforce5xx > 0 {
-		h.eject(d, now)
-	}
+	reached(&h.outlier.server, d.Consecutive5xx, d.Enforce5xx)
 }
 
 // eject takes the endpoint out, unless too many are out already.
@@ -82,8 +86,7 @@ func (h *Host) eject(d *config.Outlier, now time.Time) {
 			out++
 		}
 	}
-	// One endpoint may always go when the share allows any at all; beyond that the share counts (max_ejection_percent).
-	if out > 0 && 100*(out+1) > int(d.MaxEjectionPercent)*len(c.hosts) || out == 0 && d.MaxEjectionPercent == 0 && !d.AlwaysEjectOne {
+	if 100*(out+1) > int(d.MaxEjectionPercent)*len(c.hosts) && (out > 0 || !d.AlwaysEjectOne) {
 		return
 	}
 	n := h.outlier.ejections.Add(1)
@@ -92,34 +95,47 @@ func (h *Host) eject(d *config.Outlier, now time.Time) {
 		last = min(last, max(d.MaxEjection, d.BaseEjection))
 	}
 	h.outlier.until.Store(now.Add(last).UnixNano())
-	h.outlier.server.Store(0)
-	h.outlier.gateway.Store(0)
-	h.outlier.local.Store(0)
 	h.ejected.Store(true)
 	c.log.Info("an endpoint is ejected", "cluster", c.Name, "endpoint", h.Address.String(), "for", last)
 	c.remake()
 }
 
-// Sweep takes ejected endpoints back whose time is over; it is called now and then (OutlierDetection.interval is looked at by the caller).
+// Sweep does what comes with time; it is called now and then: ejected endpoints are taken back, and new ones get more of their share.
 func (s *Set) Sweep(now time.Time) {
 	for _, c := range s.All() {
-		if c.Config().Outlier != nil {
-			c.sweep(now)
-		}
+		c.sweep(now)
 	}
 }
 
 func (c *Cluster) sweep(now time.Time) {
+	d, v := c.Config().Outlier, c.view.Load()
+	if d == nil && (v == nil || !v.starting) {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changed := false
-	for _, h := range c.hosts {
-		if h.ejected.Load() && now.UnixNano() >= h.outlier.until.Load() {
-			h.ejected.Store(false)
-			changed = true
-		}
+	changed := v != nil && v.starting
+	if d != nil && now.Sub(c.swept) >= d.Interval {
+		c.swept = now
+		changed = c.takeBack(now) || changed
 	}
 	if changed {
 		c.remake()
 	}
+}
+
+// takeBack ends ejections whose time is over, and forgives the others one of theirs.
+func (c *Cluster) takeBack(now time.Time) (changed bool) {
+	for _, h := range c.hosts {
+		switch {
+		case !h.ejected.Load():
+			if n := h.outlier.ejections.Load(); n > 0 {
+				h.outlier.ejections.Store(n - 1)
+			}
+		case now.UnixNano() >= h.outlier.until.Load():
+			h.ejected.Store(false)
+			changed = true
+		}
+	}
+	return changed
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
@@ -18,11 +19,13 @@ type Set struct {
 	current atomic.Pointer[map[string]*Cluster]
 	secrets tls.Secrets
 	log     *slog.Logger
+	// Now is the calendar, time.Now unless it is replaced before the first Update.
+	Now func() time.Time
 }
 
 // NewSet makes an empty set.
 func NewSet(secrets tls.Secrets, log *slog.Logger) *Set {
-	s := &Set{secrets: secrets, log: log}
+	s := &Set{secrets: secrets, log: log, Now: time.Now}
 	s.current.Store(&map[string]*Cluster{})
 	return s
 }
@@ -72,7 +75,7 @@ func sameDefinition(a, b *config.Cluster) bool {
 }
 
 func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
-	c := &Cluster{Name: def.Name, log: s.log}
+	c := &Cluster{Name: def.Name, log: s.log, now: s.Now}
 	c.def.Store(def)
 	if before != nil {
 		c.breakers = before.breakers // what is in flight stays in flight

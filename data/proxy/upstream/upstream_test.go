@@ -160,19 +160,19 @@ func TestOutlierDetection(t *testing.T) {
 	def := &config.Cluster{Name: "c", Endpoints: endpoints(1, 1), Outlier: &config.Outlier{Consecutive5xx: 3, Enforce5xx: 100, BaseEjection: time.Second, MaxEjectionPercent: 50}}
 	s, c, ch := newSet(t, def)
 	bad, good, now := c.Hosts()[0], c.Hosts()[1], time.Unix(1000, 0)
-	bad.Report(ServerError, now)
-	bad.Report(Success, now)
-	bad.Report(ServerError, now)
-	bad.Report(GatewayError, now)
+	bad.Report(ServerError, now, 0)
+	bad.Report(Success, now, 0)
+	bad.Report(ServerError, now, 0)
+	bad.Report(GatewayError, now, 0)
 	if bad.Ejected() {
 		t.Fatal("ejected before three in a row")
 	}
-	bad.Report(LocalFailure, now)
+	bad.Report(LocalFailure, now, 0)
 	if !bad.Ejected() {
 		t.Fatal("not ejected after three in a row")
 	}
 	for range 5 {
-		good.Report(ServerError, now)
+		good.Report(ServerError, now, 0)
 	}
 	if good.Ejected() {
 		t.Error("more than half was ejected")

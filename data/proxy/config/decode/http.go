@@ -15,12 +15,12 @@ import (
 
 // Envoy's defaults for HTTP connection managers.
 const (
-	defaultHTTPIdle     = time.Hour
-	defaultStreamIdle   = 5 * time.Minute
-	defaultDrain        = 5 * time.Second
-	defaultDelayedClose = time.Second
-	defaultHeadKiB      = 60
-	defaultFields       = 100
+	defaultHTTPIdle   = time.Hour
+	defaultStreamIdle = 5 * time.Minute
+	defaultDrain      = 5 * time.Second
+	delayedClose      = time.Second // Envoy's default, and the only one
+	defaultHeadKiB    = 60
+	defaultFields     = 100
 )
 
 func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP {
@@ -41,10 +41,12 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 		RequestTimeout:     r.duration(path+".request_timeout", m.GetRequestTimeout(), 0),
 		HeadersTimeout:     r.duration(path+".request_headers_timeout", m.GetRequestHeadersTimeout(), 0),
 		DrainTimeout:       r.duration(path+".drain_timeout", m.GetDrainTimeout(), defaultDrain),
-		DelayedClose:       r.duration(path+".delayed_close_timeout", m.GetDelayedCloseTimeout(), defaultDelayedClose),
 		Codec:              config.Codec(m.GetCodecType()),
 		Frames:             r.frames(path+".http2_protocol_options", m.GetHttp2ProtocolOptions()),
 		AcceptHTTP10:       m.GetHttpProtocolOptions().GetAcceptHttp_10(), AccessLogs: r.accessLogs(path+".access_log", m.GetAccessLog()),
+	}
+	if d := r.duration(path+".delayed_close_timeout", m.GetDelayedCloseTimeout(), delayedClose); d != delayedClose {
+		r.add(path+".delayed_close_timeout", "a closed connection always waits %s for the client's end", delayedClose)
 	}
 	if h.ServerName == "" {
 		h.ServerName = "envoy"

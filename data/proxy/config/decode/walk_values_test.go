@@ -244,6 +244,7 @@ func fieldValues(dir string) map[string][]string {
 		filters + "network.tcp_proxy.v3.TcpProxy.WeightedCluster.clusters":            {`{"name": "e", "weight": 4}`},
 		filters + "network.tcp_proxy.v3.TcpProxy.access_log":                          {log},
 		h + "HttpConnectionManager.access_log":                                        {log},
+		h + "HttpConnectionManager.delayed_close_timeout":                             {`"1s"`, `"3s"`},
 		h + "HttpConnectionManager.rds":                                               {`{"routeConfigName": "r", "configSource": {"ads": {}}}`},
 		h + "HttpConnectionManager.route_config":                                      {`{"name": "r2"}`},
 		h + "HttpConnectionManager.upgrade_configs":                                   {`{"upgradeType": "websocket"}`},
@@ -254,6 +255,8 @@ func fieldValues(dir string) map[string][]string {
 		route3 + "RouteMatch.path_separated_prefix":                                   texts("/s"),
 		route3 + "RouteAction.weighted_clusters":                                      {`{"clusters": [{"name": "d", "weight": 3}]}`},
 		route3 + "WeightedCluster.clusters":                                           {`{"name": "e", "weight": 4}`},
+		route3 + "RetryPolicy.rate_limited_retry_back_off":                            {`{"resetHeaders": [{"name": "retry-after"}]}`},
+		route3 + "RetryPolicy.RateLimitedRetryBackOff.reset_headers":                  {`{"name": "x-reset"}`},
 		route3 + "RouteAction.hash_policy":                                            {`{"header": {"headerName": "x-h"}}`},
 		route3 + "RouteAction.HashPolicy.header":                                      {`{"headerName": "x-i"}`},
 		route3 + "RouteAction.HashPolicy.cookie":                                      {`{"name": "c"}`},
@@ -392,6 +395,7 @@ func neutralTable() map[string]string {
 		cluster + "OutlierDetection.enforcing_failure_percentage":                                              noneEjected,
 		cluster + "OutlierDetection.enforcing_failure_percentage_local_origin":                                 noneEjected,
 		"envoy.config.endpoint.v3.ClusterLoadAssignment.cluster_name":                                          "an assignment is found by its resource name, or stands in its cluster",
+		h + "HttpConnectionManager.delayed_close_timeout":                                                      usual,
 	}
 }
 

@@ -453,17 +453,18 @@ func TestNames(t *testing.T) {
 
 // book resolves from a map.
 type book struct {
-	mu sync.Mutex
-	m  map[string][]netip.Addr
+	mu  sync.Mutex
+	m   map[string][]netip.Addr
+	ttl time.Duration
 }
 
-func (b *book) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+func (b *book) Lookup(_ context.Context, _, host string) ([]netip.Addr, time.Duration, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if ips, ok := b.m[host]; ok {
-		return slices.Clone(ips), nil
+		return slices.Clone(ips), b.ttl, nil
 	}
-	return nil, errors.New("no such host")
+	return nil, 0, errors.New("no such host")
 }
 
 func TestHostNamesAreLookedUpAgain(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 	"github.com/heddle-mesh/heddle/internal/backoff"
 )
 
-// Resolver looks a host name up. network is ip, ip4 or ip6. *net.Resolver is one.
+// Resolver looks a host name up. network is ip, ip4 or ip6. ttl is how long the answer holds, 0 when that is not known.
 type Resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	Lookup(ctx context.Context, network, host string) (ips []netip.Addr, ttl time.Duration, err error)
 }
 
 const lookupTimeout = 5 * time.Second
@@ -96,7 +96,7 @@ var none config.Assignment
 func (l *Live) lookUp(ctx context.Context, r *resolution) {
 	retry := backoff.Backoff{First: r.of.DNSRetry[0], Limit: r.of.DNSRetry[1]}
 	for {
-		found, err := lookUpAll(ctx, l.opts.Resolve, r.of)
+		found, ttl, err := lookUpAll(ctx, l.opts.Resolve, r.of)
 		if ctx.Err() != nil {
 			return
 		}
@@ -109,11 +109,16 @@ func (l *Live) lookUp(ctx context.Context, r *resolution) {
 			l.late(l.reconcile(nil))
 		}
 		l.mu.Unlock()
-		wait := max(r.of.DNSRefresh, time.Second)
-		if err == nil {
-			retry.Reset()
-		} else {
+		wait := r.of.DNSRefresh
+		switch {
+		case err != nil:
 			wait = retry.Next()
+		case r.of.RespectDNSTTL && ttl > 0:
+			wait = ttl
+			fallthrough
+		default:
+			wait = max(wait, time.Second)
+			retry.Reset()
 		}
 		select {
 		case <-ctx.Done():
@@ -123,10 +128,9 @@ func (l *Live) lookUp(ctx context.Context, r *resolution) {
 	}
 }
 
-// lookUpAll replaces host names by addresses. The first error is returned with what was found beside it.
-func lookUpAll(ctx context.Context, resolver Resolver, c *config.Cluster) (*config.Assignment, error) {
-	out := &config.Assignment{Overprovisioning: c.Assignment.Overprovisioning, Version: c.Assignment.Version}
-	var failed error
+// lookUpAll replaces host names by addresses, and says how long all of them hold. The first error is returned with what was found beside it.
+func lookUpAll(ctx context.Context, resolver Resolver, c *config.Cluster) (out *config.Assignment, ttl time.Duration, failed error) {
+	out = &config.Assignment{Overprovisioning: c.Assignment.Overprovisioning, Version: c.Assignment.Version}
 	for _, l := range c.Assignment.Localities {
 		locality := l
 		locality.Endpoints = nil
@@ -135,9 +139,12 @@ func lookUpAll(ctx context.Context, resolver Resolver, c *config.Cluster) (*conf
 				locality.Endpoints = append(locality.Endpoints, e)
 				continue
 			}
-			ips, err := lookUpOne(ctx, resolver, c, e.Host)
+			ips, holds, err := lookUpOne(ctx, resolver, c, e.Host)
 			if err != nil && failed == nil {
 				failed = err
+			}
+			if holds > 0 && (ttl == 0 || holds < ttl) {
+				ttl = holds
 			}
 			for _, ip := range ips {
 				at := *e
@@ -151,19 +158,19 @@ func lookUpAll(ctx context.Context, resolver Resolver, c *config.Cluster) (*conf
 		}
 		out.Localities = append(out.Localities, locality)
 	}
-	return out, failed
+	return out, ttl, failed
 }
 
-func lookUpOne(ctx context.Context, resolver Resolver, c *config.Cluster, host string) ([]netip.Addr, error) {
+func lookUpOne(ctx context.Context, resolver Resolver, c *config.Cluster, host string) ([]netip.Addr, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	network := map[config.DNSFamily]string{config.DNSV4: "ip4", config.DNSV6: "ip6"}[c.DNSFamily]
 	if network == "" {
 		network = "ip"
 	}
-	ips, err := resolver.LookupNetIP(ctx, network, host)
+	ips, ttl, err := resolver.Lookup(ctx, network, host)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for i := range ips {
 		ips[i] = ips[i].Unmap()
@@ -176,7 +183,7 @@ func lookUpOne(ctx context.Context, resolver Resolver, c *config.Cluster, host s
 	if c.Type == config.LogicalDNS && len(ips) > 1 {
 		ips = ips[:1]
 	}
-	return ips, nil
+	return ips, ttl, nil
 }
 
 func sameEndpoints(a, b *config.Assignment) bool {
