@@ -24,18 +24,31 @@ type culprit struct {
 	build   string
 }
 
+// accuser is a proxy by its name and what proved it.
+type accuser struct{ id, identity string }
+
+// refusal is what a proxy said of a version, and what it kept instead: a restarted proxy is given that again, since it keeps nothing by itself.
+type refusal struct {
+	at   time.Time
+	text string
+	good *xds.Resource // nil for nothing
+}
+
 // quarantine remembers refusals beyond one stream. A proxy is not sent again what it refused itself. What another proxy of the same build refused is only suspected and
-// travels alone: so one bad object stops nothing else, and one lying proxy keeps nothing from the others.
+// travels alone: so one bad object stops nothing else, and one lying proxy keeps nothing from the others. A restart of heddled forgets it all: proxies announce what
+// they hold, refuse once more, and go on holding it.
 type quarantine struct {
 	count    atomic.Int64 // of culprits: nearly always 0, and asked for every resource
 	mu       sync.RWMutex
-	culprits map[culprit]map[string]time.Time // who refused it, and when
+	culprits map[culprit]map[accuser]refusal
 }
 
-func newQuarantine() *quarantine { return &quarantine{culprits: map[culprit]map[string]time.Time{}} }
+func newQuarantine() *quarantine { return &quarantine{culprits: map[culprit]map[accuser]refusal{}} }
 
-func (q *quarantine) add(p *mesh.Proxy, r *xds.Resource) {
-	key, now := culprit{r.Name, r.Version, p.Build}, time.Now()
+func accuserOf(p *mesh.Proxy) accuser { return accuser{p.ID, p.Identity.String()} }
+
+func (q *quarantine) add(p *mesh.Proxy, x session.Rejection) {
+	key, now := culprit{x.Resource.Name, x.Resource.Version, p.Build}, time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.culprits) >= mostCulprits {
@@ -43,11 +56,14 @@ func (q *quarantine) add(p *mesh.Proxy, r *xds.Resource) {
 	}
 	who := q.culprits[key]
 	if who == nil {
-		who = map[string]time.Time{}
+		who = map[accuser]refusal{}
 		q.culprits[key] = who
 	}
-	if len(who) < mostAccusers {
-		who[p.ID] = now
+	if former, ok := who[accuserOf(p)]; ok || len(who) < mostAccusers {
+		if x.Good == nil || x.Good.Body == nil {
+			x.Good = former.good
+		}
+		who[accuserOf(p)] = refusal{now, x.Error, x.Good}
 	}
 	q.count.Store(int64(len(q.culprits)))
 }
@@ -55,9 +71,9 @@ func (q *quarantine) add(p *mesh.Proxy, r *xds.Resource) {
 // forget makes room: what is old goes, and if nothing is, any one.
 func (q *quarantine) forget(now time.Time) {
 	for key, who := range q.culprits {
-		for id, at := range who {
-			if now.Sub(at) > rememberedFor {
-				delete(who, id)
+		for by, r := range who {
+			if now.Sub(r.at) > rememberedFor {
+				delete(who, by)
 			}
 		}
 		if len(who) == 0 {
@@ -72,18 +88,19 @@ func (q *quarantine) forget(now time.Time) {
 	}
 }
 
-func (q *quarantine) standing(p *mesh.Proxy, r *xds.Resource) session.Standing {
+// standing is what is known of a version, with the refusal of a proxy that refused it itself.
+func (q *quarantine) standing(p *mesh.Proxy, r *xds.Resource) (session.Standing, refusal) {
 	if q.count.Load() == 0 {
-		return session.Clear
+		return session.Clear, refusal{}
 	}
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 	who := q.culprits[culprit{r.Name, r.Version, p.Build}]
-	if at, ok := who[p.ID]; ok && time.Since(at) < rememberedFor {
-		return session.Refused
+	if own, ok := who[accuserOf(p)]; ok && time.Since(own.at) < rememberedFor {
+		return session.Refused, own
 	}
 	if len(who) > 0 {
-		return session.Suspect
+		return session.Suspect, refusal{}
 	}
-	return session.Clear
+	return session.Clear, refusal{}
 }

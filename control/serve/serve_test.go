@@ -61,7 +61,7 @@ func TestRejectionIsIsolatedAndReported(t *testing.T) {
 			}
 			return ""
 		}
-		w.connect(t, r, sotw, node(sidecar, "default", "alice"), func(c *client.Client) { c.Subscribe(xds.Cluster) })
+		_, stop := w.connect(t, r, sotw, node(sidecar, "default", "alice"), func(c *client.Client) { c.Subscribe(xds.Cluster) })
 		r.until(t, "first", func() bool { return r.holds(cds("bad")) != "" })
 		w.publish([]*xds.Resource{res(xds.Cluster, "good", body("good", "2")), res(xds.Cluster, "bad", bad)})
 		want := "rejected cds bad [Test/default/bad]: bad: lb_policy: not supported"
@@ -84,7 +84,24 @@ func TestRejectionIsIsolatedAndReported(t *testing.T) {
 			}
 			return n == 2
 		})
+		// A proxy that is started anew gets what it kept, since it holds nothing by itself, and it is told again that the rest was refused.
+		stop()
+		fresh := newRecorder()
+		fresh.reject = r.reject
+		w.connect(t, fresh, sotw, node(sidecar, "default", "alice"), func(c *client.Client) { c.Subscribe(xds.Cluster) })
+		fresh.until(t, "the last good version", func() bool {
+			return fresh.holds(cds("bad")) == body("bad", "1") && fresh.holds(cds("good")) == body("good", "2")
+		})
+		w.observer.until(t, "rejected once more", func() bool { return slices.Contains(after(w.observer.log(), "disconnected "+sidecar), want) })
 	}
+}
+
+// after is what follows an event.
+func after(events []string, event string) []string {
+	if i := slices.Index(events, event); i >= 0 {
+		return events[i+1:]
+	}
+	return nil
 }
 
 func TestReconnectSendsOnlyDifferences(t *testing.T) {

@@ -91,7 +91,7 @@ func (s *Server) serve(stream grpc.ServerStream, mode session.Mode, recv func() 
 		server: s, proxy: proxy, mode: mode, since: time.Now(), poke: make(chan struct{}, 1), closed: make(chan struct{}),
 		names: map[xds.Name]struct{}{}, types: map[string]struct{}{},
 	}
-	c.session = session.New(mode, func(r *xds.Resource) session.Standing { return s.quarantine.standing(proxy, r) })
+	c.session = session.New(mode, func(r *xds.Resource) (session.Standing, *xds.Resource) { return s.judge(proxy, r) })
 	s.mu.Lock()
 	s.streams++
 	c.id = proxy.ID + "-" + strconv.FormatUint(s.streams, 10)
@@ -112,6 +112,15 @@ func (s *Server) serve(stream grpc.ServerStream, mode session.Mode, recv func() 
 		return nil
 	}
 	return err
+}
+
+// judge withholds what a proxy refused on an earlier stream, and says so again: who listens forgot it with that stream.
+func (s *Server) judge(p *mesh.Proxy, r *xds.Resource) (session.Standing, *xds.Resource) {
+	standing, own := s.quarantine.standing(p, r)
+	if standing == session.Refused {
+		s.opts.Observer.Rejected(p, r, own.text)
+	}
+	return standing, own.good
 }
 
 // read hands over requests from a goroutine of their own; it ends with the stream.
@@ -304,7 +313,7 @@ func (c *conn) report(r session.Request, out session.Outcome) {
 		s.log.Warn("proxy rejected configuration", "proxy", c.proxy.ID, "type", xds.ShortType(r.TypeURL), "culprits", len(out.Rejected), "error", r.Error)
 	}
 	for _, x := range out.Rejected {
-		s.quarantine.add(c.proxy, x.Resource)
+		s.quarantine.add(c.proxy, x)
 		s.opts.Observer.Rejected(c.proxy, x.Resource, x.Error)
 	}
 	if len(out.Accepted) > 0 {

@@ -28,7 +28,7 @@ func (s *Server) pipe(ctx context.Context, mode session.Mode) *pipe {
 		server: s, proxy: proxy, mode: mode, since: time.Now(), poke: make(chan struct{}, 1), closed: make(chan struct{}),
 		names: map[xds.Name]struct{}{}, types: map[string]struct{}{},
 	}
-	c.session = session.New(mode, func(r *xds.Resource) session.Standing { return s.quarantine.standing(proxy, r) })
+	c.session = session.New(mode, func(r *xds.Resource) (session.Standing, *xds.Resource) { return s.judge(proxy, r) })
 	s.join(c)
 	go func() {
 		defer s.leave(c)

@@ -133,7 +133,7 @@ func (s *Session) refusedBatch(k *kind, now time.Time, f flight, text string, ou
 		delete(s.making, r.Name)
 		if slices.Contains(culprits, r) {
 			k.refused[e.name] = r.Version
-			out.Rejected = append(out.Rejected, Rejection{Resource: r, Error: text})
+			out.Rejected = append(out.Rejected, Rejection{Resource: r, Error: text, Good: e.good})
 			if _, ok := later[e.name]; !ok && e.sent == r {
 				s.hold(k, e, e.good)
 			}

@@ -96,7 +96,13 @@ func (s *Session) want(k *kind, e *entry, src Source) *xds.Resource {
 		return nil
 	}
 	e.seen = r
-	if r.Version == k.refused[e.name] || s.standing(r) == Refused {
+	if r.Version == k.refused[e.name] {
+		return e.good
+	}
+	if standing, good := s.judge(r); standing == Refused {
+		if e.good == nil {
+			return good
+		}
 		return e.good
 	}
 	return r
@@ -174,7 +180,7 @@ func (s *Session) consider(p *pick, k *kind, name string, now time.Time, src Sou
 		k.settle(name)
 		k.answer = true
 	default:
-		if len(k.trials) == 0 && (e.good == nil || e.good.Version != w.Version) && s.standing(w) == Suspect {
+		if standing, _ := s.judge(w); standing == Suspect && len(k.trials) == 0 && (e.good == nil || e.good.Version != w.Version) {
 			k.trials = append(k.trials, []string{name})
 			return
 		}

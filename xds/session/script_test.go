@@ -43,6 +43,7 @@ type stage struct {
 	src      shelf
 	budget   int
 	standing map[string]Standing // TYPE NAME@VERSION
+	kept     map[string]*xds.Resource
 	last     map[string]string   // nonce of the last response per type
 	wanted   map[string][]string // state of the world: names asked for per type
 	out      Outcome
@@ -65,7 +66,7 @@ func TestScripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			g := &stage{
-				t: t, now: time.Unix(0, 0), src: shelf{}, budget: 1 << 20, standing: map[string]Standing{}, last: map[string]string{}, wanted: map[string][]string{},
+				t: t, now: time.Unix(0, 0), src: shelf{}, budget: 1 << 20, standing: map[string]Standing{}, kept: map[string]*xds.Resource{}, last: map[string]string{}, wanted: map[string][]string{},
 			}
 			for i, line := range strings.Split(string(text), "\n") {
 				line = strings.TrimSpace(line)
@@ -101,7 +102,7 @@ func (g *stage) play(line string) {
 		{"the client accepts ", g.accepts},
 		{"the client rejects ", g.rejects},
 		{"another client rejected ", func(rest string) { g.standing[rest] = Suspect }},
-		{"this client rejected ", func(rest string) { g.standing[rest] = Refused }},
+		{"this client rejected ", g.refusedBefore},
 		{"responses hold one resource", func(string) { g.budget = 1 }},
 		{"the culprits are ", g.culprits},
 		{"the culprit is not known", func(string) { g.unknown() }},
@@ -118,8 +119,20 @@ func (g *stage) play(line string) {
 	g.fatalf("no such sentence")
 }
 
-func (g *stage) judge(r *xds.Resource) Standing {
-	return g.standing[r.Name.String()+"@"+r.Version]
+func (g *stage) judge(r *xds.Resource) (Standing, *xds.Resource) {
+	key := r.Name.String() + "@" + r.Version
+	return g.standing[key], g.kept[key]
+}
+
+// refusedBefore reads TYPE NAME@VERSION, or TYPE NAME@VERSION and kept VERSION.
+func (g *stage) refusedBefore(rest string) {
+	key, kept, ok := strings.Cut(rest, " and kept ")
+	g.standing[key] = Refused
+	if ok {
+		short, name, _ := strings.Cut(key, " ")
+		name, _, _ = strings.Cut(name, "@")
+		g.kept[key] = &xds.Resource{Name: xds.Name{TypeURL: g.url(short), Name: name}, Version: kept, Body: []byte(kept)}
+	}
 }
 
 func (g *stage) url(short string) string {

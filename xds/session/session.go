@@ -18,21 +18,21 @@ const Patience = 5 * time.Second
 
 // Session is one client's protocol state. Make it with New.
 type Session struct {
-	mode     Mode
-	standing func(*xds.Resource) Standing
-	kinds    map[string]*kind
-	order    []*kind // by rank, then by type URL
-	nonces   uint64
+	mode   Mode
+	judge  Judge
+	kinds  map[string]*kind
+	order  []*kind // by rank, then by type URL
+	nonces uint64
 	// making holds what the client was sent for the first time and does not confirm yet (clusters, then their endpoints), since when. Listeners and routes wait for it.
 	making map[xds.Name]time.Time
 }
 
-// New starts a session. standing may be nil: nothing is known of any version.
-func New(mode Mode, standing func(*xds.Resource) Standing) *Session {
-	if standing == nil {
-		standing = func(*xds.Resource) Standing { return Clear }
+// New starts a session. judge may be nil: nothing is known of any version.
+func New(mode Mode, judge Judge) *Session {
+	if judge == nil {
+		judge = func(*xds.Resource) (Standing, *xds.Resource) { return Clear, nil }
 	}
-	return &Session{mode: mode, standing: standing, kinds: map[string]*kind{}, making: map[xds.Name]time.Time{}}
+	return &Session{mode: mode, judge: judge, kinds: map[string]*kind{}, making: map[xds.Name]time.Time{}}
 }
 
 // Mode is the form of the protocol that the client speaks.

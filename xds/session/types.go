@@ -32,7 +32,8 @@ type Request struct {
 // Rejection is one resource that the client refused.
 type Rejection struct {
 	Resource *xds.Resource
-	Error    string // the client's words
+	Error    string        // the client's words
+	Good     *xds.Resource // what the client keeps instead; nil for nothing, and without a body where only its version is known
 }
 
 // Answer says what a request meant for the response that it names.
@@ -87,3 +88,6 @@ const (
 	Suspect          // another client of this build refused it: it travels alone
 	Refused          // this client refused it: it is not sent
 )
+
+// Judge says what is known of a version; of one that this client refused on an earlier stream, also what it kept instead, if that is known.
+type Judge func(*xds.Resource) (Standing, *xds.Resource)
