@@ -14,14 +14,15 @@ import (
 
 // view shows one part of a proxy's configuration: as rows, or as the messages themselves.
 type view struct {
-	name, alias, short string
-	page               string
-	rows               func(page []byte, wide bool) (*table, error)
-	messages           func(page []byte) ([]proto.Message, error)
+	name, short string
+	aliases     []string // istioctl's
+	page        string
+	rows        func(page []byte, wide bool) (*table, error)
+	messages    func(page []byte) ([]proto.Message, error)
 }
 
 func proxyConfig(e *Env) *cobra.Command {
-	c := &cobra.Command{Use: "proxy-config", Aliases: []string{"pc"}, Short: "What a proxy really holds"}
+	c := group(&cobra.Command{Use: "proxy-config", Aliases: []string{"pc"}, Short: "What a proxy really holds"})
 	for _, v := range []view{listenerView, routeView, clusterView, endpointView, secretView} {
 		c.AddCommand(v.command(e))
 	}
@@ -31,7 +32,7 @@ func proxyConfig(e *Env) *cobra.Command {
 func (v view) command(e *Env) *cobra.Command {
 	var format, admin string
 	c := &cobra.Command{
-		Use: v.name + " WORKLOAD[.NAMESPACE]", Aliases: []string{v.alias}, Short: v.short, Args: cobra.MaximumNArgs(1),
+		Use: v.name + " WORKLOAD[.NAMESPACE]", Aliases: v.aliases, Short: v.short, Args: oneWorkload,
 		ValidArgsFunction: e.completeWorkloads,
 		RunE: func(_ *cobra.Command, args []string) error {
 			base := admin
@@ -44,7 +45,7 @@ func (v view) command(e *Env) *cobra.Command {
 					return err
 				}
 			}
-			req, err := http.NewRequest(http.MethodGet, strings.TrimSuffix(base, "/")+v.page, nil)
+			req, err := http.NewRequest(http.MethodGet, strings.TrimSuffix(withScheme(base), "/")+v.page, nil)
 			if err != nil {
 				return fmt.Errorf("ask the proxy: %w", err)
 			}
@@ -94,15 +95,23 @@ func (e *Env) adminOf(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var found []string
+	var found, like []string
+	service, namespace, _ := strings.Cut(name, ".")
 	for _, w := range s.Workloads {
-		if w.Name == name || w.Name+"."+w.Namespace == name {
+		switch full := w.Name + "." + w.Namespace; {
+		case w.Name == name || full == name:
 			found = append(found, w.ProxyAdmin)
+		case strings.HasPrefix(w.Name, service+"-") && strings.HasPrefix(w.Namespace, namespace):
+			like = append(like, full)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return "", fmt.Errorf("there is no workload %s; heddle status lists them", name)
+		hint := ""
+		if len(like) > 0 {
+			hint = " (perhaps " + strings.Join(like, " or ") + ")"
+		}
+		return "", fmt.Errorf("there is no workload %s%s; heddle status lists them", name, hint)
 	case 1:
 		return found[0], nil
 	}

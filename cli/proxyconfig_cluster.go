@@ -16,14 +16,21 @@ import (
 )
 
 var clusterView = view{
-	name: "cluster", alias: "clusters", short: "Upstreams that a proxy knows", page: "/config_dump",
-	rows: func(page []byte, _ bool) (*table, error) {
+	name: "cluster", aliases: []string{"clusters", "c"}, short: "Upstreams that a proxy knows", page: "/config_dump",
+	rows: func(page []byte, wide bool) (*table, error) {
 		t := newTable("SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "DESTINATION RULE")
+		if wide {
+			t.header = append(t.header, "BALANCER", "NAME")
+		}
 		list, err := clusters(page)
 		sort.Slice(list, func(i, j int) bool { return clusterOrder(list[i].Name) < clusterOrder(list[j].Name) })
 		for _, c := range list {
 			direction, port, subset, host := nameParts(c.Name)
-			t.add(host, port, subset, direction, c.GetType().String(), ruleOf(c.GetMetadata()))
+			row := []string{host, port, subset, direction, c.GetType().String(), ruleOf(c.GetMetadata())}
+			if wide {
+				row = append(row, c.GetLbPolicy().String(), c.Name)
+			}
+			t.add(row...)
 		}
 		return t, err
 	},
@@ -97,10 +104,26 @@ func ruleOf(m *corev3.Metadata) string {
 	return ""
 }
 
+func localityOf(l *corev3.Locality) string {
+	return orDash(strings.Trim(l.GetRegion()+"/"+l.GetZone()+"/"+l.GetSubZone(), "/"))
+}
+
+func activeRequests(h *adminv3.HostStatus) string {
+	for _, s := range h.GetStats() {
+		if s.GetName() == "rq_active" {
+			return strconv.FormatUint(s.GetValue(), 10)
+		}
+	}
+	return "-"
+}
+
 var endpointView = view{
-	name: "endpoint", alias: "endpoints", short: "Addresses behind a proxy's upstreams", page: "/clusters?format=json",
-	rows: func(page []byte, _ bool) (*table, error) {
+	name: "endpoint", aliases: []string{"endpoints", "ep"}, short: "Addresses behind a proxy's upstreams", page: "/clusters?format=json",
+	rows: func(page []byte, wide bool) (*table, error) {
 		t := newTable("ENDPOINT", "STATUS", "OUTLIER CHECK", "CLUSTER")
+		if wide {
+			t.header = append(t.header, "WEIGHT", "LOCALITY", "ACTIVE REQUESTS")
+		}
 		var d adminv3.Clusters
 		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(page, &d); err != nil {
 			return nil, err
@@ -115,7 +138,11 @@ var endpointView = view{
 				if health == "UNKNOWN" {
 					health = "HEALTHY"
 				}
-				t.add(addressText(h.GetAddress()), health, outlier, c.Name)
+				row := []string{addressText(h.GetAddress()), health, outlier, c.Name}
+				if wide {
+					row = append(row, strconv.Itoa(int(h.GetWeight())), localityOf(h.GetLocality()), activeRequests(h))
+				}
+				t.add(row...)
 			}
 		}
 		sort.Slice(t.rows, func(i, j int) bool { return t.rows[i][3]+t.rows[i][0] < t.rows[j][3]+t.rows[j][0] })
@@ -144,7 +171,7 @@ func addressText(a *corev3.Address) string {
 }
 
 var secretView = view{
-	name: "secret", alias: "secrets", short: "Certificates that a proxy uses", page: "/certs",
+	name: "secret", aliases: []string{"secrets", "s"}, short: "Certificates that a proxy uses", page: "/certs",
 	rows: func(page []byte, wide bool) (*table, error) {
 		t := newTable("RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE")
 		if wide {

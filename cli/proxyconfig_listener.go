@@ -12,7 +12,7 @@ import (
 )
 
 var listenerView = view{
-	name: "listener", alias: "listeners", short: "Where a proxy listens, and what for", page: "/config_dump",
+	name: "listener", aliases: []string{"listeners", "l"}, short: "Where a proxy listens, and what for", page: "/config_dump",
 	rows: func(page []byte, wide bool) (*table, error) {
 		t := newTable("ADDRESSES", "PORT", "MATCH", "DESTINATION")
 		if wide {

@@ -12,18 +12,31 @@ import (
 )
 
 var routeView = view{
-	name: "route", alias: "routes", short: "How a proxy routes requests", page: "/config_dump",
-	rows: func(page []byte, _ bool) (*table, error) {
+	name: "route", aliases: []string{"routes", "r"}, short: "How a proxy routes requests", page: "/config_dump",
+	rows: func(page []byte, wide bool) (*table, error) {
 		t := newTable("NAME", "VHOST NAME", "DOMAINS", "MATCH", "VIRTUAL SERVICE")
+		names := domains
+		if wide {
+			t.header = append(t.header, "DESTINATION")
+			names = func(all []string) string { return strings.Join(all, ", ") }
+		}
 		list, err := routes(page)
 		sort.SliceStable(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 		for _, r := range list {
 			for _, h := range r.VirtualHosts {
-				for _, rule := range h.Routes {
-					t.add(r.Name, h.Name, domains(h.Domains), routeMatch(rule.GetMatch()), serviceOf(rule.GetMetadata()))
+				rules := h.Routes
+				if len(rules) == 0 {
+					rules = []*routev3.Route{nil}
 				}
-				if len(h.Routes) == 0 {
-					t.add(r.Name, h.Name, domains(h.Domains), "-", "404")
+				for _, rule := range rules {
+					row := []string{r.Name, h.Name, names(h.Domains), routeMatch(rule.GetMatch()), serviceOf(rule.GetMetadata())}
+					if rule == nil {
+						row[4] = "404"
+					}
+					if wide {
+						row = append(row, destinationOf(rule))
+					}
+					t.add(row...)
 				}
 			}
 		}
@@ -96,4 +109,23 @@ func serviceOf(m *corev3.Metadata) string {
 		return ""
 	}
 	return parts[len(parts)-1] + "." + parts[len(parts)-3]
+}
+
+// destinationOf says where a route leads: clusters with their weights, or what is answered.
+func destinationOf(r *routev3.Route) string {
+	switch a := r.GetAction().(type) {
+	case *routev3.Route_Redirect:
+		return "redirect"
+	case *routev3.Route_DirectResponse:
+		return strconv.Itoa(int(a.DirectResponse.GetStatus()))
+	}
+	action := r.GetRoute()
+	if w := action.GetWeightedClusters(); w != nil {
+		var parts []string
+		for _, c := range w.GetClusters() {
+			parts = append(parts, c.GetName()+" weight "+strconv.Itoa(int(c.GetWeight().GetValue())))
+		}
+		return strings.Join(parts, ", ")
+	}
+	return orDash(action.GetCluster())
 }

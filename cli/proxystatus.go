@@ -49,7 +49,7 @@ func (d *debugFlags) get(e *Env, page string) ([]byte, error) {
 		}
 		address, tokenFile = s.Debug, s.DebugToken
 	}
-	req, err := http.NewRequest(http.MethodGet, strings.TrimSuffix(address, "/")+page, nil)
+	req, err := http.NewRequest(http.MethodGet, strings.TrimSuffix(withScheme(address), "/")+page, nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask heddled: %w", err)
 	}
@@ -85,7 +85,7 @@ func proxyStatus(e *Env) *cobra.Command {
 	var from debugFlags
 	c := &cobra.Command{
 		Use: "proxy-status [WORKLOAD[.NAMESPACE]]", Aliases: []string{"ps"}, Short: "Whether each proxy has the latest configuration",
-		Args: cobra.MaximumNArgs(1), ValidArgsFunction: e.completeWorkloads,
+		Args: oneWorkload, ValidArgsFunction: e.completeWorkloads,
 		RunE: func(_ *cobra.Command, args []string) error {
 			b, err := from.get(e, "/debug/syncz")
 			if err != nil {

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -49,15 +50,36 @@ func Root(e Env) *cobra.Command {
 	root.PersistentFlags().StringVar(&e.RunDir, "run-dir", e.RunDir, "folder of the running mesh")
 	root.SetOut(e.Out)
 	root.SetErr(e.Err)
-	for _, c := range []func(*Env) *cobra.Command{up, down, status, run, kubeconfig, kubectl, proxyStatus, proxyConfig, fabricServe, sampleServe} {
+	root.SetFlagErrorFunc(flagError)
+	for _, c := range []func(*Env) *cobra.Command{up, down, status, run, kubeconfig, kubectl, proxyStatus, proxyConfig, version, fabricServe, sampleServe} {
 		root.AddCommand(c(&e))
+	}
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			group(c)
+		}
 	}
 	return root
 }
 
-// running is the status of the mesh in the run folder, or one clear sentence.
+func version(e *Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(e.Out, e.Version)
+			return err
+		},
+	}
+}
+
+// running is the status of the mesh in the run folder, or one clear sentence. While a mesh starts there is nothing to ask yet.
 func (e *Env) running() (*laptop.Status, error) {
-	return laptop.ReadStatus(e.RunDir)
+	s, err := laptop.ReadStatus(e.RunDir)
+	if err == nil && s.Starting() {
+		return nil, errors.New("the mesh is still starting; heddle status tells when it is ready")
+	}
+	return s, err
 }
 
 // completeWorkloads completes the names of workloads of the running mesh.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,15 +24,19 @@ import (
 func run(e *Env) *cobra.Command {
 	var r laptop.RunRequest
 	c := &cobra.Command{
-		Use:   "run --name NAME [--port PORT] -- COMMAND [ARGUMENT...]",
-		Short: "Put a process of yours into the running mesh",
-		Long: `Runs a command as a workload of the mesh: with an identity, mutual TLS, routing and metrics. It calls other services by their names,
-and with --port others call it by NAME as soon as it listens. It ends when the command ends; Ctrl-C is handed on when the requests that are under way have
-been answered, a second Ctrl-C at once. With --service it is one more workload of a service that exists, such as a new version beside the old one.`,
+		Use:                   "run --name NAME [flags] -- COMMAND [ARGUMENT...]",
+		DisableFlagsInUseLine: true,
+		Short:                 "Put a process of yours into the running mesh",
+		Long: `Runs a command as a workload of the mesh: with an identity, mutual TLS, routing and metrics. It calls other services
+by their names, and with --port others call it by NAME as soon as it listens. With --service it is one more workload of a
+service that exists, such as a new version beside the old one.
+
+It ends when the command ends, with its exit code. Ctrl-C is handed on when the requests that are under way have been
+answered; a second Ctrl-C does not wait.`,
 		Example: `  heddle run --name hello --port 9000 -- python3 -m http.server 9000
   heddle run --name hello-2 --service hello --version v2 --port 9001 -- python3 -m http.server 9001
   heddle run --name me -- curl -s http://catalog.shop:8080/`,
-		Args: cobra.MinimumNArgs(1),
+		Args: theCommand,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if r.Name == "" {
 				return errors.New("--name is missing; it is the name that others call the process by")
@@ -69,6 +74,9 @@ been answered, a second Ctrl-C at once. With --service it is one more workload o
 	f.StringVar(&r.Version, "version", "v1", "label version of the workload")
 	f.Uint16Var(&r.Port, "port", 0, "port that the command listens on (default: that of the service, if there is one; else it only calls others)")
 	f.BoolVar(&r.TCP, "tcp", false, "the port speaks something else than HTTP/1.1")
+	for _, name := range []string{"name", "namespace", "version", "port", "service"} {
+		c.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
+	}
 	return c
 }
 
@@ -149,6 +157,9 @@ func kubectl(e *Env) *cobra.Command {
 				}
 			}
 			s, err := e.running()
+			if err != nil && (slices.Contains(args, "--help") || slices.Contains(args, "-h")) { // that takes no mesh
+				s, err = &laptop.Status{}, nil
+			}
 			if err != nil {
 				return err
 			}

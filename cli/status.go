@@ -4,18 +4,24 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/heddle-mesh/heddle/platform/laptop"
 )
 
 func status(e *Env) *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Use: "status", Short: "What is running, and where", Args: cobra.NoArgs,
+		Use: "status", Short: "What is running, and where", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			s, err := e.running()
+			s, err := laptop.ReadStatus(e.RunDir)
 			if err != nil {
 				return err
 			}
 			if ok, err := structured(e.out(), format, s); ok {
+				return err
+			}
+			if s.Starting() {
+				_, err := fmt.Fprintf(e.Out, "mesh        starting (process %d)\n", s.PID)
 				return err
 			}
 			state := "ready"
@@ -59,7 +65,8 @@ func yes(b bool) string {
 func kubeconfig(e *Env) *cobra.Command {
 	var pathOnly bool
 	c := &cobra.Command{
-		Use: "kubeconfig", Short: "Print the kubeconfig of the mesh's API server", Args: cobra.NoArgs,
+		Use: "kubeconfig", Short: "Print the kubeconfig of the mesh's API server", Args: noArgs,
+		Example: "  export KUBECONFIG=$(heddle kubeconfig --path)\n  heddle kubeconfig > mesh.yaml",
 		RunE: func(*cobra.Command, []string) error {
 			s, err := e.running()
 			if err != nil {
@@ -72,6 +79,6 @@ func kubeconfig(e *Env) *cobra.Command {
 			return copyFile(e.out(), s.Kubeconfig)
 		},
 	}
-	c.Flags().BoolVar(&pathOnly, "path", false, "print the path of the file, for export KUBECONFIG=$(heddle kubeconfig --path)")
+	c.Flags().BoolVar(&pathOnly, "path", false, "print the path of the file instead of its content")
 	return c
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
 	"github.com/heddle-mesh/heddle/platform/laptop"
 )
 
@@ -119,11 +121,47 @@ func TestViewsHaveIstioctlsColumns(t *testing.T) {
 	}
 }
 
+func TestWideViewsSayMore(t *testing.T) {
+	split := strings.Replace(dumpPage, `"route":{"cluster":"outbound|8080||web.shop.svc.cluster.local"}`,
+		`"route":{"weightedClusters":{"clusters":[{"name":"a","weight":90},{"name":"b","weight":10}]}}`, 1)
+	for _, c := range []struct {
+		view view
+		page string
+		want string // the end of the first row
+	}{
+		{listenerView, dumpPage, "0.0.0.0_8080"},
+		{routeView, dumpPage, "web, web.shop|/*|web.shop|outbound|8080||web.shop.svc.cluster.local"},
+		{routeView, split, "a weight 90, b weight 10"},
+		{clusterView, dumpPage, "ROUND_ROBIN|PassthroughCluster"},
+		{endpointView, `{"clusterStatuses":[{"name":"c","hostStatuses":[{"weight":3,"locality":{"region":"r","zone":"z"},"stats":[{"name":"rq_active","type":"GAUGE","value":"2"}]}]}]}`, "c|3|r/z|2"},
+	} {
+		tab, err := c.view.rows([]byte(c.page), true)
+		if err != nil || len(tab.rows) == 0 {
+			t.Errorf("%s: %v", c.view.name, err)
+			continue
+		}
+		if got := strings.Join(tab.rows[0], "|"); !strings.HasSuffix(got, "|"+c.want) || len(tab.header) != len(tab.rows[0]) {
+			t.Errorf("%s: %s, want %s at the end", c.view.name, got, c.want)
+		}
+	}
+	for answer, r := range map[string]*routev3.Route{
+		"redirect": {Action: &routev3.Route_Redirect{}}, "502": {Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 502}}}, "-": nil,
+	} {
+		if got := destinationOf(r); got != answer {
+			t.Errorf("%v leads to %s, want %s", r, got, answer)
+		}
+	}
+}
+
 func TestTourNamesTheMeshInEveryCommand(t *testing.T) {
 	dir := t.TempDir()
 	e := &Env{Self: filepath.Join(dir, "bin", "heddle"), RunDir: filepath.Join(dir, "run"), usualDir: "/run/heddle"}
 	if got := e.command(); !strings.HasSuffix(got, " --run-dir "+e.RunDir) {
 		t.Errorf("another folder is not named: %s", got)
+	}
+	e.RunDir = "/tmp/the mesh's"
+	if got := e.command(); !strings.HasSuffix(got, ` --run-dir '/tmp/the mesh'\''s'`) {
+		t.Errorf("a shell takes it apart: %s", got)
 	}
 	e.usualDir = e.RunDir
 	if got := e.command(); strings.Contains(got, "--run-dir") {

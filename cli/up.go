@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -25,11 +26,13 @@ func up(e *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a mesh on this machine, with a sample shop",
-		Long: `Starts a control plane with an API server of its own, an ingress gateway and a sample shop of small services, each with a proxy and
-an identity of its own. As root every workload gets a network namespace; without root the same happens inside a user namespace. Where those are forbidden,
---mode proxy does without, by HTTP_PROXY, and says what does not work.
-Ctrl-C, kill or heddle down end all of it and leave nothing behind.`,
-		Args: cobra.NoArgs,
+		Long: `Starts a control plane with an API server of its own, an ingress gateway and a sample shop of small services,
+each with a proxy and an identity of its own. Ctrl-C, kill or heddle down end all of it and leave nothing behind.
+
+As root every workload gets a network namespace; without root the same happens inside a user namespace.
+Where those are forbidden, --mode proxy does without, by HTTP_PROXY, and says what does not work in it.`,
+		Example: "  heddle up --detach         # returns when everything is ready\n  heddle up --empty --keep   # without the shop; data stay for the next start",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			tellWhenReady := readyPipe(e.Environ)
 			o.RunDir, o.BinDir, o.Mode, o.Out, o.Log, o.Env = e.RunDir, filepath.Dir(e.Self), laptop.Mode(mode), e.Out, e.Log, e.Environ
@@ -48,8 +51,9 @@ Ctrl-C, kill or heddle down end all of it and leave nothing behind.`,
 	f.BoolVar(&o.Empty, "empty", false, "without the sample shop")
 	f.BoolVar(&o.Keep, "keep", false, "leave data and logs in the run folder, for the next start")
 	f.StringVar(&mode, "mode", "auto", "how workloads are separated: auto, root, rootless, or proxy (no namespaces; programs are told by HTTP_PROXY)")
-	f.IntVar(&o.GatewayPort, "port", laptop.DefaultGatewayPort, "port of the ingress on this machine")
-	f.IntVar(&o.APIPort, "api-port", laptop.DefaultAPIPort, "port of the API server on this machine")
+	c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"auto", "root", "rootless", "proxy"}, cobra.ShellCompDirectiveNoFileComp))
+	f.IntVar(&o.GatewayPort, "port", laptop.DefaultGatewayPort, "port of the ingress on this machine; 0 takes any free one")
+	f.IntVar(&o.APIPort, "api-port", laptop.DefaultAPIPort, "port of the API server on this machine; 0 takes any free one")
 	f.Float64Var(&o.Rate, "rate", 5, "requests a second of the traffic generator; 0 switches it off")
 	f.DurationVar(&o.Deadline, "timeout", 60*time.Second, "give up when the mesh is not ready after this time")
 	return c
@@ -84,10 +88,19 @@ func (e *Env) command() string {
 			c = rel
 		}
 	}
+	c = shellWord(c)
 	if e.RunDir != e.usualDir {
-		c += " --run-dir " + e.RunDir
+		c += " --run-dir " + shellWord(e.RunDir)
 	}
 	return c
+}
+
+// shellWord quotes what a shell would take apart.
+func shellWord(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // detached starts this program again in a session of its own and waits for its word.
@@ -107,7 +120,8 @@ func (e *Env) detached(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("start in the background: %w", err)
 	}
-	defer os.Remove(log.Name())
+	defer log.Close()
+	os.Remove(log.Name()) // it is read by its descriptor, and gone when we are killed
 	cmd := exec.Command(e.Self, rest...)
 	cmd.Env = append(e.Environ, readyVariable+"=3")
 	cmd.ExtraFiles = []*os.File{w}
@@ -127,9 +141,9 @@ func (e *Env) detached(ctx context.Context, args []string) error {
 	case <-ctx.Done():
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
-		return ctx.Err()
+		return laptop.ErrStopped
 	case ok := <-ready:
-		text, _ := os.ReadFile(log.Name())
+		text, _ := io.ReadAll(io.NewSectionReader(log, 0, 1<<20))
 		if ok {
 			e.Out.Write(text)
 			return cmd.Process.Release()
@@ -146,7 +160,7 @@ func (e *Env) detached(ctx context.Context, args []string) error {
 func down(e *Env) *cobra.Command {
 	var wait time.Duration
 	c := &cobra.Command{
-		Use: "down", Short: "End the mesh on this machine", Args: cobra.NoArgs,
+		Use: "down", Short: "End the mesh on this machine, and remove what --keep left", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			signal.Ignore(syscall.SIGPIPE)
 			return laptop.Down(e.RunDir, wait)

@@ -62,7 +62,8 @@ func Start(s *spawn.Thread, o Options) (*Client, error) {
 	cmd := exec.Command(o.Program, o.Args...)
 	cmd.ExtraFiles = append([]*os.File{theirs}, o.Inherit...)
 	cmd.Stderr = o.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A session of its own, without a terminal: what runs here may read one that it is given, and is not stopped for it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if !o.Plain {
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET | unix.CLONE_NEWPID
 	}

@@ -32,14 +32,14 @@ func TestRunRequestIsChecked(t *testing.T) {
 }
 
 func TestModeIsPicked(t *testing.T) {
-	auto := Options{Mode: ModeAuto}
+	auto := Options{Mode: ModeAuto, Deadline: time.Minute}
 	if err := auto.pick(); err != nil {
 		t.Fatal(err)
 	}
-	if want := map[bool]Mode{true: ModeRoot, false: ModeRootless}[os.Geteuid() == 0]; auto.Mode != want {
-		t.Errorf("auto is %s, want %s", auto.Mode, want)
+	if want := map[bool]Mode{true: ModeRoot, false: ModeRootless}[os.Geteuid() == 0]; auto.Mode != want || auto.why == "" {
+		t.Errorf("auto is %s because %q, want %s", auto.Mode, auto.why, want)
 	}
-	unknown := Options{Mode: "magic"}
+	unknown := Options{Mode: "magic", Deadline: time.Minute}
 	if err := unknown.pick(); err == nil || !strings.Contains(err.Error(), "--mode magic is not known") {
 		t.Errorf("unknown mode: %v", err)
 	}
@@ -109,7 +109,7 @@ func TestAddressesAndNamesAreUnique(t *testing.T) {
 	}
 	for i, w := range []*workload{{namespace: "shop", name: "catalog-v1", app: "catalog"}, {namespace: "shop", name: "catalog-v2", app: "catalog"}, {namespace: "default", name: "catalog", app: "catalog"},
 		{namespace: "shop", name: "catalog", app: "catalog"}, {namespace: "shop", name: "catalog-v1", app: "catalog-v1"}} {
-		if got, want := m.add(w), i < 3; got != want {
+		if got, want := m.add(w) == nil, i < 3; got != want {
 			t.Errorf("%s: added %v, want %v", w.id(), got, want)
 		}
 	}

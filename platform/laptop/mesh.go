@@ -2,6 +2,7 @@ package laptop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -51,6 +52,9 @@ type ports struct {
 	adminListener              net.Listener
 }
 
+// ErrStopped says that a mesh was told to end before it was ready.
+var ErrStopped = errors.New("stopped before the mesh was ready")
+
 // Run starts a mesh and keeps it until the context ends. ready is called once, when everything works; it may be nil.
 func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	if err := o.pick(); err != nil {
@@ -80,7 +84,10 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	startCtx, stopStart := context.WithTimeout(ctx, o.Deadline)
 	defer stopStart()
 	if err := m.bringUp(startCtx, inner); err != nil {
-		if startCtx.Err() != nil && ctx.Err() == nil {
+		if ctx.Err() != nil {
+			return ErrStopped
+		}
+		if startCtx.Err() != nil {
 			if !o.Keep {
 				return fmt.Errorf("the mesh was not ready after %s: %w; start it with --keep to look at the logs", o.Deadline, err)
 			}
@@ -93,6 +100,7 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	}
 	select {
 	case <-ctx.Done():
+		m.say("ending")
 		return nil
 	case <-m.fabric.Ended():
 		return fabric.ErrEnded

@@ -65,6 +65,9 @@ func (o *Options) pick() error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("heddle up needs Linux; this is %s", runtime.GOOS)
 	}
+	if err := o.check(); err != nil {
+		return err
+	}
 	root := os.Geteuid() == 0
 	switch o.Mode {
 	case ModeAuto, "":
@@ -82,6 +85,28 @@ func (o *Options) pick() error {
 	}
 	return nil
 }
+
+// check finds settings that mean nothing.
+func (o *Options) check() error {
+	for _, p := range []struct {
+		flag string
+		port int
+	}{{"--port", o.GatewayPort}, {"--api-port", o.APIPort}} {
+		if p.port < 0 || p.port > 65535 {
+			return fmt.Errorf("%s %d is not a port; use 1 to 65535, or 0 for any free one", p.flag, p.port)
+		}
+	}
+	if !(o.Rate >= 0 && o.Rate <= maxRate) { // not a number is neither
+		return fmt.Errorf("--rate %g is not a rate; use requests a second, from 0 to %d", o.Rate, maxRate)
+	}
+	if o.Deadline <= 0 {
+		return fmt.Errorf("--timeout %s leaves no time to start; use more than 0s", o.Deadline)
+	}
+	return nil
+}
+
+// maxRate is more than the visitor can make.
+const maxRate = 10_000
 
 // plain says that there are no namespaces.
 func (o *Options) plain() bool { return o.Mode == ModeProxy }

@@ -31,11 +31,17 @@ func (d runDir) join(parts ...string) string {
 // marker is a file that says that a folder is ours: only such a folder is ever emptied.
 const marker = "heddle-run-folder"
 
+// longestSocket is how long the path of a unix socket may be (sun_path of unix(7), without the zero at its end).
+const longestSocket = 107
+
 // claim takes the folder for this process; whoever holds the lock is the running mesh.
 func claim(path string) (runDir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return runDir{}, fmt.Errorf("use run folder %s: %w", path, err)
+	}
+	if over := len(path) + len("/proxy/"+ingressNamespace+"."+ingressName+".sock") - longestSocket; over > 0 {
+		return runDir{}, fmt.Errorf("use run folder %s: its path is %d characters too long for the sockets in it; choose a shorter one with --run-dir", path, over)
 	}
 	if entries, err := os.ReadDir(path); err == nil && !ownFolder(path, entries) {
 		return runDir{}, fmt.Errorf("use run folder %s: it holds files that are not Heddle's; choose another with --run-dir", path)
@@ -213,7 +219,7 @@ func holder(path string) int {
 // Down ends the mesh in a folder and waits until it is gone. What a killed mesh left, or one that was told to keep its data, is removed.
 func Down(path string, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
-	pid := holder(path)
+	pid, wasThere := holder(path), locked(path)
 	if pid != 0 {
 		if err := terminate(pid, deadline); err != nil {
 			return fmt.Errorf("%w; look at %s", err, filepath.Join(path, "log"))
@@ -229,6 +235,9 @@ func Down(path string, wait time.Duration) error {
 		return nil // it has removed what it does not keep
 	}
 	if _, err := os.Stat(filepath.Join(path, marker)); err != nil {
+		if wasThere { // it was killed, and has tidied up meanwhile
+			return nil
+		}
 		return ErrNotRunning
 	}
 	d, err := claim(path)

@@ -37,6 +37,25 @@ func TestFolderIsClaimedOnceAndReleased(t *testing.T) {
 	}
 }
 
+func TestAFolderIsTooDeepForSockets(t *testing.T) {
+	for n, ok := range map[int]bool{62: true, 63: false} {
+		path := filepath.Join(t.TempDir(), "x")
+		path += strings.Repeat("y", max(0, n-len(path)))
+		d, err := claim(path)
+		if len(path) > n {
+			t.Skipf("temporary folders are deep here: %s", path)
+		}
+		if ok != (err == nil) || err != nil && !strings.Contains(err.Error(), "its path is 1 characters too long for the sockets in it; choose a shorter one with --run-dir") {
+			t.Errorf("%d characters: %v", n, err)
+		}
+		if err == nil {
+			if err := d.release(false); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestKeepLeavesDataAndLogsOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run")
 	d, err := claim(path)

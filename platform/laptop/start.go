@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -151,19 +152,22 @@ func (m *meshRun) waitReady(ctx context.Context, all []*workload) error {
 	return nil
 }
 
-// waitProxy waits until a proxy has its first configuration.
+// waitProxy waits until a proxy has its first configuration. One that keeps dying meanwhile is told with the end of its log.
 func (m *meshRun) waitProxy(ctx context.Context, w *workload) error {
-	last := ""
+	last, died := "", ""
 	err := m.poll(ctx, w.id(), func() bool {
-		var ok bool
-		ok, last = w.isReady()
+		var ready bool
+		ready, last = w.isReady()
 		if _, restarts, how := w.proxy.state(); restarts > 5 {
-			last = how
+			died = how
 		}
-		return ok
+		return ready || died != ""
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("%w (%s); %s", err, last, tail(w.log.Name()))
+	case died != "":
+		return fmt.Errorf("%s does not start (%s): %s", w.proxy.name, died, strings.TrimPrefix(tail(w.log.Name()), "heddle-proxy: "))
 	}
 	return nil
 }

@@ -47,16 +47,20 @@ type ProcessStatus struct {
 	Log      string `json:"log"`
 }
 
+// Starting says that the mesh is not up yet: only PID, RunDir and Message are known.
+func (s *Status) Starting() bool { return s.Started == "" }
+
 const statusFile = "status.json"
 
 // ReadStatus reads the status of the mesh that runs in a folder.
 func ReadStatus(path string) (*Status, error) {
-	if holder(path) == 0 {
+	pid := holder(path)
+	if pid == 0 {
 		return nil, ErrNotRunning
 	}
 	b, err := os.ReadFile(filepath.Join(path, statusFile))
 	if errors.Is(err, os.ErrNotExist) {
-		return &Status{Message: "starting", RunDir: path}, nil
+		return &Status{Message: "starting", PID: pid, RunDir: path, Workloads: []Workload{}, Processes: []ProcessStatus{}}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the status: %w", err)

@@ -24,9 +24,12 @@ func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *Run
 	w := &workload{name: r.Name, namespace: r.Namespace, app: r.Service, version: r.Version, account: r.Service, port: r.Port, tcp: r.TCP,
 		labels: map[string]string{"app": r.Service, "version": r.Version}, about: "started by heddle run"}
 	m.place(w)
+	if over := len(w.admin) - longestSocket; over > 0 {
+		return nil, fmt.Errorf("--name %s and --namespace %s are %d characters too long together for a socket in %s; choose shorter ones", w.name, w.namespace, over, m.dir.path)
+	}
 	w.proxy.grace = 2 * time.Second
-	if !m.add(w) {
-		return nil, fmt.Errorf("%[1]s.%[2]s is in the mesh already; choose another --name, and add --service %[1]s to serve beside it", w.name, w.namespace)
+	if err := m.add(w); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(inner)
 	defer m.leave(inner, w, cancel)
@@ -122,17 +125,21 @@ func (m *meshRun) stopProcess(id string, exit <-chan fabric.Exit) {
 	}
 }
 
-// add makes a workload known; false when one of its name is there already, or when it is the name of a service that it did not ask to join.
-func (m *meshRun) add(w *workload) bool {
+// add makes a workload known, unless one of its name is there already, or its name is that of a service that it did not ask to join.
+func (m *meshRun) add(w *workload) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, o := range m.workloads {
-		if o.namespace == w.namespace && (o.name == w.name || o.app == w.app && w.app == w.name) {
-			return false
+		switch {
+		case o.namespace != w.namespace:
+		case o.name == w.name:
+			return fmt.Errorf("%s.%s is in the mesh already; choose another --name, and add --service %s to serve beside it", w.name, w.namespace, o.app)
+		case o.app == w.app && w.app == w.name:
+			return fmt.Errorf("%s.%s is a service of the mesh already; choose another --name, and add --service %[1]s to serve beside it", w.name, w.namespace)
 		}
 	}
 	m.workloads = append(m.workloads, w)
-	return true
+	return nil
 }
 
 // leave takes a workload out of the mesh again: first out of sight of the others, then its proxy, then all that settle made.
