@@ -149,7 +149,8 @@ func (h *home) shell(line string) (stdout, stderr string, code int) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), 60*time.Second)
 	defer cancel()
-	return h.finish(h.prepare(exec.CommandContext(ctx, "bash", "-c", line)))
+	all := append(append([]string{}, h.command...), "bash", "-c", line)
+	return h.finish(h.prepare(exec.CommandContext(ctx, all[0], all[1:]...)))
 }
 
 func (h *home) finish(cmd *exec.Cmd) (stdout, stderr string, code int) {

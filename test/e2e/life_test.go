@@ -75,6 +75,51 @@ func TestEndings(t *testing.T) {
 	}
 }
 
+// TestEndingsWhileItStarts: a mesh that is told to end, or killed, before it is ready leaves nothing either.
+func TestEndingsWhileItStarts(t *testing.T) {
+	for name, c := range map[string]struct {
+		signal syscall.Signal
+		args   []string
+	}{
+		"ctrl-c": {syscall.SIGINT, nil}, "kill": {syscall.SIGTERM, nil}, "kill -9": {syscall.SIGKILL, nil}, "ctrl-c, detached": {syscall.SIGINT, []string{"--detach"}},
+		"kill -9, without namespaces": {syscall.SIGKILL, []string{"--mode", "proxy"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHome(t)
+			var out bytes.Buffer
+			up := h.heddle(context.Background(), append([]string{"up", "--port", "0", "--api-port", "0"}, c.args...)...)
+			up.Stdout, up.Stderr = &out, &out
+			if err := up.Start(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, 30*time.Second, func() string {
+				if o, errs, _ := h.call("status"); !strings.HasPrefix(o, "mesh        starting (process ") {
+					return "status: " + o + errs
+				}
+				if sockets, _ := os.ReadDir(h.run + "/proxy"); len(sockets) < 2 {
+					return "no workload is there yet"
+				}
+				return ""
+			})
+			if _, errs, code := h.call("run", "--name", "x", "--", "true"); code == 0 || !strings.Contains(errs, "still starting") {
+				t.Errorf("heddle run meanwhile: exit code %d, %s", code, errs)
+			}
+			if err := up.Process.Signal(c.signal); err != nil {
+				t.Fatal(err)
+			}
+			up.Wait()
+			if c.signal == syscall.SIGKILL {
+				if _, errs, code := h.call("down"); code != 0 { // it waits for what tidies up
+					t.Errorf("down: exit code %d, %s", code, errs)
+				}
+			} else if up.ProcessState.ExitCode() != 1 || !strings.HasSuffix(out.String(), "heddle: stopped before the mesh was ready\n") {
+				t.Errorf("exit code %d, %s", up.ProcessState.ExitCode(), out.String())
+			}
+			h.nothingLeft(nil)
+		})
+	}
+}
+
 // holdPorts takes the ports for the time of the test; a port that somebody has already is as good.
 func holdPorts(t *testing.T, addresses ...string) bool {
 	t.Helper()

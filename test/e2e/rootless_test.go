@@ -34,6 +34,7 @@ func TestRootless(t *testing.T) {
 	if code, body := get(s.Gateway + "/"); code != 200 {
 		t.Errorf("%d %s", code, body)
 	}
+	t.Run("tour", func(t *testing.T) { h.tour(t, printed, s) })
 	hello := h.startRun("--name", "page", "--port", "9000", "--", "python3", "-m", "http.server", "9000")
 	if out := h.must("run", "--name", "me", "--", "curl", "-s", "--retry", "5", "--retry-all-errors", "--retry-delay", "1", "--max-time", "5", "http://page:9000/bin/"); !strings.Contains(out, "heddle-proxy") {
 		t.Errorf("by name: %s", out)
