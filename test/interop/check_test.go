@@ -48,6 +48,13 @@ func (r *run) exchange(x *exchange) outcome {
 			r.checkAnswer(x, one.resp, one.body)
 			r.checkUpstream(x, one.body)
 			out = outcomeOf(one.resp, one.body)
+			if x.bodies != nil {
+				if part := x.bodies[r.world.plane]; !strings.Contains(one.body, part) {
+					r.t.Errorf("%s: body %q does not contain %q", x, one.body, part)
+				}
+				out.Body = ""
+				delete(out.Header, "content-length")
+			}
 		}
 	}
 	out.Endpoints = slices.Sorted(maps.Keys(count))

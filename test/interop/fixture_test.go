@@ -54,6 +54,7 @@ func (f *fixture) exchanges() (all []exchange) {
 //	= statuses 200 503                 over repetitions, exactly this set
 //	= mirrored b                       endpoint b saw a copy
 //	= flag UF                          response flag in the access log of the client's proxy, or: UF at PROXY
+//	~ body heddle-proxy part of it      the body may differ between the data planes; on this one it has this in it. A comment says why
 //	* 20                               repetitions; * 20 at once: concurrently
 type exchange struct {
 	step, line              int
@@ -72,6 +73,7 @@ type exchange struct {
 	shares                  []share
 	mirrored                []string
 	flag, logger            string
+	bodies                  map[string]string // part of a body that may differ, by plane
 }
 
 // String says where it stands.
@@ -176,13 +178,23 @@ func (x *exchange) read(kind, rest string) (err error) {
 		return x.readAnswer(rest)
 	case "=":
 		return x.readUpstream(rest)
+	case "~":
+		plane, part, ok := strings.Cut(strings.TrimPrefix(rest, "body "), " ")
+		if !ok || !strings.HasPrefix(rest, "body ") || !slices.Contains(planes, plane) {
+			return fmt.Errorf("want body, a data plane and a part of the body: %q", rest)
+		}
+		if x.bodies == nil {
+			x.bodies = map[string]string{}
+		}
+		x.bodies[plane] = part
+		return nil
 	case "*":
 		n, concurrent := strings.CutSuffix(rest, " at once")
 		x.atOnce = concurrent
 		x.repeat, err = strconv.Atoi(n)
 		return err
 	}
-	return fmt.Errorf("a line starts with >, <, = or *, not %q", kind)
+	return fmt.Errorf("a line starts with >, <, =, ~ or *, not %q", kind)
 }
 
 func (x *exchange) readRequest(rest string) error {

@@ -94,6 +94,9 @@ func Struct(fields map[string]any) *structpb.Struct {
 	return s
 }
 
+// DeniedKey is the key of filter metadata under which a cluster says why nothing may be sent to it (the field reason).
+const DeniedKey = "heddle.dev/denied"
+
 // Metadata is filter metadata under Istio's key.
 func Metadata(fields map[string]any) *corev3.Metadata {
 	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"istio": Struct(fields)}}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -49,6 +50,9 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 		t.labels = sub.Labels
 	}
 	t.policy = view.Policy(t.rule, subset, port)
+	if t.policy.TLS != nil && t.policy.TLS.Denied != "" {
+		return t.denied(v, name)
+	}
 
 	c := base(v, name)
 	c.Metadata = message.Metadata(t.metadata())
@@ -58,6 +62,21 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	t.outliers(c)
 	t.protocol(v, c)
 	t.security(v, c)
+	return c
+}
+
+// denied is a cluster to which nothing may be sent: it has no endpoint, so that requests are answered with 503 and connections are closed whatever the proxy is, and it
+// says why, for proxies that read it. A gRPC client knows no such cluster; for it there is none of this name.
+func (t *target) denied(v *view.View, name string) *clusterv3.Cluster {
+	if v.Kind() == mesh.Proxyless {
+		return nil
+	}
+	c := base(v, name)
+	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+	c.Metadata = message.Metadata(t.metadata())
+	c.Metadata.FilterMetadata[message.DeniedKey] = message.Struct(map[string]any{
+		"reason": fmt.Sprintf("%s %s in namespace %s lets nothing through to %s: %s", t.rule.Origin.Kind, t.rule.Origin.Name, t.rule.Origin.Namespace, t.service.ID.Host, t.policy.TLS.Denied),
+	})
 	return c
 }
 

@@ -139,8 +139,8 @@ func (v *visit) clientTLS(x *networking.ClientTLSSettings, denials []string, pat
 	case mode == mesh.TLSIstioMutual && files+x.CaCertificates+x.CredentialName != "":
 		v.Invalid(path, "mode ISTIO_MUTUAL uses the mesh's own certificates, so none may be given")
 	}
-	if note.AnyUnder(denials, path) {
-		return unreachable("its TLS settings ask for something that is not enforced yet")
+	if i := slices.IndexFunc(denials, func(field string) bool { return note.Under(field, path) }); i >= 0 {
+		return unreachable(denials[i] + " is not enforced yet")
 	}
 	if t.CredentialName != "" {
 		v.NotEnforced(path+".credentialName", "only gateways are given the credential %s yet; sidecars cannot reach the host under this setting", t.CredentialName)
@@ -148,8 +148,8 @@ func (v *visit) clientTLS(x *networking.ClientTLSSettings, denials []string, pat
 	return t
 }
 
-// unreachable is a setting under which nothing gets through, even where nobody reads Denied: the server would have to prove a name that RFC 6761 section
-// 6.4 keeps anybody from having.
+// unreachable is a setting under which nothing gets through. Whoever might not read Denied does not get through either: the server would have to prove a name that
+// RFC 6761 section 6.4 keeps anybody from having.
 func unreachable(reason string) *mesh.ClientTLS {
 	return &mesh.ClientTLS{Mode: mesh.TLSIstioMutual, SubjectAltNames: []string{"denied.heddle.invalid"}, Denied: reason}
 }

@@ -86,13 +86,3 @@ func Under(path, root string) bool {
 	rest, ok := strings.CutPrefix(path, root)
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
-
-// AnyUnder says whether one of the paths is at or below root.
-func AnyUnder(paths []string, root string) bool {
-	for _, p := range paths {
-		if Under(p, root) {
-			return true
-		}
-	}
-	return false
-}

@@ -75,6 +75,7 @@ type Cluster struct {
 	ServiceName        string        // EDS service name, or the cluster's name
 	EndpointsWait      time.Duration // how long the cluster waits for EDS (initial_fetch_timeout); 0 for ever
 	Telemetry          ClusterTelemetry
+	Denied             string // why nothing may be sent to it (metadata heddle.dev/denied), "" if it may
 	// Version of the definition; a cluster with the same version keeps its connections.
 	Version string
 	// Assignment is what the cluster resource itself holds (STATIC, DNS), nil for EDS.

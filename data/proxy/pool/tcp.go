@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"strings"
+
 	"github.com/heddle-mesh/heddle/data/proxy/balance"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/tcp"
@@ -34,7 +36,7 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, byS
 	h := w.Choose(c, need)
 	if h == nil {
 		c.Breaker(0).Give(upstream.Connections)
-		return fail(&tcp.Failure{Flag: "UH", Cluster: def})
+		return fail(&tcp.Failure{Flag: "UH", Reason: strings.ReplaceAll(def.Denied, " ", "_"), Cluster: def})
 	}
 	h.Begin()
 	w.Shard.Inc(l.stats.Connections)

@@ -265,3 +265,25 @@ func TestOldClients(t *testing.T) {
 	w.sim.RunUntil(time.Minute, func() bool { return c.EOF })
 	has(t, string(c.Data), "HTTP/1.0 200 OK\r\n", "connection: close\r\n", "\r\n\r\nhello", "!chunked")
 }
+
+// TestADeniedDestinationSaysWhy: nothing is sent to it, by no way, although it has endpoints; who asks is told the reason, and so is the log.
+func TestADeniedDestinationSaysWhy(t *testing.T) {
+	const why = "nothing may be sent to web: DestinationRule web in namespace shop: its TLS settings cannot be honoured"
+	denied := cluster("web", "10.0.0.1:80")
+	denied.Denied = why
+	w := newWorld(t, 1, plain(), to("web", func(f *config.Forward) {
+		f.Retry = &config.Retry{On: config.Retry5xx, Attempts: 3}
+	}), denied)
+	w.serve("10.0.0.1:80", ok("x"))
+	has(t, w.connect().ask(get), "503 Service Unavailable", why)
+	if r := w.last(); r.flags != "UH" || !strings.HasPrefix(r.details, "destination_denied{nothing_may_be_sent_to_web:_DestinationRule_web") || r.trail.Attempts != 1 {
+		t.Errorf("%+v", r)
+	}
+	w = newWorld(t, 1, plain(), to("a", func(f *config.Forward) { f.Mirrors = []config.Mirror{{Cluster: "web", Share: 1_000_000}} }), denied, cluster("a", "10.0.0.2:80"))
+	s := w.serve("10.0.0.1:80", ok("x"))
+	w.serve("10.0.0.2:80", ok("y"))
+	has(t, w.connect().ask(get), "200 OK")
+	if w.sim.Run(time.Second); s.conns != 0 {
+		t.Error("a copy was sent to the denied destination")
+	}
+}

@@ -42,9 +42,7 @@ func (x *Exchange) attempt() {
 	h := x.w.Pools.Choose(x.cluster, need)
 	x.host = h
 	if h == nil {
-		x.flags = x.flags.With(codec.FlagNoHealthyUpstream)
-		x.charge(503)
-		x.giveUp(503, "no healthy upstream", "no_healthy_upstream")
+		x.unavailable()
 		return
 	}
 	x.tried = append(x.tried, h)
@@ -58,6 +56,18 @@ func (x *Exchange) attempt() {
 	case refused != codec.NoReason:
 		x.tryFailed(refused, "")
 	}
+}
+
+// unavailable answers a request that no endpoint can take, or may be given.
+func (x *Exchange) unavailable() {
+	body, details := "no healthy upstream", "no_healthy_upstream"
+	if why := x.cluster.Config().Denied; why != "" {
+		x.failure = underscored(why)
+		body, details = why, "destination_denied{"+x.failure+"}"
+	}
+	x.flags = x.flags.With(codec.FlagNoHealthyUpstream)
+	x.charge(503)
+	x.giveUp(503, body, details)
 }
 
 func (x *Exchange) retryPolicy() *config.Retry {

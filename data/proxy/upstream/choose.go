@@ -73,9 +73,12 @@ func (n *Need) Mix(values ...[]byte) {
 	n.Hash, n.Hashed = balance.Combine(n.Hash, balance.HashAll(values)), true
 }
 
-// Choose gives an endpoint of the cluster, nil when there is none.
+// Choose gives an endpoint of the cluster, nil when there is none, or none that anything may be sent to.
 func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 	def := cl.Config()
+	if def.Denied != "" {
+		return nil
+	}
 	if def.Type == config.OriginalDst {
 		return cl.pass(n.Original)
 	}

@@ -38,6 +38,7 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 			clusterv3.Cluster_V4_ONLY: config.DNSV4, clusterv3.Cluster_V6_ONLY: config.DNSV6, clusterv3.Cluster_ALL: config.DNSAll,
 		}[m.GetDnsLookupFamily()],
 		ChoiceCount: max(number(m.GetLeastRequestLbConfig().GetChoiceCount(), 2), 2), Telemetry: clusterTelemetry(m.GetMetadata()),
+		Denied: m.GetMetadata().GetFilterMetadata()["heddle.dev/denied"].GetFields()["reason"].GetStringValue(),
 	}
 	if c.Name == "" {
 		r.add(join(path, "name"), "it is empty")

@@ -290,7 +290,7 @@ func fieldValues(dir string) map[string][]string {
 		cluster + "Cluster.transport_socket":                                          named(inAny(tlsPkg+"UpstreamTlsContext", `{"sni": "a.test"}`)),
 		cluster + "Cluster.transport_socket_matches":                                  {`{"name": "m", "transportSocket": ` + named(inAny(tlsPkg+"UpstreamTlsContext", `{"sni": "a.test"}`))[0] + `}`},
 		cluster + "Cluster.load_assignment":                                           {`{"clusterName": "c", "endpoints": [{"lbEndpoints": [{"endpoint": {"address": {"socketAddress": {"address": "10.0.0.9", "portValue": 99}}}}]}]}`},
-		cluster + "Cluster.metadata":                                                  {`{"filterMetadata": {"istio": {"services": [{"host": "h", "name": "n", "namespace": "ns"}]}}}`},
+		cluster + "Cluster.metadata":                                                  {`{"filterMetadata": {"istio": {"services": [{"host": "h", "name": "n", "namespace": "ns"}]}}}`, `{"filterMetadata": {"heddle.dev/denied": {"reason": "no"}}}`},
 		cluster + "Cluster.upstream_bind_config":                                      {`{"sourceAddress": {"address": "10.0.0.9"}}`},
 		cluster + "Cluster.typed_extension_protocol_options":                          {inAny("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", `{"commonHttpProtocolOptions": {"idleTimeout": "2s"}, "explicitHttpConfig": {"httpProtocolOptions": {}}}`)},
 		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.explicit_http_config": {`{"httpProtocolOptions": {}}`},
