@@ -10,6 +10,8 @@ if ! command -v gcc >/dev/null; then
 fi
 echo "== packages ${race:+with the race detector}"
 CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(e2e|bench|interop)')
+echo "== what fixtures compile to"
+CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -run TestCompiled ./test/interop
 echo "== allocation assertions, without the race detector"
 go test -timeout 10m -run 'Alloc' $(go list ./data/... ./authz/... ./xds/... ./control/...)
 echo "== the API server"

@@ -1,23 +1,18 @@
 package compile
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/tools/txtar"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"sigs.k8s.io/yaml"
 
 	"github.com/heddle-mesh/heddle/api"
@@ -28,8 +23,8 @@ import (
 	"github.com/heddle-mesh/heddle/control/snapshot"
 	"github.com/heddle-mesh/heddle/identity"
 	"github.com/heddle-mesh/heddle/mesh"
+	"github.com/heddle-mesh/heddle/test/golden"
 	"github.com/heddle-mesh/heddle/xds"
-	"github.com/heddle-mesh/heddle/xds/nds"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -130,10 +125,6 @@ func (f fixtureProxy) proxy(t testing.TB) *mesh.Proxy {
 	return p
 }
 
-var typeByShort = map[string]string{
-	"cds": xds.Cluster, "eds": xds.Endpoints, "lds": xds.Listener, "rds": xds.Route, "vhds": xds.VirtualHost, "sds": xds.Secret, "nds": xds.NameTable,
-}
-
 // TestGolden compiles what each fixture shows. A line of "show" is TYPE for the list of names, TYPE NAME for a resource, or "notices".
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -141,11 +132,11 @@ func TestGolden(t *testing.T) {
 		t.Fatal("no fixtures", err)
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { golden(t, file) })
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { compareWith(t, file) })
 	}
 }
 
-func golden(t *testing.T, file string) {
+func compareWith(t *testing.T, file string) {
 	ar, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +183,7 @@ func (w *world) show(t testing.TB, p *mesh.Proxy, lines string) string {
 		short, name, one := strings.Cut(strings.TrimSpace(line), " ")
 		path := ""
 		name, path, _ = strings.Cut(name, " @ ")
-		url := typeByShort[short]
+		url := golden.Types[short]
 		fmt.Fprintf(&out, "# %s\n", strings.TrimSpace(line))
 		switch {
 		case short == "notices":
@@ -215,62 +206,19 @@ func (w *world) show(t testing.TB, p *mesh.Proxy, lines string) string {
 	return out.String()
 }
 
-// readable is a resource as YAML, or the part of it at a path such as virtualHosts.0.domains.
 func readable(t testing.TB, r *xds.Resource, path string) string {
 	t.Helper()
-	var value any
-	if r.Name.TypeURL == xds.NameTable {
-		table, err := nds.Unmarshal(r.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		value = table
-	} else if err := json.Unmarshal([]byte(protojson.Format(decoded(t, r))), &value); err != nil {
-		t.Fatal(err)
-	}
-	if path != "" {
-		value = at(value, strings.Split(path, "."))
-	}
-	out, err := yaml.Marshal(value)
+	text, err := golden.Show(r, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(out)
-}
-
-// at follows a path of field names and indices; * is every element of a list.
-func at(value any, path []string) any {
-	for i, key := range path {
-		switch v := value.(type) {
-		case map[string]any:
-			value = v[key]
-		case []any:
-			if key == "*" {
-				all := make([]any, len(v))
-				for j := range v {
-					all[j] = at(v[j], path[i+1:])
-				}
-				return all
-			}
-			n, err := strconv.Atoi(key)
-			if err != nil || n >= len(v) {
-				return fmt.Sprintf("no element %s of %d", key, len(v))
-			}
-			value = v[n]
-		}
-	}
-	return value
+	return text
 }
 
 func decoded(t testing.TB, r *xds.Resource) proto.Message {
 	t.Helper()
-	name := protoreflect.FullName(r.Name.TypeURL[strings.LastIndexByte(r.Name.TypeURL, '/')+1:])
-	mt, err := protoregistry.GlobalTypes.FindMessageByName(name)
+	m, err := golden.Decode(r)
 	if err != nil {
-		t.Fatal(err)
-	}
-	m := mt.New().Interface()
-	if err := proto.Unmarshal(r.Body, m); err != nil {
 		t.Fatal(err)
 	}
 	return m

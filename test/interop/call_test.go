@@ -160,3 +160,8 @@ func certificate(t *testing.T) [2]string {
 	}
 	return [2]string{encode("CERTIFICATE", der), encode("PRIVATE KEY", private)}
 }
+
+// withCertificate fills the pair into objects.
+func withCertificate(cert [2]string, mesh string) string {
+	return strings.NewReplacer("${TLS_CERT}", cert[0], "${TLS_KEY}", cert[1]).Replace(mesh)
+}

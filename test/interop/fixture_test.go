@@ -17,6 +17,7 @@ import (
 //	-- meshconfig.yaml --  Istio's MeshConfig, if it matters; such a fixture gets a world of its own
 //	-- mesh.yaml --        objects of the folder source, beside those of testdata/base.yaml; ${TLS_CERT} and ${TLS_KEY} are a pair for *.example.com
 //	-- requests.txt --     paragraphs; see exchange
+//	-- xds.txt --          what of the compiled output matters here: headings that say which part of which resource, and below each what it is; see compiled.show
 //
 // More pairs of mesh.yaml and requests.txt are steps: the objects take the place of those before, while proxies and held connections go on.
 type fixture struct {
@@ -28,6 +29,7 @@ type fixture struct {
 type step struct {
 	mesh      string
 	exchanges []exchange
+	xds       string
 }
 
 // exchanges are those of all steps.
@@ -90,12 +92,19 @@ func parse(t *testing.T, name string, data []byte) fixture {
 	t.Helper()
 	a := txtar.Parse(data)
 	f := fixture{name: name, about: strings.TrimSpace(string(a.Comment))}
+	golden := 0 // lines
 	for _, file := range a.Files {
 		switch file.Name {
 		case "mesh.yaml":
 			f.steps = append(f.steps, step{mesh: string(file.Data)})
 		case "meshconfig.yaml":
 			f.meshConfig = string(file.Data)
+		case "xds.txt":
+			if len(f.steps) == 0 {
+				f.steps = make([]step, 1)
+			}
+			f.steps[len(f.steps)-1].xds = string(file.Data)
+			golden += strings.Count(string(file.Data), "\n") + 1
 		case "requests.txt":
 			if len(f.steps) == 0 {
 				f.steps = make([]step, 1)
@@ -112,8 +121,11 @@ func parse(t *testing.T, name string, data []byte) fixture {
 	if f.about == "" || len(f.exchanges()) == 0 {
 		t.Fatalf("%s: a fixture needs a comment and requests", name)
 	}
-	if n := strings.Count(string(data), "\n"); n > 60 {
-		t.Errorf("%s has %d lines; one behaviour fits in 60", name, n)
+	if text := string(data); !strings.Contains(text, "fd00:96::") && !strings.Contains(text, "fd78:6864::") {
+		t.Errorf("%s has no case over IPv6", name)
+	}
+	if n := strings.Count(string(data), "\n") - golden; n > 60 || golden > 40 {
+		t.Errorf("%s has %d lines and %d of compiled output; one behaviour fits in 60, and what matters of its output in 40", name, n, golden)
 	}
 	return f
 }

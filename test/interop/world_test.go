@@ -300,8 +300,7 @@ spec: {hosts: [marker-%d.interop], location: MESH_INTERNAL, resolution: STATIC, 
 func (w *world) load(t *testing.T, mesh string) {
 	t.Helper()
 	w.changes++
-	text := strings.NewReplacer("${TLS_CERT}", w.cert[0], "${TLS_KEY}", w.cert[1]).Replace(mesh)
-	w.write("mesh/fixture.yaml", text+fmt.Sprintf(marker, w.changes))
+	w.write("mesh/fixture.yaml", withCertificate(w.cert, mesh)+fmt.Sprintf(marker, w.changes))
 	host := fmt.Sprintf("marker-%d.interop", w.changes)
 	for _, name := range proxied {
 		w.until(t, "the proxy of "+name+" knows the objects", func() bool {

@@ -1,0 +1,226 @@
+package interop_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/compile"
+	"github.com/heddle-mesh/heddle/control/config"
+	"github.com/heddle-mesh/heddle/control/config/accepted"
+	"github.com/heddle-mesh/heddle/control/config/settings"
+	"github.com/heddle-mesh/heddle/control/registry"
+	"github.com/heddle-mesh/heddle/control/registry/vip"
+	"github.com/heddle-mesh/heddle/control/snapshot"
+	"github.com/heddle-mesh/heddle/data/proxy/announce"
+	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
+	"github.com/heddle-mesh/heddle/identity"
+	"github.com/heddle-mesh/heddle/mesh"
+	"github.com/heddle-mesh/heddle/test/golden"
+	"github.com/heddle-mesh/heddle/test/lab"
+	"github.com/heddle-mesh/heddle/xds"
+)
+
+var update = flag.Bool("update", false, "rewrite the compiled output in the fixtures")
+
+// TestCompiled is the first level of every fixture: its objects compile to what xds.txt shows, and heddle-proxy takes all that they compile to. No process runs.
+func TestCompiled(t *testing.T) {
+	cert := certificate(t)
+	for _, f := range fixtures(t) {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			for i := range f.steps {
+				s := &f.steps[i]
+				m := compileStep(t, f.meshConfig, withCertificate(cert, s.mesh))
+				m.decodes(t)
+				if s.xds == "" {
+					continue
+				}
+				got := m.show(t, s.xds)
+				if d := cmp.Diff(s.xds, got); d != "" && !*update {
+					t.Errorf("step %d (go test -run TestCompiled -update ./test/interop accepts it):\n%s", i+1, d)
+				}
+				s.xds = got
+			}
+			if *update {
+				rewrite(t, &f)
+			}
+		})
+	}
+}
+
+// compiled is the mesh of one step, as heddled compiles it.
+type compiled struct{ store *compile.Store }
+
+func compileStep(t *testing.T, meshConfig, text string) compiled {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "meshconfig.yaml")
+	must(t, os.WriteFile(file, []byte("accessLogFile: /dev/stdout\n"+meshConfig), 0o600))
+	s, told, err := settings.Read(file)
+	must(t, err)
+	if len(told) > 0 {
+		t.Errorf("mesh config: %v", told)
+	}
+	addresses, err := vip.Open("")
+	must(t, err)
+	good, err := accepted.Open("", slog.New(slog.DiscardHandler))
+	must(t, err)
+	trust, err := identity.ParseTrustDomain(s.TrustDomain)
+	must(t, err)
+	store := config.New()
+	feed := store.Feed()
+	build := snapshot.NewBuilder(s, registry.Options{Cluster: mesh.DefaultCluster, Network: mesh.DefaultNetwork, TrustDomain: trust, Addresses: addresses}, store, good)
+	base, err := os.ReadFile("testdata/base.yaml")
+	must(t, err)
+	objects, problems := api.DecodeAll([]byte(string(base)+"\n---\n"+text), "mesh.yaml")
+	for i, o := range objects {
+		o.Meta.Created = time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)
+		store.Put("test", o, nil)
+	}
+	refs, _, _ := feed.Take()
+	snap, reported := build.Apply(refs, nil)
+	for _, ref := range reported {
+		problems = append(problems, build.Problems(ref)...)
+	}
+	for _, p := range problems {
+		if p.Code != mesh.CodeNotFound { // what leads nowhere is what some fixtures show; all else that is written must count
+			t.Errorf("objects: %v", p)
+		}
+	}
+	out, _ := compile.New().Publish(snap)
+	return compiled{out}
+}
+
+// proxyOf is what a proxy of the world says of itself.
+func proxyOf(name string, envoy bool) *mesh.Proxy {
+	trust, _ := identity.ParseTrustDomain(identity.DefaultTrustDomain)
+	p := &mesh.Proxy{ID: name, Name: name, Namespace: "default", ServiceAccount: name, Labels: mesh.Labels{"app": name}, Cluster: mesh.DefaultCluster, Network: mesh.DefaultNetwork,
+		Identity: identity.NewID(trust, "default", name), Envoy: envoy, Features: map[mesh.Feature]bool{}, Capture: "REDIRECT", Metadata: map[string]string{"DNS_CAPTURE": "true"}}
+	if name == "gateway" {
+		p.Kind, p.Capture = mesh.Router, "NONE"
+	}
+	for _, l := range labelsOf[name] {
+		k, v, _ := strings.Cut(l, "=")
+		p.Labels[k] = v
+	}
+	if !envoy {
+		for _, f := range announce.Features() {
+			p.Features[mesh.Feature(f)] = true
+		}
+	}
+	four, six := lab.IP(numbers[name])
+	p.Addresses = []netip.Addr{four, six}
+	return p
+}
+
+// show fills in what belongs below each heading of a golden section: "# [envoy] PROXY: TYPE [NAME] [@ PATH]", of heddle-proxy if not said otherwise.
+func (c compiled) show(t *testing.T, section string) string {
+	t.Helper()
+	var out strings.Builder
+	for line := range strings.Lines(section) {
+		heading, ok := strings.CutPrefix(strings.TrimSpace(line), "# ")
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(&out, "# %s\n", heading)
+		who, what, ok := strings.Cut(heading, ": ")
+		if !ok {
+			t.Fatalf("xds.txt: want \"# PROXY: TYPE NAME\", not %q", line)
+		}
+		name, envoy := strings.CutPrefix(who, "envoy ")
+		what, path, _ := strings.Cut(what, " @ ")
+		short, resource, one := strings.Cut(what, " ")
+		p, url := proxyOf(name, envoy), golden.Types[short]
+		if !one {
+			fmt.Fprintln(&out, strings.Join(slices.Collect(c.store.Names(p, url)), "\n"))
+			continue
+		}
+		r, found := c.store.Resource(p, xds.Name{TypeURL: url, Name: resource})
+		if !found {
+			fmt.Fprintln(&out, "none")
+			continue
+		}
+		text, err := golden.Show(r, path)
+		must(t, err)
+		out.WriteString(text)
+	}
+	return out.String()
+}
+
+// decodes hands heddle-proxy's decoder all that each proxy of the world would be sent.
+func (c compiled) decodes(t *testing.T) {
+	t.Helper()
+	d := &decode.Decoder{Identity: true, Telemetry: true}
+	for _, name := range proxied {
+		p := proxyOf(name, false)
+		for _, url := range []string{xds.Cluster, xds.Endpoints, xds.Listener, xds.Route, xds.VirtualHost} {
+			from := url
+			if url == xds.Endpoints {
+				from = xds.Cluster // endpoints are asked for by the names of clusters
+			}
+			for n := range c.store.Names(p, from) {
+				if r, ok := c.store.Resource(p, xds.Name{TypeURL: url, Name: n}); ok {
+					if err := decodeOne(d, r); err != nil {
+						t.Errorf("heddle-proxy of %s refuses %s: %v", name, r.Name, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+func decodeOne(d *decode.Decoder, r *xds.Resource) error {
+	m, err := golden.Decode(r)
+	if err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case *clusterv3.Cluster:
+		_, err = d.Cluster("", m)
+	case *endpointv3.ClusterLoadAssignment:
+		_, err = d.Assignment("", m)
+	case *listenerv3.Listener:
+		_, err = d.Listener("", m)
+	case *routev3.RouteConfiguration:
+		_, err = d.RouteTable("", m)
+	case *routev3.VirtualHost:
+		_, err = d.VirtualHost("", m)
+	default:
+		err = errors.New("no such type is decoded")
+	}
+	return err
+}
+
+// rewrite puts the golden sections back into the file.
+func rewrite(t *testing.T, f *fixture) {
+	t.Helper()
+	path := filepath.Join("testdata", f.name+".txtar")
+	ar, err := txtar.ParseFile(path)
+	must(t, err)
+	step := -1
+	for i := range ar.Files {
+		switch file := &ar.Files[i]; file.Name {
+		case "mesh.yaml":
+			step++
+		case "xds.txt":
+			file.Data = []byte(f.steps[max(step, 0)].xds)
+		}
+	}
+	must(t, os.WriteFile(path, txtar.Format(ar), 0o644))
+}
