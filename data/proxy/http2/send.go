@@ -187,6 +187,10 @@ func (s *Stream) finish() {
 func (s *Stream) sent() {
 	s.ended, s.sentEnd = true, true
 	s.settled()
+	if s.open && s.enough {
+		s.c.sendReset(s.id, NoError)
+		s.leave()
+	}
 }
 
 // Trailers implements codec.Stream.

@@ -48,6 +48,7 @@ type Stream struct {
 	sendTrail  *codec.Fields // behind the queue
 	ended      bool          // the user has sent the end
 	sentEnd    bool          // it is on its way
+	enough     bool          // a server's user wants no more of the request: the stream is reset behind the response
 	mute       bool          // the message has no body, whatever the user sends
 	full       bool          // Writable is due when the queue has become short
 	inRing     bool
@@ -100,6 +101,11 @@ func (s *Stream) Abort(r codec.Reason, _ string) {
 		return
 	}
 	s.over = true
+	if s.c.role == Server && s.ended && !s.sentEnd && s.open {
+		s.enough = true // what is queued of the response still goes out
+		s.release()
+		return
+	}
 	if s.c.role == Client && !s.begun {
 		s.begun = true
 		s.c.opened--

@@ -1,0 +1,10 @@
+package stream
+
+// HeldFrames is the number of bytes that streams of HTTP/2 have parked or queued on the worker.
+func (w *Worker) HeldFrames() int { return w.slab.InUse() }
+
+// Clients is the number of open connections.
+func (w *Worker) Clients() (n int) {
+	w.each(func(client) { n++ })
+	return n
+}
