@@ -37,6 +37,7 @@ type plain struct {
 	writeEnded   bool // FIN was sent
 	writeFailed  bool
 	blocked      bool // the kernel takes no more now
+	waits        bool // the poller is asked to tell when it does
 	closing      bool
 	lingering    bool
 	dead         bool
@@ -331,7 +332,7 @@ func (c *plain) watch() {
 	if c.in.Wants() || c.lingering {
 		want |= Readable
 	}
-	if c.blocked && (c.out.bytes > 0 || c.endWrite) {
+	if c.waits = c.blocked && (c.out.bytes > 0 || c.endWrite); c.waits {
 		want |= Writable
 	}
 	if c.token == 0 {
@@ -382,8 +383,8 @@ func (c *plain) flush() {
 	} else if c.writeFailed && c.closing {
 		c.die()
 	}
-	if c.blocked && !c.dead {
-		c.w.attendLater(c)
+	if c.blocked != c.waits && !c.dead {
+		c.w.attendLater(c) // what nobody waits for any more would wake the worker in every turn
 	}
 }
 

@@ -175,6 +175,27 @@ func TestHangupOfPausedReaderDoesNotSpin(t *testing.T) {
 	}
 }
 
+// TestAWriterThatCaughtUpDoesNotSpin: a socket that was full for a moment can be written for ever after; nobody may be woken for that.
+func TestAWriterThatCaughtUpDoesNotSpin(t *testing.T) {
+	for seed := range seeds(t) {
+		s := sim.New(seed)
+		s.Capacity = 1000
+		a, b := s.Pipe()
+		got := newPump(t, s.Rand(), b, 0)
+		var r sim.Recorder
+		a.SetHandler(&r)
+		a.Write(make([]byte, 10_000))
+		if !s.RunUntil(time.Minute, func() bool { return len(got.got) == 10_000 }) {
+			t.Fatalf("seed %d: %d bytes came", seed, len(got.got))
+		}
+		turns := 0
+		s.RunUntil(time.Minute, func() bool { turns++; return turns > 1000 })
+		if turns > 100 {
+			t.Fatalf("seed %d: %d turns without anything to do", seed, turns)
+		}
+	}
+}
+
 func TestCloseFlushesAndLingers(t *testing.T) {
 	for seed := range seeds(t) / 10 {
 		s := sim.New(seed)

@@ -242,7 +242,7 @@ func (p *peer) ask() {
 // TestFramesChaos lets clients and servers of both versions meet in a seeded way, and misbehave when rough: no stream, exchange, buffer or count is left behind, and when
 // nobody misbehaves every response comes whole.
 func TestFramesChaos(t *testing.T) {
-	n := uint64(30)
+	n := uint64(100)
 	if testing.Short() {
 		n = 10
 	}
