@@ -16,7 +16,7 @@ var (
 	longFiles     = map[string]string{}
 	longFunctions = map[string]string{}
 	manyImports   = map[string]string{
-		"cmd/heddled":       "composition root",
+		"control/server":    "composition root of the control plane",
 		"cmd/heddle":        "composition root",
 		"cmd/heddle-proxy":  "composition root",
 		"data/proxy/server": "composition root of the proxy",

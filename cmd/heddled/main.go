@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"k8s.io/klog/v2"
+
+	"github.com/heddle-mesh/heddle/control/server"
 )
 
 // version is set by the linker.
@@ -45,9 +47,10 @@ func run(args []string) error {
 	klog.SetSlogLogger(log.With("part", "kubernetes"))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	d, err := build(o, log)
+	o.Log, o.Version = log, version
+	d, err := server.New(o.Options)
 	if err != nil {
 		return err
 	}
-	return d.run(ctx)
+	return d.Run(ctx)
 }

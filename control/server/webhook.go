@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -23,12 +23,12 @@ import (
 
 // webhook serves POST /validate over TLS and keeps the Kubernetes API told of it.
 type webhook struct {
-	d        *heddled
+	d        *Server
 	server   *http.Server
 	listener net.Listener
 }
 
-func newWebhook(d *heddled) *webhook {
+func newWebhook(d *Server) *webhook {
 	h := &admission.Handler{Log: d.log.With("part", "admission"), World: func() translate.Lookup {
 		s := d.publisher.Current()
 		if s == nil { // not ready yet: what an object refers to is not judged, only the object
@@ -44,14 +44,14 @@ func newWebhook(d *heddled) *webhook {
 }
 
 func (w *webhook) listen() (err error) {
-	w.listener, err = serve.Listen("webhook-address", w.d.opts.webhookAddress)
+	w.listener, err = serve.Listen("webhook-address", w.d.opts.WebhookAddress)
 	return err
 }
 
 // url is where the API reaches the webhook: on this machine unless a flag says otherwise.
 func (w *webhook) url() string {
-	if w.d.opts.webhookURL != "" {
-		return w.d.opts.webhookURL
+	if w.d.opts.WebhookURL != "" {
+		return w.d.opts.WebhookURL
 	}
 	host, port, _ := net.SplitHostPort(w.listener.Addr().String())
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
@@ -79,7 +79,7 @@ func (w *webhook) run(ctx context.Context) error {
 	})
 	if w.d.client != nil {
 		group.Go(func() error {
-			hook := kube.Webhook{Name: "heddled-" + w.d.opts.meshNS, URL: w.url(), CA: w.d.authority.Roots(), Asks: services.Wishes()}
+			hook := kube.Webhook{Name: "heddled-" + w.d.opts.Namespace, URL: w.url(), CA: w.d.authority.Roots(), Asks: services.Wishes()}
 			return w.d.client.Register(ctx, hook, w.d.log.With("part", "admission"))
 		})
 	}

@@ -1,4 +1,8 @@
-package main
+// Package server is a whole heddled as a value: sources, translation, snapshots, compilation, xDS, certificates, status, and the pages about all that.
+//
+// In: Options. Out: a control plane that runs until its context ends. It is the composition root of the control plane; what the parts do is said in their own
+// packages. Several may run in one process.
+package server
 
 import (
 	"context"
@@ -6,6 +10,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,9 +35,9 @@ import (
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
-// heddled has one field per subsystem, in the order in which data goes through them.
-type heddled struct {
-	opts         options
+// Server is one heddled. It has one field per subsystem, in the order in which data goes through them.
+type Server struct {
+	opts         Options
 	log          *slog.Logger
 	metrics      *prometheus.Registry
 	client       *kube.Client // nil with a folder
@@ -54,8 +60,12 @@ type heddled struct {
 	webhook      *webhook // nil without an address
 }
 
-func build(o options, log *slog.Logger) (*heddled, error) {
-	d := &heddled{opts: o, log: log, metrics: prometheus.NewRegistry()}
+// New checks the options and opens everything: folders, records and sockets. Nothing runs yet, and a mistake is one sentence that names the option.
+func New(o Options) (*Server, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	d, log := &Server{opts: o, log: o.Log, metrics: prometheus.NewRegistry()}, o.Log
 	var err error
 	d.meshSettings, err = d.settings()
 	if err != nil {
@@ -68,11 +78,11 @@ func build(o options, log *slog.Logger) (*heddled, error) {
 		return nil, err
 	}
 	d.publisher = snapshot.NewPublisher(
-		snapshot.NewBuilder(d.meshSettings, registry.Options{Cluster: mesh.ClusterID(o.clusterID), Network: mesh.NetworkID(o.network), TrustDomain: d.opts.domain,
+		snapshot.NewBuilder(d.meshSettings, registry.Options{Cluster: mesh.ClusterID(o.ClusterID), Network: mesh.NetworkID(o.Network), TrustDomain: d.opts.domain,
 			Health: d.board.State, Addresses: d.addresses}, d.store, d.accepted),
-		d.store, d.board, snapshot.Timing{Quiet: o.quiet, Max: o.max}, log.With("part", "snapshot"))
-	if o.caDir != "" {
-		if d.authority, err = ca.Open(o.caDir, d.opts.domain); err != nil {
+		d.store, d.board, snapshot.Timing{Quiet: o.Quiet, Max: o.Max}, log.With("part", "snapshot"))
+	if o.CADir != "" {
+		if d.authority, err = ca.Open(o.CADir, d.opts.domain); err != nil {
 			return nil, err
 		}
 	}
@@ -87,7 +97,7 @@ func build(o options, log *slog.Logger) (*heddled, error) {
 		}
 	}
 	d.memo = compile.New()
-	d.serve = serve.New(serve.Options{Authenticator: d.auth, AllowAnonymous: o.allowAnonymous, TrustDomain: d.opts.domain,
+	d.serve = serve.New(serve.Options{Authenticator: d.auth, AllowAnonymous: o.AllowAnonymous, TrustDomain: d.opts.domain,
 		Observer: newObserver(d.board, d.rejected), Metrics: serve.NewMetrics(d.metrics), Log: log.With("part", "xds")})
 	d.publisher.OnPublish = d.publish
 	if d.web, err = newWeb(d); err != nil {
@@ -97,39 +107,39 @@ func build(o options, log *slog.Logger) (*heddled, error) {
 }
 
 // settings reads the mesh config; flags count more than the file.
-func (d *heddled) settings() (*mesh.Settings, error) {
+func (d *Server) settings() (*mesh.Settings, error) {
 	s := settings.Default()
-	if d.opts.meshConfig != "" {
+	if d.opts.MeshConfig != "" {
 		var err error
-		if s, d.told, err = settings.Read(d.opts.meshConfig); err != nil {
+		if s, d.told, err = settings.Read(d.opts.MeshConfig); err != nil {
 			return nil, err
 		}
 		for _, p := range d.told {
 			d.log.Warn("mesh config", "problem", p.String())
 		}
 	}
-	if d.opts.trustDomain != "" {
-		s.TrustDomain = d.opts.trustDomain
+	if d.opts.TrustDomain != "" {
+		s.TrustDomain = d.opts.TrustDomain
 	}
 	domain, err := identity.ParseTrustDomain(s.TrustDomain)
 	if err != nil {
 		return nil, fmt.Errorf("flag --trust-domain: %w", err)
 	}
-	if d.opts.domain = domain; d.opts.meshNS == "" {
-		d.opts.meshNS = string(s.RootNamespace)
+	if d.opts.domain = domain; d.opts.Namespace == "" {
+		d.opts.Namespace = string(s.RootNamespace)
 	}
 	return s, nil
 }
 
-func (d *heddled) openSource() error {
+func (d *Server) openSource() error {
 	log := d.log.With("part", "config")
-	if d.opts.configDir != "" {
+	if d.opts.ConfigDir != "" {
 		d.store = config.New(file.Name)
-		src, err := file.New(d.opts.configDir, d.store, log)
+		src, err := file.New(d.opts.ConfigDir, d.store, log)
 		d.source = src
 		return err
 	}
-	client, err := kube.Open(d.opts.kubeconfig)
+	client, err := kube.Open(d.opts.Kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -138,7 +148,7 @@ func (d *heddled) openSource() error {
 	return nil
 }
 
-func (d *heddled) openState() (err error) {
+func (d *Server) openState() (err error) {
 	if d.addresses, err = vip.Open(d.opts.state("addresses.json")); err != nil {
 		return err
 	}
@@ -150,10 +160,10 @@ func (d *heddled) openState() (err error) {
 }
 
 // authenticator finds who a client is: its certificate, a join token, or a Kubernetes token.
-func (d *heddled) authenticator() (serve.Authenticator, error) {
+func (d *Server) authenticator() (serve.Authenticator, error) {
 	var tokens token.Reviewers
-	if d.opts.joinTokens != "" {
-		folder, err := token.Open(d.opts.joinTokens)
+	if d.opts.JoinTokens != "" {
+		folder, err := token.Open(d.opts.JoinTokens)
 		if err != nil {
 			return nil, err
 		}
@@ -165,7 +175,7 @@ func (d *heddled) authenticator() (serve.Authenticator, error) {
 	if d.client != nil {
 		tokens = append(tokens, d.client.Tokens())
 	}
-	if d.opts.allowAnonymous {
+	if d.opts.AllowAnonymous {
 		d.log.Warn("proxies without credential are served the identity that they claim, on loopback addresses and sockets")
 	}
 	c := serve.Credentials{TrustDomain: d.opts.domain}
@@ -176,7 +186,7 @@ func (d *heddled) authenticator() (serve.Authenticator, error) {
 }
 
 // publish hands a snapshot on to the compiler and the server. It is called from the publisher's goroutine, one snapshot after the other.
-func (d *heddled) publish(p snapshot.Published) {
+func (d *Server) publish(p snapshot.Published) {
 	if err := d.addresses.Settle(); err != nil {
 		d.log.Error("addresses given to services are not recorded; a restart may give others", "error", err)
 	}
@@ -198,7 +208,7 @@ func changed(list compile.Changes) iter.Seq[serve.Change] {
 }
 
 // listen opens every socket before anything runs, so that a busy port is told at start.
-func (d *heddled) listen() error {
+func (d *Server) listen() error {
 	open := func(name, address string, tls bool) error {
 		if address == "" {
 			return nil
@@ -214,26 +224,43 @@ func (d *heddled) listen() error {
 		d.endpoints = append(d.endpoints, e)
 		return nil
 	}
-	errs := []error{open("xds-address", d.opts.xdsAddress, false), open("xds-tls-address", d.opts.xdsTLSAddress, true)}
-	for _, path := range d.opts.xdsSockets {
+	errs := []error{open("xds-address", d.opts.XDSAddress, false), open("xds-tls-address", d.opts.XDSTLSAddress, true)}
+	for _, path := range d.opts.XDSSockets {
 		errs = append(errs, open("xds-socket", "unix:"+path, false))
 	}
 	errs = append(errs, d.web.listen())
-	if d.opts.webhookAddress != "" {
+	if d.opts.WebhookAddress != "" {
 		d.webhook = newWebhook(d)
 		errs = append(errs, d.webhook.listen())
 	}
 	if err := errors.Join(errs...); err != nil {
-		for _, e := range d.endpoints {
-			_ = e.Listener.Close()
-		}
+		d.close()
 		return err
 	}
 	return nil
 }
 
-// run starts every part and waits for the end of ctx; then it drains and records.
-func (d *heddled) run(ctx context.Context) error {
+// close gives the sockets of a server back that does not run.
+func (d *Server) close() {
+	for _, e := range d.endpoints {
+		_ = e.Listener.Close()
+	}
+	for _, l := range []net.Listener{d.web.listener, d.webhookListener()} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+func (d *Server) webhookListener() net.Listener {
+	if d.webhook == nil {
+		return nil
+	}
+	return d.webhook.listener
+}
+
+// Run starts every part and waits for the end of ctx; then it drains and records.
+func (d *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.source.Run(ctx) })
 	group.Go(func() error { return d.publisher.Run(ctx) })
@@ -246,8 +273,29 @@ func (d *heddled) run(ctx context.Context) error {
 	if d.webhook != nil {
 		group.Go(func() error { return d.webhook.run(ctx) })
 	}
-	d.log.Info("heddled started", "version", version, "http", d.web.address(), "debugToken", d.opts.tokenFile, "config", d.opts.configDir+d.opts.kubeconfig)
+	d.log.Info("heddled started", "version", d.opts.Version, "http", d.web.address(), "debugToken", d.opts.TokenFile, "config", d.opts.ConfigDir+d.opts.Kubeconfig)
 	err := group.Wait()
 	d.log.Info("heddled ends")
 	return errors.Join(err, d.board.Save(), d.accepted.Save())
+}
+
+// HTTPAddress is where the pages are: /ready, /metrics, /version and /debug.
+func (d *Server) HTTPAddress() string { return d.web.address() }
+
+// XDSAddresses are where xDS is served, in the order plain, TLS, unix sockets (as unix:PATH).
+func (d *Server) XDSAddresses() (all []string) {
+	for _, e := range d.endpoints {
+		a := e.Listener.Addr()
+		if a.Network() == "unix" {
+			all = append(all, "unix:"+a.String())
+			continue
+		}
+		all = append(all, a.String())
+	}
+	return all
+}
+
+// Problems is all that is wrong with what users wrote, as /debug/status lists it.
+func (d *Server) Problems() []mesh.Problem {
+	return slices.Concat(d.told, d.store.Complaints(), d.status.Problems())
 }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"crypto/tls"
@@ -44,13 +44,13 @@ func (c *serverCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 }
 
 // certificate names heddled as proxies and the Kubernetes API may call it: Istio's name, its own, and the addresses that it listens on.
-func (d *heddled) certificate() *serverCertificate {
-	ns := d.opts.meshNS
+func (d *Server) certificate() *serverCertificate {
+	ns := d.opts.Namespace
 	names := []string{"localhost", "127.0.0.1", "::1"}
 	for _, n := range []string{"istiod", "heddled"} {
 		names = append(names, n, n+"."+ns, n+"."+ns+".svc", n+"."+ns+".svc.cluster.local")
 	}
-	for _, a := range []string{d.opts.xdsTLSAddress, d.opts.webhookAddress} {
+	for _, a := range []string{d.opts.XDSTLSAddress, d.opts.WebhookAddress} {
 		if host, _, err := net.SplitHostPort(a); err == nil && host != "" {
 			names = append(names, host)
 		}
@@ -58,18 +58,18 @@ func (d *heddled) certificate() *serverCertificate {
 	if h, err := os.Hostname(); err == nil {
 		names = append(names, h)
 	}
-	return &serverCertificate{authority: d.authority, id: identity.NewID(d.opts.domain, ns, "heddled"), names: append(names, d.opts.tlsNames...)}
+	return &serverCertificate{authority: d.authority, id: identity.NewID(d.opts.domain, ns, "heddled"), names: append(names, d.opts.TLSNames...)}
 }
 
 // serverTLS asks clients for their certificate but lets those without one show a token.
-func (d *heddled) serverTLS() *tls.Config {
+func (d *Server) serverTLS() *tls.Config {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(d.authority.Roots())
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: d.certificate().get, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: roots, NextProtos: []string{"h2"}}
 }
 
 // services are what is served beside ADS on every xDS socket: Istio's certificate service, when there is an authority.
-func (d *heddled) services() []func(grpc.ServiceRegistrar) {
+func (d *Server) services() []func(grpc.ServiceRegistrar) {
 	if d.authority == nil {
 		return nil
 	}

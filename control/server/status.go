@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 // tellEvery is how often what is found out after translation is looked at: rejections by proxies, and what the compiler leaves out for some.
 const tellEvery = time.Second
 
-func (d *heddled) tellLate(ctx context.Context) error {
+func (d *Server) tellLate(ctx context.Context) error {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
 	for {
@@ -25,13 +25,13 @@ func (d *heddled) tellLate(ctx context.Context) error {
 }
 
 // writeStatus writes conditions into the objects; of several replicas only the leader does.
-func (d *heddled) writeStatus(ctx context.Context) error {
+func (d *Server) writeStatus(ctx context.Context) error {
 	source, ok := d.source.(*kube.Source)
 	if !ok {
 		return nil
 	}
-	if !d.opts.leaderElection {
+	if !d.opts.LeaderElection {
 		return d.status.Run(ctx, source)
 	}
-	return d.client.Lead(ctx, d.opts.meshNS, d.log.With("part", "status"), func(ctx context.Context) { _ = d.status.Run(ctx, source) })
+	return d.client.Lead(ctx, d.opts.Namespace, d.log.With("part", "status"), func(ctx context.Context) { _ = d.status.Run(ctx, source) })
 }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -19,31 +19,30 @@ import (
 	"github.com/heddle-mesh/heddle/control/serve"
 	"github.com/heddle-mesh/heddle/control/token"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
-	"github.com/heddle-mesh/heddle/mesh"
 )
 
 // web is the HTTP port: /ready, /metrics and /version for everybody, /debug behind a bearer token.
 type web struct {
-	d        *heddled
+	d        *Server
 	token    string
 	server   *http.Server
 	listener net.Listener
 }
 
-func newWeb(d *heddled) (*web, error) {
-	secret, err := token.ReadOrCreate(d.opts.tokenFile)
+func newWeb(d *Server) (*web, error) {
+	secret, err := token.ReadOrCreate(d.opts.TokenFile)
 	if err != nil {
 		return nil, err
 	}
 	w := &web{d: d, token: secret}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "pilot_info", Help: "Version of the control plane."}, []string{"version"})
-	info.WithLabelValues(version).Set(1)
+	info.WithLabelValues(d.opts.Version).Set(1)
 	d.metrics.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", w.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /version", func(rw http.ResponseWriter, _ *http.Request) {
-		writeJSON(rw, map[string]string{"version": version, "go": runtime.Version()})
+		writeJSON(rw, map[string]string{"version": d.opts.Version, "go": runtime.Version()})
 	})
 	mux.Handle("/debug/", w.authorized(w.debug()))
 	w.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
@@ -51,7 +50,7 @@ func newWeb(d *heddled) (*web, error) {
 }
 
 func (w *web) listen() (err error) {
-	w.listener, err = serve.Listen("http-address", w.d.opts.httpAddress)
+	w.listener, err = serve.Listen("http-address", w.d.opts.HTTPAddress)
 	return err
 }
 
@@ -123,10 +122,8 @@ func (w *web) status(rw http.ResponseWriter, _ *http.Request) {
 		out.Revision = uint64(s.Revision)
 	}
 	out.Objects = w.d.store.Len()
-	for _, list := range [][]mesh.Problem{w.d.told, w.d.store.Complaints(), w.d.status.Problems()} {
-		for _, p := range list {
-			out.Problems = append(out.Problems, problem{p.Object.String(), p.Field, string(p.Code), p.Message, p.Hint})
-		}
+	for _, p := range w.d.Problems() {
+		out.Problems = append(out.Problems, problem{p.Object.String(), p.Field, string(p.Code), p.Message, p.Hint})
 	}
 	out.Conditions = w.d.status.Conditions()
 	writeJSON(rw, out)

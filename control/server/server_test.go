@@ -1,14 +1,12 @@
-package main
+package server
 
 import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +44,7 @@ spec: {hosts: [web], http: [{timeout: 3s, route: [{destination: {host: web}}]}]}
 // mesh is a running heddled on a folder.
 type runningMesh struct {
 	t      *testing.T
-	d      *heddled
+	d      *Server
 	dir    string
 	tokens string
 }
@@ -59,21 +57,18 @@ func startMesh(t *testing.T, objects string) *runningMesh {
 	if err := os.Mkdir(m.tokens, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	o, err := parse([]string{"--config-dir", dir, "--xds-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", "--state-dir", state, "--join-tokens", m.tokens,
-		"--xds-tls-address", "127.0.0.1:0", "--log-level", "error"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	// No presumption: what is dead here is dead at once.
 	if err := os.WriteFile(filepath.Join(state, "health.json"), []byte(`{"version":1,"alive":[]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if m.d, err = build(o, slog.New(slog.DiscardHandler)); err != nil {
+	var err error
+	m.d, err = New(Options{ConfigDir: dir, XDSAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0", StateDir: state, JoinTokens: m.tokens, XDSTLSAddress: "127.0.0.1:0"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- m.d.run(ctx) }()
+	go func() { done <- m.d.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -101,7 +96,7 @@ func (m *runningMesh) wait(what string, ok func() bool) {
 }
 
 func (m *runningMesh) get(path, bearer string) (int, string) {
-	req, _ := http.NewRequest(http.MethodGet, "http://"+m.d.web.address()+path, nil)
+	req, _ := http.NewRequest(http.MethodGet, "http://"+m.d.HTTPAddress()+path, nil)
 	if bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+bearer)
 	}
@@ -130,7 +125,7 @@ func (m *runningMesh) connect(name, account string) *adsClient {
 		m.t.Fatal(err)
 	}
 	time.Sleep(1100 * time.Millisecond) // a new token is known within a second
-	conn, err := grpc.NewClient(m.d.endpoints[0].Listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(m.d.XDSAddresses()[0], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -225,7 +220,7 @@ func TestFolderToWire(t *testing.T) {
 	m.write("mesh.yaml", strings.Replace(shop, "timeout: 3s", "timeout: 7s", 1))
 	client.until("the changed route", func() bool { return string(client.held[xds.Route]["80"]) != before })
 	good := string(client.held[xds.Route]["80"])
-	bearer, err := os.ReadFile(m.d.opts.tokenFile)
+	bearer, err := os.ReadFile(m.d.opts.TokenFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,38 +282,31 @@ func TestMistakesAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		args []string
+		o    Options
 		want []string
 	}{
-		{nil, []string{"--config-dir", "--kubeconfig"}},
-		{[]string{"--config-dir", dir, "--kubeconfig", "x"}, []string{"only one"}},
-		{[]string{"--config-dir", "/nothing/here"}, []string{"/nothing/here", "--config-dir"}},
-		{[]string{"--kubeconfig", "/nothing/here"}, []string{"kubeconfig /nothing/here does not exist", "--config-dir"}},
-		{[]string{"--config-dir", dir, "extra"}, []string{`"extra"`}},
-		{[]string{"--config-dir", dir, "--log-level", "loud"}, []string{"loud", "debug"}},
-		{[]string{"--config-dir", dir, "--memory-limit", "much"}, []string{"256Mi"}},
-		{[]string{"--config-dir", dir, "--trust-domain", "UP"}, []string{"--trust-domain"}},
-		{[]string{"--config-dir", dir, "--mesh-config", "/nothing"}, []string{"/nothing", "--mesh-config"}},
-		{[]string{"--config-dir", dir, "--join-tokens", "/nothing"}, []string{"/nothing", "--join-tokens"}},
-		{[]string{"--config-dir", dir, "--allow-anonymous-xds", "--xds-address", "0.0.0.0:0"}, []string{"loopback", "127.0.0.1"}},
-		{[]string{"--config-dir", dir, "--xds-tls-address", ":0"}, []string{"--ca-dir"}},
-		{[]string{"--config-dir", dir, "--state-dir", broken}, []string{"addresses.json", "remove the file"}},
-		{[]string{"--config-dir", dir, "--xds-address", "127.0.0.1:0", "--http-address", busy.d.web.address()}, []string{busy.d.web.address(), "--http-address"}},
+		{Options{}, []string{"--config-dir", "--kubeconfig"}},
+		{Options{ConfigDir: dir, Kubeconfig: "x"}, []string{"only one"}},
+		{Options{ConfigDir: "/nothing/here"}, []string{"/nothing/here", "--config-dir"}},
+		{Options{Kubeconfig: "/nothing/here"}, []string{"kubeconfig /nothing/here does not exist", "--config-dir"}},
+		{Options{ConfigDir: dir, TrustDomain: "UP"}, []string{"--trust-domain"}},
+		{Options{ConfigDir: dir, MeshConfig: "/nothing"}, []string{"/nothing", "--mesh-config"}},
+		{Options{ConfigDir: dir, JoinTokens: "/nothing"}, []string{"/nothing", "--join-tokens"}},
+		{Options{ConfigDir: dir, AllowAnonymous: true, XDSAddress: "0.0.0.0:0"}, []string{"loopback", "127.0.0.1"}},
+		{Options{ConfigDir: dir, XDSTLSAddress: ":0"}, []string{"--ca-dir"}},
+		{Options{ConfigDir: dir, WebhookAddress: ":0"}, []string{"--ca-dir"}},
+		{Options{ConfigDir: dir, StateDir: broken}, []string{"addresses.json", "remove the file"}},
+		{Options{ConfigDir: dir, XDSAddress: "127.0.0.1:0", HTTPAddress: busy.d.HTTPAddress()}, []string{busy.d.HTTPAddress(), "--http-address"}},
 	} {
-		o, err := parse(slices.Concat(c.args, []string{"--token-file", filepath.Join(t.TempDir(), "token")}))
-		if len(c.args) > 0 && c.args[len(c.args)-1] == "extra" {
-			o, err = parse(c.args)
-		}
+		c.o.TokenFile = filepath.Join(t.TempDir(), "token")
+		_, err := New(c.o)
 		if err == nil {
-			_, err = build(o, slog.New(slog.DiscardHandler))
-		}
-		if err == nil {
-			t.Errorf("%v: no error", c.args)
+			t.Errorf("%+v: no error", c.o)
 			continue
 		}
 		for _, w := range c.want {
 			if !strings.Contains(err.Error(), w) {
-				t.Errorf("%v: %q does not say %q", c.args, err, w)
+				t.Errorf("%q does not say %q", err, w)
 			}
 		}
 	}
