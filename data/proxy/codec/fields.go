@@ -40,6 +40,7 @@ type field struct {
 	name, value span
 	hash        uint32
 	gone        bool
+	secret      bool
 }
 
 // Fields are header or trailer fields in order, as pieces of one buffer. Names are in lower case. Edits append to the buffer.
@@ -147,6 +148,12 @@ func (f *Fields) AddRaw(name, value []byte) {
 	}
 	f.list = append(f.list, field{name: put(f, name), value: put(f, value), hash: h})
 }
+
+// Conceal marks the field in slot i as one that no hop may put into a compression table (RFC 7541 section 7.1.3).
+func (f *Fields) Conceal(i int) { f.list[i].secret = true }
+
+// Concealed says whether the field in slot i is marked so.
+func (f *Fields) Concealed(i int) bool { return f.list[i].secret }
 
 // Set replaces the first field of the name and removes the others, or appends.
 func (f *Fields) Set(n Name, value []byte) { setIn(f, n, value) }

@@ -73,7 +73,7 @@ func (c *Conn) appendFields(b []byte, f *codec.Fields) []byte {
 				continue
 			}
 		}
-		b = c.encoder.Append(b, name, value, false)
+		b = c.encoder.Append(b, name, value, f.Concealed(i))
 	}
 	return b
 }

@@ -40,6 +40,7 @@ type head struct {
 	protocol  []byte
 	cookie    []byte
 	crumbs    bool
+	private   bool // a crumb must not be put into a table
 	err       *Error
 }
 
@@ -62,7 +63,7 @@ func (h *head) fail(err *Error) {
 }
 
 // Field implements hpack.Sink. Behind the first mistake fields are only counted.
-func (h *head) Field(name, value []byte, _ bool) {
+func (h *head) Field(name, value []byte, never bool) {
 	if h.section == sectionNone || h.err != nil {
 		return
 	}
@@ -79,7 +80,7 @@ func (h *head) Field(name, value []byte, _ bool) {
 		h.fail(ErrField)
 		return
 	}
-	if h.special(name, value) {
+	if h.special(name, value, never) {
 		return
 	}
 	if h.count++; h.count > h.maxFields {
@@ -87,10 +88,13 @@ func (h *head) Field(name, value []byte, _ bool) {
 		return
 	}
 	h.AddRaw(name, value)
+	if never {
+		h.Conceal(h.Slots() - 1)
+	}
 }
 
 // special handles fields that do not simply go on, and says whether it was one.
-func (h *head) special(name, value []byte) bool {
+func (h *head) special(name, value []byte, never bool) bool {
 	class := classOf(name)
 	switch class {
 	case classConnection:
@@ -123,6 +127,7 @@ func (h *head) special(name, value []byte) bool {
 				h.cookie = append(h.cookie, "; "...)
 			}
 			h.crumbs, h.cookie = true, append(h.cookie, value...)
+			h.private = h.private || never
 			return true
 		}
 	case classLength:
@@ -244,7 +249,9 @@ func (h *head) request(end, extended bool) {
 			h.fail(ErrHeadCount)
 			return
 		}
-		h.Add(cookieName, h.cookie)
+		if h.Add(cookieName, h.cookie); h.private {
+			h.Conceal(h.Slots() - 1)
+		}
 	}
 	if end && h.Length > 0 {
 		h.fail(ErrMessage) // RFC 9113 section 8.1.1
