@@ -19,7 +19,7 @@ import (
 func main() {
 	seconds := flag.Int("seconds", 10, "seconds of each measurement")
 	rounds := flag.Int("rounds", 3, "rounds; the median counts")
-	what := flag.String("what", "proxies,mesh", "what to measure: proxies, mesh")
+	what := flag.String("what", "proxies,http2,mesh", "what to measure: proxies, http2, mesh")
 	changes := flag.Int("changes", 200, "changes of a route to measure")
 	only := flag.String("only", "", "comma-separated proxies to measure")
 	flag.Parse()
@@ -39,6 +39,9 @@ func main() {
 	fmt.Printf("machine: %s, %d CPUs, Linux %s, %s\n", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version())
 	if strings.Contains(*what, "proxies") {
 		err = b.run()
+	}
+	if err == nil && strings.Contains(*what, "http2") {
+		err = b.runFrames()
 	}
 	if err == nil && strings.Contains(*what, "mesh") {
 		err = b.measureMesh(*changes)
@@ -66,7 +69,7 @@ func (b *bench) run() error {
 	for _, connections := range []int{8, 64} {
 		fmt.Printf("\nHTTP/1.1, 1 KiB body, %d connections, 1 worker each, %s × %d rounds (median)\n", connections, b.duration, b.rounds)
 		fmt.Printf("%-14s %14s %12s %10s %10s %10s\n", "proxy", "CPU µs/request", "requests/s", "RSS MiB", "to nginx", "to Envoy")
-		if err := b.measureAll(connections); err != nil {
+		if err := b.measureAll("nginx", func(r running) (int, error) { return b.wrk(r, connections) }); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ type bench struct {
 	only     string
 	started  []*exec.Cmd
 	running  []running
+	ask      http.Client // what programs are asked with whether they are there
 }
 
 type running struct {
@@ -63,7 +64,7 @@ func (b *bench) start(name string, port int, path string, args ...string) (int, 
 	}
 	b.started = append(b.started, cmd)
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+		resp, err := b.ask.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
 		if err != nil {
 			continue
 		}
@@ -99,12 +100,12 @@ func (b *bench) end() {
 	os.RemoveAll(b.dir)
 }
 
-// measureAll takes turns, so that whatever else the machine does falls on all alike.
-func (b *bench) measureAll(connections int) error {
+// measureAll prints a table, with ratios to the base and to Envoy. It takes turns, so that whatever else the machine does falls on all alike.
+func (b *bench) measureAll(base string, load func(running) (int, error)) error {
 	all := make([][]result, len(b.running))
 	for range b.rounds {
 		for i, r := range b.running {
-			one, err := b.measure(r, connections)
+			one, err := b.measure(r, load)
 			if err != nil {
 				return err
 			}
@@ -118,7 +119,7 @@ func (b *bench) measureAll(connections int) error {
 	}
 	for _, r := range b.running {
 		m := medians[r.name]
-		fmt.Printf("%-14s %14.2f %12.0f %10.1f %10s %10s\n", r.name, m.cpu, m.requests, m.rss, ratio(m.cpu, medians["nginx"].cpu), ratio(m.cpu, medians["envoy"].cpu))
+		fmt.Printf("%-14s %14.2f %12.0f %10.1f %10s %10s\n", r.name, m.cpu, m.requests, m.rss, ratio(m.cpu, medians[base].cpu), ratio(m.cpu, medians["envoy"].cpu))
 	}
 	return nil
 }
@@ -135,23 +136,32 @@ var (
 	wrkErrors   = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)|Socket errors: .*`)
 )
 
-func (b *bench) measure(r running, connections int) (result, error) {
+// measure makes a load and divides what it cost by its requests.
+func (b *bench) measure(r running, load func(running) (int, error)) (result, error) {
 	pids := tree(r.pid)
 	before, from := cpu(pids), time.Now()
-	out, err := exec.Command("wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+strconv.Itoa(int(b.duration.Seconds()))+"s", fmt.Sprintf("http://127.0.0.1:%d/", r.port)).CombinedOutput()
+	n, err := load(r)
 	if err != nil {
-		return result{}, fmt.Errorf("wrk: %w: %s", err, out)
+		return result{}, err
 	}
 	spent, took := cpu(pids)-before, time.Since(from)
+	return result{cpu: spent.Seconds() * 1e6 / float64(n), requests: float64(n) / took.Seconds(), rss: rss(pids)}, nil
+}
+
+// wrk makes requests for one measurement and counts them.
+func (b *bench) wrk(r running, connections int) (int, error) {
+	out, err := exec.Command("wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+strconv.Itoa(int(b.duration.Seconds()))+"s", fmt.Sprintf("http://127.0.0.1:%d/", r.port)).CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("wrk: %w: %s", err, out)
+	}
 	if bad := wrkErrors.Find(out); bad != nil {
-		return result{}, fmt.Errorf("%s: %s", r.name, bad)
+		return 0, fmt.Errorf("%s: %s", r.name, bad)
 	}
 	m := wrkRequests.FindSubmatch(out)
 	if m == nil {
-		return result{}, fmt.Errorf("wrk printed no count: %s", out)
+		return 0, fmt.Errorf("wrk printed no count: %s", out)
 	}
-	n, _ := strconv.ParseFloat(string(m[1]), 64)
-	return result{cpu: spent.Seconds() * 1e6 / n, requests: n / took.Seconds(), rss: rss(pids)}, nil
+	return strconv.Atoi(string(m[1]))
 }
 
 // tree is a process with its descendants: the workers do the work.
