@@ -25,6 +25,7 @@ const (
 	FeatureHTTP2 Feature = "http2"
 	FeatureRBAC  Feature = "rbac"
 	FeatureFault Feature = "fault"
+	FeatureCORS  Feature = "cors"
 	// FeatureHash is consistent hashing, on a ring and by Maglev.
 	FeatureHash Feature = "hash"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.

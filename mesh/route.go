@@ -77,6 +77,7 @@ type HTTPRule struct {
 	Timeout    *time.Duration // nil: none given; 0: off
 	Retry      *Retry
 	Fault      *Fault
+	CORS       *CORS
 	Mirrors    []Mirror
 	Headers    HeaderEdits
 	TryTimeout *time.Duration // Gateway API backendRequest
@@ -166,6 +167,16 @@ type Fault struct {
 	AbortPercent uint32
 	AbortStatus  uint32
 	AbortGRPC    string
+}
+
+// CORS lets pages of other origins read the answers (Fetch standard, "CORS protocol").
+type CORS struct {
+	Origins                  []StringMatch  // the origin is to match one of them
+	Methods, Headers, Expose []string       // "*" alone in Methods or Headers: whatever the preflight asks for
+	MaxAge                   *time.Duration // whole seconds
+	Credentials              bool
+	// AnswerUnmatched answers preflights from other origins, without permission, instead of passing them on.
+	AnswerUnmatched bool
 }
 
 // Mirror sends a copy. Percent as in Fault.

@@ -156,6 +156,7 @@ var bases = map[string][]string{
 			"rewrite":{"uriRegexRewrite":{"match":"a","rewrite":"b"}},"retries":{"attempts":1}}]}`,
 		`{"hosts":["a.com"],"http":[{"route":[{"destination":{"host":"b.com"}}],"mirrors":[{"destination":{"host":"m.com"}}],
 			"fault":{"abort":{"httpStatus":500,"percentage":{"value":1}},"delay":{"fixedDelay":"1s","percentage":{"value":1}}}}]}`,
+		`{"hosts":["a.com"],"http":[{"route":[{"destination":{"host":"b.com"}}],"corsPolicy":{"allowOrigins":[{"exact":"*"}]}}]}`,
 		`{"hosts":["a.com"],"http":[{"redirect":{"authority":"b"},"match":[{"uri":{"prefix":"/x"}}]}]}`,
 		`{"hosts":["a.com"],"http":[{"directResponse":{"status":200}}]}`,
 		`{"hosts":["a.com"],"tcp":[{"route":[{"destination":{"host":"b.com"}}]}]}`,

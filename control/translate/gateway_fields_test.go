@@ -100,7 +100,7 @@ var gatewayBases = map[string][]string{
 		`{"parentRefs":[{"name":"g"}],"rules":[{"matches":[{"path":{"value":"/x"},"headers":[{"name":"h","value":"v"}],"queryParams":[{"name":"q","value":"v"}]}],"backendRefs":[{"name":"s","port":80,
 			"filters":[{"type":"RequestHeaderModifier","requestHeaderModifier":{"remove":["x"]}}]}],
 			"filters":[{"type":"RequestHeaderModifier","requestHeaderModifier":{"remove":["x"]}}],"retry":{"attempts":1},"timeouts":{"request":"9s"}}]}`,
-		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"CORS"}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"CORS","cors":{"allowOrigins":["*"]}}],"backendRefs":[{"name":"s","port":80}]}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"ExternalAuth"}]}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"ExtensionRef"}]}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"CORS"}]}]}]}`,

@@ -5,7 +5,6 @@ import (
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -16,8 +15,8 @@ func Million(n uint32) *typev3.FractionalPercent {
 	return &typev3.FractionalPercent{Numerator: n, Denominator: typev3.FractionalPercent_MILLION}
 }
 
-// FaultOverride is the per-route configuration of the fault filter, under the filter's name.
-func FaultOverride(f *mesh.Fault) map[string]*anypb.Any {
+// faultOverride is the per-route configuration of the fault filter; nil when nothing is injected.
+func faultOverride(f *mesh.Fault) *faultv3.HTTPFault {
 	if f == nil {
 		return nil
 	}
@@ -38,7 +37,7 @@ func FaultOverride(f *mesh.Fault) map[string]*anypb.Any {
 	if out.Delay == nil && out.Abort == nil {
 		return nil
 	}
-	return map[string]*anypb.Any{faultName: message.Any(out)}
+	return out
 }
 
 // grpcStatus reads a status by name (UNAVAILABLE); a name that is none counts as UNKNOWN.

@@ -5,6 +5,7 @@ package filter
 
 import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
@@ -13,12 +14,15 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/mesh"
 )
 
 // The names that Envoy and Istio give to filters.
 const (
+	corsName        = "envoy.filters.http.cors"
 	faultName       = "envoy.filters.http.fault"
 	httpRBACName    = "envoy.filters.http.rbac"
 	networkRBACName = "envoy.filters.network.rbac"
@@ -35,8 +39,26 @@ func network(name string, config proto.Message) *listenerv3.Filter {
 // Router is the last HTTP filter.
 func Router() *hcmv3.HttpFilter { return http("envoy.filters.http.router", &routerv3.Router{}) }
 
-// Fault is the filter that routes configure with FaultOverride.
+// Fault is the filter that routes configure with PerRoute.
 func Fault() *hcmv3.HttpFilter { return http(faultName, &faultv3.HTTPFault{}) }
+
+// CORS is the filter that routes configure with PerRoute.
+func CORS() *hcmv3.HttpFilter { return http(corsName, &corsv3.Cors{}) }
+
+// PerRoute is what a rule configures of the filters, by their names.
+func PerRoute(rule *mesh.HTTPRule, can func(mesh.Feature) bool) map[string]*anypb.Any {
+	out := map[string]*anypb.Any{}
+	if f := faultOverride(rule.Fault); f != nil {
+		out[faultName] = message.Any(f)
+	}
+	if rule.CORS != nil && can(mesh.FeatureCORS) {
+		out[corsName] = message.Any(corsPolicy(rule.CORS))
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
 
 // OriginalDestination restores the address that the client dialled.
 func OriginalDestination() *listenerv3.ListenerFilter {

@@ -58,6 +58,9 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 	if !m.inbound && v.Can(mesh.FeatureFault) {
 		c.HttpFilters = append(c.HttpFilters, filter.Fault())
 	}
+	if !m.inbound && v.Can(mesh.FeatureCORS) {
+		c.HttpFilters = append(c.HttpFilters, filter.CORS())
+	}
 	c.HttpFilters = append(c.HttpFilters, filter.Router())
 	return &listenerv3.Filter{
 		Name: "envoy.filters.network.http_connection_manager", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: message.Any(c)},

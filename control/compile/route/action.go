@@ -20,7 +20,7 @@ const unknownCluster = "UnknownService"
 
 // build makes one route of a rule.
 func (p place) build(origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch) *routev3.Route {
-	out := &routev3.Route{Name: rule.Name, Match: routeMatch(m), TypedPerFilterConfig: filter.FaultOverride(rule.Fault)}
+	out := &routev3.Route{Name: rule.Name, Match: routeMatch(m), TypedPerFilterConfig: filter.PerRoute(rule, p.v.Can)}
 	if m != nil && m.Name != "" {
 		out.Name = strings.TrimPrefix(rule.Name+"."+m.Name, ".")
 	}

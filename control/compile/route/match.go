@@ -84,7 +84,7 @@ func path(out *routev3.RouteMatch, m mesh.StringMatch) {
 
 func header(m mesh.NamedMatch) *routev3.HeaderMatcher {
 	out := &routev3.HeaderMatcher{Name: m.Name, InvertMatch: m.Without}
-	if s := stringMatcher(m.Match); s != nil {
+	if s := message.StringMatcher(m.Match); s != nil {
 		out.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: s}
 		// A missing header is not the unwanted value either.
 		out.TreatMissingHeaderAsEmpty = m.Without
@@ -96,25 +96,12 @@ func header(m mesh.NamedMatch) *routev3.HeaderMatcher {
 
 func query(m mesh.NamedMatch) *routev3.QueryParameterMatcher {
 	out := &routev3.QueryParameterMatcher{Name: m.Name}
-	if s := stringMatcher(m.Match); s != nil {
+	if s := message.StringMatcher(m.Match); s != nil {
 		out.QueryParameterMatchSpecifier = &routev3.QueryParameterMatcher_StringMatch{StringMatch: s}
 	} else {
 		out.QueryParameterMatchSpecifier = &routev3.QueryParameterMatcher_PresentMatch{PresentMatch: true}
 	}
 	return out
-}
-
-// stringMatcher is nil for a match that only asks for presence.
-func stringMatcher(m mesh.StringMatch) *matcherv3.StringMatcher {
-	switch m.Kind {
-	case mesh.MatchExact:
-		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: m.Value}, IgnoreCase: m.IgnoreCase}
-	case mesh.MatchPrefix, mesh.MatchPathPrefix:
-		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: m.Value}, IgnoreCase: m.IgnoreCase}
-	case mesh.MatchRegex:
-		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: m.Value}}}
-	}
-	return nil
 }
 
 // everything says that no request can get past the match.

@@ -46,6 +46,15 @@ func (v *routeVisit) filter(r *mesh.HTTPRule, f *gwv1.HTTPRouteFilter, path stri
 			return
 		}
 		v.mirror(r, f.RequestMirror, path+".requestMirror")
+	case gwv1.HTTPRouteFilterCORS:
+		if f.CORS == nil {
+			missing()
+			return
+		}
+		if r.CORS != nil {
+			v.Invalid(path, "a rule can have one filter of this type")
+		}
+		r.CORS = v.cors(f.CORS, path+".cors")
 	default:
 		v.impossible(string(gwv1.RouteReasonUnsupportedValue), path, "filter %s is not possible yet", f.Type)
 	}

@@ -21,6 +21,10 @@ func (v *routeVisit) rule(r *gwv1.HTTPRouteRule, path string) mesh.HTTPRule {
 	if base.Redirect != nil && base.Rewrite != nil {
 		v.impossible(string(gwv1.RouteReasonIncompatibleFilters), path+".filters", "a rule cannot redirect and rewrite at once")
 	}
+	if base.Redirect != nil && base.CORS != nil {
+		v.NotEnforced(path+".filters", "CORS has no effect on a rule that answers by itself, with RequestRedirect")
+		base.CORS = nil
+	}
 	matches := v.matches(r.Matches, path)
 	if replacesPrefix(r.Filters) {
 		for _, m := range matches {

@@ -29,6 +29,7 @@ func (v *visit) httpRule(h *networking.HTTPRoute, spec *networking.VirtualServic
 	}
 	r.Retry = v.retry(h.Retries, path+".retries")
 	r.Fault = v.fault(h.Fault, path+".fault")
+	r.CORS = v.cors(h, path+".corsPolicy")
 	v.mirrors(&r, h, path)
 	keep = keep && h.Delegate == nil
 	if !keep {

@@ -20,6 +20,7 @@ var virtualServiceFields = api.Fields(
 	"http[].match[].port", "http[].match[].sourceLabels", "http[].match[].sourceNamespace", "http[].match[].gateways",
 	"http[].route[].*", "http[].headers.*",
 	"http[].mirror.*", "http[].mirrors[].*", "http[].mirrorPercentage.*", "http[].mirrorPercent",
+	"http[].corsPolicy.*",
 	"http[].fault.delay.fixedDelay", "http[].fault.delay.percent", "http[].fault.delay.percentage.*",
 	"http[].fault.abort.httpStatus", "http[].fault.abort.grpcStatus", "http[].fault.abort.percentage.*",
 	"tcp[].match[].destinationSubnets", "tcp[].match[].port", "tcp[].match[].sourceLabels", "tcp[].match[].sourceNamespace", "tcp[].match[].gateways",
@@ -132,16 +133,15 @@ func (v *visit) matchGateways(list []string, spec *networking.VirtualService, pa
 	return ids, onMesh, true
 }
 
-// drops says whether an unhonoured field at or below path makes a rule or match do something else; harmless ones are those that only add observation or
-// browser conveniences.
+// drops says whether an unhonoured field at or below path makes a rule or match do something else.
 func (v *visit) drops(path string) bool {
 	return slices.ContainsFunc(v.unhonoured, func(p string) bool {
 		return note.Under(p, path) && !harmless[lastName(p)]
 	})
 }
 
-// harmless fields leave the rule as it is when they are not honoured: a statistics prefix, and answers to browsers (without them a browser refuses).
-var harmless = map[string]bool{"statPrefix": true, "corsPolicy": true}
+// harmless fields leave the rule as it is when they are not honoured: they only add observation.
+var harmless = map[string]bool{"statPrefix": true}
 
 func lastName(path string) string {
 	name := path[strings.LastIndexByte(path, '.')+1:]

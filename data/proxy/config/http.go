@@ -119,6 +119,7 @@ type Filter struct {
 	Name  string
 	RBAC  *RBAC
 	Fault *Fault
+	CORS  bool // configured on routes
 	// Telemetry emits Istio's request metrics (istio.stats); PeerMetadata exchanges metadata by headers.
 	Telemetry    bool
 	PeerMetadata bool

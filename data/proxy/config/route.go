@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"regexp"
 	"time"
 )
@@ -110,8 +111,35 @@ type Route struct {
 // PerFilter is typed_per_filter_config, on a route, virtual host or weighted cluster.
 type PerFilter struct {
 	Fault       *Fault
+	CORS        *CORS
 	RBAC        *RBAC
 	RBACDisable bool
+}
+
+// CORS is envoy.extensions.filters.http.cors.v3.CorsPolicy; what it does not say, that of the virtual host did.
+type CORS struct {
+	Share                            uint32 // of a million requests that it is for (filter_enabled)
+	Origins                          []*StringMatch
+	Methods, Headers, Expose, MaxAge string // values of response headers; "*" in Methods and Headers is whatever is asked for
+	Credentials                      *bool
+	PrivateNetwork                   *bool
+	Forward                          *bool // preflights from origins that do not match
+}
+
+// Over is c with what it does not say taken from base. Either may be nil.
+func (c *CORS) Over(base *CORS) *CORS {
+	if c == nil || base == nil {
+		return cmp.Or(c, base)
+	}
+	out := *c
+	if len(out.Origins) == 0 {
+		out.Origins = base.Origins
+	}
+	out.Methods, out.Headers = cmp.Or(c.Methods, base.Methods), cmp.Or(c.Headers, base.Headers)
+	out.Expose, out.MaxAge = cmp.Or(c.Expose, base.Expose), cmp.Or(c.MaxAge, base.MaxAge)
+	out.Credentials, out.PrivateNetwork = cmp.Or(c.Credentials, base.Credentials), cmp.Or(c.PrivateNetwork, base.PrivateNetwork)
+	out.Forward = cmp.Or(c.Forward, base.Forward)
+	return &out
 }
 
 // Forward is envoy.config.route.v3.RouteAction.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/cors"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/fault"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/rbac"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
@@ -29,6 +30,12 @@ var order = []maker{
 			return nil
 		}
 		return fault.New(c.Fault, r)
+	},
+	func(c config.Filter, r *stats.Registry) stream.Filter {
+		if !c.CORS {
+			return nil
+		}
+		return cors.New(r)
 	},
 }
 

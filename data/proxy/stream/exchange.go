@@ -36,6 +36,9 @@ type Exchange struct {
 	forfeit  upstream.Forfeit
 	given    *config.HashCookie // is to be set, because the client had none
 
+	cors       *config.CORS // by which the origin is allowed
+	corsOrigin []byte
+
 	table    *route.Table
 	vhost    *config.VirtualHost
 	route    *config.Route

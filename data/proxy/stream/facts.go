@@ -23,6 +23,12 @@ func (x *Exchange) SetPeer(metadata, id string) { x.facts = factsOf{metadata, id
 // Peer is what SetPeer noted.
 func (x *Exchange) Peer() (metadata, id string) { return x.facts.peer, x.facts.id }
 
+// AllowOrigin notes that a policy lets pages of the origin read the response. The slice belongs to the request.
+func (x *Exchange) AllowOrigin(by *config.CORS, origin []byte) { x.cors, x.corsOrigin = by, origin }
+
+// AllowedOrigin is what AllowOrigin noted; nil when no origin is allowed.
+func (x *Exchange) AllowedOrigin() (by *config.CORS, origin []byte) { return x.cors, x.corsOrigin }
+
 // Attempts is the number of tries.
 func (x *Exchange) Attempts() int { return x.attempts }
 

@@ -271,3 +271,27 @@ func FuzzResources(f *testing.F) {
 		}
 	})
 }
+
+// TestCORSIsInherited: what the policy of a weighted cluster does not say, that of its route does, and then that of the virtual host.
+func TestCORSIsInherited(t *testing.T) {
+	policy := func(body string) string {
+		return `"typedPerFilterConfig": {"envoy.filters.http.cors": ` + inAny("envoy.extensions.filters.http.cors.v3.CorsPolicy", body) + `}`
+	}
+	m := new(routev3.VirtualHost)
+	if err := protojson.Unmarshal([]byte(`{"name": "h", "domains": ["*"], `+policy(`{"maxAge": "5", "allowMethods": "GET", "allowCredentials": true, "allowOriginStringMatch": [{"exact": "a"}]}`)+`, "routes": [
+		{"match": {"prefix": "/"}, `+policy(`{"maxAge": "6", "allowCredentials": false}`)+`, "route": {"weightedClusters": {"clusters": [{"name": "c", "weight": 1, `+policy(`{"allowMethods": "PUT"}`)+`}]}}}]}`), m); err != nil {
+		t.Fatal(err)
+	}
+	h, err := new(Decoder).VirtualHost("h", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := h.Routes[0].PerFilter.CORS
+	weighted := h.Routes[0].Forward.Weighted[0].PerFilter.CORS
+	if route.MaxAge != "6" || route.Methods != "GET" || *route.Credentials || len(route.Origins) != 1 {
+		t.Errorf("the route's is %+v", route)
+	}
+	if weighted.MaxAge != "6" || weighted.Methods != "PUT" || *weighted.Credentials || len(weighted.Origins) != 1 {
+		t.Errorf("the weighted cluster's is %+v", weighted)
+	}
+}

@@ -103,7 +103,8 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 		switch m := m.(type) {
 		case *routerv3.Router:
 			h.SuppressEnvoy = m.GetSuppressEnvoyHeaders()
-		case *corsv3.Cors: // nothing to do without policies on routes
+		case *corsv3.Cors:
+			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), CORS: true})
 		case *faultv3.HTTPFault:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Fault: r.fault(p+".typed_config", m)})
 		case *httprbacv3.RBAC:

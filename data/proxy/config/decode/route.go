@@ -7,6 +7,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -62,7 +63,9 @@ func (r *read) virtualHost(path string, m *routev3.VirtualHost, bodyLimit int) *
 		h.Domains = append(h.Domains, strings.ToLower(d))
 	}
 	for i, route := range m.GetRoutes() {
-		h.Routes = append(h.Routes, r.route(at(path, "routes", i), route, bodyLimit))
+		one := r.route(at(path, "routes", i), route, bodyLimit)
+		inheritCORS(h, one)
+		h.Routes = append(h.Routes, one)
 	}
 	return h
 }
@@ -115,6 +118,8 @@ func (r *read) perFilter(path string, m map[string]*anypb.Any) (out config.PerFi
 		switch c := inner.(type) {
 		case *faultv3.HTTPFault:
 			out.Fault = r.fault(p, c)
+		case *corsv3.CorsPolicy:
+			out.CORS = r.cors(p, c)
 		case *httprbacv3.RBACPerRoute:
 			out.RBAC, out.RBACDisable = r.httpRBAC(p+".rbac", c.GetRbac()), c.GetRbac() == nil
 			for field, prefix := range map[string]string{"rules_stat_prefix": c.GetRbac().GetRulesStatPrefix(), "shadow_rules_stat_prefix": c.GetRbac().GetShadowRulesStatPrefix()} {

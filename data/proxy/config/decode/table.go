@@ -190,12 +190,14 @@ func httpTable() map[protoreflect.FullName]rule {
 		h + "HttpConnectionManager.SetCurrentClientCertDetails": fields("subject cert chain dns uri"),
 		h + "HttpConnectionManager.UpgradeConfig":               fields("upgrade_type enabled"),
 		f + "router.v3.Router":                                  fields("dynamic_stats suppress_envoy_headers", only1("dynamic_stats", true, "statistics cannot be switched off")),
-		f + "cors.v3.Cors":                                      fields(""), // does nothing unless a route has a policy, which is refused
-		f + "fault.v3.HTTPFault":                                fields("delay abort upstream_cluster headers max_active_faults"),
-		f + "fault.v3.FaultAbort":                               fields("http_status grpc_status percentage"),
-		"envoy.extensions.filters.common.fault.v3.FaultDelay":   fields("fixed_delay percentage"),
-		f + "rbac.v3.RBAC":                                      fields("rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix"),
-		f + "rbac.v3.RBACPerRoute":                              fields("rbac"),
+		f + "cors.v3.Cors":                                      fields(""),
+		f + "cors.v3.CorsPolicy": fields(`allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled allow_private_network_access
+			forward_not_matching_preflights`).refuse("shadow_enabled", "policies are enforced, never only tried"),
+		f + "fault.v3.HTTPFault":                              fields("delay abort upstream_cluster headers max_active_faults"),
+		f + "fault.v3.FaultAbort":                             fields("http_status grpc_status percentage"),
+		"envoy.extensions.filters.common.fault.v3.FaultDelay": fields("fixed_delay percentage"),
+		f + "rbac.v3.RBAC":                                    fields("rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix"),
+		f + "rbac.v3.RBACPerRoute":                            fields("rbac"),
 	}
 }
 

@@ -115,6 +115,7 @@ var extensions = []string{
 	inAny("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", `{}`),
 	inAny("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", `{}`),
 	inAny("envoy.extensions.filters.http.cors.v3.Cors", `{}`),
+	inAny("envoy.extensions.filters.http.cors.v3.CorsPolicy", `{}`),
 	inAny("envoy.extensions.filters.http.fault.v3.HTTPFault", `{"abort": {"httpStatus": 503, "percentage": {"numerator": 5}}}`),
 	inAny("envoy.extensions.filters.http.rbac.v3.RBAC", `{"rulesStatPrefix": "x"}`),
 	inAny("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", `{}`),
