@@ -69,13 +69,14 @@ type entry struct {
 	name   string
 }
 
-// Folder reads join tokens from a folder, one JSON file each; removing a file withdraws its token within a second.
+// Folder reads join tokens from a folder, one JSON file each. A new file counts at once; removing one withdraws its token within a second.
 type Folder struct {
 	dir string
 	now func() time.Time
 
 	mu      sync.Mutex
 	read    time.Time
+	changed time.Time // of the folder, when it was read
 	entries []entry
 	broken  []error
 }
@@ -100,11 +101,9 @@ func (f *Folder) Review(_ context.Context, token string) (Claims, error) {
 			f.broken = []error{fmt.Errorf("read join tokens %s: %w", f.dir, err)}
 		}
 	}
-	hash, found := sha256.Sum256([]byte(token)), -1
-	for i := range f.entries {
-		if subtle.ConstantTimeCompare(hash[:], f.entries[i].hash[:]) == 1 {
-			found = i
-		}
+	found := f.find(token)
+	if found < 0 && f.stale() && f.reload() == nil {
+		found = f.find(token)
 	}
 	if found < 0 || token == "" {
 		return Claims{}, ErrUnknown
@@ -119,6 +118,22 @@ func (f *Folder) Review(_ context.Context, token string) (Claims, error) {
 	return c, nil
 }
 
+func (f *Folder) find(token string) int {
+	hash, found := sha256.Sum256([]byte(token)), -1
+	for i := range f.entries {
+		if subtle.ConstantTimeCompare(hash[:], f.entries[i].hash[:]) == 1 {
+			found = i
+		}
+	}
+	return found
+}
+
+// stale says whether the folder got or lost a file since it was read.
+func (f *Folder) stale() bool {
+	at, err := os.Stat(f.dir)
+	return err == nil && !at.ModTime().Equal(f.changed)
+}
+
 // Broken tells what is wrong with files of the folder; they are left out.
 func (f *Folder) Broken() []error {
 	f.mu.Lock()
@@ -127,10 +142,15 @@ func (f *Folder) Broken() []error {
 }
 
 func (f *Folder) reload() error {
+	at, err := os.Stat(f.dir) // before it is read: what comes meanwhile is read again
+	if err != nil {
+		return err
+	}
 	names, err := os.ReadDir(f.dir)
 	if err != nil {
 		return err
 	}
+	f.changed = at.ModTime()
 	f.read, f.entries, f.broken = f.now(), nil, nil
 	for _, n := range names {
 		if n.IsDir() || n.Name()[0] == '.' {

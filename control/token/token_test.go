@@ -61,6 +61,24 @@ func TestWithdrawnTokenIsRefused(t *testing.T) {
 	}
 }
 
+func TestNewTokenCountsAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	f.now = func() time.Time { return now } // stands still
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(dir, old, old); err != nil { // as if the folder had been read long ago
+		t.Fatal(err)
+	}
+	tok, _ := Issue(dir, "web", Claims{Namespace: "shop", ServiceAccount: "web"})
+	if c, err := f.Review(context.Background(), tok); err != nil || c.ServiceAccount != "web" {
+		t.Error(c, err)
+	}
+}
+
 func TestReadOrCreate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "debug-token")
 	a, err := ReadOrCreate(path)
