@@ -134,15 +134,19 @@ func (s *Set) listenerOptions(a loop.Address, b *bound) ListenerOptions {
 			}
 			return true
 		},
-		Accept: func(c loop.Conn) {
-			t := s.current.Load()
-			if b := t.at[a]; b != nil {
-				s.enter(t, b, c)
-				return
-			}
-			c.Abort(false)
-		},
+		Accept: func(c loop.Conn) { s.Take(a, c) },
 	}
+}
+
+// Take sends a connection that came to an address on its way: one that a socket of the set accepted, or that came otherwise. Where no listener has the address it is
+// closed. It is called on the connection's worker.
+func (s *Set) Take(at loop.Address, c loop.Conn) {
+	t := s.current.Load()
+	if b := t.at[at]; b != nil {
+		s.enter(t, b, c)
+		return
+	}
+	c.Abort(false)
 }
 
 // Again finds the listener of a name as it is now, and the chain that an open connection would get there: nil when none takes it. Safe from any goroutine.

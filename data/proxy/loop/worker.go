@@ -98,6 +98,9 @@ func (w *Worker) Reserve(n int) { w.load.Add(int64(n)) }
 // BufferBytes is the memory in pooled buffers that connections held at the end of the last turn. Safe from any goroutine.
 func (w *Worker) BufferBytes() int { return int(w.held.Load()) }
 
+// Timers is the number of timers that are set.
+func (w *Worker) Timers() int { return w.wheel.count }
+
 // Now is the monotonic time, read once per turn.
 func (w *Worker) Now() Time { return w.now }
 

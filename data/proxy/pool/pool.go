@@ -57,8 +57,9 @@ func (t *Ticket) Waiting() bool { return t.pool != nil }
 
 // Leave takes the ticket out of its queue.
 func (t *Ticket) Leave() {
-	if t.pool != nil {
-		t.pool.unqueue(t)
+	if p := t.pool; p != nil {
+		p.unqueue(t)
+		p.retire()
 	}
 }
 
@@ -175,15 +176,22 @@ func (p *pool) connect() {
 	p.w.dialer.Dial(p.w.Loop, to, func(lc loop.Conn, err error) { p.connected(lc, err, admitted) })
 }
 
-// closed ends the accounts of a connection.
+// closed ends the accounts of a connection. Who waited for it, because there may be no more, gets another one.
 func (p *pool) closed(admitted bool) {
+	p.settle(admitted)
+	if p.short() {
+		p.connect()
+	}
+	p.retire()
+}
+
+func (p *pool) settle(admitted bool) {
 	p.open--
 	if admitted {
 		p.host.Cluster.Breaker(0).Give(upstream.Connections)
 	}
 	p.w.Shard.Inc(p.l.stats.ConnectionDestroy)
 	p.w.Shard.Dec(p.l.stats.ConnectionsActive)
-	p.retire()
 }
 
 // retire forgets an empty pool.
@@ -210,7 +218,7 @@ func (p *pool) connected(lc loop.Conn, err error, admitted bool) {
 	p.connecting--
 	if err != nil {
 		reason, detail := p.w.connectFailed(p.l, err)
-		p.closed(admitted)
+		p.settle(admitted)
 		p.refuse(reason, detail)
 		return
 	}

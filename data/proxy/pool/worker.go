@@ -77,6 +77,9 @@ func (w *Worker) Report(h *upstream.Host, o upstream.Outcome) {
 	}
 }
 
+// Clusters is the number of clusters that the worker holds anything of.
+func (w *Worker) Clusters() int { return len(w.locals) }
+
 // Sweep lets go of what is no longer configured: idle connections of endpoints that are gone, pools and places of clusters that are gone. Call it after each
 // change of the set.
 func (w *Worker) Sweep() {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/accept"
@@ -62,13 +63,24 @@ func (s *Server) apply(c *config.Config) error {
 func (s *Server) serve(c loop.Conn, l *config.Listener, chain *config.Chain) {
 	s.accepted.Add(1)
 	if chain.HTTP != nil {
-		s.requests.serve(c, l, chain)
+		if !s.requests.serve(c, chain) {
+			s.serveAnew(c, l, chain)
+		}
 		return
 	}
 	i := c.Worker().Index()
 	s.sessions[i].Serve(c, chain.TCP, s.pools[i], &report.Connections{Reporter: s.reporter, Direction: l.Direction}, l)
 	if now, _ := s.listeners.Again(l.Name, c.Origin()); now != l { // the configuration changed during the handshake, and the review may be over
 		s.sessions[i].Review(s.stands)
+	}
+}
+
+// serveAnew is for a connection whose chain is not in force any more, because the configuration changed while it was inspected or shook hands: the chain that it would get
+// now takes it, unless that is of another kind, or the peer would have to prove something else.
+func (s *Server) serveAnew(c loop.Conn, l *config.Listener, former *config.Chain) {
+	now, chain := s.listeners.Again(l.Name, c.Origin())
+	if chain == nil || chain.HTTP == nil || !reflect.DeepEqual(chain.TLS, former.TLS) || !s.allow(now, chain, c.Origin()) || !s.requests.serve(c, chain) {
+		c.Close()
 	}
 }
 

@@ -21,7 +21,7 @@ type managers map[*config.HTTP]*stream.Manager
 // requests is the proxy's HTTP: routes, connection managers and each worker's exchanges.
 type requests struct {
 	stats    *stats.Registry
-	reporter *report.Requests
+	reporter stream.Reporter
 	peers    *report.Peers // nil without a workload
 	routes   route.Set
 	current  atomic.Pointer[managers]
@@ -127,17 +127,13 @@ func (r *requests) filters(list []config.Filter) ([]stream.Filter, error) {
 	return append([]stream.Filter{r.peers}, out...), nil
 }
 
-// serve takes a connection. One that pinned a former configuration gets the manager of it.
-func (r *requests) serve(c loop.Conn, l *config.Listener, chain *config.Chain) {
+// serve takes a connection, if the manager of its chain is in force.
+func (r *requests) serve(c loop.Conn, chain *config.Chain) bool {
 	m := (*r.current.Load())[chain.HTTP]
-	if m == nil {
-		var err error
-		if m, err = r.manager(chain.HTTP, l.Direction); err != nil {
-			c.Abort(false) // it was built once without an error, so this does not happen
-			return
-		}
+	if m != nil {
+		r.workers[c.Worker().Index()].Serve(m, c)
 	}
-	r.workers[c.Worker().Index()].Serve(m, c)
+	return m != nil
 }
 
 // drain makes every response the last one of its connection.

@@ -116,21 +116,29 @@ func (s *Server) read() (err error) {
 	return nil
 }
 
-func (s *Server) buildWorkers() (err error) {
-	gate := tls.NewGate(max(s.opts.Concurrency, 2))
-	s.dialer = &dial.Dialer{Mark: s.opts.Mark, Gate: gate}
-	if s.opts.Outside != "" {
-		s.dialer.Outside = &dial.Outside{Relay: loop.Unix(absolute(s.opts.Outside)), Inside: s.opts.Inside}
-	}
-	s.clusters = upstream.NewSet(s.secrets, s.opts.Log)
+func (s *Server) buildWorkers() error {
 	slow := make(chan struct{}, 64)
 	for i := range s.opts.Concurrency {
 		w, err := loop.NewKernel(loop.Settings{Index: i, Seed: rand.Uint64(), Goroutines: slow})
 		if err != nil {
 			return fmt.Errorf("start worker %d: %w", i, err)
 		}
+		s.workers = append(s.workers, w)
+	}
+	return s.buildPlane()
+}
+
+// buildPlane gives the workers what they do.
+func (s *Server) buildPlane() (err error) {
+	gate := tls.NewGate(max(s.opts.Concurrency, 2))
+	s.dialer = &dial.Dialer{Mark: s.opts.Mark, Gate: gate}
+	if s.opts.Outside != "" {
+		s.dialer.Outside = &dial.Outside{Relay: loop.Unix(absolute(s.opts.Outside)), Inside: s.opts.Inside}
+	}
+	s.clusters = upstream.NewSet(s.secrets, s.opts.Log)
+	for _, w := range s.workers {
 		shard := s.registry.NewShard()
-		s.workers, s.shards = append(s.workers, w), append(s.shards, shard)
+		s.shards = append(s.shards, shard)
 		s.pools = append(s.pools, pool.New(w, shard, s.registry, s.clusters, s.dialer))
 		s.sessions = append(s.sessions, &tcp.Sessions{})
 	}

@@ -50,8 +50,11 @@ func (x *Exchange) mirror() {
 		if x.deadline > 0 {
 			s.limit = x.w.Loop.After(x.deadline, s.overdue)
 		}
-		if conn, _ := x.w.Pools.Acquire(h, "", x.frames(c), false, &s.ticket, s); conn != nil {
+		switch conn, refused := x.w.Pools.Acquire(h, x.sni(h), x.frames(c), false, &s.ticket, s); {
+		case conn != nil:
 			s.Ready(conn)
+		case refused != codec.NoReason:
+			s.limit.Stop()
 		}
 	}
 	x.mirrors = 0

@@ -146,6 +146,10 @@ func TestUpdateKeepsStateAndMarksWhatIsGone(t *testing.T) {
 	if s.Cluster("c") != c || c.Hosts()[0] != first[0] || first[0].Gone() || !first[1].Gone() {
 		t.Errorf("after a change of endpoints: same cluster %v, same host %v, gone %v %v", s.Cluster("c") == c, c.Hosts()[0] == first[0], first[0].Gone(), first[1].Gone())
 	}
+	limits := &config.Thresholds{Requests: 1}
+	if !c.Breaker(0).Take(Requests, limits) {
+		t.Fatal("the first request was not taken")
+	}
 	changed := next
 	changed.Version = "2"
 	if err := s.Update(map[string]*config.Cluster{"c": &changed}); err != nil {
@@ -153,6 +157,9 @@ func TestUpdateKeepsStateAndMarksWhatIsGone(t *testing.T) {
 	}
 	if s.Cluster("c") == c || !first[0].Gone() {
 		t.Error("a new definition must make a new cluster and let the old endpoints go")
+	}
+	if s.Cluster("c").Breaker(0).Take(Requests, limits) {
+		t.Error("the breaker forgot what is in flight")
 	}
 }
 
