@@ -38,9 +38,9 @@ var kinds = []string{"plain", "plain", "retry", "split", "mirror", "direct", "no
 var (
 	httpListeners = []string{"rds", "inline", "detect", "secure"}
 	clusterNames  = []string{"a", "b", "c", "d"}
-	// origins are where servers of HTTP are; the last two refuse and keep silent. echoes are those of TCP.
-	origins = []string{"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80", "10.0.0.5:80", "10.0.0.6:80"}
-	echoes  = []string{"10.0.1.1:90", "10.0.1.2:90"}
+	// origins are where servers of HTTP are; the last two refuse and keep silent. repeaters are those of TCP.
+	origins   = []string{"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80", "10.0.0.5:80", "10.0.0.6:80"}
+	repeaters = []string{"10.0.1.1:90", "10.0.1.2:90"}
 )
 
 // at is the address of a listener.
@@ -179,7 +179,7 @@ func address(a loop.Address) *corev3.Address {
 func (p *plane) endpoints(name string) {
 	list := p.to
 	if name == "tcp" {
-		list = echoes
+		list = repeaters
 	}
 	locality := &endpointv3.LocalityLbEndpoints{}
 	for _, a := range list {

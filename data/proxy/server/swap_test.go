@@ -152,7 +152,7 @@ func swap(t *testing.T, seed uint64) {
 		s.sim.Listen(loop.TCP(netip.MustParseAddrPort(a)), func(c loop.Conn) { c.SetHandler(&origin{swaps: s, c: c, address: a}) })
 	}
 	s.sim.Silence(loop.TCP(netip.MustParseAddrPort(origins[5])))
-	for _, a := range echoes {
+	for _, a := range repeaters {
 		s.sim.Listen(loop.TCP(netip.MustParseAddrPort(a)), func(c loop.Conn) { c.SetHandler(&echo{swaps: s, c: c}) })
 	}
 	s.sim.At(0, func() {
