@@ -109,7 +109,8 @@ func TestEndingsWhileItStarts(t *testing.T) {
 			}
 			up.Wait()
 			if c.signal == syscall.SIGKILL {
-				if _, errs, code := h.call("down"); code != 0 { // it waits for what tidies up
+				// It waits for what tidies up, which may be over already.
+				if _, errs, code := h.call("down"); code != 0 && !strings.Contains(errs, "no mesh is running here") {
 					t.Errorf("down: exit code %d, %s", code, errs)
 				}
 			} else if up.ProcessState.ExitCode() != 1 || !strings.HasSuffix(out.String(), "heddle: stopped before the mesh was ready\n") {
