@@ -30,7 +30,8 @@ type TrafficPolicy struct {
 	Pool         *ConnectionPool
 	Outlier      *OutlierDetection
 	TLS          *ClientTLS
-	Ports        map[uint16]TrafficPolicy // port-level settings replace the whole policy of the port (Istio's rule)
+	Budget       *RetryBudget
+	Ports        map[uint16]TrafficPolicy // port-level settings replace the policy of the port, all but Budget (Istio's rule)
 }
 
 // Algorithm is the load balancing algorithm.
@@ -85,6 +86,12 @@ type ConnectionPool struct {
 	MaxRequestsPerConnection uint32
 	MaxRetries               uint32
 	HTTPIdleTimeout          time.Duration
+}
+
+// RetryBudget bounds retries at one time by a share of the requests that are active or wait, and allows a minimum in any case. It takes the place of MaxRetries.
+type RetryBudget struct {
+	Percent float64
+	Minimum uint32
 }
 
 // OutlierDetection ejects failing endpoints; nil pointers are not said.

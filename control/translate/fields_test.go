@@ -166,6 +166,7 @@ var bases = map[string][]string{
 		`{"host":"a.com"}`,
 		everywhere(``),
 		everywhere(`"loadBalancer":{"warmup":{"duration":"1s"}}`),
+		`{"host":"a.com","trafficPolicy":{"retryBudget":{}},"subsets":[{"name":"s","trafficPolicy":{"retryBudget":{}}}]}`,
 		everywhere(`"loadBalancer":{"consistentHash":{"httpHeaderName":"x"}}`),
 		everywhere(`"loadBalancer":{"consistentHash":{"httpCookie":{"name":"x","attributes":[{"name":"y"}]}}}`),
 	},

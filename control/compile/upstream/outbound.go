@@ -58,6 +58,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	c.Metadata = message.Metadata(t.metadata())
 	t.discovery(v, c)
 	t.pool(v, c)
+	t.budget(c)
 	t.balancer(v, c)
 	t.outliers(c)
 	t.protocol(v, c)

@@ -34,6 +34,15 @@ func breakers(p *mesh.ConnectionPool) *clusterv3.CircuitBreakers {
 	}}}
 }
 
+// budget bounds retries in the place of a fixed number.
+func (t *target) budget(c *clusterv3.Cluster) {
+	if b := t.policy.Budget; b != nil {
+		c.CircuitBreakers.Thresholds[0].RetryBudget = &clusterv3.CircuitBreakers_Thresholds_RetryBudget{
+			BudgetPercent: &typev3.Percent{Value: b.Percent}, MinRetryConcurrency: message.UInt32(b.Minimum),
+		}
+	}
+}
+
 func (t *target) pool(_ *view.View, c *clusterv3.Cluster) {
 	p := t.policy.Pool
 	if p == nil {

@@ -73,8 +73,11 @@ func (v *View) Hash(host mesh.Host, subset string, port uint16) *mesh.Consistent
 }
 
 func overlay(base, over mesh.TrafficPolicy, port uint16) mesh.TrafficPolicy {
+	if over.Budget != nil {
+		base.Budget = over.Budget
+	}
 	if p, ok := over.Ports[port]; ok {
-		p.Ports = nil
+		p.Ports, p.Budget = nil, base.Budget // a port has no budget of its own
 		return p
 	}
 	if over.LoadBalancer != nil {

@@ -25,7 +25,9 @@ var policyFields = []string{
 
 // destinationRuleFields are honoured; every other populated field gives a Problem and has no effect.
 var destinationRuleFields = func() api.FieldSet {
-	all := []string{"host", "exportTo", "workloadSelector.matchLabels", "subsets[].name", "subsets[].labels",
+	all := []string{"host", "exportTo", "trafficPolicy.retryBudget.percent", "trafficPolicy.retryBudget.minRetryConcurrency",
+		"subsets[].trafficPolicy.retryBudget.percent", "subsets[].trafficPolicy.retryBudget.minRetryConcurrency",
+		"workloadSelector.matchLabels", "subsets[].name", "subsets[].labels",
 		"trafficPolicy.portLevelSettings[].port.number", "subsets[].trafficPolicy.portLevelSettings[].port.number"}
 	for _, prefix := range []string{"trafficPolicy.", "trafficPolicy.portLevelSettings[].", "subsets[].trafficPolicy.", "subsets[].trafficPolicy.portLevelSettings[]."} {
 		for _, f := range policyFields {
@@ -90,6 +92,7 @@ func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path strin
 		Pool:         v.pool(p.ConnectionPool, path+".connectionPool"),
 		Outlier:      v.outlier(p.OutlierDetection, path+".outlierDetection"),
 		TLS:          v.clientTLS(p.Tls, denials, path+".tls"),
+		Budget:       v.budget(p.RetryBudget, path+".retryBudget"),
 	}
 	if p.Tunnel != nil { // going there directly would pass by the proxy that the user wants in between
 		out.TLS = unreachable("the tunnel that it must be reached through is not supported yet")

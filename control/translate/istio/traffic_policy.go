@@ -84,6 +84,23 @@ func (v *visit) outlier(x *networking.OutlierDetection, path string) *mesh.Outli
 	return o
 }
 
+// budget reads a retry budget; 20 % and 3 are the defaults of both fields (TrafficPolicy.RetryBudget).
+func (v *visit) budget(x *networking.TrafficPolicy_RetryBudget, path string) *mesh.RetryBudget {
+	if x == nil {
+		return nil
+	}
+	b := &mesh.RetryBudget{Percent: 20, Minimum: 3}
+	if x.Percent != nil {
+		if b.Percent = x.Percent.Value; !(b.Percent >= 0 && b.Percent <= 100) {
+			v.Invalid(path+".percent", "%v is not a percentage from 0 to 100", b.Percent)
+		}
+	}
+	if x.MinRetryConcurrency > 0 {
+		b.Minimum = x.MinRetryConcurrency
+	}
+	return b
+}
+
 func number(n *wrapperspb.UInt32Value) *uint32 {
 	if n == nil {
 		return nil
