@@ -60,6 +60,9 @@ func TestForwardedHeads(t *testing.T) {
 		"nominated":   {"GET / HTTP/1.1\r\nHost: h\r\nConnection: authorization\r\nAuthorization: x\r\n\r\n", ""},
 		"no port":     {"CONNECT far HTTP/1.1\r\nHost: h\r\n\r\n", ""},
 		"upgrade+len": {"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc", ""},
+		"two ports":   {"CONNECT h:,1 HTTP/1.1\r\nHost: h\r\n\r\n", ""},
+		"named port":  {"CONNECT h:http HTTP/1.1\r\nHost: h\r\n\r\n", ""},
+		"fragment":    {"GET http://h#x/ HTTP/1.1\r\nHost: h\r\n\r\n", ""},
 		"userinfo":    {"GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n", ""},
 	}
 	for name, tt := range tests {

@@ -205,18 +205,25 @@ func (h *Head) resolve(kind Kind) error {
 	return nil
 }
 
-// checkHost refuses several hosts (RFC 9112 section 3.2) and characters that would mean something else further on. A request without any is the caller's to
-// answer, as Envoy does.
+// checkHost refuses several hosts (RFC 9112 section 3.2) and strange ones. A request without any is the caller's to answer, as Envoy does.
 func (h *Head) checkHost(hosts int) error {
 	if hosts > 1 {
 		return ErrHost
 	}
-	for _, c := range h.Host {
-		if c <= ' ' || c == 0x7f || c == '/' || c == '?' || c == '#' || c == '@' || c == '\\' || c == ',' {
-			return ErrHost
-		}
+	if strange(h.Host) {
+		return ErrHost
 	}
 	return nil
+}
+
+// strange says whether a host, wherever it stands, has characters that would mean something else further on.
+func strange(host []byte) bool {
+	for _, c := range host {
+		if c <= ' ' || c == 0x7f || c == '/' || c == '?' || c == '#' || c == '@' || c == '\\' || c == ',' {
+			return true
+		}
+	}
+	return false
 }
 
 func contentLength(v []byte) (n int64, err error) {
