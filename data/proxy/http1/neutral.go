@@ -26,20 +26,11 @@ func (h *Head) Request(dst *codec.Head) error {
 	return h.copyFields(dst)
 }
 
-func digits(b []byte) bool {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
-}
-
 func (h *Head) target(dst *codec.Head) error {
 	t := h.Target
 	switch {
 	case dst.Kind == codec.CONNECT:
-		if i := bytes.LastIndexByte(t, ':'); i <= 0 || i == len(t)-1 || strange(t) || !digits(t[i+1:]) { // RFC 9112 section 3.2.3
+		if !codec.TunnelTarget(t) {
 			return ErrTarget
 		}
 		dst.SetAuthority(t)
@@ -51,7 +42,7 @@ func (h *Head) target(dst *codec.Head) error {
 		if end < 0 {
 			end = len(rest)
 		}
-		if end == 0 || strange(rest[:end]) {
+		if end == 0 || codec.StrangeHost(rest[:end]) {
 			return ErrHost
 		}
 		dst.SetAuthority(rest[:end])

@@ -62,6 +62,8 @@ func TestForwardedHeads(t *testing.T) {
 		"upgrade+len": {"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc", ""},
 		"two ports":   {"CONNECT h:,1 HTTP/1.1\r\nHost: h\r\n\r\n", ""},
 		"named port":  {"CONNECT h:http HTTP/1.1\r\nHost: h\r\n\r\n", ""},
+		"encoded":     {"CONNECT h%41:1 HTTP/1.1\r\nHost: h\r\n\r\n", ""},
+		"long port":   {"CONNECT h:000001 HTTP/1.1\r\nHost: h\r\n\r\n", ""},
 		"fragment":    {"GET http://h#x/ HTTP/1.1\r\nHost: h\r\n\r\n", ""},
 		"userinfo":    {"GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n", ""},
 	}

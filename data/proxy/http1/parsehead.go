@@ -3,6 +3,8 @@ package http1
 import (
 	"bytes"
 	"math"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
 )
 
 func (p *Parser) feedHead(b []byte) (int, bool, error) {
@@ -210,20 +212,10 @@ func (h *Head) checkHost(hosts int) error {
 	if hosts > 1 {
 		return ErrHost
 	}
-	if strange(h.Host) {
+	if codec.StrangeHost(h.Host) {
 		return ErrHost
 	}
 	return nil
-}
-
-// strange says whether a host, wherever it stands, has characters that would mean something else further on.
-func strange(host []byte) bool {
-	for _, c := range host {
-		if c <= ' ' || c == 0x7f || c == '/' || c == '?' || c == '#' || c == '@' || c == '\\' || c == ',' {
-			return true
-		}
-	}
-	return false
 }
 
 func contentLength(v []byte) (n int64, err error) {

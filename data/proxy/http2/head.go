@@ -271,12 +271,7 @@ func (h *head) ordinary() {
 
 // connect checks RFC 9113 section 8.5.
 func (h *head) connect(end bool) {
-	a := h.Authority()
-	colon := len(a) - 1
-	for colon > 0 && a[colon] != ':' {
-		colon--
-	}
-	if h.pseudo != pseudoMethod|pseudoAuthority || colon <= 0 || colon == len(a)-1 || end || h.Length > 0 {
+	if h.pseudo != pseudoMethod|pseudoAuthority || !codec.TunnelTarget(h.Authority()) || end || h.Length > 0 {
 		h.fail(ErrMessage)
 	}
 	h.Upgrade = true
