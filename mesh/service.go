@@ -85,6 +85,7 @@ type Service struct {
 	// Prefixes are CIDR addresses of a ServiceEntry.
 	Prefixes   []netip.Prefix
 	Headless   bool
+	Near       bool // nearer endpoints go first (trafficDistribution of a Service)
 	Resolution Resolution
 	External   bool // MESH_EXTERNAL: no mTLS, no authorization of ours
 	ExportTo   Visibility

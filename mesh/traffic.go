@@ -49,7 +49,8 @@ const (
 type LoadBalancer struct {
 	Algorithm Algorithm
 	Warmup    time.Duration
-	Hash      *ConsistentHash // goes before Algorithm
+	Hash      *ConsistentHash  // goes before Algorithm
+	Locality  *LocalityBalance // nil: what the service or the mesh says
 }
 
 // ConsistentHash keeps like requests on one endpoint (DestinationRule.loadBalancer.consistentHash). One of Header, Cookie, Query and SourceIP says what is alike.
@@ -226,4 +227,5 @@ type Settings struct {
 	HTTPProxyPort     uint16        // explicit proxy listener for workloads without capture; 0 none
 	InsideMesh        []netip.Prefix
 	DefaultRetryCount uint32
+	Locality          *LocalityBalance // localityLbSetting; nil is its zero value
 }

@@ -168,6 +168,7 @@ var bases = map[string][]string{
 		everywhere(`"loadBalancer":{"warmup":{"duration":"1s"}}`),
 		`{"host":"a.com","trafficPolicy":{"retryBudget":{}},"subsets":[{"name":"s","trafficPolicy":{"retryBudget":{}}}]}`,
 		everywhere(`"loadBalancer":{"consistentHash":{"httpHeaderName":"x"}}`),
+		everywhere(`"loadBalancer":{"localityLbSetting":{"enabled":false,"failover":[{"from":"a","to":"b"}]}}`),
 		everywhere(`"loadBalancer":{"consistentHash":{"httpCookie":{"name":"x","attributes":[{"name":"y"}]}}}`),
 	},
 	"Gateway": {

@@ -119,6 +119,8 @@ func proxyOf(name string, envoy bool) *mesh.Proxy {
 		k, v, _ := strings.Cut(l, "=")
 		p.Labels[k] = v
 	}
+	at := append(strings.SplitN(placeOf[name], "/", 3), "", "")
+	p.Locality = mesh.Locality{Region: at[0], Zone: at[1], Subzone: at[2]}
 	if !envoy {
 		for _, f := range announce.Features() {
 			p.Features[mesh.Feature(f)] = true

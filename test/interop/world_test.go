@@ -25,10 +25,12 @@ import (
 // The hosts of every world, by number: 10.78.1.1 is 0x101 and fd78:6864::101. The endpoints a, b, c, d and the server have HTTP echo on 8080, 8081 and 8082 and a server that
 // speaks first on 9000. Client and server have sidecars; the gateway is one; the outsider has nothing.
 var (
-	numbers   = map[string]uint16{"client": 0x00a, "outsider": 0x014, "a": 0x101, "b": 0x102, "c": 0x103, "d": 0x104, "server": 0x201, "gateway": 0x301}
-	echoing   = []string{"a", "b", "c", "d", "server"}
-	proxied   = []string{"client", "server", "gateway"}
-	labelsOf  = map[string][]string{"gateway": {"istio=ingressgateway", "gateway.networking.k8s.io/gateway-name=front"}}
+	numbers  = map[string]uint16{"client": 0x00a, "outsider": 0x014, "a": 0x101, "b": 0x102, "c": 0x103, "d": 0x104, "server": 0x201, "gateway": 0x301}
+	echoing  = []string{"a", "b", "c", "d", "server"}
+	proxied  = []string{"client", "server", "gateway"}
+	labelsOf = map[string][]string{"gateway": {"istio=ingressgateway", "gateway.networking.k8s.io/gateway-name=front"}}
+	// placeOf is where the proxies of workloads run, as REGION/ZONE/SUBZONE.
+	placeOf   = map[string]string{"client": "eu/eu-a/rack-1"}
 	loopbacks = "127.0.0.1:0"
 	// outside is what the name server of the world knows, at the outsider's address.
 	outside = map[string][]netip.Addr{
@@ -221,6 +223,9 @@ func (w *world) startProxy(name string) {
 	}
 	for _, ip := range h.Addresses {
 		args = append(args, "--ip", ip.String())
+	}
+	if at := placeOf[name]; at != "" {
+		args = append(args, "--locality", at)
 	}
 	log := &buffer{}
 	w.logs[name] = log

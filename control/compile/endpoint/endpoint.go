@@ -5,7 +5,7 @@
 package endpoint
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -40,21 +40,13 @@ func Compile(v *view.View, name string) *endpointv3.ClusterLoadAssignment {
 		}
 		labels = sub.Labels
 	}
-	return Assignment(v, name, v.Endpoints(s.ID), p, labels, Failover(t, subset, port))
+	return Assignment(v, name, v.Endpoints(s.ID), s, p, labels, view.Policy(t, subset, port))
 }
 
-// Failover says whether nearer localities go first: Istio does that only where outlier detection can tell that they have failed.
-func Failover(t *mesh.Traffic, subset string, port uint16) bool {
-	return view.Policy(t, subset, port).Outlier != nil
-}
-
-// Assignment encodes endpoints on one port of their service.
-func Assignment(v *view.View, name string, endpoints []*mesh.Endpoint, p mesh.Port, subset mesh.Labels, failover bool) *endpointv3.ClusterLoadAssignment {
-	type group struct {
-		weight    uint32
-		endpoints []*endpointv3.LbEndpoint
-	}
-	groups := map[mesh.Locality]*group{}
+// Assignment encodes endpoints on one port of their service. policy is what the client obeys towards it.
+func Assignment(v *view.View, name string, endpoints []*mesh.Endpoint, s *mesh.Service, p mesh.Port, subset mesh.Labels, policy mesh.TrafficPolicy) *endpointv3.ClusterLoadAssignment {
+	near, failover := v.Nearness(s, policy)
+	groups := map[place]*group{}
 	for _, e := range endpoints {
 		if e.Health != mesh.Healthy || !subset.Selects(e.Labels) {
 			continue
@@ -63,51 +55,30 @@ func Assignment(v *view.View, name string, endpoints []*mesh.Endpoint, p mesh.Po
 		if number == 0 && e.Address.Kind() != mesh.AddrUnix {
 			continue
 		}
-		g := groups[e.Locality]
+		at := place{locality: e.Locality}
+		if failover && len(near.Distribute) == 0 {
+			at.behind = behind(v, near.Labels, e)
+		}
+		g := groups[at]
 		if g == nil {
-			g = &group{}
-			groups[e.Locality] = g
+			g = &group{place: at}
+			groups[at] = g
 		}
 		g.weight += max(e.Weight, 1)
 		g.endpoints = append(g.endpoints, lbEndpoint(e, number))
 	}
+	ordered := slices.SortedFunc(maps.Values(groups), comparePlaces)
+	if near != nil {
+		ordered = arrange(v, near, failover, ordered)
+	}
 	out := &endpointv3.ClusterLoadAssignment{ClusterName: name}
-	localities := make([]mesh.Locality, 0, len(groups))
-	for l := range groups {
-		localities = append(localities, l)
-	}
-	slices.SortFunc(localities, compareLocality)
-	ranks := map[int]uint32{}
-	if failover && len(localities) > 1 {
-		ranks = priorities(v, localities)
-	}
-	for _, l := range localities {
-		locality := &endpointv3.LocalityLbEndpoints{LbEndpoints: groups[l].endpoints, LoadBalancingWeight: message.UInt32(groups[l].weight)}
-		locality.Locality = &corev3.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.Subzone}
-		if len(ranks) > 0 {
-			locality.Priority = ranks[v.LocalityRank(l)]
-		}
-		out.Endpoints = append(out.Endpoints, locality)
+	for _, g := range ordered {
+		out.Endpoints = append(out.Endpoints, &endpointv3.LocalityLbEndpoints{
+			Locality:    &corev3.Locality{Region: g.locality.Region, Zone: g.locality.Zone, SubZone: g.locality.Subzone},
+			LbEndpoints: g.endpoints, LoadBalancingWeight: message.UInt32(g.weight), Priority: g.priority,
+		})
 	}
 	return out
-}
-
-// priorities maps ranks to priorities without gaps, which Envoy asks for.
-func priorities(v *view.View, localities []mesh.Locality) map[int]uint32 {
-	var ranks []int
-	for _, l := range localities {
-		ranks = append(ranks, v.LocalityRank(l))
-	}
-	slices.Sort(ranks)
-	out := map[int]uint32{}
-	for i, r := range slices.Compact(ranks) {
-		out[r] = uint32(i)
-	}
-	return out
-}
-
-func compareLocality(a, b mesh.Locality) int {
-	return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Subzone, b.Subzone))
 }
 
 // PortOf is the number that an endpoint listens on for a service port, 0 when it does not serve the port.

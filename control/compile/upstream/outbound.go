@@ -61,6 +61,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	t.budget(c)
 	t.balancer(v, c)
 	t.outliers(c)
+	t.localities(v, c)
 	t.protocol(v, c)
 	t.security(v, c)
 	return c
@@ -163,7 +164,7 @@ func (t *target) dns(v *view.View, c *clusterv3.Cluster) {
 			endpoints = []*mesh.Endpoint{{Address: a}}
 		}
 	}
-	c.LoadAssignment = endpoint.Assignment(v, c.Name, endpoints, t.port, t.labels, endpoint.Failover(t.rule, t.subset, t.port.Number))
+	c.LoadAssignment = endpoint.Assignment(v, c.Name, endpoints, t.service, t.port, t.labels, t.policy)
 	if t.service.Resolution == mesh.DNSRoundRobin {
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_LOGICAL_DNS}
 		c.LoadAssignment.Endpoints = firstOnly(c.LoadAssignment.Endpoints)

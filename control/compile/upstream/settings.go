@@ -94,6 +94,16 @@ func (t *target) balancer(v *view.View, c *clusterv3.Cluster) {
 	}
 }
 
+// localities says that the weights of localities count. Without a distribution they only say how many endpoints there are.
+func (t *target) localities(v *view.View, c *clusterv3.Cluster) {
+	near, _ := v.Nearness(t.service, t.policy)
+	if near != nil && len(near.Distribute) > 0 && c.GetType() != clusterv3.Cluster_ORIGINAL_DST {
+		c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
+		}
+	}
+}
+
 // hashing sets what Istio sets: a ring of at least 1024 places, or Maglev's table. gRPC knows the ring alone (gRFC A42).
 func hashing(c *clusterv3.Cluster, h *mesh.ConsistentHash, ringOnly bool) {
 	if h.Maglev && !ringOnly {

@@ -19,6 +19,8 @@ type (
 	kindOf       struct{}
 	sameNetwork  struct{ network mesh.NetworkID }
 	localityRank struct{ locality mesh.Locality }
+	inLocality   struct{ pattern mesh.LocalityPattern }
+	labelIs      struct{ key, value string } // "" is absence
 	mayRead      struct{ secret mesh.SecretID }
 	hasIPv4      struct{}
 	hasIPv6      struct{}
@@ -79,6 +81,16 @@ func (q localityRank) Answer(_ *Source, p *mesh.Proxy) any {
 		return 2
 	}
 	return 3
+}
+
+func (q inLocality) Answer(_ *Source, p *mesh.Proxy) any { return q.pattern.Matches(p.Locality) }
+
+func (q labelIs) Answer(_ *Source, p *mesh.Proxy) any {
+	value, ok := mesh.Topology(q.key, p.Network, p.Cluster, p.Locality)
+	if !ok {
+		value = p.Labels[q.key]
+	}
+	return value == q.value
 }
 
 func (hasIPv4) Answer(_ *Source, p *mesh.Proxy) any {
@@ -196,6 +208,12 @@ func (v *View) SameNetwork(n mesh.NetworkID) bool { return v.r.Ask(sameNetwork{n
 
 // LocalityRank is how far a locality is: 0 same sub-zone, 1 same zone, 2 same region, 3 elsewhere.
 func (v *View) LocalityRank(l mesh.Locality) int { return v.r.Ask(localityRank{l}).(int) }
+
+// InLocality says whether the proxy runs in a locality of a pattern.
+func (v *View) InLocality(p mesh.LocalityPattern) bool { return v.r.Ask(inLocality{p}).(bool) }
+
+// LabelIs says whether a label of the proxy, or its place where the label stands for that, has a value; "" asks for absence.
+func (v *View) LabelIs(key, value string) bool { return v.r.Ask(labelIs{key, value}).(bool) }
 
 // MayRead says whether the proxy's identity may be given a credential.
 func (v *View) MayRead(s mesh.SecretID) bool { return v.r.Ask(mayRead{s}).(bool) }

@@ -17,13 +17,15 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/config/locality"
 	"github.com/heddle-mesh/heddle/identity"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
 // honoured are the fields of MeshConfig that have an effect.
 var honoured = api.Fields("rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
-	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.attempts")
+	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.attempts",
+	"localityLbSetting.*")
 
 // trust are fields that must not be overlooked: without them the mesh would trust or allow more than its owner wrote.
 var trust = []string{"trustDomainAliases", "caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca", "verifyCertificateAtClient", "inboundTrafficPolicy"}
@@ -79,6 +81,16 @@ func parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 		problems = append(problems, mesh.Problem{Field: field, Code: mesh.CodeNotEnforced, Message: "the setting is not honoured yet", Hint: "remove it"})
 	}
 	s, err := settings(&in)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Locality = locality.Read(in.LocalityLbSetting,
+		func(field, message string) {
+			err = errors.Join(err, fmt.Errorf("field localityLbSetting.%s: %s", field, message))
+		},
+		func(field, message string) {
+			problems = append(problems, mesh.Problem{Field: "localityLbSetting." + field, Code: mesh.CodeNotEnforced, Message: message})
+		})
 	return s, problems, err
 }
 

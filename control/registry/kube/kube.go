@@ -51,7 +51,7 @@ func Service(o api.Object, domain string) (*registry.Definition, []mesh.Problem)
 	ns := mesh.Namespace(o.Meta.Namespace)
 	s := &mesh.Service{
 		ID: mesh.ServiceID{Namespace: ns, Host: ServiceHost(o.Meta.Name, o.Meta.Namespace, domain)}, Created: o.Meta.Created,
-		Headless: spec.ClusterIP == corev1.ClusterIPNone, Resolution: mesh.Static, Selector: spec.Selector, Labels: o.Meta.Labels,
+		Headless: spec.ClusterIP == corev1.ClusterIPNone, Near: spec.TrafficDistribution != nil && *spec.TrafficDistribution != "", Resolution: mesh.Static, Selector: spec.Selector, Labels: o.Meta.Labels,
 		ShortName: o.Meta.Name, Registry: registryName, Origin: o.Ref(),
 	}
 	d := &registry.Definition{Origin: o.Ref(), Services: []*mesh.Service{s}, Selector: spec.Selector, Targets: map[string]registry.Target{}, Slices: true}

@@ -68,7 +68,7 @@ func TestServicesThatAreNotHonoured(t *testing.T) {
 		t.Error(ps)
 	}
 	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\n"+
-		"spec: {ports: [{port: 80}], sessionAffinity: ClientIP, internalTrafficPolicy: Local, trafficDistribution: PreferClose, publishNotReadyAddresses: true}\n"), "cluster.local")
+		"spec: {ports: [{port: 80}], sessionAffinity: ClientIP, internalTrafficPolicy: Local, trafficDistribution: PreferSameNode, publishNotReadyAddresses: true}\n"), "cluster.local")
 	for i, field := range []string{"sessionAffinity", "internalTrafficPolicy", "trafficDistribution", "publishNotReadyAddresses"} {
 		if len(ps) != 4 || ps[i].Field != "spec."+field || ps[i].Code != mesh.CodeNotEnforced {
 			t.Error(field, ps)

@@ -25,9 +25,11 @@ var wishes = []wish{
 			return s.InternalTrafficPolicy != nil && *s.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal
 		},
 		`has(object.spec.internalTrafficPolicy) && object.spec.internalTrafficPolicy == "Local"`},
-	{"spec.trafficDistribution", "it is not honoured yet: the mesh calls endpoints wherever they are", "",
-		func(s *corev1.ServiceSpec) bool { return s.TrafficDistribution != nil && *s.TrafficDistribution != "" },
-		`has(object.spec.trafficDistribution)`},
+	{"spec.trafficDistribution", "PreferSameNode is not honoured yet: the mesh prefers endpoints of the same zone, whatever their node", "",
+		func(s *corev1.ServiceSpec) bool {
+			return s.TrafficDistribution != nil && *s.TrafficDistribution == corev1.ServiceTrafficDistributionPreferSameNode
+		},
+		`has(object.spec.trafficDistribution) && object.spec.trafficDistribution == "PreferSameNode"`},
 	{"spec.publishNotReadyAddresses", "it is not honoured yet: endpoints that are not ready get no requests", "",
 		func(s *corev1.ServiceSpec) bool { return s.PublishNotReadyAddresses },
 		`has(object.spec.publishNotReadyAddresses) && object.spec.publishNotReadyAddresses`},

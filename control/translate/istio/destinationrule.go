@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 // policyFields are honoured in each of the four places where a traffic policy stands.
 var policyFields = []string{
-	"loadBalancer.simple", "loadBalancer.warmup.duration", "loadBalancer.warmupDurationSecs", "loadBalancer.consistentHash.*",
+	"loadBalancer.simple", "loadBalancer.warmup.duration", "loadBalancer.warmupDurationSecs", "loadBalancer.consistentHash.*", "loadBalancer.localityLbSetting.*",
 	"connectionPool.tcp.maxConnections", "connectionPool.tcp.connectTimeout", "connectionPool.tcp.idleTimeout", "connectionPool.tcp.maxConnectionDuration",
 	"connectionPool.tcp.tcpKeepalive.*",
 	"connectionPool.http.http1MaxPendingRequests", "connectionPool.http.http2MaxRequests", "connectionPool.http.maxRequestsPerConnection",
@@ -67,10 +68,30 @@ func DestinationRule(o api.Object, in Lookup) (*mesh.Traffic, []mesh.Problem) {
 		}
 		t.Subsets = append(t.Subsets, mesh.Subset{Name: s.Name, Labels: s.Labels, Policy: v.policy(s.TrafficPolicy, denials, path+".trafficPolicy")})
 	}
+	v.idleFailovers(t)
 	if v.Broken() {
 		return nil, v.Problems()
 	}
 	return t, v.Problems()
+}
+
+// idleFailovers tells of failovers that never happen, because nothing says that nearer endpoints have failed. A port's settings stand alone; a subset's come on top.
+func (v *visit) idleFailovers(t *mesh.Traffic) {
+	tell := func(p mesh.TrafficPolicy, outliers bool, path string) {
+		if lb := p.LoadBalancer; lb != nil && lb.Locality != nil && !outliers && len(lb.Locality.Failover)+len(lb.Locality.Labels) > 0 {
+			v.Add(mesh.CodeNotEnforced, path+".loadBalancer.localityLbSetting", "set outlierDetection beside it", "without outlierDetection nothing tells that nearer endpoints fail, so it has no effect")
+		}
+	}
+	each := func(p mesh.TrafficPolicy, inherited bool, path string) {
+		tell(p, p.Outlier != nil || inherited, path)
+		for _, port := range slices.Sorted(maps.Keys(p.Ports)) {
+			tell(p.Ports[port], p.Ports[port].Outlier != nil, path+".portLevelSettings")
+		}
+	}
+	each(t.Policy, false, "spec.trafficPolicy")
+	for i, s := range t.Subsets {
+		each(s.Policy, t.Policy.Outlier != nil, at("spec.subsets", i)+".trafficPolicy")
+	}
 }
 
 // deniedTLS writes down the TLS fields that are not enforced and gives their paths.

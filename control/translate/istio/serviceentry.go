@@ -185,7 +185,7 @@ func (v *visit) entryEndpoint(w *networking.WorkloadEntry, s mesh.Service, path 
 // endpoint reads what a WorkloadEntry says about one endpoint, standing alone or within a ServiceEntry.
 func (v *visit) endpoint(w *networking.WorkloadEntry, path string) *mesh.Endpoint {
 	ep := &mesh.Endpoint{
-		Ports: map[string]uint16{}, Labels: w.Labels, Network: mesh.NetworkID(w.Network), Cluster: mesh.DefaultCluster, Locality: locality(w.Locality),
+		Ports: map[string]uint16{}, Labels: w.Labels, Network: mesh.NetworkID(w.Network), Cluster: mesh.DefaultCluster, Locality: localityOf(w.Locality),
 		Weight: w.Weight, MTLS: w.Labels["security.istio.io/tlsMode"] == "istio",
 		App: w.Labels["app"], Version: w.Labels["version"], WorkloadName: w.Labels["service.istio.io/workload-name"],
 		CanonicalService: w.Labels["service.istio.io/canonical-name"], CanonicalRevision: w.Labels["service.istio.io/canonical-revision"],
@@ -216,8 +216,8 @@ func (v *visit) endpoint(w *networking.WorkloadEntry, path string) *mesh.Endpoin
 	return ep
 }
 
-// locality reads REGION/ZONE/SUBZONE.
-func locality(s string) mesh.Locality {
+// localityOf reads REGION/ZONE/SUBZONE.
+func localityOf(s string) mesh.Locality {
 	var l mesh.Locality
 	parts := strings.SplitN(s, "/", 3)
 	for i, p := range []*string{&l.Region, &l.Zone, &l.Subzone} {

@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"github.com/heddle-mesh/heddle/control/config/locality"
 	"github.com/heddle-mesh/heddle/mesh"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
@@ -26,6 +27,7 @@ func (v *visit) loadBalancer(x *networking.LoadBalancerSettings, path string) *m
 	if h := x.GetConsistentHash(); h != nil {
 		lb.Hash = v.consistentHash(h, path+".consistentHash")
 	}
+	lb.Locality = v.localityBalance(x, path)
 	if x.WarmupDurationSecs != nil { //nolint:staticcheck // deprecated, and still written by users
 		lb.Warmup = v.duration(x.WarmupDurationSecs, path+".warmupDurationSecs") //nolint:staticcheck
 	}
@@ -36,6 +38,17 @@ func (v *visit) loadBalancer(x *networking.LoadBalancerSettings, path string) *m
 		lb.Warmup = v.duration(x.Warmup.Duration, path+".warmup.duration")
 	}
 	return lb
+}
+
+func (v *visit) localityBalance(x *networking.LoadBalancerSettings, path string) *mesh.LocalityBalance {
+	path += ".localityLbSetting"
+	out := locality.Read(x.LocalityLbSetting,
+		func(field, message string) { v.Invalid(path+"."+field, "%s", message) },
+		func(field, message string) { v.NotEnforced(path+"."+field, "%s", message) })
+	if x.GetConsistentHash() != nil && out != nil && len(out.Distribute) > 0 {
+		v.NotEnforced(path+".distribute", "with consistentHash the endpoints of all localities share one ring or table, so it has no effect")
+	}
+	return out
 }
 
 func (v *visit) pool(x *networking.ConnectionPoolSettings, path string) *mesh.ConnectionPool {

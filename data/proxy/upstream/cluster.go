@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -174,22 +175,26 @@ func (c *Cluster) remake() {
 	for p := range levels {
 		v.priorities[p], v.health[p] = c.level(def, uint32(p), w)
 	}
-	if v.over = float64(def.Overprovisioning); v.over == 0 {
-		v.over = 140
-	}
+	v.over = float64(overprovisioning(def))
 	v.loads, v.starting = balance.PriorityLoads(v.health, v.over), w.starting
 	c.view.Store(v)
 }
 
-// level gathers the endpoints of one priority that may be chosen: the healthy ones, or all of them when too few are healthy (panic threshold).
+// level gathers the endpoints of one priority that may be chosen: the healthy ones, or all of them, wherever they are, when too few are healthy (panic threshold).
 func (c *Cluster) level(def *config.Cluster, level uint32, w *weigher) (p priority, health float64) {
-	byLocality := map[int][]*Host{}
-	all, healthy, order := 0, 0, []int{}
+	all, healthy, counts := 0, 0, map[int]*census{}
 	for _, h := range c.hosts {
 		if h.priority == level {
+			in := counts[h.locality]
+			if in == nil {
+				in = &census{}
+				counts[h.locality] = in
+			}
 			all++
+			in.all++
 			if h.healthy() {
 				healthy++
+				in.healthy++
 			}
 		}
 	}
@@ -197,14 +202,15 @@ func (c *Cluster) level(def *config.Cluster, level uint32, w *weigher) (p priori
 		return p, 0
 	}
 	health = 100 * float64(healthy) / float64(all)
-	threshold := def.Panic
-	panicking := health < threshold
+	panicking := health < def.Panic
+	weighted := def.LocalityWeighted && !hashes(def.Policy) && !panicking && weighs(def, counts)
+	byLocality, order := map[int][]*Host{}, []int{}
 	for _, h := range c.hosts {
 		if h.priority != level || !h.healthy() && (!panicking || h.Config().Health == config.Draining) {
 			continue
 		}
 		at := 0
-		if def.LocalityWeighted && !hashes(def.Policy) {
+		if weighted {
 			at = h.locality
 		}
 		if byLocality[at] == nil {
@@ -214,15 +220,46 @@ func (c *Cluster) level(def *config.Cluster, level uint32, w *weigher) (p priori
 	}
 	sum := uint64(0)
 	for _, at := range order {
-		weights := w.weigh(byLocality[at])
-		g := group{hosts: byLocality[at], weights: weights, sums: sums(weights), places: &places{}}
-		p.groups = append(p.groups, g)
-		weight := uint64(1)
-		if len(order) > 1 && def.Endpoints != nil && at < len(def.Endpoints.Localities) {
-			weight = uint64(max(1, def.Endpoints.Localities[at].Weight))
+		share := uint64(1)
+		if weighted {
+			if share = localityShare(def, at, counts[at]); share == 0 {
+				continue
+			}
 		}
-		sum += weight
+		weights := w.weigh(byLocality[at])
+		p.groups = append(p.groups, group{hosts: byLocality[at], weights: weights, sums: sums(weights), places: &places{}})
+		sum += share
 		p.sums = append(p.sums, sum)
 	}
 	return p, health
+}
+
+// census counts the endpoints of one locality.
+type census struct{ healthy, all int }
+
+// weighs says whether any locality has a weight and somebody to serve; else all are alike.
+func weighs(def *config.Cluster, counts map[int]*census) bool {
+	for at, in := range counts {
+		if localityShare(def, at, in) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// localityShare is the weight of a locality, less in proportion when more of its endpoints are sick than overprovisioning makes up for (Envoy, "Locality weighted load
+// balancing"), in units of 1/10,000.
+func localityShare(def *config.Cluster, at int, in *census) uint64 {
+	if def.Endpoints == nil || at >= len(def.Endpoints.Localities) {
+		return 0
+	}
+	return uint64(def.Endpoints.Localities[at].Weight) * min(10_000, 100*uint64(overprovisioning(def))*uint64(in.healthy)/uint64(in.all))
+}
+
+// overprovisioning is the factor in percent: that of the endpoints, else of the cluster, else Envoy's default.
+func overprovisioning(def *config.Cluster) uint32 {
+	if e := def.Endpoints; e != nil && e.Overprovisioning > 0 {
+		return e.Overprovisioning
+	}
+	return cmp.Or(def.Overprovisioning, 140)
 }

@@ -1,0 +1,57 @@
+package upstream
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+)
+
+// zone is a locality with some healthy and some sick endpoints, 10.0.N.x.
+func zone(n int, weight, priority uint32, healthy, sick int) config.Locality {
+	l := config.Locality{Weight: weight, Priority: priority}
+	for i := range healthy + sick {
+		e := &config.Endpoint{Address: netip.MustParseAddrPort(fmt.Sprintf("10.0.%d.%d:80", n, i)), Weight: 1}
+		if i >= healthy {
+			e.Health = config.Unhealthy
+		}
+		l.Endpoints = append(l.Endpoints, e)
+	}
+	return l
+}
+
+// TestLocalities: the shares of requests that two localities get, with sick endpoints in them, as Envoy computes them (1.4 times the healthy share counts).
+func TestLocalities(t *testing.T) {
+	tests := map[string]struct {
+		a, b   config.Locality
+		panic  float64
+		factor uint32
+		want   int // percent at the first
+	}{
+		"all healthy":                    {a: zone(1, 80, 0, 2, 0), b: zone(2, 20, 0, 2, 0), want: 80},
+		"made up for":                    {a: zone(1, 80, 0, 3, 1), b: zone(2, 20, 0, 2, 0), want: 80},
+		"half sick":                      {a: zone(1, 80, 0, 2, 2), b: zone(2, 20, 0, 2, 0), want: 74}, // 80 × 0.7 = 56 of 76
+		"no overprovisioning":            {a: zone(1, 80, 0, 2, 2), b: zone(2, 20, 0, 2, 0), factor: 100, want: 67},
+		"all sick":                       {a: zone(1, 80, 0, 0, 2), b: zone(2, 20, 0, 2, 0), want: 0},
+		"panic":                          {a: zone(1, 80, 0, 0, 3), b: zone(2, 20, 0, 1, 0), panic: 50, want: 75}, // every endpoint alike
+		"no weight":                      {a: zone(1, 80, 0, 2, 0), b: zone(2, 0, 0, 2, 0), want: 100},
+		"none has a weight":              {a: zone(1, 0, 0, 3, 0), b: zone(2, 0, 0, 1, 0), want: 75},
+		"only those without are healthy": {a: zone(1, 80, 0, 0, 1), b: zone(2, 0, 0, 2, 0), want: 0},
+		"another priority":               {a: zone(1, 1, 0, 1, 1), b: zone(2, 99, 1, 1, 0), want: 70},
+	}
+	for name, tt := range tests {
+		def := &config.Cluster{Name: "c", Policy: config.Random, LocalityWeighted: true, Panic: tt.panic,
+			Endpoints: &config.Assignment{Overprovisioning: tt.factor, Localities: []config.Locality{tt.a, tt.b}}}
+		_, c, ch := newSet(t, def)
+		first, n := 0, 20_000
+		for range n {
+			if ch.Choose(c, Need{}).Address.AddrPort.Addr().As4()[2] == 1 {
+				first++
+			}
+		}
+		if got := 100 * float64(first) / float64(n); got < float64(tt.want)-2 || got > float64(tt.want)+2 {
+			t.Errorf("%s: %.1f %% went to the first locality, want %d", name, got, tt.want)
+		}
+	}
+}

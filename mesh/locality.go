@@ -1,0 +1,77 @@
+package mesh
+
+// LocalityBalance is how nearness counts in the choice of endpoints (Istio's LocalityLoadBalancerSetting). The zero value puts nearer localities first where outlier
+// detection can tell that their endpoints fail.
+type LocalityBalance struct {
+	Off        bool
+	Distribute []Distribution // the first that fits the client counts, and nothing below
+	Labels     []LabelPriority
+	Failover   []RegionFailover
+}
+
+// Distribution shares the requests of clients at From out between localities; others get none.
+type Distribution struct {
+	From LocalityPattern
+	To   []LocalityShare
+}
+
+// LocalityShare is a share of requests, in percent.
+type LocalityShare struct {
+	To     LocalityPattern
+	Weight uint32
+}
+
+// RegionFailover prefers region To to all others when that of the client, From, is sick.
+type RegionFailover struct{ From, To string }
+
+// LabelPriority asks that an endpoint has a label with a value, nil: with that of the client. Endpoints that fulfil more of such a list, from its beginning, go first.
+type LabelPriority struct {
+	Key   string
+	Value *string
+}
+
+// LocalityPattern is a locality whose parts may be "*", or empty below the region: any.
+type LocalityPattern struct{ Region, Zone, Subzone string }
+
+// Matches says whether a locality fits.
+func (p LocalityPattern) Matches(l Locality) bool {
+	fits := func(pattern, value string) bool { return pattern == "*" || pattern == value }
+	return fits(p.Region, l.Region) && (p.Zone == "" || fits(p.Zone, l.Zone)) && (p.Subzone == "" || fits(p.Subzone, l.Subzone))
+}
+
+// Overlaps says whether a locality can fit both.
+func (p LocalityPattern) Overlaps(q LocalityPattern) bool {
+	meet := func(a, b string) bool { return a == b || a == "*" || b == "*" || a == "" || b == "" }
+	return meet(p.Region, q.Region) && meet(p.Zone, q.Zone) && meet(p.Subzone, q.Subzone)
+}
+
+// The labels that stand for where a client and an endpoint run, whatever their own labels say.
+const (
+	LabelNetwork = "topology.istio.io/network"
+	LabelCluster = "topology.istio.io/cluster"
+	LabelRegion  = "topology.kubernetes.io/region"
+	LabelZone    = "topology.kubernetes.io/zone"
+	LabelSubzone = "topology.istio.io/subzone"
+)
+
+// Topology is the value of one of these labels.
+func Topology(key string, n NetworkID, c ClusterID, l Locality) (value string, ok bool) {
+	switch key {
+	case LabelNetwork:
+		return string(n), true
+	case LabelCluster:
+		return string(c), true
+	case LabelRegion:
+		return l.Region, true
+	case LabelZone:
+		return l.Zone, true
+	case LabelSubzone:
+		return l.Subzone, true
+	}
+	return "", false
+}
+
+// Nearest puts the same network, region, zone and sub-zone first (trafficDistribution of a Service).
+func Nearest() *LocalityBalance {
+	return &LocalityBalance{Labels: []LabelPriority{{Key: LabelNetwork}, {Key: LabelRegion}, {Key: LabelZone}, {Key: LabelSubzone}}}
+}
