@@ -155,6 +155,10 @@ func (h *head) pseudoField(name, value []byte) {
 		return
 	}
 	h.pseudo |= bit
+	if h.count++; h.count > h.maxFields { // as Envoy counts, and so that the same request in HTTP/1.1 has no more fields than that
+		h.fail(ErrHeadCount)
+		return
+	}
 	ok := true
 	switch bit {
 	case pseudoMethod:

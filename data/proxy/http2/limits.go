@@ -9,7 +9,7 @@ type Limits struct {
 	StreamWindow, ConnWindow uint32
 	// HeadBytes bounds the fields of a head or trailers as RFC 9113 section 6.5.2 counts them; each name and value is bounded by it too. Envoy: max_request_headers_kb.
 	HeadBytes int
-	// Fields bounds their number; the pieces of a cookie are one. Envoy: max_headers_count.
+	// Fields bounds their number, those that begin with a colon included; the pieces of a cookie are one. Envoy: max_headers_count.
 	Fields int
 	// TableSize bounds both tables of header compression. Envoy: hpack_table_size.
 	TableSize uint32
