@@ -136,6 +136,7 @@ func (b *Builder) update(ref mesh.Ref) {
 		b.accepted.Delete(ref)
 		b.put(ref, nouns{})
 		b.complain("object", ref, nil)
+		b.tell(includedBy(ref), nil)
 		delete(b.nouns, ref)
 		delete(b.status, ref)
 		return
@@ -158,6 +159,7 @@ func (b *Builder) meaning(e *config.Entry) (nouns, []mesh.Problem, *condition.St
 		if !r.Broken() {
 			b.accepted.Put(o)
 		}
+		b.tell(includedBy(o.Ref()), r.Elsewhere)
 		return b.take(o, r), r.Problems, r.Status
 	}
 	last, ok := b.accepted.Get(o.Ref())
@@ -168,9 +170,13 @@ func (b *Builder) meaning(e *config.Entry) (nouns, []mesh.Problem, *condition.St
 	if good.Broken() {
 		return nouns{}, r.Problems, r.Status
 	}
+	b.tell(includedBy(last.Ref()), good.Elsewhere)
 	return b.take(last, good), append(slices.Clone(r.Problems), mesh.Problem{Object: o.Ref(), Code: mesh.CodeInvalid,
 		Message: "the last version that was valid stays in effect", Hint: "correct the object"}), r.Status
 }
+
+// includedBy is the source of what an object says about those that it includes.
+func includedBy(ref mesh.Ref) string { return "included by " + ref.String() }
 
 // put makes the tables hold an object's nouns and nothing else of it.
 func (b *Builder) put(ref mesh.Ref, n nouns) {

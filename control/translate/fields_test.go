@@ -158,6 +158,7 @@ var bases = map[string][]string{
 			"fault":{"abort":{"httpStatus":500,"percentage":{"value":1}},"delay":{"fixedDelay":"1s","percentage":{"value":1}}}}]}`,
 		`{"hosts":["a.com"],"http":[{"route":[{"destination":{"host":"b.com"}}],"corsPolicy":{"allowOrigins":[{"exact":"*"}]}}]}`,
 		`{"hosts":["a.com"],"http":[{"redirect":{"authority":"b"},"match":[{"uri":{"prefix":"/x"}}]}]}`,
+		`{"hosts":["a.com"],"http":[{"delegate":{"name":"d"}}]}`,
 		`{"hosts":["a.com"],"http":[{"directResponse":{"status":200}}]}`,
 		`{"hosts":["a.com"],"tcp":[{"route":[{"destination":{"host":"b.com"}}]}]}`,
 		`{"hosts":["a.com"],"tls":[{"match":[{"sniHosts":["a.com"]}],"route":[{"destination":{"host":"b.com"}}]}]}`,

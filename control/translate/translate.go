@@ -31,6 +31,8 @@ type Result struct {
 	Authorization *mesh.Authorization
 	Denials       []*mesh.Denial
 	Problems      []mesh.Problem // those of decoding first
+	// Elsewhere are problems of other objects that this one includes.
+	Elsewhere []mesh.Problem
 	// Status is what the object's status should say; nil when it is not Heddle's to write (core kinds, other controllers' objects, ReferenceGrants). That
 	// of a Gateway lacks the number of attached routes: see gateway.WithRoutes. Problems that are found later (HostConflicts) are not in it.
 	Status *condition.Status
@@ -66,13 +68,25 @@ func Object(o api.Object, decoding []api.Problem, in Lookup) Result {
 	var problems []mesh.Problem
 	switch {
 	case o.Kind.Istio():
-		problems = r.istio(o, in)
+		problems, r.Elsewhere = apart(o.Ref(), r.istio(o, in))
 		r.Status = Status(o, append(decoding[:len(decoding):len(decoding)], problems...))
 	case o.Kind.Gateway():
 		problems = r.gateway(o, in)
 	}
 	r.Problems = append(decoding[:len(decoding):len(decoding)], problems...)
 	return r
+}
+
+// apart divides problems into those of an object and others.
+func apart(ref mesh.Ref, problems []mesh.Problem) (own, others []mesh.Problem) {
+	for _, p := range problems {
+		if p.Object == ref {
+			own = append(own, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	return own, others
 }
 
 func first(problems []api.Problem) string {

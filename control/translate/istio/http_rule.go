@@ -31,7 +31,6 @@ func (v *visit) httpRule(h *networking.HTTPRoute, spec *networking.VirtualServic
 	r.Fault = v.fault(h.Fault, path+".fault")
 	r.CORS = v.cors(h, path+".corsPolicy")
 	v.mirrors(&r, h, path)
-	keep = keep && h.Delegate == nil
 	if !keep {
 		v.dropped(path, "the rule")
 	}

@@ -8,6 +8,7 @@ package istio
 import (
 	"strings"
 
+	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -21,6 +22,8 @@ type Lookup interface {
 	Subset(host mesh.Host, subset string, from mesh.Namespace) bool
 	// Gateway says whether a Gateway of that name exists.
 	Gateway(id mesh.GatewayID) bool
+	// Object finds a valid object, or the last valid version of one that is broken.
+	Object(ref mesh.Ref) (api.Object, bool)
 }
 
 // meshGateway is the reserved gateway name for all sidecars.

@@ -18,7 +18,7 @@ var virtualServiceFields = api.Fields(
 	"http[].match[].name", "http[].match[].uri.*", "http[].match[].scheme.*", "http[].match[].method.*", "http[].match[].authority.*",
 	"http[].match[].headers.*", "http[].match[].withoutHeaders.*", "http[].match[].queryParams.*", "http[].match[].ignoreUriCase",
 	"http[].match[].port", "http[].match[].sourceLabels", "http[].match[].sourceNamespace", "http[].match[].gateways",
-	"http[].route[].*", "http[].headers.*",
+	"http[].route[].*", "http[].headers.*", "http[].delegate.*",
 	"http[].mirror.*", "http[].mirrors[].*", "http[].mirrorPercentage.*", "http[].mirrorPercent",
 	"http[].corsPolicy.*",
 	"http[].fault.delay.fixedDelay", "http[].fault.delay.percent", "http[].fault.delay.percentage.*",
@@ -29,7 +29,7 @@ var virtualServiceFields = api.Fields(
 	"tls[].match[].gateways", "tls[].route[].*",
 )
 
-// VirtualService gives the route that a VirtualService describes, or nil when the object is broken.
+// VirtualService gives the route that a VirtualService describes, or nil when the object is broken, or a delegate. Problems may be about the delegates that it includes.
 func VirtualService(o api.Object, in Lookup) (*mesh.Route, []mesh.Problem) {
 	spec, ok := o.Spec.(*networking.VirtualService)
 	if !ok {
@@ -39,8 +39,7 @@ func VirtualService(o api.Object, in Lookup) (*mesh.Route, []mesh.Problem) {
 	v.check(virtualServiceFields, nil)
 	r := &mesh.Route{Origin: o.Ref(), Created: o.Meta.Created, ExportTo: v.exportTo(spec.ExportTo)}
 	if len(spec.Hosts) == 0 {
-		v.Add(mesh.CodeNotEnforced, "spec.hosts", "name the hosts whose requests it routes",
-			"without hosts the object is a delegate of another one; delegates are not honoured yet, so it has no effect")
+		v.delegateRules(spec)
 		return nil, v.Problems()
 	}
 	v.routeHosts(r, spec)
@@ -54,7 +53,12 @@ func VirtualService(o api.Object, in Lookup) (*mesh.Route, []mesh.Problem) {
 			v.Invalid(path, "the rule is empty")
 			continue
 		}
-		if rule, ok := v.httpRule(h, spec, path); ok {
+		rule, ok := v.httpRule(h, spec, path)
+		switch {
+		case !ok:
+		case h.Delegate != nil:
+			r.HTTP = append(r.HTTP, v.include(rule, h.Delegate, path)...)
+		default:
 			r.HTTP = append(r.HTTP, rule)
 		}
 	}
@@ -71,7 +75,7 @@ func VirtualService(o api.Object, in Lookup) (*mesh.Route, []mesh.Problem) {
 	if v.Broken() {
 		return nil, v.Problems()
 	}
-	return r, v.Problems()
+	return r, append(v.Problems(), v.elsewhere...)
 }
 
 func (v *visit) routeHosts(r *mesh.Route, spec *networking.VirtualService) {

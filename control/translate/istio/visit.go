@@ -25,6 +25,7 @@ type visit struct {
 	ns  mesh.Namespace
 	// unhonoured are the populated fields that no code reads; rules that cannot do without them are dropped.
 	unhonoured []string
+	elsewhere  []mesh.Problem // of other objects
 }
 
 func open(o api.Object, in Lookup) *visit {

@@ -53,6 +53,9 @@ func Report(results []Result, rest []mesh.Problem) string {
 			routes = append(routes, r.Route)
 		}
 	}
+	for _, r := range results {
+		rest = append(rest, r.Elsewhere...)
+	}
 	for _, p := range append(rest, Conflicts(results)...) {
 		fmt.Fprintf(&b, "%s %s\n", p.Code, p)
 	}
