@@ -1,4 +1,5 @@
-// Package interop_test runs one set of fixtures on two data planes, heddle-proxy and stock Envoy, both fed by heddled.
+// Package interop_test runs one set of fixtures at three levels: what their objects compile to (TestCompiled, without any process), and two data planes,
+// heddle-proxy and stock Envoy, both fed by heddled (TestFixtures). The two must answer alike.
 //
 // That an unmodified gRPC client (xds:///) finds and calls a service is tested in control/compile (TestGRPCClientCallsService).
 package interop_test

@@ -180,7 +180,7 @@ func (s *Session) consider(p *pick, k *kind, name string, now time.Time, src Sou
 		k.settle(name)
 		k.answer = true
 	default:
-		if standing, _ := s.judge(w); standing == Suspect && len(k.trials) == 0 && (e.good == nil || e.good.Version != w.Version) {
+		if len(k.trials) == 0 && (e.good == nil || e.good.Version != w.Version) && s.suspect(w) {
 			k.trials = append(k.trials, []string{name})
 			return
 		}
@@ -188,6 +188,11 @@ func (s *Session) consider(p *pick, k *kind, name string, now time.Time, src Sou
 		p.adds = append(p.adds, w)
 		p.size += len(w.Body) + len(name)
 	}
+}
+
+func (s *Session) suspect(r *xds.Resource) bool {
+	standing, _ := s.judge(r)
+	return standing == Suspect
 }
 
 // same replaces what is held by an equal version, whose bytes may not have been known.
