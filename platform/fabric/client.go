@@ -32,7 +32,7 @@ type Client struct {
 }
 
 // ErrEnded says that the fabric is gone, and all that ran in it.
-var ErrEnded = errors.New("the process that holds the network namespaces has ended")
+var ErrEnded = errors.New("the process that holds the workloads has ended, and they with it")
 
 // Options of Start.
 type Options struct {
