@@ -123,6 +123,47 @@ func TestServerOverBothTransports(t *testing.T) {
 	}
 }
 
+// TestQuestionsWaitForTheFirstTable: a proxy that has just come up knows no name yet, which is not to say that there is none.
+func TestQuestionsWaitForTheFirstTable(t *testing.T) {
+	for _, network := range []string{"udp", "tcp"} {
+		s := New(zone, &Upstream{}, stats.New(), slog.New(slog.DiscardHandler))
+		t.Cleanup(s.Close)
+		a, err := s.Listen("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered := make(chan error, 1)
+		go func() {
+			got, err := resolver(network, a.String()).LookupNetIP(t.Context(), "ip4", "reviews.shop.svc.cluster.local.")
+			if err == nil && (len(got) != 1 || got[0] != netip.MustParseAddr("10.0.0.1")) {
+				err = fmt.Errorf("addresses %v", got)
+			}
+			answered <- err
+		}()
+		select {
+		case err := <-answered:
+			t.Fatalf("%s: answered without a table: %v", network, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+		s.SetTable(table)
+		if err := <-answered; err != nil {
+			t.Errorf("%s: %v", network, err)
+		}
+	}
+	// When the time is up they are answered with what is known.
+	s := New(zone, &Upstream{}, stats.New(), slog.New(slog.DiscardHandler))
+	t.Cleanup(s.Close)
+	a, err := s.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.begin()
+	var notFound *net.DNSError
+	if _, err := resolver("udp", a.String()).LookupNetIP(t.Context(), "ip4", "reviews.shop.svc.cluster.local."); !errors.As(err, &notFound) || !notFound.IsNotFound {
+		t.Errorf("without a table: %v", err)
+	}
+}
+
 func TestUnknownNamesAreForwarded(t *testing.T) {
 	outer, outside := start(t, &Upstream{})
 	outer.SetTable(nds.Table{"www.outside.test": {IPs: []string{"192.0.2.7"}}})

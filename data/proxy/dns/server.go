@@ -25,6 +25,8 @@ const (
 	maxForwards    = 512 // questions that wait for the outside
 	maxConnections = 128
 	idleTimeout    = 10 * time.Second
+	// patience is how long after the start questions wait for the first name table: what has not been told yet is not unknown, and a workload that is told so gives up.
+	patience = 3 * time.Second
 )
 
 // Server is the DNS proxy of one workload.
@@ -33,6 +35,8 @@ type Server struct {
 	upstream *Upstream
 	log      *slog.Logger
 	lookup   atomic.Pointer[Lookup]
+	begun    chan struct{} // closed when the first table has come, or nobody waits for it any more
+	begin    func()        // closes it
 	forwards chan struct{}
 	conns    chan struct{}
 	shard    *stats.Shard
@@ -56,15 +60,19 @@ func New(zone Zone, upstream *Upstream, registry *stats.Registry, log *slog.Logg
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
 		zone: zone, upstream: upstream, log: log, shard: registry.NewShard(), open: map[net.Conn]struct{}{}, ctx: ctx, cancel: cancel,
-		forwards: make(chan struct{}, maxForwards), conns: make(chan struct{}, maxConnections),
+		begun: make(chan struct{}), forwards: make(chan struct{}, maxForwards), conns: make(chan struct{}, maxConnections),
 		count: counters{count("queries"), count("mesh_answers"), count("forwarded"), count("upstream_failures"), count("refused")},
 	}
-	s.SetTable(nil)
+	s.lookup.Store(NewLookup(nil, zone))
+	s.begin = sync.OnceFunc(func() { close(s.begun) })
 	return s
 }
 
 // SetTable replaces the names of the mesh.
-func (s *Server) SetTable(t nds.Table) { s.lookup.Store(NewLookup(t, s.zone)) }
+func (s *Server) SetTable(t nds.Table) {
+	s.lookup.Store(NewLookup(t, s.zone))
+	s.begin()
+}
 
 // Known gives the addresses of a name of the mesh that the proxy itself can dial; ok is false when the outside must be asked.
 func (s *Server) Known(name string, v6 bool) (addresses []netip.Addr, ok bool) {
@@ -86,6 +94,9 @@ func (s *Server) Listen(address string) (net.Addr, error) {
 		return nil, fmt.Errorf("listen for DNS on %s: %w", address, err)
 	}
 	s.mu.Lock()
+	if len(s.closers) == 0 {
+		time.AfterFunc(patience, s.begin)
+	}
 	s.closers = append(s.closers, ln.Close, pc.Close)
 	s.mu.Unlock()
 	s.wg.Go(func() { s.serveStreams(ln) })
@@ -118,20 +129,48 @@ func (s *Server) serveDatagrams(pc net.PacketConn) {
 			continue // an ICMP error of an earlier answer
 		}
 		raw := buf[:n]
-		answer, forward := s.answer(raw, false)
-		if !forward {
-			if answer != nil {
-				pc.WriteTo(answer, from)
+		if s.told() {
+			answer, forward := s.answer(raw, false)
+			if !forward {
+				if answer != nil {
+					pc.WriteTo(answer, from)
+				}
+				continue
 			}
-			continue
 		}
 		own := append([]byte(nil), raw...)
 		if !s.spawn(func() {
-			pc.WriteTo(s.forward("udp", own), from)
+			if answer := s.resolve("udp", own); answer != nil {
+				pc.WriteTo(answer, from)
+			}
 		}) {
 			pc.WriteTo(s.refuse(own), from)
 		}
 	}
+}
+
+// told says whether questions can be answered.
+func (s *Server) told() bool {
+	select {
+	case <-s.begun:
+		return true
+	default:
+		return false
+	}
+}
+
+// resolve answers a raw message when the names are there, if need be by asking the outside; nil for one that deserves no answer.
+func (s *Server) resolve(network string, raw []byte) []byte {
+	select {
+	case <-s.begun:
+	case <-s.ctx.Done():
+		return nil
+	}
+	answer, forward := s.answer(raw, network == "tcp")
+	if forward {
+		answer = s.forward(network, raw)
+	}
+	return answer
 }
 
 // spawn runs a forward if there is room.
@@ -193,10 +232,7 @@ func (s *Server) serveStream(c net.Conn) {
 		if err != nil {
 			return
 		}
-		answer, forward := s.answer(raw, true)
-		if forward {
-			answer = s.forward("tcp", raw)
-		}
+		answer := s.resolve("tcp", raw)
 		if answer == nil || writeStream(c, answer) != nil {
 			return
 		}
