@@ -127,5 +127,8 @@ func (l *Live) lacks(x *config.Listener) string {
 			return "virtual hosts " + r
 		}
 	}
+	if !l.listenerLacks(x).lacks {
+		return "companions" // the first ones go into force together
+	}
 	return "certificates"
 }

@@ -25,8 +25,9 @@ import (
 // resolveWait bounds how long a cluster waits for the addresses of its names.
 const resolveWait = 15 * time.Second
 
-// settle is how long after the first answer a type that was never heard of counts as empty, for servers that say nothing of what they have not.
-const settle = 2 * time.Second
+// settle is how long after the first answer a type that was never heard of counts as empty, for servers that say nothing of what they have not
+// (Envoy's default of initial_fetch_timeout).
+const settle = 15 * time.Second
 
 // Subscriber asks the control plane for resources; *client.Client is one.
 type Subscriber interface {
@@ -167,7 +168,7 @@ func (l *Live) Expect(typeURL string, wait time.Duration) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.heard[typeURL] = true
-		l.judge()
+		l.late(l.reconcile(nil))
 	})
 }
 
@@ -182,7 +183,7 @@ func (l *Live) OnStream(up bool, err error) {
 		for _, t := range l.wanted {
 			l.heard[t] = true
 		}
-		l.judge()
+		l.late(l.reconcile(nil))
 	})
 }
 

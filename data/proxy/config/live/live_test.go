@@ -169,7 +169,7 @@ func TestWarmingMakesBeforeItBreaks(t *testing.T) {
 	}
 	p.expect("waiting", strings.Join(p.l.Waiting(), "; "), "cluster b for its endpoints or certificates; listener l for its routes r")
 	p.respond(xds.Route, p.routes("r", ""))
-	p.expect("in force", p.inForce(), "l a:2 r/0")
+	p.expect("in force, the first time as a whole", p.inForce(), "a:2 r/0")
 	if err := p.l.OnResponse(xds.Endpoints, nil, []string{"b"}); err != nil {
 		t.Error(err)
 	}
@@ -354,7 +354,8 @@ func TestNoVirtualHostsIsAnAnswer(t *testing.T) {
 	p.expect("subscriptions", p.said(), "+rds q r, +vhds")
 	p.expect("waiting", strings.Join(p.l.Waiting(), "; "), "listener one for its virtual hosts r; listener two for its virtual hosts q")
 	p.respond(xds.VirtualHost, p.host("q/a", "a"))
-	p.expect("in force", p.inForce(), "two q/1 r/0")
+	p.expect("waiting", strings.Join(p.l.Waiting(), "; "), "listener one for its virtual hosts r; listener two for its companions")
+	p.expect("in force, the first time as a whole", p.inForce(), "q/1 r/0")
 	if p.l.Ready() {
 		t.Error("ready while one is warming")
 	}

@@ -37,9 +37,34 @@ func (l *Live) warm(now time.Time) (changes []*change) {
 	changes = warm(xds.Cluster, l.clusters, l.clusterLacks, now, func(name string, _ *config.Cluster, after time.Duration) {
 		impatient("cluster", name, clusterLacks, after)
 	})
+	if !l.ready.Load() && !l.whole(now) {
+		return changes
+	}
 	return append(changes, warm(xds.Listener, l.listeners, l.listenerLacks, now, func(name string, x *config.Listener, after time.Duration) {
 		impatient("listener", name, l.lacks(x), after)
 	})...)
+}
+
+// whole says whether the first listeners may go into force. They do so together, when everything that the control plane has said is there: as in Envoy, whose workers
+// begin to listen at the end of all initialization. Else a connection that a listener to come would route, encrypt or deny is taken by one that passes on what no
+// other wants.
+func (l *Live) whole(now time.Time) bool {
+	for _, t := range l.wanted {
+		if (t == xds.Listener || t == xds.Cluster) && !l.heard[t] {
+			return false
+		}
+	}
+	for _, s := range l.clusters {
+		if s.live == nil {
+			return false
+		}
+	}
+	for _, s := range l.listeners {
+		if s.next != nil && !l.listenerLacks(s.next.value).over(s.since, now) {
+			return false
+		}
+	}
+	return true
 }
 
 func warm[T any](typeURL string, slots map[string]*slot[T], lacks func(*T) patience, now time.Time, impatient func(string, *T, time.Duration)) (changes []*change) {
@@ -113,7 +138,7 @@ func (l *Live) secretsLack(refs []config.SecretRef, p *patience) {
 func (l *Live) schedule(now time.Time) {
 	next := forever
 	sooner := func(since time.Time, p patience) {
-		if p.lacks && p.limit != forever {
+		if p.limit != forever && !p.over(since, now) { // what is over waits for others
 			next = min(next, p.limit-now.Sub(since))
 		}
 	}

@@ -55,16 +55,35 @@ func TestAListenerWaitsAsLongAsItsSourcesSay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		p.respond(xds.Cluster)
 		p.respond(xds.Listener, x)
 		p.waits("routes", "", "l", 4*time.Second)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlane(t, Options{})
 		follow(p)
+		p.respond(xds.Cluster)
 		p.respond(xds.Listener, p.listener("l", 1, "r"))
 		p.respond(xds.Route, p.routes("r", `, "vhds": {"configSource": {"ads": {}, "initialFetchTimeout": "6s"}}`))
 		p.waits("virtual hosts", "r/0", "l r/0", 6*time.Second)
 	})
+}
+
+// TestTheFirstListenersComeTogether: the one that passes on what no other wants must not be there before those that want it. Later ones come by themselves.
+func TestTheFirstListenersComeTogether(t *testing.T) {
+	p := newPlane(t, Options{})
+	follow(p)
+	p.respond(xds.Listener, p.listener("all", 80, "any"))
+	p.respond(xds.Route, p.routes("any", ""))
+	p.expect("before a word about clusters", p.inForce(), "any/0")
+	p.respond(xds.Cluster, p.cluster("c", ""))
+	p.respond(xds.Listener, p.listener("some", 81, "r"))
+	p.respond(xds.Endpoints, p.endpoints("c", 1))
+	p.expect("before the routes of another", p.inForce(), "c:1 any/0")
+	p.respond(xds.Route, p.routes("r", ""))
+	p.expect("in force", p.inForce(), "all some c:1 any/0 r/0")
+	p.respond(xds.Listener, p.listener("more", 82, "s"), p.listener("less", 83, "r"))
+	p.expect("later", p.inForce(), "all less some c:1 any/0 r/0")
 }
 
 // TestReadinessWaitsAsLongAsTheBootstrapSays for the first answers about listeners and clusters.
