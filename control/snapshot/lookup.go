@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,9 +59,13 @@ func (a *asked) forget(ref mesh.Ref) {
 	delete(a.of, ref)
 }
 
-func (a *asked) record(ref mesh.Ref, q question, answer any) {
+// record notes an answer that an object got. It gives the others who asked the same before and were told something else.
+func (a *asked) record(ref mesh.Ref, q question, answer any) (outdated map[mesh.Ref]struct{}) {
 	if _, known := a.askers[q][ref]; known {
-		return
+		return nil
+	}
+	if old, ok := a.answers[q]; ok && old != answer {
+		outdated = maps.Clone(a.askers[q])
 	}
 	if a.askers[q] == nil {
 		a.askers[q] = map[mesh.Ref]struct{}{}
@@ -74,6 +79,7 @@ func (a *asked) record(ref mesh.Ref, q question, answer any) {
 		}
 		a.byHost[q.host][q] = struct{}{}
 	}
+	return outdated
 }
 
 // about lists the questions whose answer may depend on a host: those for the host, and for a wildcard those that it covers.
@@ -100,48 +106,56 @@ type lookup struct {
 	ref mesh.Ref
 }
 
+// note records what was asked. Who got another answer to the same question before is translated again: by the time that the object which it is about is looked at, the new
+// answer would be the only one known.
+func (l lookup) note(q question, answer any) {
+	for ref := range l.b.asked.record(l.ref, q, answer) {
+		l.b.dirty[ref] = struct{}{}
+	}
+}
+
 // Settings are constant for the life of the builder.
 func (l lookup) Settings() *mesh.Settings { return l.b.now.Settings }
 
 // Service finds the service for a host that a namespace sees: the host itself, or the most specific wildcard.
 func (l lookup) Service(host mesh.Host, from mesh.Namespace) (*mesh.Service, bool) {
 	s := l.b.findService(host, from)
-	l.b.asked.record(l.ref, question{kind: askService, host: host, from: from}, s)
+	l.note(question{kind: askService, host: host, from: from}, s)
 	return s, s != nil
 }
 
 // Subset says whether a rule that the namespace sees defines the subset.
 func (l lookup) Subset(host mesh.Host, subset string, from mesh.Namespace) bool {
 	ok := l.b.findSubset(host, subset, from)
-	l.b.asked.record(l.ref, question{kind: askSubset, host: host, subset: subset, from: from}, ok)
+	l.note(question{kind: askSubset, host: host, subset: subset, from: from}, ok)
 	return ok
 }
 
 // Gateway says whether a gateway exists.
 func (l lookup) Gateway(id mesh.GatewayID) bool {
 	_, ok := l.b.now.Gateways.Get(id)
-	l.b.asked.record(l.ref, question{kind: askGateway, gateway: id}, ok)
+	l.note(question{kind: askGateway, gateway: id}, ok)
 	return ok
 }
 
 // Object finds a valid object, or the last valid version of one that is broken.
 func (l lookup) Object(ref mesh.Ref) (api.Object, bool) {
 	o, version := l.b.findObject(ref)
-	l.b.asked.record(l.ref, question{kind: askObject, object: ref}, version)
+	l.note(question{kind: askObject, object: ref}, version)
 	return o, o.Kind != nil
 }
 
 // Grants are the ReferenceGrants of a namespace.
 func (l lookup) Grants(ns mesh.Namespace) []api.Object {
 	list, version := l.b.findGrants(ns)
-	l.b.asked.record(l.ref, question{kind: askGrants, from: ns}, version)
+	l.note(question{kind: askGrants, from: ns}, version)
 	return list
 }
 
 // NamespaceLabels are those of the Namespace object; a namespace that only other objects name exists without labels.
 func (l lookup) NamespaceLabels(ns mesh.Namespace) (mesh.Labels, bool) {
 	labels, ok, version := l.b.findNamespace(ns)
-	l.b.asked.record(l.ref, question{kind: askNamespace, from: ns}, version)
+	l.note(question{kind: askNamespace, from: ns}, version)
 	return labels, ok
 }
 

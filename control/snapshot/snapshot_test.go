@@ -326,6 +326,20 @@ var pieces = []string{
 	"apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: far}\nspec: {ports: [{name: http, port: 80}]}\n",
 }
 
+// TestAnAnswerOutdatedByAnotherAsker: a Gateway waits for its class; when the class comes together with another Gateway of it, which is looked at first, both are served.
+func TestAnAnswerOutdatedByAnotherAsker(t *testing.T) {
+	gate := "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: %s, namespace: shop}\nspec: {gatewayClassName: ours, listeners: [{name: m, port: 90, protocol: HTTP}]}\n---\n"
+	r := newRig(t).put(fmt.Sprintf(gate, "first"))
+	r.apply()
+	r.put(fmt.Sprintf(gate, "second") + "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: ours}\nspec: {controllerName: heddle.dev/gateway-controller}\n")
+	r.apply()
+	for _, name := range []string{"first", "second"} {
+		if _, ok := r.b.now.Gateways.Get(mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: "shop", Name: name}); !ok {
+			t.Errorf("gateway %s is not served", name)
+		}
+	}
+}
+
 // After any edits in any batches, the snapshot, the problems and the statuses are those that a new builder makes from the end state.
 func TestIncrementalEqualsFromScratch(t *testing.T) {
 	name := rapid.SampledFrom([]string{"a", "b", "c"})

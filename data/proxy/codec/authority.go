@@ -16,11 +16,11 @@ func StrangeHost(host []byte) bool {
 // decode it and some do not.
 func TunnelTarget(b []byte) bool {
 	i := bytes.LastIndexByte(b, ':')
-	if i <= 0 || i == len(b)-1 || len(b)-i > 6 || StrangeHost(b) || bytes.IndexByte(b, '%') >= 0 {
+	if i <= 0 || i == len(b)-1 || len(b)-i > 6 || StrangeHost(b) {
 		return false
 	}
-	for _, c := range b[i+1:] {
-		if c < '0' || c > '9' {
+	for at, c := range b {
+		if c == '%' || c > '~' || at > i && (c < '0' || c > '9') {
 			return false
 		}
 	}
