@@ -19,7 +19,7 @@ import (
 func main() {
 	seconds := flag.Int("seconds", 10, "seconds of each measurement")
 	rounds := flag.Int("rounds", 3, "rounds; the median counts")
-	what := flag.String("what", "proxies,http2,mesh", "what to measure: proxies, http2, mesh")
+	what := flag.String("what", "proxies,tls,http2,mesh", "what to measure: proxies, tls, http2, mesh")
 	changes := flag.Int("changes", 200, "changes of a route to measure")
 	only := flag.String("only", "", "comma-separated proxies to measure")
 	flag.Parse()
@@ -37,8 +37,14 @@ func main() {
 		os.Exit(130)
 	}()
 	fmt.Printf("machine: %s, %d CPUs, Linux %s, %s\n", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version())
-	if strings.Contains(*what, "proxies") {
+	if strings.Contains(*what, "proxies") || strings.Contains(*what, "tls") {
+		err = b.backend()
+	}
+	if err == nil && strings.Contains(*what, "proxies") {
 		err = b.run()
+	}
+	if err == nil && strings.Contains(*what, "tls") {
+		err = b.runTLS()
 	}
 	if err == nil && strings.Contains(*what, "http2") {
 		err = b.runFrames()
@@ -55,9 +61,6 @@ func main() {
 
 // run measures every proxy at 8 and 64 connections and prints the tables.
 func (b *bench) run() error {
-	if err := b.backend(); err != nil {
-		return err
-	}
 	for _, p := range b.proxies() {
 		if b.only != "" && !strings.Contains(","+b.only+",", ","+p.name+",") {
 			continue
@@ -69,7 +72,7 @@ func (b *bench) run() error {
 	for _, connections := range []int{8, 64} {
 		fmt.Printf("\nHTTP/1.1, 1 KiB body, %d connections, 1 worker each, %s × %d rounds (median)\n", connections, b.duration, b.rounds)
 		fmt.Printf("%-14s %14s %12s %10s %10s %10s\n", "proxy", "CPU µs/request", "requests/s", "RSS MiB", "to nginx", "to Envoy")
-		if err := b.measureAll("nginx", func(r running) (int, error) { return b.wrk(r, connections) }); err != nil {
+		if err := b.measureAll("nginx", func(r running) (int, error) { return b.wrk(r, connections, "/") }); err != nil {
 			return err
 		}
 	}

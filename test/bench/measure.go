@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -25,12 +26,41 @@ type bench struct {
 	only     string
 	started  []*exec.Cmd
 	running  []running
+	said     said        // by the program that was started last
 	ask      http.Client // what programs are asked with whether they are there
 }
 
 type running struct {
 	proxy
-	pid int
+	pid    int
+	second int // the other one of a pair, 0 for none
+}
+
+// said is what programs print; only the last ones matter.
+type said struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+// Reset forgets what was said.
+func (s *said) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.b.Reset()
+}
+
+// String is what was said.
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // result is one measurement.
@@ -45,7 +75,10 @@ func (b *bench) backend() error {
 	conf := fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/backend.pid; error_log stderr crit;
 events { worker_connections 4096; }
 http { access_log off; client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
-keepalive_requests 1000000000; server { listen 127.0.0.1:%[2]d; location / { return 200 "%[3]s"; } } }`, b.dir, backendPort, strings.Repeat("x", 1024))
+keepalive_requests 1000000000; server { listen 127.0.0.1:%[2]d; location / { return 200 "%[3]s"; } location /16384 { root %[1]s; } } }`, b.dir, backendPort, strings.Repeat("x", 1024))
+	if err := os.WriteFile(b.path("16384"), bytes.Repeat([]byte("y"), 16<<10), 0o644); err != nil {
+		return err
+	}
 	if err := os.WriteFile(b.path("backend.conf"), []byte(conf), 0o600); err != nil {
 		return err
 	}
@@ -53,16 +86,25 @@ keepalive_requests 1000000000; server { listen 127.0.0.1:%[2]d; location / { ret
 	return err
 }
 
-// start runs a program and waits until its port answers.
-func (b *bench) start(name string, port int, path string, args ...string) (int, error) {
+// launch runs a program.
+func (b *bench) launch(name, path string, args ...string) (int, error) {
 	cmd := exec.Command(path, args...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	b.said.Reset()
+	cmd.Stdout, cmd.Stderr = &b.said, &b.said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start %s: %w", name, err)
 	}
 	b.started = append(b.started, cmd)
+	return cmd.Process.Pid, nil
+}
+
+// start runs a program and waits until its port answers.
+func (b *bench) start(name string, port int, path string, args ...string) (int, error) {
+	pid, err := b.launch(name, path, args...)
+	if err != nil {
+		return 0, err
+	}
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		resp, err := b.ask.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
 		if err != nil {
@@ -71,10 +113,10 @@ func (b *bench) start(name string, port int, path string, args ...string) (int, 
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if resp.StatusCode == http.StatusOK && len(body) == 1024 {
-			return cmd.Process.Pid, nil
+			return pid, nil
 		}
 	}
-	return 0, fmt.Errorf("%s does not serve port %d: %.2000s", name, port, out.String())
+	return 0, fmt.Errorf("%s does not serve port %d: %.2000s", name, port, b.said.String())
 }
 
 func (b *bench) startProxy(p proxy) error {
@@ -86,7 +128,7 @@ func (b *bench) startProxy(p proxy) error {
 	if err != nil {
 		return err
 	}
-	b.running = append(b.running, running{p, pid})
+	b.running = append(b.running, running{proxy: p, pid: pid})
 	return nil
 }
 
@@ -139,6 +181,9 @@ var (
 // measure makes a load and divides what it cost by its requests.
 func (b *bench) measure(r running, load func(running) (int, error)) (result, error) {
 	pids := tree(r.pid)
+	if r.second != 0 {
+		pids = append(pids, tree(r.second)...)
+	}
 	before, from := cpu(pids), time.Now()
 	n, err := load(r)
 	if err != nil {
@@ -149,8 +194,8 @@ func (b *bench) measure(r running, load func(running) (int, error)) (result, err
 }
 
 // wrk makes requests for one measurement and counts them.
-func (b *bench) wrk(r running, connections int) (int, error) {
-	out, err := exec.Command("wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+strconv.Itoa(int(b.duration.Seconds()))+"s", fmt.Sprintf("http://127.0.0.1:%d/", r.port)).CombinedOutput()
+func (b *bench) wrk(r running, connections int, path string) (int, error) {
+	out, err := exec.Command("wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+strconv.Itoa(int(b.duration.Seconds()))+"s", fmt.Sprintf("http://127.0.0.1:%d%s", r.port, path)).CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("wrk: %w: %s", err, out)
 	}
