@@ -52,6 +52,11 @@ type Board struct {
 	recorded map[Workload]bool // nil: there is no record
 	timers   map[Workload]*time.Timer
 	saving   bool
+	closed   bool
+
+	graceTimer   *time.Timer
+	writing      sync.Mutex // of the record
+	recordedLast bool       // guarded by writing
 }
 
 // maxStates bounds what is remembered of workloads that are gone: in a cluster they come and go for ever.
@@ -82,7 +87,7 @@ func New(opts Options) (*Board, error) {
 			return nil, err
 		}
 	}
-	time.AfterFunc(opts.Grace, b.endGrace)
+	b.graceTimer = time.AfterFunc(opts.Grace, b.endGrace)
 	return b, nil
 }
 
@@ -160,7 +165,9 @@ func (b *Board) gone(w Workload) {
 	if b.streams[w]--; b.streams[w] > 0 {
 		return
 	}
-	delete(b.streams, w)
+	if delete(b.streams, w); b.closed {
+		return
+	}
 	var t *time.Timer
 	t = time.AfterFunc(b.opts.Hold, func() {
 		b.mu.Lock()
@@ -175,7 +182,7 @@ func (b *Board) gone(w Workload) {
 
 // set is called with the lock held.
 func (b *Board) set(w Workload, s State) {
-	if b.states[w] == s {
+	if b.states[w] == s || b.closed {
 		return
 	}
 	if s == Gone && len(b.states) > maxStates {
@@ -200,6 +207,9 @@ func (b *Board) signal(ws ...Workload) {
 func (b *Board) endGrace() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
 	b.grace = false
 	b.signal(Workload{}) // all that were presumed: the zero workload stands for them
 }
@@ -210,11 +220,33 @@ func (b *Board) save() {
 		return
 	}
 	b.saving = true
-	time.AfterFunc(200*time.Millisecond, func() { _ = b.Save() })
+	time.AfterFunc(200*time.Millisecond, func() {
+		b.writing.Lock()
+		defer b.writing.Unlock()
+		if !b.recordedLast {
+			_ = b.write()
+		}
+	})
 }
 
-// Save writes the record now; heddled calls it when it ends.
-func (b *Board) Save() error {
+// Close writes the record for the last time. Streams that end from here on end with heddled, not with their workloads, so nothing changes any more.
+func (b *Board) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	b.graceTimer.Stop()
+	for _, t := range b.timers {
+		t.Stop()
+	}
+	clear(b.timers)
+	b.mu.Unlock()
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.recordedLast = true
+	return b.write()
+}
+
+// write writes the record; called with the lock of writing held.
+func (b *Board) write() error {
 	if b.opts.Record == "" {
 		return nil
 	}

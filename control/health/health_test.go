@@ -56,6 +56,33 @@ func TestStreamLives(t *testing.T) {
 	})
 }
 
+// The streams of a heddled that ends break; that is no word about their workloads, and what is under way must not reach the record that its successor reads.
+func TestTheEndOfHeddledIsNotThatOfWorkloads(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "health.json")
+	synctest.Test(t, func(t *testing.T) {
+		b, err := New(Options{Record: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, late := Workload{"shop", "a"}, Workload{"shop", "b"}
+		gone, lateGone := b.Connected(w), b.Connected(late)
+		gone()
+		if err := b.Close(); err != nil { // within the hold time
+			t.Fatal(err)
+		}
+		lateGone()
+		time.Sleep(time.Minute)
+		next, err := New(Options{Record: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next.State(w) != Presumed || next.State(late) != Presumed {
+			t.Errorf("the next heddled takes them for %v and %v", next.State(w), next.State(late))
+		}
+		next.Close()
+	})
+}
+
 func TestRecordSurvivesARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "health.json")
 	b, err := New(Options{Record: path})
@@ -64,7 +91,7 @@ func TestRecordSurvivesARestart(t *testing.T) {
 	}
 	alive, dead := Workload{"shop", "a"}, Workload{"shop", "b"}
 	b.Connected(alive)
-	if err := b.Save(); err != nil {
+	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
 	again, err := New(Options{Record: path})

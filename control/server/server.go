@@ -274,9 +274,13 @@ func (d *Server) Run(ctx context.Context) error {
 		group.Go(func() error { return d.webhook.run(ctx) })
 	}
 	d.log.Info("heddled started", "version", d.opts.Version, "http", d.web.address(), "debugToken", d.opts.TokenFile, "config", d.opts.ConfigDir+d.opts.Kubeconfig)
+	group.Go(func() error {
+		<-ctx.Done()
+		return d.board.Close() // before the streams end: their workloads live on
+	})
 	err := group.Wait()
 	d.log.Info("heddled ends")
-	return errors.Join(err, d.board.Save(), d.accepted.Save())
+	return errors.Join(err, d.accepted.Save())
 }
 
 // HTTPAddress is where the pages are: /ready, /metrics, /version and /debug.
