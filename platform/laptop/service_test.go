@@ -110,6 +110,17 @@ func TestProgramsAreLedToTheirProxy(t *testing.T) {
 	}
 }
 
+func TestAProxyOfTheUsersIsTold(t *testing.T) {
+	for want, env := range map[string][]string{"": {"PATH=/bin", "http_proxy="}, "HTTP_PROXY": {"HTTP_PROXY=http://office:3128", "NO_PROXY=localhost"}, "http_proxy": {"http_proxy=x"}} {
+		if got := ledAside(env); got != want {
+			t.Errorf("%v: %q, want %q", env, got, want)
+		}
+	}
+	if got := ledAside([]string{"http_proxy=x", "no_proxy=*"}); got != "" {
+		t.Errorf("nothing is led aside, but %s is told", got)
+	}
+}
+
 func TestTheShopWithoutNamespacesSpeaksHTTPOnly(t *testing.T) {
 	for _, p := range plainParts() {
 		if p.TCP || p.Appends != "" {

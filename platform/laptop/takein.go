@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,10 +50,26 @@ func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *Run
 	}
 	m.tellStatus()
 	c.Send(RunEvent{Started: &Workload{Name: w.name, Namespace: w.namespace, Version: w.version, Address: w.addresses[0].String(), Ready: true}}, nil)
+	if name := ledAside(env); name != "" && !m.opts.plain() {
+		c.Send(RunEvent{Note: name + " is set, so HTTP calls of programs that obey it go to that proxy instead of into the mesh; run the command with env -u " + name + " in front to leave it out"}, nil)
+	}
 	if w.outOfService.Load() {
 		m.running.Go(func() { m.openWhenListening(ctx, w, func(note string) { c.Send(RunEvent{Note: note}, nil) }) })
 	}
 	return m.attend(inner, c, buf, w, p.ID, exit), nil
+}
+
+// ledAside names the variable of an environment that leads HTTP calls by any name to a proxy of the user's, "" when there is none.
+func ledAside(env []string) (name string) {
+	for _, e := range env {
+		switch key, value, _ := strings.Cut(e, "="); {
+		case (key == "NO_PROXY" || key == "no_proxy") && value == "*":
+			return ""
+		case (key == "HTTP_PROXY" || key == "http_proxy") && value != "":
+			name = key
+		}
+	}
+	return name
 }
 
 // bringIn makes a workload a part of the running mesh and waits for its proxy. It takes no traffic yet.
