@@ -56,8 +56,8 @@ answered; a second Ctrl-C does not wait.`,
 			signal.Reset(syscall.SIGINT, syscall.SIGTERM)
 			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 			code, err := laptop.RunIn(cmd.Context(), e.RunDir, r, []*os.File{e.In, e.Out, e.Err}, signals, func(w *laptop.Workload) {
-				fmt.Fprintf(e.Err, "heddle: %s.%s runs at %s\n", w.Name, w.Namespace, w.Address)
-			}, func(note string) { fmt.Fprintln(e.Err, "heddle: "+note) })
+				_, _ = fmt.Fprintf(e.Err, "heddle: %s.%s runs at %s\n", w.Name, w.Namespace, w.Address)
+			}, func(note string) { _, _ = fmt.Fprintln(e.Err, "heddle: "+note) })
 			if err != nil {
 				return err
 			}
@@ -75,7 +75,7 @@ answered; a second Ctrl-C does not wait.`,
 	f.Uint16Var(&r.Port, "port", 0, "port that the command listens on (default: that of the service, if there is one; else it only calls others)")
 	f.BoolVar(&r.TCP, "tcp", false, "the port speaks something else than HTTP/1.1")
 	for _, name := range []string{"name", "namespace", "version", "port", "service"} {
-		c.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
+		_ = c.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 	return c
 }

@@ -28,7 +28,7 @@ func status(e *Env) *cobra.Command {
 			if !s.Ready {
 				state = "not ready: " + s.Message
 			}
-			fmt.Fprintf(e.Out, "mesh        %s (process %d, mode %s, since %s)\ningress     %s\nAPI server  %s\nkubeconfig  %s\nheddled     %s\n\n",
+			_, _ = fmt.Fprintf(e.Out, "mesh        %s (process %d, mode %s, since %s)\ningress     %s\nAPI server  %s\nkubeconfig  %s\nheddled     %s\n\n",
 				state, s.PID, s.Mode, s.Started, s.Gateway, s.API, s.Kubeconfig, s.Debug)
 			t := newTable("NAME", "NAMESPACE", "VERSION", "ADDRESS", "READY", "RESTARTS")
 			if format == "wide" {

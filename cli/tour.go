@@ -9,26 +9,26 @@ import (
 
 // tour prints what is running and what to try; each command works as printed.
 func tour(out io.Writer, s *laptop.Status, command string, empty bool) {
-	fmt.Fprintf(out, "heddle: ready after %.1f s (%s)\n\n", s.ReadyAfter, modes[s.Mode])
-	fmt.Fprintf(out, "  ingress     %s\n  API server  %s\n  kubeconfig  %s\n  logs        %s/log\n\n", s.Gateway, s.API, s.Kubeconfig, s.RunDir)
+	_, _ = fmt.Fprintf(out, "heddle: ready after %.1f s (%s)\n\n", s.ReadyAfter, modes[s.Mode])
+	_, _ = fmt.Fprintf(out, "  ingress     %s\n  API server  %s\n  kubeconfig  %s\n  logs        %s/log\n\n", s.Gateway, s.API, s.Kubeconfig, s.RunDir)
 	if !empty {
 		for _, w := range s.Workloads {
-			fmt.Fprintf(out, "  %-22s %-12s %s\n", w.Name, w.Address, w.About)
+			_, _ = fmt.Fprintf(out, "  %-22s %-12s %s\n", w.Name, w.Address, w.About)
 		}
-		fmt.Fprintln(out)
+		_, _ = fmt.Fprintln(out)
 	}
 	steps := emptySteps
 	if !empty {
 		steps = shopSteps
 	}
-	fmt.Fprintln(out, "Things to try, in another terminal:")
+	_, _ = fmt.Fprintln(out, "Things to try, in another terminal:")
 	for i, step := range steps {
-		fmt.Fprintf(out, "\n  %d. %s\n", i+1, step.about)
+		_, _ = fmt.Fprintf(out, "\n  %d. %s\n", i+1, step.about)
 		for _, c := range step.commands {
-			fmt.Fprintf(out, "     %s\n", fmt.Sprintf(c, command, s.Gateway))
+			_, _ = fmt.Fprintf(out, "     %s\n", fmt.Sprintf(c, command, s.Gateway))
 		}
 	}
-	fmt.Fprintf(out, "\nCtrl-C (or %s down) ends it all.\n", command)
+	_, _ = fmt.Fprintf(out, "\nCtrl-C (or %s down) ends it all.\n", command)
 }
 
 var modes = map[laptop.Mode]string{

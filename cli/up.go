@@ -51,7 +51,7 @@ Where those are forbidden, --mode proxy does without, by HTTP_PROXY, and says wh
 	f.BoolVar(&o.Empty, "empty", false, "without the sample shop")
 	f.BoolVar(&o.Keep, "keep", false, "leave data and logs in the run folder, for the next start")
 	f.StringVar(&mode, "mode", "auto", "how workloads are separated: auto, root, rootless, or proxy (no namespaces; programs are told by HTTP_PROXY)")
-	c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"auto", "root", "rootless", "proxy"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"auto", "root", "rootless", "proxy"}, cobra.ShellCompDirectiveNoFileComp))
 	f.IntVar(&o.GatewayPort, "port", laptop.DefaultGatewayPort, "port of the ingress on this machine; 0 takes any free one")
 	f.IntVar(&o.APIPort, "api-port", laptop.DefaultAPIPort, "port of the API server on this machine; 0 takes any free one")
 	f.Float64Var(&o.Rate, "rate", 5, "requests a second of the traffic generator; 0 switches it off")
@@ -70,7 +70,7 @@ func readyPipe(environ []string) (tell func()) {
 	syscall.CloseOnExec(3)
 	f := os.NewFile(3, "ready")
 	return func() {
-		fmt.Fprintln(f, "ready")
+		_, _ = fmt.Fprintln(f, "ready")
 		f.Close()
 	}
 }
@@ -121,7 +121,7 @@ func (e *Env) detached(ctx context.Context, args []string) error {
 		return fmt.Errorf("start in the background: %w", err)
 	}
 	defer log.Close()
-	os.Remove(log.Name()) // it is read by its descriptor, and gone when we are killed
+	_ = os.Remove(log.Name()) // it is read by its descriptor, and gone when we are killed
 	cmd := exec.Command(e.Self, rest...)
 	cmd.Env = append(e.Environ, readyVariable+"=3")
 	cmd.ExtraFiles = []*os.File{w}
@@ -139,16 +139,16 @@ func (e *Env) detached(ctx context.Context, args []string) error {
 	}()
 	select {
 	case <-ctx.Done():
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
 		return laptop.ErrStopped
 	case ok := <-ready:
 		text, _ := io.ReadAll(io.NewSectionReader(log, 0, 1<<20))
 		if ok {
-			e.Out.Write(text)
+			_, _ = e.Out.Write(text)
 			return cmd.Process.Release()
 		}
-		cmd.Wait()
+		_ = cmd.Wait()
 		if len(text) == 0 {
 			return errors.New("the mesh was killed before it was ready")
 		}

@@ -73,13 +73,13 @@ func Start(s *spawn.Thread, o Options) (*Client, error) {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	if err := s.Start(cmd); err != nil {
-		ours.Close()
+		_ = ours.Close()
 		return nil, fmt.Errorf("start the process that holds the network namespaces: %w", err)
 	}
 	if err := greeted(ours, theirs); err != nil {
-		cmd.Process.Kill()
-		cmd.Wait()
-		ours.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = ours.Close()
 		return nil, err
 	}
 	c := &Client{plain: o.Plain, conn: ours, cmd: cmd, ended: make(chan struct{}), waiting: map[uint64]chan reply{}, exits: map[string]chan Exit{}}
@@ -124,8 +124,8 @@ func (c *Client) read() {
 }
 
 func (c *Client) end() {
-	c.conn.Close()
-	c.cmd.Wait() // whatever it says: it is gone
+	_ = c.conn.Close()
+	_ = c.cmd.Wait() // whatever it says: it is gone
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(c.ended)
@@ -227,7 +227,7 @@ func (c *Client) Close() error {
 			}
 		}
 	}
-	c.cmd.Process.Kill()
+	_ = c.cmd.Process.Kill()
 	<-c.ended
 	return nil
 }

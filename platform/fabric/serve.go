@@ -135,12 +135,12 @@ func (s *server) add(r *namespaceRequest) error {
 	s.ports++
 	gateways := []netip.Addr{IPv4.Addr(), IPv6.Addr()}
 	if err := ns.Wire(s.home, bridge, fmt.Sprintf("w%d", s.ports), r.Addresses, gateways); err != nil {
-		ns.Close()
+		_ = ns.Close()
 		return fmt.Errorf("add namespace %s: %w", r.Name, err)
 	}
 	if r.Capture != nil {
 		if err := ns.Do(func() error { return capture.Apply(capture.Rules(*r.Capture)) }); err != nil {
-			ns.Close()
+			_ = ns.Close()
 			return fmt.Errorf("add namespace %s: %w", r.Name, err)
 		}
 	}
@@ -215,7 +215,7 @@ func (s *server) listening(r listeningRequest) (found []netip.Addr, err error) {
 }
 
 func (s *server) wait(id string, cmd *exec.Cmd) {
-	cmd.Wait() // the state tells all there is to know
+	_ = cmd.Wait() // the state tells all there is to know
 	s.mu.Lock()
 	delete(s.processes, id)
 	s.mu.Unlock()
@@ -224,7 +224,7 @@ func (s *server) wait(id string, cmd *exec.Cmd) {
 		exit.Signal = int(w.Signal())
 	}
 	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind in its group
-	s.conn.Send(reply{Exit: &exit}, nil)            // a dead supervisor needs no news
+	_ = s.conn.Send(reply{Exit: &exit}, nil)        // a dead supervisor needs no news
 }
 
 func (s *server) signal(r signalRequest) error {

@@ -41,8 +41,8 @@ func (w *workload) isReady() (ready bool, why string) {
 // serveAdmin gives the admin pages of all proxies an address on the host: /NAMESPACE/NAME/...; reading only.
 func (m *meshRun) serveAdmin(inner context.Context) {
 	srv := &http.Server{Handler: http.HandlerFunc(m.admin), ReadHeaderTimeout: 5 * time.Second}
-	m.running.Go(func() { srv.Serve(m.ports.adminListener) })
-	context.AfterFunc(inner, func() { srv.Close() })
+	m.running.Go(func() { _ = srv.Serve(m.ports.adminListener) })
+	context.AfterFunc(inner, func() { _ = srv.Close() })
 }
 
 func (m *meshRun) admin(w http.ResponseWriter, r *http.Request) {

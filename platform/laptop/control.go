@@ -21,7 +21,7 @@ func (m *meshRun) serveControl(inner context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the control socket: %w", err)
 	}
-	context.AfterFunc(inner, func() { l.Close() })
+	context.AfterFunc(inner, func() { _ = l.Close() })
 	m.running.Go(func() {
 		for {
 			c, err := l.AcceptUnix()
@@ -36,8 +36,8 @@ func (m *meshRun) serveControl(inner context.Context) error {
 
 // control serves one caller: its process lives as long as the connection.
 func (m *meshRun) control(inner context.Context, u *net.UnixConn) {
-	defer u.Close()
-	stop := context.AfterFunc(inner, func() { u.SetReadDeadline(time.Now()) })
+	defer func() { _ = u.Close() }()
+	stop := context.AfterFunc(inner, func() { _ = u.SetReadDeadline(time.Now()) })
 	defer stop()
 	c, err := fdmsg.Wrap(u)
 	if err != nil {
@@ -55,9 +55,9 @@ func (m *meshRun) control(inner context.Context, u *net.UnixConn) {
 	code, err := m.takeIn(inner, c, buf, &r, files)
 	switch {
 	case err != nil:
-		c.Send(RunEvent{Error: err.Error()}, nil)
+		_ = c.Send(RunEvent{Error: err.Error()}, nil)
 	case code != nil:
-		c.Send(RunEvent{Exit: code}, nil)
+		_ = c.Send(RunEvent{Exit: code}, nil)
 	}
 }
 
@@ -71,8 +71,8 @@ func RunIn(ctx context.Context, path string, r RunRequest, files []*os.File, sig
 	if err != nil {
 		return 0, fmt.Errorf("reach the mesh, which is still starting or is ending (heddle status tells): %w", err)
 	}
-	defer u.Close()
-	stop := context.AfterFunc(ctx, func() { u.Close() })
+	defer func() { _ = u.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = u.Close() })
 	defer stop()
 	c, err := fdmsg.Wrap(u)
 	if err != nil {
@@ -84,7 +84,7 @@ func RunIn(ctx context.Context, path string, r RunRequest, files []*os.File, sig
 	go func() {
 		for s := range signals {
 			if n, ok := s.(syscall.Signal); ok {
-				c.Send(runSignal{Signal: int(n)}, nil)
+				_ = c.Send(runSignal{Signal: int(n)}, nil)
 			}
 		}
 	}()

@@ -165,7 +165,7 @@ func (m *meshRun) bringUp(start, inner context.Context) error {
 }
 
 func (m *meshRun) say(format string, args ...any) {
-	fmt.Fprintf(m.opts.Out, "heddle: "+format+"\n", args...)
+	_, _ = fmt.Fprintf(m.opts.Out, "heddle: "+format+"\n", args...)
 }
 
 // sayMode says which mode was picked and why, and what does not work in it.
@@ -176,7 +176,7 @@ func (m *meshRun) sayMode() {
 	if m.opts.plain() {
 		m.say("mode proxy: no namespaces, every process is yours and on this machine's loopback. What does not work in it:")
 		for _, limit := range plainLimits {
-			fmt.Fprintf(m.opts.Out, "  - %s\n", limit)
+			_, _ = fmt.Fprintf(m.opts.Out, "  - %s\n", limit)
 		}
 	}
 }
@@ -309,7 +309,7 @@ func (m *meshRun) end(cancel context.CancelFunc) {
 	cancel()
 	m.running.Wait()
 	if m.fabric != nil {
-		m.fabric.Close()
+		_ = m.fabric.Close()
 	}
 	if m.ports.gatewayListener != nil {
 		m.ports.gatewayListener.Close()

@@ -43,16 +43,16 @@ func (r *Relay) one(ctx context.Context, c net.Conn) {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	in := bufio.NewReaderSize(c, relayLine)
 	line, err := in.ReadSlice('\n')
 	if err != nil {
 		return
 	}
-	c.SetReadDeadline(time.Time{})
+	_ = c.SetReadDeadline(time.Time{})
 	target, ok := strings.CutPrefix(strings.TrimSpace(string(line)), "CONNECT ")
 	if !ok {
-		fmt.Fprintf(c, "ERR want CONNECT HOST:PORT\n")
+		_, _ = fmt.Fprintf(c, "ERR want CONNECT HOST:PORT\n")
 		return
 	}
 	if target == "resolver:53" {
@@ -61,7 +61,7 @@ func (r *Relay) one(ctx context.Context, c net.Conn) {
 	d := net.Dialer{Timeout: 10 * time.Second}
 	out, err := d.DialContext(ctx, "tcp", target)
 	if err != nil {
-		fmt.Fprintf(c, "ERR %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
+		_, _ = fmt.Fprintf(c, "ERR %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
 		r.Log.Debug("the outside did not answer", "target", target, "error", err)
 		return
 	}
@@ -71,12 +71,12 @@ func (r *Relay) one(ctx context.Context, c net.Conn) {
 	}
 	var both sync.WaitGroup
 	both.Go(func() {
-		io.Copy(out, in)
-		out.(*net.TCPConn).CloseWrite()
+		_, _ = io.Copy(out, in)
+		_ = out.(*net.TCPConn).CloseWrite()
 	})
-	io.Copy(c, out)
+	_, _ = io.Copy(c, out)
 	if u, ok := c.(*net.UnixConn); ok {
-		u.CloseWrite()
+		_ = u.CloseWrite()
 	}
 	both.Wait()
 }

@@ -189,7 +189,7 @@ func Sweep(path string, keep bool, running, lock *os.File, wait time.Duration) e
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		io.Copy(io.Discard, running) // nobody writes: this is the end of the last holder
+		_, _ = io.Copy(io.Discard, running) // nobody writes: this is the end of the last holder
 	}()
 	select {
 	case <-ended:
@@ -251,7 +251,7 @@ func Down(path string, wait time.Duration) error {
 func terminate(pid int, deadline time.Time) error {
 	process, err := unix.PidfdOpen(pid, 0)
 	if err == nil {
-		defer unix.Close(process)
+		defer func() { _ = unix.Close(process) }()
 		err = unix.PidfdSendSignal(process, unix.SIGTERM, nil, 0)
 	}
 	if errors.Is(err, unix.ESRCH) {

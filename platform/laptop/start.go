@@ -28,7 +28,7 @@ func (m *meshRun) plan() []*workload {
 	}
 	for _, w := range all {
 		m.place(w)
-		m.add(w)
+		_ = m.add(w)
 	}
 	return all
 }

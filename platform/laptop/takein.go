@@ -49,12 +49,12 @@ func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *Run
 		return nil, err
 	}
 	m.tellStatus()
-	c.Send(RunEvent{Started: &Workload{Name: w.name, Namespace: w.namespace, Version: w.version, Address: w.addresses[0].String(), Ready: true}}, nil)
+	_ = c.Send(RunEvent{Started: &Workload{Name: w.name, Namespace: w.namespace, Version: w.version, Address: w.addresses[0].String(), Ready: true}}, nil)
 	if name := ledAside(env); name != "" && !m.opts.plain() {
-		c.Send(RunEvent{Note: name + " is set, so HTTP calls of programs that obey it go to that proxy instead of into the mesh; run the command with env -u " + name + " in front to leave it out"}, nil)
+		_ = c.Send(RunEvent{Note: name + " is set, so HTTP calls of programs that obey it go to that proxy instead of into the mesh; run the command with env -u " + name + " in front to leave it out"}, nil)
 	}
 	if w.outOfService.Load() {
-		m.running.Go(func() { m.openWhenListening(ctx, w, func(note string) { c.Send(RunEvent{Note: note}, nil) }) })
+		m.running.Go(func() { m.openWhenListening(ctx, w, func(note string) { _ = c.Send(RunEvent{Note: note}, nil) }) })
 	}
 	return m.attend(inner, c, buf, w, p.ID, exit), nil
 }
@@ -108,12 +108,12 @@ func (m *meshRun) attend(inner context.Context, c fdmsg.Conn, buf []byte, w *wor
 				first = false
 				go func() {
 					m.withdraw(impatient, w)
-					m.fabric.Signal(inner, id, signal)
+					_ = m.fabric.Signal(inner, id, signal)
 				}()
 				continue
 			}
 			hurry()
-			m.fabric.Signal(inner, id, signal)
+			_ = m.fabric.Signal(inner, id, signal)
 		}
 	}()
 	select {
@@ -134,11 +134,11 @@ func (m *meshRun) attend(inner context.Context, c fdmsg.Conn, buf []byte, w *wor
 func (m *meshRun) stopProcess(id string, exit <-chan fabric.Exit) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	m.fabric.Signal(ctx, id, syscall.SIGTERM)
+	_ = m.fabric.Signal(ctx, id, syscall.SIGTERM)
 	select {
 	case <-exit:
 	case <-ctx.Done():
-		m.fabric.Signal(context.Background(), id, syscall.SIGKILL)
+		_ = m.fabric.Signal(context.Background(), id, syscall.SIGKILL)
 	}
 }
 
@@ -173,10 +173,10 @@ func (m *meshRun) leave(inner context.Context, w *workload, cancel context.Cance
 		<-w.proxy.done
 	}
 	if !m.opts.plain() {
-		m.fabric.Remove(ctx, w.net()) // it may never have been made
+		_ = m.fabric.Remove(ctx, w.net()) // it may never have been made
 	}
 	for _, path := range []string{w.tokenFile, w.admin, m.dir.join("tokens", w.net())} {
-		os.Remove(path)
+		_ = os.Remove(path)
 	}
 	if w.log != nil {
 		w.log.Close()

@@ -43,7 +43,7 @@ func Visit(ctx context.Context, base string, rate float64, log *slog.Logger) {
 				log.Debug("the visitor got no answer", "error", err)
 				return
 			}
-			io.Copy(io.Discard, resp.Body)
+			_, _ = io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
 		}()
 	}
