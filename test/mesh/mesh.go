@@ -26,11 +26,13 @@ import (
 	"github.com/heddle-mesh/heddle/control/server"
 )
 
+// InboundPort is where every proxy listens for its workload, at the workload's address. It is not Istio's number, which tests of other packages take on all addresses.
+const InboundPort = 21006
+
 const (
-	patience    = 20 * time.Second
-	inboundPort = 15006 // of every proxy, at its workload's address
-	proxyPort   = 15007 // of its HTTP proxy
-	namespace   = "default"
+	patience  = 20 * time.Second
+	proxyPort = 21007 // of every HTTP proxy
+	namespace = "default"
 )
 
 // Mesh is a running mesh.

@@ -182,9 +182,9 @@ spec: {selector: {app: web}, ports: [{name: http, port: 80}, {name: http-more, p
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: web-v1, annotations: {heddle.dev/proxied: "true"}}
-spec: {address: %s, ports: {http: 15006, http-more: 15555}, labels: {app: web, version: v1}, serviceAccount: web}
+spec: {address: %s, ports: {http: %d, http-more: 15555}, labels: {app: web, version: v1}, serviceAccount: web}
 ---
-`, web.IP) + route(`{headers: {request: {set: {x-after: "1"}}}, route: [{destination: {host: web, port: {number: 80}}}]}`))
+`, web.IP, mesh.InboundPort) + route(`{headers: {request: {set: {x-after: "1"}}}, route: [{destination: {host: web, port: {number: 80}}}]}`))
 	if saw := client.Get("http://web/").Saw(); saw.Headers.Get("x-after") != "1" {
 		t.Error("what came beside the refused part is not in effect")
 	}

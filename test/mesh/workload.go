@@ -60,7 +60,7 @@ apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: %[2]s, annotations: {heddle.dev/proxied: "true"}}
 spec: {address: %[3]s, ports: {http: %[4]d}, labels: {app: %[1]s, version: %[5]s}, serviceAccount: %[1]s}
-`, service, w.Name, w.IP, inboundPort, version))
+`, service, w.Name, w.IP, InboundPort, version))
 	w.ready()
 	return w
 }
@@ -107,7 +107,7 @@ func (w *Workload) start(app netip.AddrPort) {
 		ClusterID: "Kubernetes", TrustDomain: "cluster.local", DNSDomain: "cluster.local", Interception: "NONE", Agent: "heddle-proxy", Version: "test", Features: announce.Features(),
 	}
 	if app.IsValid() {
-		self.Applications = map[uint16]netip.AddrPort{inboundPort: app}
+		self.Applications = map[uint16]netip.AddrPort{InboundPort: app}
 	}
 	o := proxy.Options{Version: "test", Workload: self, Concurrency: 1, Drain: 5 * time.Second, AdminSocket: w.socket, Log: m.logger(w.Name)}
 	o.XDS.Address, o.XDS.TokenFile = "unix:"+m.path("xds.sock"), m.path(w.Name+".token")
