@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -249,5 +251,30 @@ func TestLongestImportChain(t *testing.T) {
 		if d := measure(p); d > 14 && !strings.HasPrefix(p, "test/") {
 			t.Errorf("%s: import chain of %d packages, the limit is 12 below cmd", p, d)
 		}
+	}
+}
+
+// TestProxiesListenWithoutMultipath: Go's listeners speak Multipath TCP unless told otherwise, and sockmaps refuse such sockets.
+func TestProxiesListenWithoutMultipath(t *testing.T) {
+	found := 0
+	for _, p := range packages(t) {
+		if !under(p.path(), "data") {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			code := string(text)
+			configs := strings.Count(code, "net.ListenConfig")
+			found += configs
+			if configs > strings.Count(code, ".SetMultipathTCP(false)") || strings.Contains(code, `net.Listen("tcp`) || strings.Contains(code, "net.ListenTCP(") {
+				t.Errorf("%s/%s listens with Go's defaults: use a net.ListenConfig with SetMultipathTCP(false)", p.path(), name)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no listener was found")
 	}
 }

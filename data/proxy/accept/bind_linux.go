@@ -119,6 +119,9 @@ func Inherit(fd int) (*Socket, error) {
 	if listening == 0 {
 		return nil, fmt.Errorf("inherit listener fd %d: the socket does not listen", fd)
 	}
+	if protocol, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL); err == nil && protocol == unix.IPPROTO_MPTCP {
+		return nil, fmt.Errorf("inherit listener fd %d: its protocol is Multipath TCP; open it with plain TCP (in Go: net.ListenConfig.SetMultipathTCP(false))", fd)
+	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, fmt.Errorf("inherit listener fd %d: %w", fd, err)
 	}

@@ -335,7 +335,9 @@ func TestConnectionLimit(t *testing.T) {
 }
 
 func TestInheritedListener(t *testing.T) {
-	parent, err := net.Listen("tcp", "127.0.0.1:0")
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false)
+	parent, err := plain.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func NewKernel(s Settings) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(Options{Index: s.Index, Poller: poller, Clock: clock, Connector: kernel{}, Offloader: goroutines{s.Goroutines}, Seed: s.Seed}), nil
+	return New(Options{Index: s.Index, Poller: poller, Clock: clock, Connector: kernel{}, Offloader: goroutines{s.Goroutines}, Pipe: newPipe, Seed: s.Seed}), nil
 }
 
 type monotonic struct{ start time.Time }

@@ -24,13 +24,17 @@ type plain struct {
 	token  Token
 	origin Origin
 
-	in   Inbound
-	out  Queue
-	err  error
-	wait Alarm // while closing or lingering
+	in      Inbound
+	relay   *plain  // where what comes goes without being shown
+	feeder  *plain  // whose relay this is
+	transit transit // in front of out
+	out     Queue
+	err     error
+	wait    Alarm // while closing or lingering
 
 	prev, next *plain
 
+	copies       bool // splice misses what read finds
 	above        bool // the queue passed LowWatermark
 	writable     bool // OnWritable is due
 	endWrite     bool // CloseWrite was asked for
@@ -85,14 +89,12 @@ func (c *plain) Origin() *Origin { return &c.origin }
 func (c *plain) Worker() *Worker { return c.w }
 
 // Buffered implements Conn.
-func (c *plain) Buffered() int { return c.out.bytes }
-
-// Socket is the kernel's side, for splice.
-func (c *plain) Socket() Socket { return c.sock }
+func (c *plain) Buffered() int { return c.transit.bytes + c.out.bytes }
 
 // SetHandler implements Conn.
 func (c *plain) SetHandler(h Handler) {
 	c.in.SetHandler(h)
+	c.relay = nil
 	c.w.attendLater(c)
 }
 
@@ -102,7 +104,7 @@ func (c *plain) Write(p []byte) {
 		return
 	}
 	// A large piece would fill the socket by itself: it goes out now, behind what is queued, and only the rest is copied.
-	if len(p) >= largeChunk && !c.blocked {
+	if len(p) >= largeChunk && !c.blocked && c.transit.pipe == nil {
 		p = c.writeThrough(p)
 	}
 	if len(p) > 0 {
@@ -182,7 +184,7 @@ func (c *plain) Close() {
 	c.closing = true
 	c.in.Shut(c.w)
 	c.wait.Set(flushTime)
-	c.progressMark = c.out.bytes
+	c.progressMark = c.Buffered()
 	c.w.flushLater(c)
 }
 
@@ -205,6 +207,7 @@ func (c *plain) die() {
 	c.w.Forget(c.token)
 	_ = c.sock.Close() // nothing is left to do for a socket that cannot be closed
 	c.in.Shut(c.w)
+	c.spill()
 	c.out.Drop(c.w, c.out.bytes)
 	c.out.chunks = nil
 	if c.prev != nil {
@@ -238,7 +241,7 @@ func (c *plain) OnReady(ev Interest) {
 	switch {
 	case c.lingering:
 		c.discard()
-	case c.in.Wants():
+	case c.wants():
 		c.readOnce()
 	case ev&Failed != 0:
 		c.fail(c.sock.Err())
@@ -267,7 +270,14 @@ func (c *plain) fail(err error) {
 
 // readOnce makes one read; level-triggered readiness brings the next. It says whether there may be more.
 func (c *plain) readOnce() bool {
-	n, err := c.in.Fill(c.w, c.w.read, c.sock)
+	if c.passes() {
+		return c.pass()
+	}
+	return c.took(c.in.Fill(c.w, c.w.read, c.sock))
+}
+
+// took handles the result of a read.
+func (c *plain) took(n int, err error) bool {
 	switch {
 	case n > 0:
 		return true
@@ -311,7 +321,7 @@ func (c *plain) attendTo() {
 // lastWords reads what the peer sent before it reset the stream, so that an early answer is not lost.
 func (c *plain) lastWords() {
 	err := c.err
-	for i := 0; i < lastReads && c.in.Wants() && c.readOnce(); i++ {
+	for i := 0; i < lastReads && c.wants() && c.readOnce(); i++ {
 	}
 	c.fail(err)
 }
@@ -329,10 +339,10 @@ func (c *plain) tellClose() {
 // watch tells the poller what the connection waits for.
 func (c *plain) watch() {
 	var want Interest
-	if c.in.Wants() || c.lingering {
+	if c.wants() || c.lingering {
 		want |= Readable
 	}
-	if c.waits = c.blocked && (c.out.bytes > 0 || c.endWrite); c.waits {
+	if c.waits = c.blocked && (c.Buffered() > 0 || c.endWrite); c.waits {
 		want |= Writable
 	}
 	if c.token == 0 {
@@ -359,6 +369,7 @@ func (c *plain) flush() {
 	if c.dead {
 		return
 	}
+	c.pour()
 	for c.out.bytes > 0 && !c.blocked && !c.writeFailed {
 		iov := c.out.gather(c.w.iov[:0], maxIOV)
 		n, err := c.sock.Write(iov)
@@ -374,11 +385,12 @@ func (c *plain) flush() {
 		c.out.Drop(c.w, n)
 	}
 	clear(c.w.iov[:cap(c.w.iov)])
-	if c.above && c.out.bytes <= LowWatermark && !c.writeFailed {
+	if c.above && c.Buffered() <= LowWatermark && !c.writeFailed {
 		c.above, c.writable = false, true
 		c.w.attendLater(c)
 	}
-	if c.out.bytes == 0 && !c.writeFailed {
+	if c.Buffered() == 0 && !c.writeFailed {
+		c.drained()
 		c.flushed()
 	} else if c.writeFailed && c.closing {
 		c.die()
@@ -423,8 +435,8 @@ func (c *plain) tellCloseEarly() {
 
 // expired ends a close that makes no progress.
 func (c *plain) expired() {
-	if !c.lingering && c.out.bytes < c.progressMark {
-		c.progressMark = c.out.bytes
+	if !c.lingering && c.Buffered() < c.progressMark {
+		c.progressMark = c.Buffered()
 		c.wait.Set(flushTime)
 		return
 	}

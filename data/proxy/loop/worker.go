@@ -27,7 +27,9 @@ type Options struct {
 	Clock     Clock
 	Connector Connector
 	Offloader Offloader
-	Seed      uint64
+	// Pipe makes a pipe for Relay; nil for a driver that has none.
+	Pipe func() (Pipe, error)
+	Seed uint64
 }
 
 // Worker owns connections, timers and buffers on one goroutine.
@@ -37,18 +39,21 @@ type Worker struct {
 	clock     Clock
 	connector Connector
 	offloader Offloader
+	newPipe   func() (Pipe, error)
 	rand      *rand.PCG
 
 	now     Time
 	wall    time.Time
 	hasWall bool
 
-	wheel wheel
-	pool  pool
-	read  []byte
-	clear []byte // where TLS puts plaintext
-	iov   [][]byte
-	ready []Ready
+	wheel  wheel
+	pool   pool
+	read   []byte
+	clear  []byte // where TLS puts plaintext
+	iov    [][]byte
+	pipes  []Pipe // empty
+	piping int    // pipes that hold something
+	ready  []Ready
 
 	slots []slot
 	vacan []uint32
@@ -77,7 +82,7 @@ type slot struct {
 // New makes a worker; call Run or Turn on the goroutine that is to own it.
 func New(o Options) *Worker {
 	w := &Worker{
-		index: o.Index, poller: o.Poller, clock: o.Clock, connector: o.Connector, offloader: o.Offloader,
+		index: o.Index, poller: o.Poller, clock: o.Clock, connector: o.Connector, offloader: o.Offloader, newPipe: o.Pipe,
 		rand: rand.NewPCG(o.Seed, uint64(o.Index)+1), read: make([]byte, ReadBufferSize), iov: make([][]byte, 0, maxIOV),
 	}
 	w.now = w.clock.Now()
@@ -238,6 +243,7 @@ func (w *Worker) Run() error {
 		if errors.Is(err, ErrStopped) {
 			err = nil
 		}
+		w.closePipes()
 		return errors.Join(err, w.poller.Close())
 	}
 }

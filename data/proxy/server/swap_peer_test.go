@@ -163,9 +163,9 @@ func (c *customer) pump() {
 		return
 	}
 	if c.raw == nil {
-		c.raw = text("tcp"+strconv.Itoa(c.next()), 200_000)
+		c.raw = text("tcp"+strconv.Itoa(c.next()), 1<<20)
 	}
-	n := min(len(c.raw)-c.offset, 1+c.r.IntN(20_000))
+	n := min(len(c.raw)-c.offset, 1+c.r.IntN(1<<c.r.IntN(20)))
 	c.c.Write(c.raw[c.offset : c.offset+n])
 	c.offset += n
 }

@@ -155,6 +155,7 @@ func swap(t *testing.T, seed uint64) {
 	for _, a := range repeaters {
 		s.sim.Listen(loop.TCP(netip.MustParseAddrPort(a)), func(c loop.Conn) { c.SetHandler(&echo{swaps: s, c: c}) })
 	}
+	s.sim.Capacity = 64 << 10 << s.r.IntN(4)
 	s.sim.At(0, func() {
 		if s.back != nil {
 			s.back.first()

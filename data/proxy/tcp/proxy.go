@@ -25,6 +25,9 @@ func (all *Sessions) Review(keep func(*Record) bool) {
 	}
 }
 
+// relayAfter is how many reads in a row that filled the buffer show a stream of bulk. It need not come into the process any more.
+const relayAfter = 4
+
 // session is one proxied connection.
 //
 //	connecting → (joined → over | over)
@@ -56,6 +59,7 @@ type side struct {
 	conn  loop.Conn
 	other *side
 	count *uint64
+	full  int  // reads in a row that filled the buffer
 	done  bool // OnClose came
 }
 
@@ -155,7 +159,20 @@ func (d *side) OnData(p []byte) int {
 	if to.Buffered() > loop.HighWatermark {
 		d.conn.PauseRead()
 	}
+	if d.full++; len(p) < loop.ReadBufferSize {
+		d.full = 0
+	}
+	if d.full >= relayAfter {
+		loop.Relay(d.conn, to)
+	}
 	return len(p)
+}
+
+// Relayed implements loop.Relayer.
+func (d *side) Relayed(n int) {
+	d.full = 0
+	d.s.active = d.s.w.Now()
+	*d.count += uint64(n)
 }
 
 // OnEOF implements loop.Handler: the half close goes on behind the bytes.

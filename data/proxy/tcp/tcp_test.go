@@ -131,6 +131,53 @@ func TestBothDirectionsHalfCloseAndCount(t *testing.T) {
 	}
 }
 
+// TestBulk: what comes in full buffers goes on without being copied, and nothing else is different.
+func TestBulk(t *testing.T) {
+	spliced := 0
+	for seed := range uint64(100) {
+		s := sim.New(seed)
+		s.Capacity = 64 << 10 << s.Rand().IntN(5)
+		up, l := &direct{at: map[string]loop.Address{"b": backend}}, &log{}
+		var server *talker
+		s.Listen(backend, func(c loop.Conn) { server = talk(s.Rand(), c, 1<<s.Rand().IntN(22)) })
+		c, proxied := s.Pipe()
+		client := talk(s.Rand(), c, 1<<s.Rand().IntN(22))
+		s.At(0, func() { new(tcp.Sessions).Serve(proxied, one("b"), up, l, nil) })
+		over := func() bool {
+			return client.closed > 0 && server != nil && server.closed > 0 && l.closed > 0
+		}
+		cut := s.Rand().IntN(2) == 0
+		if cut { // somebody leaves in the middle
+			at := s.Rand().IntN(400)
+			s.At(time.Duration(at)*time.Millisecond, func() {
+				if who := []*talker{client, server}[s.Rand().IntN(2)]; who != nil {
+					who.c.Abort(s.Rand().IntN(2) == 0)
+				}
+			})
+		}
+		if !s.RunUntil(30*time.Minute, over) && !(cut && server == nil) {
+			t.Fatalf("seed %d: not closed", seed)
+		}
+		if server == nil {
+			continue
+		}
+		s.Run(time.Second) // the talkers' pauses end
+		if !cut && (len(client.got) != len(server.send) || len(server.got) != len(client.send)) || !bytes.HasPrefix(server.send, client.got) || !bytes.HasPrefix(client.send, server.got) {
+			t.Fatalf("seed %d: %d/%d %d/%d, %v %v", seed, len(client.got), len(server.send), len(server.got), len(client.send), client.err, server.err)
+		}
+		if r := l.last; !cut && (r.Received != uint64(len(client.send)) || r.Sent != uint64(len(server.send))) || r.Received < uint64(len(server.got)) || r.Sent < uint64(len(client.got)) {
+			t.Fatalf("seed %d: %d and %d bytes passed, counted were %d and %d", seed, len(server.got), len(client.got), r.Received, r.Sent)
+		}
+		if w := s.Worker(); w.BufferBytes() != 0 || w.Load() != 0 || w.Timers() != 0 {
+			t.Fatalf("seed %d: %d bytes, %d connections, %d timers left", seed, w.BufferBytes(), w.Load(), w.Timers())
+		}
+		spliced += s.Spliced
+	}
+	if spliced < 2<<20 {
+		t.Errorf("%d bytes went through pipes", spliced)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	dead := loop.TCP(netip.MustParseAddrPort("10.0.0.2:1"))
 	silent := loop.TCP(netip.MustParseAddrPort("10.0.0.3:1"))

@@ -45,6 +45,7 @@ type Conn struct {
 	above     bool
 	endWrite  bool
 	notified  bool // close_notify was sent
+	rawEnded  bool // the peer sends nothing more, but records may wait for the handler
 	rawClosed bool
 	closing   bool
 	told      bool
@@ -162,7 +163,9 @@ func (c *Conn) sealQueue() {
 		c.phase = closed
 		c.raw.Close()
 	case c.endWrite:
-		c.raw.CloseWrite()
+		if !c.rawEnded || c.in.Told() { // a raw connection that has ended both ways is gone, with the records that wait
+			c.raw.CloseWrite()
+		}
 		c.maybeOver()
 	}
 	if c.above {
@@ -234,6 +237,9 @@ func (c *Conn) pump() {
 		}
 		switch {
 		case errors.Is(err, loop.ErrAgain):
+			if c.rawEnded {
+				c.breakOff(ErrTruncated)
+			}
 			return
 		case errors.Is(err, io.EOF):
 			c.in.End()
@@ -277,15 +283,13 @@ func (r *plaintext) Read(p []byte) (n int, err error) {
 
 // OnEOF implements loop.Handler for the raw connection.
 func (c *Conn) OnEOF() {
+	c.rawEnded = true
 	switch {
 	case c.phase == handshaking:
-		c.handshakeEnded(nil)
+		c.handshakeFed()
 	case c.phase == open && !c.in.Ended():
 		c.in.Deliver(c.w)
-		c.pump()
-		if !c.in.Ended() {
-			c.breakOff(ErrTruncated)
-		}
+		c.pump() // when the handler wants no more now, the rest is its when it does
 	}
 }
 
@@ -299,7 +303,7 @@ func (c *Conn) OnWritable() {
 // OnClose implements loop.Handler for the raw connection.
 func (c *Conn) OnClose(err error) {
 	if c.phase == handshaking {
-		c.handshakeEnded(err)
+		c.handshakeClosed(err)
 		return
 	}
 	c.phase = closed

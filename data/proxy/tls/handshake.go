@@ -180,7 +180,20 @@ func (c *Conn) handshakeData(p []byte) int {
 	return len(p)
 }
 
-func (c *Conn) handshakeEnded(err error) {
+// handshakeFed says that nothing more comes. What has come may be all that the handshake needs, and more: a client may send its last message, all it has to say and the
+// end at once.
+func (c *Conn) handshakeFed() {
+	if !c.started {
+		c.failed(io.ErrUnexpectedEOF)
+		return
+	}
+	c.wire.finish()
+	if c.w.Inline() {
+		c.wire.settle()
+	}
+}
+
+func (c *Conn) handshakeClosed(err error) {
 	c.rawClosed = true
 	if err == nil {
 		err = io.ErrUnexpectedEOF

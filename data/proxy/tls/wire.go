@@ -2,6 +2,7 @@ package tls
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type wire struct {
 	parked bool   // the handshake waits for bytes
 	ended  bool   // the handshake is over
 	gone   error  // Read fails with it
+	last   bool   // nothing comes behind in
 	gate   Gate
 	notify func() // tells the worker of out; any goroutine
 
@@ -70,7 +72,7 @@ func (x *wire) Read(p []byte) (int, error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for len(x.in) == 0 && x.gone == nil {
+	for len(x.in) == 0 && x.gone == nil && !x.last {
 		// A handshake that waits for its peer computes nothing and must not keep others from it.
 		x.parked = true
 		x.cond.Broadcast()
@@ -83,6 +85,9 @@ func (x *wire) Read(p []byte) (int, error) {
 	}
 	if x.gone != nil {
 		return 0, x.gone
+	}
+	if len(x.in) == 0 {
+		return 0, io.EOF
 	}
 	n := copy(p, x.in)
 	x.in = x.in[n:]
@@ -130,6 +135,14 @@ func (x *wire) feed(p []byte) {
 	x.cond.Broadcast()
 }
 
+// finish tells the handshake that no more bytes come.
+func (x *wire) finish() {
+	x.mu.Lock()
+	x.last = true
+	x.mu.Unlock()
+	x.cond.Broadcast()
+}
+
 // fail ends the handshake's reads.
 func (x *wire) fail(err error) {
 	x.mu.Lock()
@@ -160,7 +173,7 @@ func (x *wire) end() {
 // settle waits until the handshake waits for bytes or is over; it makes a simulation deterministic.
 func (x *wire) settle() {
 	x.mu.Lock()
-	for !x.ended && (!x.parked || len(x.in) > 0 || x.gone != nil) {
+	for !x.ended && (!x.parked || len(x.in) > 0 || x.gone != nil || x.last) {
 		x.cond.Wait()
 	}
 	x.mu.Unlock()

@@ -23,6 +23,9 @@ type end struct {
 	hard    bool  // Close sends RST
 	finSent bool
 	closed  bool
+	unseen  bool // by pipes
+	asked   bool // by a pipe, since the last read
+	missed  bool // a pipe missed what the next read found
 	watched bool
 	token   loop.Token
 	want    loop.Interest
@@ -33,6 +36,7 @@ type end struct {
 func (s *Sim) pair(a, b loop.Address) (x, y *end) {
 	x, y = &end{s: s, local: a}, &end{s: s, local: b}
 	x.peer, y.peer = y, x
+	x.unseen, y.unseen = s.rng.IntN(8) == 0, s.rng.IntN(8) == 0
 	return x, y
 }
 
@@ -72,12 +76,14 @@ func (e *end) Read(p []byte) (int, error) {
 		return 0, unix.EBADF
 	case len(e.inbox) > 0 && len(p) > 0:
 		if !e.s.Gentle && e.s.rng.IntN(16) == 0 && !e.reset {
+			e.asked = false
 			return 0, loop.ErrAgain // a spurious wake-up
 		}
 		n := min(len(p), len(e.inbox))
 		if !e.s.Gentle && e.s.rng.IntN(2) == 0 {
 			n = 1 + e.s.rng.IntN(n)
 		}
+		e.missed, e.asked = e.missed || e.asked, false
 		copy(p, e.inbox[:n])
 		e.inbox = append(e.inbox[:0], e.inbox[n:]...)
 		return n, nil

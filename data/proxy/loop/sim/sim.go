@@ -26,6 +26,8 @@ type Sim struct {
 	Capacity int
 	// Gentle turns partial reads and writes and spurious wake-ups off.
 	Gentle bool
+	// Spliced counts the bytes that went through pipes.
+	Spliced int
 
 	rng       *rand.Rand
 	now       loop.Time
@@ -46,7 +48,7 @@ func New(seed uint64) *Sim {
 		MaxDelay: 2 * time.Millisecond, Capacity: 64 << 10, rng: rand.New(rand.NewPCG(seed, 1)), now: loop.Time(time.Second),
 		wall: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), listeners: map[loop.Address]func(loop.Conn){}, silent: map[loop.Address]bool{}, port: 40000,
 	}
-	s.worker = loop.New(loop.Options{Poller: (*poller)(s), Clock: (*clock)(s), Connector: (*connector)(s), Offloader: (*offloader)(s), Seed: seed})
+	s.worker = loop.New(loop.Options{Poller: (*poller)(s), Clock: (*clock)(s), Connector: (*connector)(s), Offloader: (*offloader)(s), Pipe: s.pipe, Seed: seed})
 	return s
 }
 
