@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/heddle-mesh/heddle/platform/laptop"
 )
@@ -116,12 +117,12 @@ func (e *Env) detached(ctx context.Context, args []string) error {
 		return fmt.Errorf("start in the background: %w", err)
 	}
 	defer r.Close()
-	log, err := os.CreateTemp("", "heddle-up-*.log")
+	memory, err := unix.MemfdCreate("heddle up", unix.MFD_CLOEXEC) // no folder is needed for what it says, and nothing is left when we are killed
 	if err != nil {
 		return fmt.Errorf("start in the background: %w", err)
 	}
-	defer log.Close()
-	_ = os.Remove(log.Name()) // it is read by its descriptor, and gone when we are killed
+	log := os.NewFile(uintptr(memory), "heddle up")
+	defer func() { _ = log.Close() }()
 	cmd := exec.Command(e.Self, rest...)
 	cmd.Env = append(e.Environ, readyVariable+"=3")
 	cmd.ExtraFiles = []*os.File{w}
