@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,21 +76,22 @@ func (c *common) options() (o server.Options, err error) {
 		}
 		o.Inside = append(o.Inside, p.Masked())
 	}
-	if o.Inherited, err = inherited(c.inherit); err != nil {
+	if o.Inherited, err = inherited("--inherit-listener", c.inherit); err != nil {
 		return o, err
 	}
 	o.Version, o.Drain, o.Admin, o.AdminSocket, o.Mark, o.Status = version, c.drain, c.admin, c.adminSocket, c.mark, c.status
 	return o, nil
 }
 
-func inherited(flags []string) (map[netip.AddrPort]int, error) {
+// inherited reads a flag that names descriptors by address.
+func inherited(flag string, values []string) (map[netip.AddrPort]int, error) {
 	out := map[netip.AddrPort]int{}
-	for _, text := range flags {
+	for _, text := range values {
 		address, fd, ok := strings.Cut(text, "=fd:")
 		n, numberErr := strconv.Atoi(fd)
 		a, err := netip.ParseAddrPort(address)
 		if !ok || err != nil || numberErr != nil || n < 3 {
-			return nil, fmt.Errorf("--inherit-listener %q: want IP:PORT=fd:N with N of 3 or more", text)
+			return nil, fmt.Errorf("%s %q: want IP:PORT=fd:N with N of 3 or more", flag, text)
 		}
 		out[a] = n
 	}
@@ -109,6 +111,7 @@ type workload struct {
 	ttl         time.Duration
 	world       bool
 	dns         []string
+	inheritDNS  []string
 	noDNS       bool
 	resolvConf  string
 }
@@ -135,6 +138,7 @@ func (f *workload) add(s *pflag.FlagSet) {
 	s.StringVar(&f.locality, "locality", "", "REGION/ZONE/SUBZONE")
 	s.DurationVar(&f.ttl, "certificate-ttl", 0, "life of the certificate that is asked for; 0 leaves it to the CA")
 	s.StringArrayVar(&f.dns, "dns-address", []string{"127.0.0.1:15053", "[::1]:15053"}, "where names are answered (repeated)")
+	s.StringArrayVar(&f.inheritDNS, "inherit-dns", nil, "take over the UDP socket of an address where names are answered: IP:PORT=fd:N (repeated)")
 	s.BoolVar(&f.noDNS, "no-dns", false, "answer no names")
 	s.StringVar(&f.resolvConf, "resolv-conf", "/etc/resolv.conf", "name servers for what is not in the mesh")
 }
@@ -186,6 +190,15 @@ func (f *workload) fill(o *server.Options, kind announce.Kind) error {
 	}
 	if o.Workload = &w; !f.noDNS {
 		o.DNS = f.dns
+	}
+	var err error
+	if o.InheritedDNS, err = inherited("--inherit-dns", f.inheritDNS); err != nil {
+		return err
+	}
+	for a := range o.InheritedDNS {
+		if !slices.Contains(o.DNS, a.String()) {
+			return fmt.Errorf("--inherit-dns %s: names are not answered at that address (--dns-address)", a)
+		}
 	}
 	o.ResolvConf, o.SVIDTTL, o.World = f.resolvConf, f.ttl, f.world
 	return nil

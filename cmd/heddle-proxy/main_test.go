@@ -61,6 +61,8 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"--log-level \"loud\"":                  {"-c", good, "--log-level", "loud"},
 		"--inherit-listener \"x\"":              {"-c", good, "--inherit-listener", "x"},
 		"--inherit-listener \"1.2.3.4:5=fd:1\"": {"-c", good, "--inherit-listener", "1.2.3.4:5=fd:1"},
+		"--inherit-dns \"x\"":                   with("--inherit-dns", "x"),
+		"names are not answered at that":        with("--inherit-dns", "127.0.0.1:15053=fd:9"),
 		"--outside-dialer \"/x\"":               {"-c", good, "--outside-dialer", "/x"},
 		"--inside \"x\"":                        {"-c", good, "--inside", "x"},
 		"--concurrency":                         {"-c", good, "--concurrency", "-1"},

@@ -164,6 +164,34 @@ func TestQuestionsWaitForTheFirstTable(t *testing.T) {
 	}
 }
 
+// TestQuestionsOutliveAServer: with a socket of somebody else's, what was asked while no server ran is answered by the next one.
+func TestQuestionsOutliveAServer(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("udp", pc.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write(ask("reviews.shop.svc.cluster.local.", dnsmessage.TypeA)); err != nil {
+		t.Fatal(err)
+	}
+	s := New(zone, &Upstream{}, stats.New(), slog.New(slog.DiscardHandler))
+	s.SetTable(table)
+	t.Cleanup(s.Close)
+	if _, err := s.Take(pc.LocalAddr().String(), pc); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 512)
+	n, err := c.Read(answer)
+	var m dnsmessage.Message
+	if err != nil || m.Unpack(answer[:n]) != nil || len(m.Answers) != 1 {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
 func TestUnknownNamesAreForwarded(t *testing.T) {
 	outer, outside := start(t, &Upstream{})
 	outer.SetTable(nds.Table{"www.outside.test": {IPs: []string{"192.0.2.7"}}})

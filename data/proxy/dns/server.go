@@ -81,14 +81,20 @@ func (s *Server) Known(name string, v6 bool) (addresses []netip.Addr, ok bool) {
 }
 
 // Listen binds an address (HOST:PORT) for UDP and TCP and serves it until Close.
-func (s *Server) Listen(address string) (net.Addr, error) {
+func (s *Server) Listen(address string) (net.Addr, error) { return s.Take(address, nil) }
+
+// Take is Listen with a UDP socket that another process has opened for the address, so that questions which come while no proxy runs wait in it for the next one; nil
+// opens one.
+func (s *Server) Take(address string, pc net.PacketConn) (net.Addr, error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(s.ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for DNS on %s: %w", address, err)
 	}
-	pc, err := lc.ListenPacket(s.ctx, "udp", ln.Addr().String())
+	if pc == nil {
+		pc, err = lc.ListenPacket(s.ctx, "udp", ln.Addr().String())
+	}
 	if err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("listen for DNS on %s: %w", address, err)

@@ -39,7 +39,9 @@ type Options struct {
 	AdminSocket string
 	Status      []string // addresses of /healthz/ready and /stats/prometheus
 	DNS         []string // addresses of the name server; none for no name server
-	ResolvConf  string
+	// InheritedDNS are UDP sockets of some of them, by address (IP:PORT) and descriptor.
+	InheritedDNS map[netip.AddrPort]int
+	ResolvConf   string
 
 	Log   *slog.Logger
 	Level *slog.LevelVar

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -96,7 +97,11 @@ func (s *Server) open() error {
 func (s *Server) openNames() error {
 	bound := 0
 	for _, address := range s.opts.DNS {
-		_, err := s.dns.Listen(address)
+		socket, err := s.inheritedDNS(address)
+		if err != nil {
+			return err
+		}
+		_, err = s.dns.Take(address, socket)
 		switch {
 		case err == nil:
 			bound++
@@ -110,6 +115,25 @@ func (s *Server) openNames() error {
 		return fmt.Errorf("none of the addresses for names (--dns-address) is one of this machine")
 	}
 	return nil
+}
+
+// inheritedDNS is the UDP socket that another process has opened for an address, nil when there is none.
+func (s *Server) inheritedDNS(address string) (net.PacketConn, error) {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, nil // a name: none is inherited for it
+	}
+	fd, ok := s.opts.InheritedDNS[at]
+	if !ok {
+		return nil, nil
+	}
+	f := os.NewFile(uintptr(fd), address)
+	defer func() { _ = f.Close() }() // the connection has a copy
+	pc, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("take over the socket for names at %s (fd %d): %w", address, fd, err)
+	}
+	return pc, nil
 }
 
 // page serves a handler at HOST:PORT or at the path of a unix socket.
