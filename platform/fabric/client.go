@@ -106,9 +106,11 @@ func (c *Client) read() {
 	buf := make([]byte, fdmsg.MaxMessage)
 	for {
 		var r reply
-		if _, err := c.conn.Receive(buf, &r); err != nil {
+		files, err := c.conn.Receive(buf, &r)
+		if err != nil {
 			return
 		}
+		r.files = files
 		c.mu.Lock()
 		if r.Exit != nil {
 			if ch := c.exits[r.Exit.ID]; ch != nil {
@@ -118,6 +120,8 @@ func (c *Client) read() {
 		} else if ch := c.waiting[r.Seq]; ch != nil {
 			ch <- r
 			delete(c.waiting, r.Seq)
+		} else {
+			fdmsg.CloseAll(files)
 		}
 		c.mu.Unlock()
 	}
@@ -212,6 +216,19 @@ func (c *Client) Signal(ctx context.Context, id string, signal syscall.Signal) e
 func (c *Client) Listening(ctx context.Context, namespace string, port uint16) ([]netip.Addr, error) {
 	answer, err := c.call(ctx, request{Listening: &listeningRequest{Namespace: namespace, Port: port}}, nil)
 	return answer.Addresses, err
+}
+
+// Datagrams opens a UDP socket at an address in a namespace; it is the caller's.
+func (c *Client) Datagrams(ctx context.Context, namespace, address string) (*os.File, error) {
+	answer, err := c.call(ctx, request{Datagrams: &datagramsRequest{Namespace: namespace, Address: address}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(answer.files) != 1 {
+		fdmsg.CloseAll(answer.files)
+		return nil, fmt.Errorf("open %s: %d sockets came, want one", address, len(answer.files))
+	}
+	return answer.files[0], nil
 }
 
 // Close ends the fabric and everything in it, and waits for that. With namespaces it is killed, and the kernel takes along what runs in it.

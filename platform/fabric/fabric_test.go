@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -64,7 +65,7 @@ func output(t *testing.T, c *fabric.Client, id, ns, line string) (string, fabric
 		t.Fatal(err)
 	}
 	defer null.Close()
-	exit, err := c.Start(t.Context(), fabric.Process{ID: id, Namespace: ns, Path: "/bin/sh", Args: []string{"-c", line}, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, UID: -1, Files: []*os.File{null, w, w}})
+	exit, err := c.Start(t.Context(), fabric.Process{ID: id, Namespace: ns, Path: "/bin/sh", Args: []string{"-c", line}, Env: []string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, UID: -1, Files: []*os.File{null, w, w}})
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +92,21 @@ func TestProcessesRunInTheirNamespaces(t *testing.T) {
 			if got == "0" || exit.Code != 7 {
 				t.Errorf("in namespace a: %q, %+v", got, exit)
 			}
+			f, err := c.Datagrams(ctx, "a", "127.0.0.1:15053")
+			if err != nil {
+				t.Fatal(err)
+			}
+			pc, err := net.FilePacketConn(f)
+			f.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			output(t, c, "say", "a", "python3 -c \"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'hello', ('127.0.0.1', 15053))\"")
+			buf := make([]byte, 10)
+			if n, _, err := pc.ReadFrom(buf); string(buf[:n]) != "hello" {
+				t.Errorf("a socket in a namespace reads %q, %v", buf[:n], err)
+			}
+			pc.Close()
 			serve := fabric.Process{ID: "serve", Namespace: "a", Path: "/usr/bin/env", Args: []string{"python3", "-c", "import socket, time; s = socket.create_server(('10.78.0.2', 9000)); time.sleep(60)"},
 				Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin"}, UID: -1, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}}
 			if _, err := c.Start(ctx, serve); err != nil {

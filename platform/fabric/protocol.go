@@ -51,6 +51,7 @@ type request struct {
 	Start     *Process          `json:",omitempty"`
 	Signal    *signalRequest    `json:",omitempty"`
 	Listening *listeningRequest `json:",omitempty"`
+	Datagrams *datagramsRequest `json:",omitempty"`
 	End       bool              `json:",omitempty"`
 }
 
@@ -70,6 +71,8 @@ type listeningRequest struct {
 	Port      uint16
 }
 
+type datagramsRequest struct{ Namespace, Address string }
+
 // reply answers a request, or (Seq 0) tells of an exit. The first one, without a request, says whether the fabric works.
 type reply struct {
 	Seq   uint64
@@ -78,4 +81,6 @@ type reply struct {
 	Exit  *Exit  `json:",omitempty"`
 	// Addresses answer a listeningRequest.
 	Addresses []netip.Addr `json:",omitempty"`
+	// files come beside the message, and answer a datagramsRequest.
+	files []*os.File
 }

@@ -3,6 +3,7 @@ package fabric
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -62,7 +63,9 @@ func Serve(plain bool) (orphaned bool, err error) {
 			answer.Error = err.Error()
 		}
 		fdmsg.CloseAll(files)
-		if err := s.conn.Send(answer, nil); err != nil {
+		err = s.conn.Send(answer, answer.files)
+		fdmsg.CloseAll(answer.files)
+		if err != nil {
 			return false, err
 		}
 		if r.End {
@@ -113,6 +116,9 @@ func (s *server) do(r request, files []*os.File, answer *reply) (err error) {
 		return s.signal(*r.Signal)
 	case r.Listening != nil:
 		answer.Addresses, err = s.listening(*r.Listening)
+		return err
+	case r.Datagrams != nil:
+		answer.files, err = s.datagrams(*r.Datagrams)
 		return err
 	case r.End:
 		s.killAll()
@@ -197,6 +203,30 @@ func (s *server) namespace(name string) (*netns.Namespace, error) {
 		return nil, fmt.Errorf("there is no namespace %s", name)
 	}
 	return ns, nil
+}
+
+func (s *server) datagrams(r datagramsRequest) (files []*os.File, err error) {
+	ns, err := s.namespace(r.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if s.plain {
+		return nil, errPlain
+	}
+	err = ns.Do(func() error {
+		pc, err := net.ListenPacket("udp", r.Address)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = pc.Close() }() // the file is a copy
+		f, err := pc.(*net.UDPConn).File()
+		files = []*os.File{f}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open a UDP socket: %w", err)
+	}
+	return files, nil
 }
 
 func (s *server) listening(r listeningRequest) (found []netip.Addr, err error) {

@@ -319,7 +319,7 @@ func (m *meshRun) end(cancel context.CancelFunc) {
 	}
 	files := []*os.File{m.null, m.alive}
 	for _, w := range m.workloads {
-		files = append(files, w.listener)
+		files = append(append(files, w.listener), w.names...)
 	}
 	for _, f := range files {
 		if f != nil {

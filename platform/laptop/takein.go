@@ -178,6 +178,7 @@ func (m *meshRun) leave(inner context.Context, w *workload, cancel context.Cance
 	for _, path := range []string{w.tokenFile, w.admin, m.dir.join("tokens", w.net())} {
 		_ = os.Remove(path)
 	}
+	fdmsg.CloseAll(w.names)
 	if w.log != nil {
 		w.log.Close()
 	}

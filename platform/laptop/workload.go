@@ -39,6 +39,7 @@ type workload struct {
 	labels             map[string]string
 	gateway            bool
 	inherited          []inheritedSocket // listening sockets of the host
+	names              []*os.File        // UDP sockets for nameAddresses in its namespace: questions wait in them while its proxy is started again
 	listener           *os.File          // socket of the host that a part of the shop serves, without namespaces
 	tokenFile, admin   string            // paths
 	proxy, application *program
@@ -95,9 +96,21 @@ func (m *meshRun) settle(ctx context.Context, w *workload) error {
 			return err
 		}
 	}
+	if spec.DNS && !m.opts.plain() {
+		for _, address := range nameAddresses {
+			f, err := m.fabric.Datagrams(ctx, w.net(), address)
+			if err != nil {
+				return err
+			}
+			w.names = append(w.names, f)
+		}
+	}
 	w.log, err = m.dir.logFile(w.net())
 	return err
 }
+
+// nameAddresses are where capture leads questions for names.
+var nameAddresses = []string{"127.0.0.1:15053", "[::1]:15053"}
 
 func (m *meshRun) fabricClient() *fabric.Client { return m.fabric }
 
@@ -138,6 +151,10 @@ func (m *meshRun) proxyProcess(w *workload) (fabric.Process, error) {
 	for _, s := range w.inherited {
 		args = append(args, "--inherit-listener", s.address+"=fd:"+strconv.Itoa(len(files)))
 		files = append(files, s.file)
+	}
+	for i, f := range w.names {
+		args = append(args, "--inherit-dns", nameAddresses[i]+"=fd:"+strconv.Itoa(len(files)))
+		files = append(files, f)
 	}
 	// The proxy stays root in its namespace: its own connections are told by their mark, which takes CAP_NET_ADMIN.
 	return fabric.Process{ID: "proxy:" + w.net(), Namespace: m.space(w), Path: path, Args: args, UID: -1, Files: files, Env: m.environment(nil)}, nil
