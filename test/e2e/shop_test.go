@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,7 @@ func TestShop(t *testing.T) {
 	})
 	t.Run("heddled is killed under load", func(t *testing.T) { h.killHeddled(t, s) })
 	t.Run("a proxy is killed", func(t *testing.T) { h.killProxy(t, s) })
+	t.Run("names while a proxy is killed", func(t *testing.T) { h.killWhileAsking(t, s) })
 	if err := syscall.Kill(s.PID, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -182,6 +184,60 @@ func (h *home) killProxy(t *testing.T, s status) {
 		t.Errorf("%d of %d requests fail afterwards, such as: %s", len(failures), n, failures[0])
 	}
 	h.waitSynced(len(s.Workloads), 10*time.Second)
+}
+
+const asker = `import socket, struct, sys, time
+question = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(p)]) + p for p in b"cart.shop.svc.cluster.local".split(b".")) + struct.pack(">BHH", 0, 1, 1)
+lost = 0
+for i in range(int(sys.argv[1])):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(3)
+    try:
+        s.connect(("10.255.255.53", 53))
+        s.send(question)
+        answer = s.recv(512)
+        if answer[3] & 15 or not answer[7]: sys.exit("question %d: %r" % (i, answer))
+    except OSError as e:
+        lost += 1
+    if i % 50 == 0: print(i, flush=True)
+    time.sleep(0.003)
+print("lost", lost)
+`
+
+// killWhileAsking: a program that asks for a name all the time, and never twice, gets its answers although its proxy is killed meanwhile, but for what the proxy has in
+// hand at that moment: questions that come while none runs wait for the next one.
+func (h *home) killWhileAsking(t *testing.T, s status) {
+	if err := os.WriteFile(h.dir+"/ask.py", []byte(asker), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd, text := h.background("run", "--name", "asker", "--", "python3", "ask.py", "1500")
+	kills := []string{"\n50\n", "\n450\n", "\n850\n"}
+	for _, from := range kills {
+		eventually(t, 30*time.Second, func() string {
+			if strings.Contains(text(), from) {
+				return ""
+			}
+			return "the asker says: " + text()
+		})
+		tree, err := lab.Tree(s.PID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		killed := false
+		for _, p := range tree {
+			if strings.Contains(p.Command, "heddle-proxy sidecar --name asker ") {
+				killed = syscall.Kill(p.PID, syscall.SIGKILL) == nil
+			}
+		}
+		if out := text(); !killed || strings.Contains(out, "lost") {
+			t.Fatalf("the proxy was not killed while names were asked for:\n%s", out)
+		}
+	}
+	cmd.Wait()
+	_, lost, _ := strings.Cut(text(), "lost ")
+	if n, err := strconv.Atoi(strings.TrimSpace(lost)); err != nil || n > len(kills) {
+		t.Errorf("lost: %q, want a number of at most %d; exit code %d\n%s", lost, len(kills), cmd.ProcessState.ExitCode(), text())
+	}
 }
 
 // background starts `heddle run` and gives its process; the test ends it.

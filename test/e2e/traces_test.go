@@ -48,7 +48,9 @@ func traces(t *testing.T) (x trace) {
 			x.tables = append(x.tables, table.Name)
 		}
 	}
-	x.temporary, _ = filepath.Glob(filepath.Join(os.TempDir(), "heddle*"))
+	x.temporary, _ = filepath.Glob(filepath.Join(os.TempDir(), "heddle-[0-9]*")) // the run folder of a user without rights
+	logs, _ := filepath.Glob(filepath.Join(os.TempDir(), "heddle-up-*"))
+	x.temporary = append(x.temporary, logs...)
 	named, _ := filepath.Glob("/run/netns/*")
 	x.temporary = append(x.temporary, named...)
 	return x
