@@ -37,7 +37,7 @@ func main() {
 		os.Exit(130)
 	}()
 	fmt.Printf("machine: %s, %d CPUs, Linux %s, %s\n", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version())
-	if strings.Contains(*what, "proxies") || strings.Contains(*what, "tls") {
+	if strings.Contains(*what, "proxies") || strings.Contains(*what, "tls") || strings.Contains(*what, "memory") {
 		err = b.backend()
 	}
 	if err == nil && strings.Contains(*what, "proxies") {
@@ -45,6 +45,9 @@ func main() {
 	}
 	if err == nil && strings.Contains(*what, "tls") {
 		err = b.runTLS()
+	}
+	if err == nil && strings.Contains(*what, "memory") {
+		err = b.runMemory()
 	}
 	if err == nil && strings.Contains(*what, "http2") {
 		err = b.runFrames()

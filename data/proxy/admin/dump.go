@@ -45,8 +45,8 @@ func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) dumpBootstrap() proto.Message {
-	b, ok := s.Bootstrap.(*bootstrapv3.Bootstrap)
-	if !ok || b == nil {
+	b := &bootstrapv3.Bootstrap{}
+	if s.Bootstrap == nil || proto.Unmarshal(s.Bootstrap, b) != nil {
 		b = &bootstrapv3.Bootstrap{Node: s.Node}
 	}
 	return &adminv3.BootstrapConfigDump{Bootstrap: b}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/heddle-mesh/heddle/data/proxy/accept"
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
@@ -37,6 +38,7 @@ import (
 type Server struct {
 	opts      Options
 	bootstrap *decode.Bootstrap
+	encoded   []byte // the bootstrap file's message
 	node      *corev3.Node
 
 	registry  *stats.Registry
@@ -53,6 +55,7 @@ type Server struct {
 	requests  *requests
 	listeners *accept.Set
 	live      *live.Live
+	tidy      tidy
 	xds       *client.Client // nil without ADS
 	dns       *dns.Server    // nil without names
 	admin     *admin.Server
@@ -97,7 +100,10 @@ func (s *Server) read() (err error) {
 		if s.bootstrap, err = s.decoder().Bootstrap(s.opts.Bootstrap); err != nil {
 			return err
 		}
-		s.node = s.bootstrap.Node
+		s.node, s.opts.Bootstrap = s.bootstrap.Node, nil
+		if s.encoded, err = proto.Marshal(s.bootstrap.Message); err != nil {
+			return fmt.Errorf("encode the bootstrap: %w", err)
+		}
 	}
 	if w := s.opts.Workload; w != nil {
 		if err := w.Check(); err != nil {
@@ -232,6 +238,7 @@ func (s *Server) start(ctx context.Context) error {
 		if err := s.live.Static(s.bootstrap); err != nil {
 			return err
 		}
+		s.bootstrap.Message, s.bootstrap.Listeners, s.bootstrap.Clusters = nil, nil, nil // many times as large as what is kept of them
 	}
 	s.follow()
 	if s.xds != nil {
@@ -251,6 +258,7 @@ func (s *Server) housekeeping(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			s.clusters.Sweep(now)
+			s.tidy.look(now)
 		}
 	}
 }

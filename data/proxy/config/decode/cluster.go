@@ -333,6 +333,9 @@ func clusterTelemetry(m *corev3.Metadata) (t config.ClusterTelemetry) {
 
 // words are the string values of a struct; numbers and booleans are written as JSON does.
 func words(s *structpb.Struct) map[string]string {
+	if len(s.GetFields()) == 0 {
+		return nil
+	}
 	out := make(map[string]string, len(s.GetFields()))
 	for k, v := range s.GetFields() {
 		switch x := v.GetKind().(type) {

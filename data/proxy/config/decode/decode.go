@@ -36,7 +36,8 @@ type Decoder struct {
 type read struct {
 	problems
 	d      *Decoder
-	compat bool // the address that is read is a listener's own
+	compat bool              // the address that is read is a listener's own
+	labels map[string]string // of the endpoint before: most have the same
 }
 
 // start checks a message against the table; what follows may assume that only honoured fields are there.

@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"maps"
+
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -26,6 +28,14 @@ func (r *read) assignment(path string, m *endpointv3.ClusterLoadAssignment, name
 	return out
 }
 
+// shared is the map of the endpoint before, if that is equal.
+func (r *read) shared(labels map[string]string) map[string]string {
+	if !maps.Equal(labels, r.labels) {
+		r.labels = labels
+	}
+	return r.labels
+}
+
 func (r *read) endpoint(path string, m *endpointv3.LbEndpoint, names bool) *config.Endpoint {
 	if m.GetEndpoint() == nil {
 		r.add(path+".endpoint", "it is missing")
@@ -38,7 +48,7 @@ func (r *read) endpoint(path string, m *endpointv3.LbEndpoint, names bool) *conf
 	md := m.GetMetadata().GetFilterMetadata()
 	out := &config.Endpoint{
 		Address: a.ip, Path: a.path, Host: a.host, Hostname: m.GetEndpoint().GetHostname(), Weight: 1,
-		Transport: words(md["envoy.transport_socket_match"]), Workload: md["istio"].GetFields()["workload"].GetStringValue(),
+		Transport: r.shared(words(md["envoy.transport_socket_match"])), Workload: md["istio"].GetFields()["workload"].GetStringValue(),
 	}
 	if a.host != "" {
 		out.Port = a.port
