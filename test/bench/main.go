@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +20,7 @@ import (
 func main() {
 	seconds := flag.Int("seconds", 10, "seconds of each measurement")
 	rounds := flag.Int("rounds", 3, "rounds; the median counts")
-	what := flag.String("what", "proxies,tls,http2,mesh", "what to measure: proxies, tls, http2, mesh")
+	what := flag.String("what", "proxies,tls,tcp,http2,memory,mesh", "what to measure: proxies, tls, tcp, http2, memory, mesh")
 	changes := flag.Int("changes", 200, "changes of a route to measure")
 	only := flag.String("only", "", "comma-separated proxies to measure")
 	flag.Parse()
@@ -37,23 +38,22 @@ func main() {
 		os.Exit(130)
 	}()
 	fmt.Printf("machine: %s, %d CPUs, Linux %s, %s\n", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version())
-	if strings.Contains(*what, "proxies") || strings.Contains(*what, "tls") || strings.Contains(*what, "memory") {
-		err = b.backend()
-	}
-	if err == nil && strings.Contains(*what, "proxies") {
-		err = b.run()
-	}
-	if err == nil && strings.Contains(*what, "tls") {
-		err = b.runTLS()
-	}
-	if err == nil && strings.Contains(*what, "memory") {
-		err = b.runMemory()
-	}
-	if err == nil && strings.Contains(*what, "http2") {
-		err = b.runFrames()
-	}
-	if err == nil && strings.Contains(*what, "mesh") {
-		err = b.measureMesh(*changes)
+	for _, part := range []struct {
+		names string
+		run   func() error
+	}{
+		{"proxies,tls,memory", b.backend},
+		{"proxies", b.run},
+		{"tls", b.runTLS},
+		{"tcp", b.runBulk},
+		{"http2", b.runFrames},
+		{"memory", b.runMemory},
+		{"mesh", func() error { return b.measureMesh(*changes) }},
+	} {
+		asked := func(name string) bool { return slices.Contains(strings.Split(*what, ","), name) }
+		if err == nil && slices.ContainsFunc(strings.Split(part.names, ","), asked) {
+			err = part.run()
+		}
 	}
 	b.end()
 	if err != nil {

@@ -75,6 +75,7 @@ func (b *bench) pairs() [][2]proxy {
 			}},
 		}
 	}
+	nginx := func(b *bench, file string) []string { return []string{"-p", b.dir, "-c", file} }
 	haproxy := func(file string) []string { return []string{"-db", "-f", file} }
 	return [][2]proxy{
 		envoy(21841, 21842, "bin/heddle-proxy", func(_ *bench, file string) []string { return []string{"-c", file, "--concurrency", "1"} }),
@@ -85,6 +86,17 @@ func (b *bench) pairs() [][2]proxy {
 			{name: "haproxy", path: find("haproxy"), ext: "-tls.cfg", port: 21843, args: func(_ *bench, file string) []string { return haproxy(file) }, config: func(b *bench) string {
 				c := strings.Replace(haproxyConfig(b), "127.0.0.1:21803", "127.0.0.1:21843", 1)
 				return strings.Replace(c, fmt.Sprintf("127.0.0.1:%d", backendPort), fmt.Sprintf("127.0.0.1:21844 ssl crt %s ca-file %s verify required", b.path("both.pem"), b.path("ca.pem")), 1)
+			}},
+		},
+		{
+			{name: "nginx", path: find("nginx"), ext: ".conf", args: nginx, config: func(b *bench) string {
+				return strings.Replace(nginxConfig(b), "listen 127.0.0.1:21802;", fmt.Sprintf("listen 127.0.0.1:21848 ssl; ssl_certificate %s; ssl_certificate_key %s; ssl_client_certificate %s; ssl_verify_client on;",
+					b.path("cert.pem"), b.path("key.pem"), b.path("ca.pem")), 1)
+			}},
+			{name: "nginx", path: find("nginx"), ext: "-tls.conf", port: 21847, args: nginx, config: func(b *bench) string {
+				c := strings.NewReplacer("21802", "21847", strconv.Itoa(backendPort), "21848", "nginx.pid", "nginx-front.pid").Replace(nginxConfig(b))
+				return strings.Replace(c, "proxy_pass http://backend;", fmt.Sprintf("proxy_pass https://backend; proxy_ssl_certificate %s; proxy_ssl_certificate_key %s; proxy_ssl_trusted_certificate %s; proxy_ssl_verify on; proxy_ssl_name leaf;",
+					b.path("cert.pem"), b.path("key.pem"), b.path("ca.pem")), 1)
 			}},
 		},
 		envoy(21845, 21846, ".cache/envoy/envoy", func(_ *bench, file string) []string {
