@@ -21,6 +21,7 @@ func main() {
 	seconds := flag.Int("seconds", 10, "seconds of each measurement")
 	rounds := flag.Int("rounds", 3, "rounds; the median counts")
 	what := flag.String("what", "proxies,tls,tcp,http2,memory,mesh", "what to measure: proxies, tls, tcp, http2, memory, mesh")
+	kills := flag.Int("kills", 20, "proxies to kill")
 	changes := flag.Int("changes", 200, "changes of a route to measure")
 	only := flag.String("only", "", "comma-separated proxies to measure")
 	flag.Parse()
@@ -48,7 +49,7 @@ func main() {
 		{"tcp", b.runBulk},
 		{"http2", b.runFrames},
 		{"memory", b.runMemory},
-		{"mesh", func() error { return b.measureMesh(*changes) }},
+		{"mesh", func() error { return b.measureMesh(*changes, *kills) }},
 	} {
 		asked := func(name string) bool { return slices.Contains(strings.Split(*what, ","), name) }
 		if err == nil && slices.ContainsFunc(strings.Split(part.names, ","), asked) {

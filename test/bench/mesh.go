@@ -23,8 +23,9 @@ import (
 	"github.com/heddle-mesh/heddle/platform/laptop"
 )
 
-// measureMesh starts the demo's mesh and measures its start, its memory, and how fast a change of a route reaches a request.
-func (b *bench) measureMesh(changes int) error {
+// measureMesh starts the demo's mesh and measures its start, its memory, how fast a change of a route reaches a request, and for how
+// long one that kills a proxy is felt.
+func (b *bench) measureMesh(changes, kills int) error {
 	run := b.path("run")
 	up := exec.Command("bin/heddle", "--run-dir", run, "up", "--detach", "--rate", "0")
 	up.Stderr = os.Stderr
@@ -54,7 +55,7 @@ func (b *bench) measureMesh(changes int) error {
 	}
 	fmt.Printf("\n%d changes of a VirtualService, from the API server's answer to the first changed response: p50 %s, p90 %s, p99 %s, max %s\n",
 		changes, at(.5), at(.9), at(.99), at(1))
-	return nil
+	return killProxies(&s, kills)
 }
 
 // changeRoutes sets a response header to a new value again and again and asks until it arrives.
