@@ -28,6 +28,8 @@ const (
 	FeatureCORS  Feature = "cors"
 	// FeatureHash is consistent hashing, on a ring and by Maglev.
 	FeatureHash Feature = "hash"
+	// FeatureProxyProtocol is HAProxy's PROXY header, from clients and to upstreams.
+	FeatureProxyProtocol Feature = "proxy-protocol"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )

@@ -31,7 +31,8 @@ type TrafficPolicy struct {
 	Outlier      *OutlierDetection
 	TLS          *ClientTLS
 	Budget       *RetryBudget
-	Ports        map[uint16]TrafficPolicy // port-level settings replace the policy of the port, all but Budget (Istio's rule)
+	Proxy        uint8                    // version of the PROXY header that connections begin with, 0 for none
+	Ports        map[uint16]TrafficPolicy // port-level settings replace the policy of the port, all but Budget and Proxy (Istio's rule)
 }
 
 // Algorithm is the load balancing algorithm.
@@ -228,4 +229,5 @@ type Settings struct {
 	InsideMesh        []netip.Prefix
 	DefaultRetryCount uint32
 	Locality          *LocalityBalance // localityLbSetting; nil is its zero value
+	GatewayProxy      bool             // connections to gateways begin with a PROXY header (defaultConfig.gatewayTopology.proxyProtocol)
 }

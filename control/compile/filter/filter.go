@@ -10,6 +10,7 @@ import (
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -73,6 +74,11 @@ func TLSInspector() *listenerv3.ListenerFilter {
 // HTTPInspector recognises HTTP by a client's first bytes.
 func HTTPInspector() *listenerv3.ListenerFilter {
 	return inspector("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{})
+}
+
+// ProxyHeader reads the PROXY header with which a connection begins, and takes the client's address from it.
+func ProxyHeader() *listenerv3.ListenerFilter {
+	return inspector("envoy.filters.listener.proxy_protocol", &proxyprotocolv3.ProxyProtocol{})
 }
 
 // Skipping switches a listener filter off for connections to some ports, in order; for none it is as it was.

@@ -33,6 +33,14 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 		arrival{}.refused(v, guard)
 		p = gate.Port{Number: number, Refused: slices.Concat(p.Plain, p.TLS, p.TCP, p.Refused)}
 	}
+	switch {
+	case !v.Settings().GatewayProxy:
+	case v.Can(mesh.FeatureProxyProtocol):
+		l.ListenerFilters = append(l.ListenerFilters, filter.ProxyHeader())
+	default:
+		unannounced(v, p)
+		p = gate.Port{Number: number, Refused: slices.Concat(p.Plain, p.TLS, p.TCP, p.Refused)}
+	}
 	named := map[string]bool{}
 	for _, s := range slices.Concat(p.TLS, p.Refused) {
 		if c := terminating(v, s, guard, named); c != nil {
@@ -59,9 +67,20 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}}
 	}
 	if len(l.FilterChains) > 0 {
-		l.ListenerFilters = []*listenerv3.ListenerFilter{filter.TLSInspector()}
+		l.ListenerFilters = append(l.ListenerFilters, filter.TLSInspector())
 	}
 	return l
+}
+
+// unannounced tells the owners of a port's Gateways that it is closed at a proxy that cannot read the PROXY header, without which every client would have the load
+// balancer's address.
+func unannounced(v *view.View, p gate.Port) {
+	for _, s := range slices.Concat(p.Plain, p.TLS, p.TCP) {
+		v.Notice(mesh.Problem{
+			Object: s.Gateway.Origin, Field: "spec.servers", Code: mesh.CodeNotEnforced,
+			Message: "MeshConfig's gatewayTopology.proxyProtocol asks for a PROXY header, which some connected gateways cannot read: they close every connection", Hint: "upgrade them",
+		})
+	}
 }
 
 // terminating is the chain of a server that ends TLS, or that closes what it must not serve. A server name that an older server has is left out.

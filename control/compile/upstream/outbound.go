@@ -51,7 +51,10 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	}
 	t.policy = view.Policy(t.rule, subset, port)
 	if t.policy.TLS != nil && t.policy.TLS.Denied != "" {
-		return t.denied(v, name)
+		return t.denied(v, name, t.policy.TLS.Denied)
+	}
+	if t.policy.Proxy != 0 && !t.announces(v) {
+		return t.denied(v, name, "this proxy cannot send the PROXY header that the server waits for")
 	}
 
 	c := base(v, name)
@@ -64,12 +67,13 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	t.localities(v, c)
 	t.protocol(v, c)
 	t.security(v, c)
+	t.announce(c)
 	return c
 }
 
 // denied is a cluster to which nothing may be sent: it has no endpoint, so that requests are answered with 503 and connections are closed whatever the proxy is, and it
 // says why, for proxies that read it. A gRPC client knows no such cluster; for it there is none of this name.
-func (t *target) denied(v *view.View, name string) *clusterv3.Cluster {
+func (t *target) denied(v *view.View, name, why string) *clusterv3.Cluster {
 	if v.Kind() == mesh.Proxyless {
 		return nil
 	}
@@ -77,7 +81,7 @@ func (t *target) denied(v *view.View, name string) *clusterv3.Cluster {
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 	c.Metadata = message.Metadata(t.metadata())
 	c.Metadata.FilterMetadata[message.DeniedKey] = message.Struct(map[string]any{
-		"reason": fmt.Sprintf("%s %s in namespace %s lets nothing through to %s: %s", t.rule.Origin.Kind, t.rule.Origin.Name, t.rule.Origin.Namespace, t.service.ID.Host, t.policy.TLS.Denied),
+		"reason": fmt.Sprintf("%s %s in namespace %s lets nothing through to %s: %s", t.rule.Origin.Kind, t.rule.Origin.Name, t.rule.Origin.Namespace, t.service.ID.Host, why),
 	})
 	return c
 }

@@ -5,7 +5,6 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	rawv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
@@ -30,9 +29,7 @@ func (t *target) security(v *view.View, c *clusterv3.Cluster) {
 		}
 		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{
 			{Name: "tlsMode-istio", Match: message.Struct(map[string]any{"tlsMode": "istio"}), TransportSocket: socket(t.mutual(v, nil))},
-			{Name: "tlsMode-disabled", Match: message.Struct(map[string]any{}), TransportSocket: &corev3.TransportSocket{
-				Name: "envoy.transport_sockets.raw_buffer", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: message.Any(&rawv3.RawBuffer{})},
-			}},
+			{Name: "tlsMode-disabled", Match: message.Struct(map[string]any{}), TransportSocket: raw()},
 		}
 		return
 	}

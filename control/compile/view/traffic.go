@@ -76,8 +76,11 @@ func overlay(base, over mesh.TrafficPolicy, port uint16) mesh.TrafficPolicy {
 	if over.Budget != nil {
 		base.Budget = over.Budget
 	}
+	if over.Proxy != 0 {
+		base.Proxy = over.Proxy
+	}
 	if p, ok := over.Ports[port]; ok {
-		p.Ports, p.Budget = nil, base.Budget // a port has no budget of its own
+		p.Ports, p.Budget, p.Proxy = nil, base.Budget, base.Proxy // a port has none of its own
 		return p
 	}
 	if over.LoadBalancer != nil {

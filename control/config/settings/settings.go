@@ -25,7 +25,7 @@ import (
 // honoured are the fields of MeshConfig that have an effect.
 var honoured = api.Fields("rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
 	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.attempts",
-	"localityLbSetting.*")
+	"localityLbSetting.*", "defaultConfig.gatewayTopology.proxyProtocol")
 
 // trust are fields that must not be overlooked: without them the mesh would trust or allow more than its owner wrote.
 var trust = []string{"trustDomainAliases", "caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca", "verifyCertificateAtClient", "inboundTrafficPolicy"}
@@ -144,6 +144,7 @@ func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
 		return nil, fmt.Errorf("field proxyHttpPort: %d is not a port", in.ProxyHttpPort)
 	}
 	s.HTTPProxyPort = uint16(in.ProxyHttpPort)
+	s.GatewayProxy = in.GetDefaultConfig().GetGatewayTopology().GetProxyProtocol() != nil
 	if r := in.DefaultHttpRetryPolicy; r != nil {
 		if r.Attempts < 0 {
 			return nil, errors.New("field defaultHttpRetryPolicy.attempts: want 0 or more")

@@ -33,9 +33,10 @@ connectTimeout: 3s
 protocolDetectionTimeout: 100ms
 proxyHttpPort: 15080
 defaultHttpRetryPolicy: {attempts: 5}
+defaultConfig: {gatewayTopology: {proxyProtocol: {}}}
 `)
 	want := &mesh.Settings{TrustDomain: "example.org", RootNamespace: "mesh-root", RegistryOnly: true, AccessLogFile: "/dev/stdout", AccessLogJSON: true,
-		ConnectTimeout: 3 * time.Second, DetectionTimeout: 100 * time.Millisecond, ClusterDomain: "cluster.local", HTTPProxyPort: 15080, DefaultRetryCount: 5}
+		ConnectTimeout: 3 * time.Second, DetectionTimeout: 100 * time.Millisecond, ClusterDomain: "cluster.local", HTTPProxyPort: 15080, DefaultRetryCount: 5, GatewayProxy: true}
 	if d := cmp.Diff(want, got); d != "" || err != nil || len(problems) > 0 {
 		t.Error(d, err, problems)
 	}

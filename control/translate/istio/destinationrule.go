@@ -26,7 +26,7 @@ var policyFields = []string{
 
 // destinationRuleFields are honoured; every other populated field gives a Problem and has no effect.
 var destinationRuleFields = func() api.FieldSet {
-	all := []string{"host", "exportTo", "trafficPolicy.retryBudget.percent", "trafficPolicy.retryBudget.minRetryConcurrency",
+	all := []string{"host", "exportTo", "trafficPolicy.retryBudget.percent", "trafficPolicy.retryBudget.minRetryConcurrency", "trafficPolicy.proxyProtocol.version", "subsets[].trafficPolicy.proxyProtocol.version",
 		"subsets[].trafficPolicy.retryBudget.percent", "subsets[].trafficPolicy.retryBudget.minRetryConcurrency",
 		"workloadSelector.matchLabels", "subsets[].name", "subsets[].labels",
 		"trafficPolicy.portLevelSettings[].port.number", "subsets[].trafficPolicy.portLevelSettings[].port.number"}
@@ -114,6 +114,7 @@ func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path strin
 		Outlier:      v.outlier(p.OutlierDetection, path+".outlierDetection"),
 		TLS:          v.clientTLS(p.Tls, denials, path+".tls"),
 		Budget:       v.budget(p.RetryBudget, path+".retryBudget"),
+		Proxy:        v.proxyHeader(p.ProxyProtocol, path+".proxyProtocol"),
 	}
 	if p.Tunnel != nil { // going there directly would pass by the proxy that the user wants in between
 		out.TLS = unreachable("the tunnel that it must be reached through is not supported yet")

@@ -114,6 +114,20 @@ func (v *visit) budget(x *networking.TrafficPolicy_RetryBudget, path string) *me
 	return b
 }
 
+// proxyHeader reads the version of the PROXY header; V1 where none is given.
+func (v *visit) proxyHeader(x *networking.TrafficPolicy_ProxyProtocol, path string) uint8 {
+	switch {
+	case x == nil:
+		return 0
+	case x.Version == networking.TrafficPolicy_ProxyProtocol_V1:
+		return 1
+	case x.Version == networking.TrafficPolicy_ProxyProtocol_V2:
+		return 2
+	}
+	v.Invalid(path+".version", "%d is not a version of the PROXY protocol", x.Version)
+	return 0
+}
+
 func number(n *wrapperspb.UInt32Value) *uint32 {
 	if n == nil {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/detect"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/proxyprotocol"
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
 )
 
@@ -28,6 +29,7 @@ const (
 	Handshake                   // TLS failed; Origin.Failure says why
 	Denied                      // network RBAC
 	CircularPath                // meant for the proxy's own listener
+	ProxyHeader                 // the PROXY header is missing, broken or of a version that is not taken
 )
 
 // visit is a connection on its way to a filter chain. It is the stream's handler meanwhile and consumes nothing.
@@ -38,6 +40,7 @@ type visit struct {
 	conn  loop.Conn
 	timer loop.Timer
 	seen  int
+	proxy bool // a PROXY header is still to come
 	tls   bool // the inspector is still to decide
 	http  bool
 	moved bool
@@ -52,8 +55,9 @@ func (s *Set) enter(t *table, b *bound, c loop.Conn) {
 
 // visit starts the listener filters of b.
 func (v *visit) visit(b *bound) {
-	v.at = b
+	v.at, v.seen = b, 0
 	o, in := v.conn.Origin(), &b.Inspect
+	v.proxy = in.Proxy != nil
 	port := o.Original.Port()
 	v.tls = in.TLS && !in.NoTLSPorts[port] && o.Transport == ""
 	v.http = in.HTTP && !in.NoHTTPPorts[port] && len(o.Protocols) == 0
@@ -69,15 +73,32 @@ func (v *visit) visit(b *bound) {
 
 // undecided: bytes of TLS are not HTTP.
 func (v *visit) undecided(o *loop.Origin) bool {
-	return v.tls || v.http && o.Transport != loop.TLSBytes
+	return v.proxy || v.tls || v.http && o.Transport != loop.TLSBytes
 }
 
-// OnData implements loop.Handler.
+// OnData implements loop.Handler. Only a PROXY header is consumed.
 func (v *visit) OnData(p []byte) int {
 	if v.over || len(p) == v.seen {
 		return 0
 	}
 	v.seen = len(p)
+	header := 0
+	if v.proxy {
+		if header = v.header(p); v.proxy || v.over {
+			return 0
+		}
+		if p = p[header:]; len(p) == 0 && v.undecided(v.conn.Origin()) {
+			v.seen = 0
+			return header
+		}
+		v.seen = len(p)
+	}
+	v.inspect(p)
+	return header
+}
+
+// inspect looks at what the client itself sent.
+func (v *visit) inspect(p []byte) {
 	o := v.conn.Origin()
 	if v.tls {
 		hello, verdict := detect.ClientHello(p)
@@ -99,14 +120,41 @@ func (v *visit) OnData(p []byte) int {
 	if !v.undecided(o) {
 		v.decided()
 	}
-	return 0
+}
+
+// header reads the PROXY header, whose length it gives.
+func (v *visit) header(p []byte) int {
+	in := v.at.Inspect.Proxy
+	h, n, verdict := proxyprotocol.Parse(p, in)
+	v.at.headers.count(v.conn.Worker(), h.Version, verdict)
+	switch verdict {
+	case proxyprotocol.More:
+		return 0
+	case proxyprotocol.Found, proxyprotocol.Absent:
+		v.proxy = false
+	default:
+		v.refuse(ProxyHeader)
+		return 0
+	}
+	if h.From.IsValid() {
+		o := v.conn.Origin()
+		o.Direct, o.Remote = o.DirectRemote(), loop.TCP(h.From)
+		if to := loop.TCP(h.To); to != o.Original {
+			o.Original, o.Restored = to, true
+			if v.table.loops(v.at, o) {
+				v.refuse(CircularPath)
+				return 0
+			}
+		}
+	}
+	return n
 }
 
 // OnEOF implements loop.Handler: what came is all there is, and it may be enough for a chain.
 func (v *visit) OnEOF() {
 	switch {
 	case v.over:
-	case v.seen == 0:
+	case v.seen == 0 || v.proxy:
 		v.refuse(InspectEnd)
 	default:
 		v.decided()
@@ -127,7 +175,8 @@ func (v *visit) OnClose(error) {
 
 // expired: a protocol whose server speaks first must not wait for its client.
 func (v *visit) expired() {
-	if v.at.Inspect.ContinueOnTimeout {
+	waits := v.proxy && (!v.at.Inspect.Proxy.Optional || v.seen > 0) // half a header is nothing to go on with
+	if v.at.Inspect.ContinueOnTimeout && !waits {
 		v.decided()
 	} else {
 		v.refuse(InspectTime)

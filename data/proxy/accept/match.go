@@ -125,7 +125,7 @@ func byProtocol(all []*Chain, o *loop.Origin) []*Chain {
 }
 
 func byDirectSource(all []*Chain, o *loop.Origin) []*Chain {
-	return longest(all, o.Remote.Addr(), func(m *config.ChainMatch) []netip.Prefix { return m.DirectSourcePrefixes })
+	return longest(all, o.DirectRemote().Addr(), func(m *config.ChainMatch) []netip.Prefix { return m.DirectSourcePrefixes })
 }
 
 func bySourceType(all []*Chain, o *loop.Origin) []*Chain {

@@ -27,6 +27,8 @@ type SetOptions struct {
 	Inherited map[loop.Address]*Socket
 	// ReusePort opens sockets with SO_REUSEPORT, for a hand-over between processes.
 	ReusePort bool
+	// Counters count what listener filters see; nil for nothing.
+	Counters *Counters
 }
 
 // Set is the listeners of a proxy as a config wants them. Apply and Drain may be called from any goroutine.
@@ -52,7 +54,7 @@ var ErrDraining = errors.New("listeners are draining")
 
 // Check compiles listeners without taking them over; the error is what Apply would say of their TLS and addresses.
 func (s *Set) Check(listeners []*config.Listener) error {
-	_, err := compile(listeners, s.options.Secrets, s.current.Load())
+	_, err := s.compile(listeners)
 	return err
 }
 
@@ -63,7 +65,7 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 	if s.drained {
 		return ErrDraining
 	}
-	t, err := compile(listeners, s.options.Secrets, s.current.Load())
+	t, err := s.compile(listeners)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type bound struct {
 	*config.Listener
 	chains   []*Chain
 	fallback *Chain
+	headers  *headerCounts // nil: nobody counts
 }
 
 // restores says whether the original destination is asked for; use_original_dst implies the listener filter, as in Envoy.
@@ -35,10 +36,11 @@ type table struct {
 }
 
 // compile makes a table; contexts of former are kept where the config is the same value, so that sessions live on. Errors name listener and field.
-func compile(listeners []*config.Listener, secrets tls.Secrets, former *table) (*table, error) {
+func (s *Set) compile(listeners []*config.Listener) (*table, error) {
+	secrets, former := s.options.Secrets, s.current.Load()
 	t := &table{at: map[loop.Address]*bound{}, named: map[string]*bound{}, capture: map[uint16]bool{}, contexts: map[*config.ServerTLS]*tls.ServerContext{}}
 	for _, l := range listeners {
-		b := &bound{Listener: l}
+		b := &bound{Listener: l, headers: s.options.Counters.headers(l)}
 		var err error
 		for i, c := range l.Chains {
 			var chain *Chain

@@ -99,7 +99,7 @@ func TestTheWayOfAConnection(t *testing.T) {
 			s := sim.New(seed)
 			got := &served{}
 			set := NewSet(SetOptions{Workers: []*loop.Worker{s.Worker()}, Secrets: noSecrets{}}, got.hooks(false))
-			table, err := compile(sidecar(), noSecrets{}, nil)
+			table, err := NewSet(SetOptions{Secrets: noSecrets{}}, Hooks{}).compile(sidecar())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestNetworkPolicyCloses(t *testing.T) {
 	got := &served{}
 	set := NewSet(SetOptions{Workers: []*loop.Worker{s.Worker()}, Secrets: noSecrets{}}, got.hooks(true))
 	ls := []*config.Listener{{Name: "l", Address: ap("0.0.0.0:80"), Bind: true, Default: &config.Chain{Name: "c", RBAC: []*config.RBAC{{}}}}}
-	table, err := compile(ls, noSecrets{}, nil)
+	table, err := NewSet(SetOptions{Secrets: noSecrets{}}, Hooks{}).compile(ls)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestNetworkPolicyCloses(t *testing.T) {
 }
 
 func TestOwnListenerIsRefused(t *testing.T) {
-	table, err := compile(sidecar(), noSecrets{}, nil)
+	table, err := NewSet(SetOptions{Secrets: noSecrets{}}, Hooks{}).compile(sidecar())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestCompileNamesWhatIsWrong(t *testing.T) {
 		`listener a: filter_chains[0].transport_socket.typed_config.common_tls_context.tls_certificates[0]: no certificate "x"`: {
 			{Name: "a", Address: ap("0.0.0.0:80"), Chains: []*config.Chain{{TLS: &config.ServerTLS{TLSParams: config.TLSParams{Certificates: []config.SecretRef{{Name: "x"}}}}}}}},
 	} {
-		if _, err := compile(ls, noSecrets{}, nil); err == nil || err.Error() != want {
+		if _, err := NewSet(SetOptions{Secrets: noSecrets{}}, Hooks{}).compile(ls); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

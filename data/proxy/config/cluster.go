@@ -57,6 +57,7 @@ type Cluster struct {
 	// Transport by endpoint metadata (transport_socket_matches); the first match wins, else TLS (nil: plain).
 	Matches []TransportMatch
 	TLS     *ClientTLS
+	Proxy   uint8 // version of the PROXY header that connections begin with, before TLS; 0 for none
 
 	MaxRequestsPerConn uint32
 	MaxConnDuration    time.Duration
@@ -105,6 +106,7 @@ type Keepalive struct {
 type TransportMatch struct {
 	Labels map[string]string
 	TLS    *ClientTLS
+	Proxy  uint8 // as in Cluster
 }
 
 // Thresholds are circuit breakers; Envoy's defaults are 1024, 1024, 1024 and 3.

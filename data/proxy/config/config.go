@@ -53,6 +53,15 @@ type Inspect struct {
 	ContinueOnTimeout bool
 	// NoHTTPPorts and NoTLSPorts are original destination ports that are not inspected (server-first protocols).
 	NoHTTPPorts, NoTLSPorts map[uint16]bool
+	// Proxy: a PROXY header comes first; nil for none.
+	Proxy *ProxyHeader
+}
+
+// ProxyHeader is envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.
+type ProxyHeader struct {
+	Optional   bool // connections without a header are served as they are
+	NoV1, NoV2 bool // versions that are not taken
+	Stat       string
 }
 
 // Chain is a filter chain: when it is taken, how its transport is secured, and what its bytes mean.

@@ -40,7 +40,8 @@ const (
 	RBACPortRange
 	RBACServerName
 	RBACAuthenticated // a peer certificate; with Match, one of its URI SANs (or DNS SANs, or the subject) matches
-	RBACSourceIP      // direct remote address
+	RBACDirectIP      // address at the other end of the connection itself
+	RBACSourceIP      // remote address of the connection, as a PROXY header has it
 	RBACRemoteIP      // remote address behind trusted proxies
 	RBACMetadata      // dynamic metadata: there is none, so the match is against nothing
 	RBACNever

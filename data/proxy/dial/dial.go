@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"syscall"
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/proxyprotocol"
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
 )
 
@@ -28,6 +30,9 @@ type Target struct {
 	KeepaliveProbes              int
 	// ConnectTimeout holds for the connect and the handshake together, as in Envoy; 0 for the default.
 	ConnectTimeout time.Duration
+	// Proxy is the version of the PROXY header that comes first, 0 for none; From and To are the ends of the client's connection, zero for none.
+	Proxy    uint8
+	From, To netip.AddrPort
 	// TLS is nil for plaintext. SNI and ALPN go before those of the context.
 	TLS  *tls.ClientContext
 	SNI  string
@@ -145,6 +150,7 @@ func (a *Attempt) related(err error) {
 }
 
 func (a *Attempt) connected() {
+	a.announce()
 	if a.target.TLS == nil {
 		a.succeed(a.conn)
 		return
@@ -166,6 +172,20 @@ func (a *Attempt) connected() {
 	if !a.over {
 		a.shake = &shake
 	}
+}
+
+// announce tells the upstream who the client is. Where there is none, version 2 says so, and version 1 names this connection itself, as Envoy does.
+func (a *Attempt) announce() {
+	t := &a.target
+	if t.Proxy == 0 {
+		return
+	}
+	from, to := t.From, t.To
+	if t.Proxy == 1 && !from.IsValid() {
+		from, to = a.conn.Origin().Local.AddrPort, t.Addr.AddrPort
+	}
+	var header [128]byte
+	a.conn.Write(proxyprotocol.Append(header[:0], t.Proxy, from, to))
 }
 
 func (a *Attempt) succeed(c loop.Conn) {

@@ -45,6 +45,8 @@ const (
 // Origin is what accept (or dial) learnt of a stream. Listener filters and the TLS handshake complete it before the network filters see the stream.
 type Origin struct {
 	Local, Remote Address
+	// Direct is who is really at the other end where a PROXY header put another address into Remote, else zero. See DirectRemote.
+	Direct Address
 	// Original is the destination that the client meant (SO_ORIGINAL_DST or TPROXY); Local where nothing was redirected.
 	Original Address
 	// Restored says that Original differs from Local by redirection.
@@ -97,6 +99,14 @@ func (o *Origin) Application() string {
 		return o.Protocols[0]
 	}
 	return ""
+}
+
+// DirectRemote is the address at the other end of the connection itself.
+func (o *Origin) DirectRemote() Address {
+	if o.Direct.IsZero() {
+		return o.Remote
+	}
+	return o.Direct
 }
 
 // Identity is the peer's first URI SAN (its SPIFFE ID), or "".

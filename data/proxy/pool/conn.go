@@ -90,7 +90,7 @@ func (c *Conn) release() {
 func (c *Conn) rest() {
 	c.resting = true
 	c.pool.idle = append(c.pool.idle, c)
-	if d := c.pool.host.Cluster.Config().IdleTimeout; d > 0 {
+	if d := c.pool.idleTimeout(); d > 0 {
 		c.idle.Set(d)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
@@ -16,7 +17,7 @@ import (
 type pool struct {
 	w          *Worker
 	l          *local
-	key        poolKey
+	key        announcedKey
 	host       *upstream.Host
 	idle       []*Conn
 	shared     []*shared // of a pool that speaks HTTP/2
@@ -63,15 +64,25 @@ func (t *Ticket) Leave() {
 	}
 }
 
-// Acquire gives an exchange on a connection to a host: at once, or (nil and NoReason) later by the ticket, or never (a reason). sni goes before the transport's own, "" for
-// that; frames asks for HTTP/2, and upgrade for a connection whose server has said whether it takes upgrades.
-func (w *Worker) Acquire(h *upstream.Host, sni string, frames, upgrade bool, t *Ticket, waiter Waiter) (Stream, codec.Reason) {
-	l := w.local(h.Cluster)
-	key := poolKey{h, sni, frames}
-	p := l.pools[key]
+// Want is what a connection must be like.
+type Want struct {
+	SNI     string       // goes before the transport's own, "" for that
+	Frames  bool         // HTTP/2
+	Upgrade bool         // its server has said whether it takes upgrades
+	Client  *loop.Origin // whose request it is
+}
+
+// Acquire gives an exchange on a connection to a host: at once, or (nil and NoReason) later by the ticket, or never (a reason).
+func (w *Worker) Acquire(h *upstream.Host, want Want, t *Ticket, waiter Waiter) (Stream, codec.Reason) {
+	l, upgrade := w.local(h.Cluster), want.Upgrade
+	key := announcedKey{poolKey: poolKey{host: h, sni: want.SNI, frames: want.Frames}}
+	if h.Proxy != 0 && want.Client != nil {
+		key.from, key.to = want.Client.Remote.AddrPort, want.Client.Original.AddrPort
+	}
+	p := l.find(key)
 	if p == nil {
 		p = &pool{w: w, l: l, key: key, host: h}
-		l.pools[key] = p
+		l.add(p)
 	}
 	b, limits := h.Cluster.Breaker(0), &h.Cluster.Config().Thresholds[0]
 	if i := p.ready(upgrade); i >= 0 {
@@ -170,6 +181,7 @@ func (p *pool) connect() {
 	p.w.Shard.Inc(p.l.stats.Connections)
 	p.w.Shard.Inc(p.l.stats.ConnectionsActive)
 	to := target(p.host, p.key.sni)
+	to.From, to.To = p.key.from, p.key.to
 	if to.TLS != nil && p.key.frames {
 		to.ALPN = to.TLS.Offer("h2")
 	}
@@ -197,15 +209,26 @@ func (p *pool) settle(admitted bool) {
 // retire forgets an empty pool.
 func (p *pool) retire() {
 	if p.open == 0 && p.waiting == 0 {
-		delete(p.l.pools, p.key)
+		p.l.remove(p)
 	}
+}
+
+// announcedIdle bounds how long a connection rests that was announced as one client's, who may be gone.
+const announcedIdle = 15 * time.Second
+
+func (p *pool) idleTimeout() time.Duration {
+	d := p.host.Cluster.Config().IdleTimeout
+	if p.host.Proxy != 0 && (d == 0 || d > announcedIdle) {
+		return announcedIdle
+	}
+	return d
 }
 
 // target is where and how to connect.
 func target(h *upstream.Host, sni string) dial.Target {
 	def := h.Cluster.Config()
 	k := def.Keepalive
-	t := dial.Target{Addr: h.Address, ConnectTimeout: def.ConnectTimeout, TLS: h.TLS, SNI: sni, Keepalive: k.Time, KeepaliveInterval: k.Interval, KeepaliveProbes: int(k.Probes)}
+	t := dial.Target{Addr: h.Address, ConnectTimeout: def.ConnectTimeout, Proxy: h.Proxy, TLS: h.TLS, SNI: sni, Keepalive: k.Time, KeepaliveInterval: k.Interval, KeepaliveProbes: int(k.Probes)}
 	for _, a := range [...]netip.Addr{def.Bind, def.BindOther} {
 		if a.IsValid() && h.Address.AddrPort.IsValid() && a.Is4() == h.Address.Addr().Is4() {
 			t.Bind = loop.TCP(netip.AddrPortFrom(a, 0))

@@ -80,7 +80,7 @@ func (c *shared) settle() {
 	case c.pool.host.Gone(), !c.room(false):
 		c.retire()
 	default:
-		if d := c.pool.host.Cluster.Config().IdleTimeout; d > 0 {
+		if d := c.pool.idleTimeout(); d > 0 {
 			c.idle.Set(d)
 		}
 	}

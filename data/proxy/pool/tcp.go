@@ -47,7 +47,9 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, byS
 		w.Shard.Inc(l.stats.ConnectionDestroy)
 		w.Shard.Dec(l.stats.ConnectionsActive)
 	}
-	attempt := w.dialer.Dial(lw, target(h, ""), func(conn loop.Conn, err error) {
+	to := target(h, "")
+	to.From, to.To = from.Remote.AddrPort, from.Original.AddrPort
+	attempt := w.dialer.Dial(lw, to, func(conn loop.Conn, err error) {
 		if err != nil {
 			release()
 			_, reason := w.connectFailed(l, err)

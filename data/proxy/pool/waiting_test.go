@@ -47,7 +47,7 @@ func TestWhoWaitsForAConnectionThatClosesGetsAnother(t *testing.T) {
 	var waiters [3]waits
 	s.At(0, func() {
 		for i := range 2 {
-			w.Acquire(set.Cluster("web").Hosts()[0], "", false, false, &tickets[i], &waiters[i])
+			w.Acquire(set.Cluster("web").Hosts()[0], Want{}, &tickets[i], &waiters[i])
 		}
 	})
 	s.Run(time.Second)
@@ -60,7 +60,7 @@ func TestWhoWaitsForAConnectionThatClosesGetsAnother(t *testing.T) {
 		t.Fatalf("%d connections, %+v after the only one closed", len(accepted), waiters)
 	}
 	s.At(0, func() { // one that gives up leaves nothing behind
-		w.Acquire(set.Cluster("web").Hosts()[0], "", false, false, &tickets[2], &waiters[2])
+		w.Acquire(set.Cluster("web").Hosts()[0], Want{}, &tickets[2], &waiters[2])
 		tickets[2].Leave()
 		accepted[1].Abort(false)
 	})

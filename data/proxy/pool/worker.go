@@ -1,6 +1,9 @@
 package pool
 
 import (
+	"iter"
+	"net/netip"
+
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
 	"github.com/heddle-mesh/heddle/data/proxy/http2"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
@@ -29,12 +32,56 @@ type Worker struct {
 type local struct {
 	stats *Stats
 	pools map[poolKey]*pool
+	// announced are the pools of connections that begin with a PROXY header. They are apart so that other keys stay short.
+	announced map[announcedKey]*pool
 }
 
 type poolKey struct {
 	host   *upstream.Host
 	sni    string
 	frames bool // HTTP/2
+}
+
+// announcedKey has the ends of the client's connection: nobody else's requests go over one that was announced as this client's.
+type announcedKey struct {
+	poolKey
+	from, to netip.AddrPort
+}
+
+// find gives the pool of a key, nil if there is none.
+func (l *local) find(k announcedKey) *pool {
+	if k.host.Proxy == 0 {
+		return l.pools[k.poolKey]
+	}
+	return l.announced[k]
+}
+
+func (l *local) add(p *pool) {
+	if p.host.Proxy == 0 {
+		l.pools[p.key.poolKey] = p
+	} else {
+		l.announced[p.key] = p
+	}
+}
+
+func (l *local) remove(p *pool) {
+	delete(l.pools, p.key.poolKey)
+	delete(l.announced, p.key)
+}
+
+func (l *local) all() iter.Seq[*pool] {
+	return func(yield func(*pool) bool) {
+		for _, p := range l.pools {
+			if !yield(p) {
+				return
+			}
+		}
+		for _, p := range l.announced {
+			if !yield(p) {
+				return
+			}
+		}
+	}
 }
 
 // New makes the pools of a worker.
@@ -55,7 +102,7 @@ func (w *Worker) local(c *upstream.Cluster) *local {
 		if alt := c.Config().AltStat; alt != "" {
 			name = alt
 		}
-		l = &local{stats: newStats(w.stats, name), pools: map[poolKey]*pool{}}
+		l = &local{stats: newStats(w.stats, name), pools: map[poolKey]*pool{}, announced: map[announcedKey]*pool{}}
 		w.locals[c] = l
 	}
 	return l
@@ -84,12 +131,12 @@ func (w *Worker) Clusters() int { return len(w.locals) }
 // change of the set.
 func (w *Worker) Sweep() {
 	for c, l := range w.locals {
-		for _, p := range l.pools {
+		for p := range l.all() {
 			if p.host.Gone() {
 				p.drain()
 			}
 		}
-		if len(l.pools) == 0 && w.set.Cluster(c.Name) != c {
+		if len(l.pools)+len(l.announced) == 0 && w.set.Cluster(c.Name) != c {
 			delete(w.locals, c)
 		}
 	}
@@ -99,7 +146,7 @@ func (w *Worker) Sweep() {
 // CloseIdle closes every idle connection.
 func (w *Worker) CloseIdle() {
 	for _, l := range w.locals {
-		for _, p := range l.pools {
+		for p := range l.all() {
 			p.drain()
 		}
 	}

@@ -96,7 +96,7 @@ func Address(a loop.Address) accesslog.Address {
 
 // Downstream fills in what a record has of the accepted connection.
 func Downstream(a *accesslog.Record, o *loop.Origin) {
-	a.Local, a.Remote, a.DirectRemote, a.ServerName = Address(o.Local), Address(o.Remote), Address(o.Remote), o.ServerName
+	a.Local, a.Remote, a.DirectRemote, a.ServerName = Address(o.Local), Address(o.Remote), Address(o.DirectRemote()), o.ServerName
 	if o.Restored {
 		a.Local = Address(o.Original) // Envoy shows the restored address as the local one
 	}

@@ -163,7 +163,7 @@ func (s *Server) buildPlane() (err error) {
 	if err != nil {
 		return err
 	}
-	s.listeners = accept.NewSet(accept.SetOptions{Workers: s.workers, Secrets: s.secrets, Gate: gate, Inherited: inherited}, accept.Hooks{Allow: s.allow, Serve: s.serve, Refused: s.refused})
+	s.listeners = accept.NewSet(accept.SetOptions{Workers: s.workers, Secrets: s.secrets, Gate: gate, Inherited: inherited, Counters: &accept.Counters{Registry: s.registry, Shards: s.shards}}, accept.Hooks{Allow: s.allow, Serve: s.serve, Refused: s.refused})
 	return nil
 }
 

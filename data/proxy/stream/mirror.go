@@ -50,7 +50,7 @@ func (x *Exchange) mirror() {
 		if x.deadline > 0 {
 			s.limit = x.w.Loop.After(x.deadline, s.overdue)
 		}
-		switch conn, refused := x.w.Pools.Acquire(h, x.sni(h), x.frames(c), false, &s.ticket, s); {
+		switch conn, refused := x.w.Pools.Acquire(h, pool.Want{SNI: x.sni(h), Frames: x.frames(c), Client: x.origin}, &s.ticket, s); {
 		case conn != nil:
 			s.Ready(conn)
 		case refused != codec.NoReason:

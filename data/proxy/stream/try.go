@@ -49,7 +49,7 @@ func (x *Exchange) attempt() {
 	if f := x.route.Forward; f.HostRewriteAuto && h.Config().Hostname != "" {
 		x.rewriteHost(h.Config().Hostname, f.AppendXFH)
 	}
-	conn, refused := x.w.Pools.Acquire(h, x.sni(h), x.frames(x.cluster), x.tunnel, &x.ticket, (*waiter)(x))
+	conn, refused := x.w.Pools.Acquire(h, pool.Want{SNI: x.sni(h), Frames: x.frames(x.cluster), Upgrade: x.tunnel, Client: x.origin}, &x.ticket, (*waiter)(x))
 	switch {
 	case conn != nil:
 		x.send(conn)

@@ -194,6 +194,6 @@ func (c *Cluster) pass(to loop.Address) *Host {
 		})
 	}
 	e := &config.Endpoint{Address: to.AddrPort, Path: to.Path, Weight: 1}
-	h, _ := c.passing.LoadOrStore(to, newHost(c, e, c.tls, key{address: to.String()}))
+	h, _ := c.passing.LoadOrStore(to, newHost(c, e, c.plain, key{address: to.String()}))
 	return h.(*Host)
 }

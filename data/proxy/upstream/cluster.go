@@ -9,14 +9,13 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/balance"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
-	"github.com/heddle-mesh/heddle/data/proxy/tls"
 )
 
 // Cluster is one cluster with its state.
 type Cluster struct {
 	Name     string
 	def      atomic.Pointer[config.Cluster]
-	tls      *tls.ClientContext
+	plain    Transport // of endpoints that no match names
 	matches  []transport
 	breakers *[2]Breaker
 	log      *slog.Logger
@@ -33,7 +32,7 @@ type Cluster struct {
 
 type transport struct {
 	labels map[string]string
-	tls    *tls.ClientContext
+	Transport
 }
 
 // Config is the definition in force.
@@ -52,10 +51,10 @@ func (c *Cluster) Hosts() []*Host {
 // key tells endpoints apart: one whose address and transport stay keeps its state.
 type key struct {
 	address, host string
-	transport     *tls.ClientContext
+	transport     Transport
 }
 
-func keyOf(e *config.Endpoint, t *tls.ClientContext) key {
+func keyOf(e *config.Endpoint, t Transport) key {
 	return key{address: e.Address.String() + e.Path, host: e.Hostname, transport: t}
 }
 
@@ -102,18 +101,18 @@ func (c *Cluster) retire() {
 	c.passing.Range(func(_, h any) bool { h.(*Host).gone.Store(true); return true })
 }
 
-// transportOf chooses TLS by the endpoint's metadata (transport_socket_matches: the first whose labels are all there).
-func (c *Cluster) transportOf(e *config.Endpoint) *tls.ClientContext {
+// transportOf chooses the transport by the endpoint's metadata (transport_socket_matches: the first whose labels are all there).
+func (c *Cluster) transportOf(e *config.Endpoint) Transport {
 	for _, m := range c.matches {
 		all := true
 		for k, v := range m.labels {
 			all = all && e.Transport[k] == v
 		}
 		if all {
-			return m.tls
+			return m.Transport
 		}
 	}
-	return c.tls
+	return c.plain
 }
 
 // view is what choosers look at: it is made anew when endpoints, or their health, change.

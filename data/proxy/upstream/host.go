@@ -9,11 +9,17 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
 )
 
+// Transport is how connections to an endpoint begin.
+type Transport struct {
+	TLS   *tls.ClientContext // nil: plain
+	Proxy uint8              // version of the PROXY header that comes before it, 0 for none
+}
+
 // Host is one endpoint of a cluster with its state, shared by all workers.
 type Host struct {
 	Cluster *Cluster
 	Address loop.Address
-	TLS     *tls.ClientContext // nil: plain
+	Transport
 
 	key      key
 	added    time.Time
@@ -27,8 +33,8 @@ type Host struct {
 	outlier outlier
 }
 
-func newHost(c *Cluster, e *config.Endpoint, t *tls.ClientContext, k key) *Host {
-	h := &Host{Cluster: c, TLS: t, key: k, added: c.now()}
+func newHost(c *Cluster, e *config.Endpoint, t Transport, k key) *Host {
+	h := &Host{Cluster: c, Transport: t, key: k, added: c.now()}
 	if e.Path != "" {
 		h.Address = loop.Unix(e.Path)
 	} else {

@@ -83,16 +83,17 @@ func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
 		c.breakers = &[2]Breaker{}
 	}
 	var err error
+	c.plain.Proxy = def.Proxy
 	if def.TLS != nil {
-		if c.tls, err = tls.NewClientContext(def.TLS, s.secrets); err != nil {
+		if c.plain.TLS, err = tls.NewClientContext(def.TLS, s.secrets); err != nil {
 			return nil, fmt.Errorf("transport_socket: %w", err)
 		}
 	}
 	for i := range def.Matches {
 		m := &def.Matches[i]
-		t := transport{labels: m.Labels}
+		t := transport{labels: m.Labels, Transport: Transport{Proxy: m.Proxy}}
 		if m.TLS != nil {
-			if t.tls, err = tls.NewClientContext(m.TLS, s.secrets); err != nil {
+			if t.TLS, err = tls.NewClientContext(m.TLS, s.secrets); err != nil {
 				return nil, fmt.Errorf("transport_socket_matches[%d]: %w", i, err)
 			}
 		}

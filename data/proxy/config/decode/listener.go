@@ -8,6 +8,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	networkrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
@@ -101,9 +102,17 @@ func (r *read) listenerFilter(path string, f *listenerv3.ListenerFilter, in *con
 	if f.GetFilterDisabled() != nil {
 		r.disabled(path+".filter_disabled", f.GetFilterDisabled(), off)
 	}
-	switch m.(type) {
+	switch m := m.(type) {
+	case *proxyprotocolv3.ProxyProtocol:
+		r.proxyHeader(path, m, in)
+		if len(off) > 0 {
+			r.add(path+".filter_disabled", "it is honoured for the TLS and HTTP inspectors only")
+		}
 	case *originaldstv3.OriginalDst:
 		in.OriginalDst = true
+		if in.Proxy != nil {
+			r.add(path, "it would hide the destination that the PROXY header names; it must come before envoy.filters.listener.proxy_protocol")
+		}
 		if len(off) > 0 {
 			r.add(path+".filter_disabled", "it is honoured for the TLS and HTTP inspectors only")
 		}

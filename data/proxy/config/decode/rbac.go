@@ -131,7 +131,7 @@ func (r *read) principal(path string, m *rbacv3.Principal, depth int) (n config.
 	case *rbacv3.Principal_SourceIp:
 		return config.RBACNode{Kind: config.RBACSourceIP, Prefix: r.prefix(path+".source_ip", x.SourceIp)}
 	case *rbacv3.Principal_DirectRemoteIp:
-		return config.RBACNode{Kind: config.RBACSourceIP, Prefix: r.prefix(path+".direct_remote_ip", x.DirectRemoteIp)}
+		return config.RBACNode{Kind: config.RBACDirectIP, Prefix: r.prefix(path+".direct_remote_ip", x.DirectRemoteIp)}
 	case *rbacv3.Principal_RemoteIp:
 		return config.RBACNode{Kind: config.RBACRemoteIP, Prefix: r.prefix(path+".remote_ip", x.RemoteIp)}
 	case *rbacv3.Principal_Header:

@@ -15,12 +15,14 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
@@ -166,6 +168,8 @@ func listenerTable() map[protoreflect.FullName]rule {
 		f + "listener.tls_inspector.v3.TlsInspector": fields("enable_ja3_fingerprinting enable_ja4_fingerprinting initial_read_buffer_size",
 			only1("enable_ja3_fingerprinting", false, "fingerprints are not computed"), only1("enable_ja4_fingerprinting", false, "fingerprints are not computed")),
 		f + "listener.http_inspector.v3.HttpInspector": fields(""),
+		f + "listener.proxy_protocol.v3.ProxyProtocol": fields("allow_requests_without_proxy_protocol disallowed_versions stat_prefix").
+			refuse("rules", "extensions of the header are not read").refuse("pass_through_tlvs", "extensions of the header end at this proxy"),
 		f + "network.rbac.v3.RBAC": fields("rules stat_prefix").refuse("enforcement_type", "connections are judged once, when they begin").
 			refuse("shadow_rules", "only requests are judged by shadow rules").refuse("shadow_rules_stat_prefix", "only requests are judged by shadow rules"),
 		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration hash_policy"),
@@ -304,9 +308,12 @@ func clusterTable() map[protoreflect.FullName]rule {
 func tlsTable() map[protoreflect.FullName]rule {
 	const t = "envoy.extensions.transport_sockets.tls.v3."
 	return map[protoreflect.FullName]rule{
-		"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": fields(""),
-		t + "DownstreamTlsContext":                                   fields("common_tls_context require_client_certificate disable_stateless_session_resumption disable_stateful_session_resumption"),
-		t + "UpstreamTlsContext":                                     fields("common_tls_context sni"),
+		"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer":                          fields(""),
+		"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": fields("config transport_socket"),
+		"envoy.config.core.v3.ProxyProtocolConfig": fields("version").
+			refuse("pass_through_tlvs", "headers have no extensions").refuse("added_tlvs", "headers have no extensions"),
+		t + "DownstreamTlsContext": fields("common_tls_context require_client_certificate disable_stateless_session_resumption disable_stateful_session_resumption"),
+		t + "UpstreamTlsContext":   fields("common_tls_context sni"),
 		t + "CommonTlsContext": fields(`tls_params tls_certificates tls_certificate_sds_secret_configs validation_context validation_context_sds_secret_config combined_validation_context
 			alpn_protocols`),
 		t + "CommonTlsContext.CombinedCertificateValidationContext": fields("default_validation_context validation_context_sds_secret_config"),

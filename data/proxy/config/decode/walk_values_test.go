@@ -127,6 +127,8 @@ var extensions = []string{
 	inAny("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", `{"cluster": "c"}`),
 	inAny("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate", `{}`),
 	inAny("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", `{"updateFrequency": 2}`),
+	inAny("envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol", `{}`),
+	inAny("envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport", `{"config": {}, "transportSocket": `+upstreamTLS+`}`),
 	inAny("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", `{}`),
 	inAny(tlsPkg+"UpstreamTlsContext", `{"sni": "a.test"}`),
 	inAny(tlsPkg+"DownstreamTlsContext", `{"commonTlsContext": {"tlsCertificates": [`+certificate+`]}}`),

@@ -84,6 +84,8 @@ func matches(n *config.RBACNode, f *Facts) bool {
 		return n.Match != nil && route.String(n.Match, view(f.Origin.ServerName))
 	case config.RBACAuthenticated:
 		return authenticated(n.Match, f.Origin)
+	case config.RBACDirectIP:
+		return contains(n.Prefix, f.Origin.DirectRemote().Addr())
 	case config.RBACSourceIP:
 		return contains(n.Prefix, f.Origin.Remote.Addr())
 	case config.RBACRemoteIP:
