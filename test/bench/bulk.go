@@ -11,17 +11,30 @@ import (
 
 const sinkPort = 21870
 
-// runBulk measures TCP: one connection, as much as goes through it.
-func (b *bench) runBulk() error {
+// runTCP measures proxies that know nothing of HTTP: small exchanges, and one connection with as much as goes through it.
+func (b *bench) runTCP() error {
 	if err := sink(); err != nil {
 		return err
 	}
 	b.running = nil
-	for _, p := range tcpProxies() {
-		if b.only != "" && !strings.Contains(","+b.only+",", ","+p.name+",") {
+	for _, p := range tcpProxies(21880, backendPort) {
+		if b.skips(p.name) {
 			continue
 		}
-		file := b.path("tcp-" + p.name + p.ext)
+		if err := b.startProxy(p); err != nil {
+			return err
+		}
+	}
+	b.title("TCP, 1 KiB exchanges of HTTP/1.1 that the proxy does not look at, 64 connections")
+	if err := b.measureAll("haproxy", func(r running) (int, error) { return b.wrk(r, 64, "/") }); err != nil {
+		return err
+	}
+	b.running = nil
+	for _, p := range tcpProxies(21900, sinkPort) {
+		if b.skips(p.name) {
+			continue
+		}
+		file := b.path("bulk-" + p.name + p.ext)
 		if err := os.WriteFile(file, []byte(p.config(b)), 0o600); err != nil {
 			return err
 		}
@@ -31,8 +44,7 @@ func (b *bench) runBulk() error {
 		}
 		b.running = append(b.running, running{proxy: p, pid: pid})
 	}
-	fmt.Printf("\nTCP, one connection with bulk, 1 worker each, %s × %d rounds (median)\n", b.duration, b.rounds)
-	fmt.Printf("%-14s %14s %12s %10s %10s %10s\n", "proxy", "CPU µs/MiB", "MiB/s", "RSS MiB", "to HAProxy", "to Envoy")
+	b.title("TCP, one connection with bulk, each MiB")
 	return b.measureAll("haproxy", b.bulk)
 }
 
@@ -89,23 +101,22 @@ func sink() error {
 	return nil
 }
 
-func tcpProxies() []proxy {
+// tcpProxies forward what they do not look at to a port.
+func tcpProxies(base, to int) []proxy {
 	return []proxy{
-		{name: "heddle-proxy", path: "bin/heddle-proxy", ext: ".yaml", port: 21871, config: func(*bench) string { return tcpConfig(21871, 21881) },
-			args: func(_ *bench, file string) []string { return []string{"-c", file, "--concurrency", "1"} }},
-		{name: "haproxy", path: find("haproxy"), ext: ".cfg", port: 21873, args: func(_ *bench, file string) []string { return []string{"-db", "-f", file} },
+		{name: "heddle-proxy", path: "bin/heddle-proxy", ext: ".yaml", port: base + 1, config: func(*bench) string { return tcpConfig(base+1, base+11, to) },
+			args: heddleArgs},
+		{name: "haproxy", path: find("haproxy"), ext: ".cfg", port: base + 3, args: func(_ *bench, file string) []string { return []string{"-db", "-f", file} },
 			config: func(b *bench) string {
-				return strings.NewReplacer("maxconn 8192", "maxconn 1024", "mode http", "mode tcp\n  option splice-auto", "  http-reuse always\n", "", "21803", "21873", strconv.Itoa(backendPort), strconv.Itoa(sinkPort)).Replace(haproxyConfig(b))
+				return strings.NewReplacer("maxconn 9000", "maxconn 1024", "mode http", "mode tcp\n  option splice-auto", "  http-reuse always\n", "", "21803", strconv.Itoa(base+3), strconv.Itoa(backendPort), strconv.Itoa(to)).Replace(haproxyConfig(b))
 			}},
-		{name: "envoy", path: ".cache/envoy/envoy", ext: ".yaml", port: 21874, config: func(*bench) string { return tcpConfig(21874, 21884) },
-			args: func(_ *bench, file string) []string {
-				return []string{"-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error"}
-			}},
+		{name: "envoy", path: ".cache/envoy/envoy", ext: ".yaml", port: base + 4, config: func(*bench) string { return tcpConfig(base+4, base+14, to) },
+			args: envoyArgs},
 	}
 }
 
 // tcpConfig is envoyConfig with a TCP proxy.
-func tcpConfig(port, admin int) string {
+func tcpConfig(port, admin, to int) string {
 	head, rest, _ := strings.Cut(envoyConfig(port, admin), "      - name: envoy.filters.network.http_connection_manager\n")
 	_, clusters, _ := strings.Cut(rest, "  clusters:\n")
 	return head + `      - name: envoy.filters.network.tcp_proxy
@@ -114,5 +125,5 @@ func tcpConfig(port, admin int) string {
           stat_prefix: in
           cluster: backend
   clusters:
-` + strings.ReplaceAll(clusters, strconv.Itoa(backendPort), strconv.Itoa(sinkPort))
+` + strings.ReplaceAll(clusters, strconv.Itoa(backendPort), strconv.Itoa(to))
 }

@@ -20,7 +20,8 @@ import (
 func main() {
 	seconds := flag.Int("seconds", 10, "seconds of each measurement")
 	rounds := flag.Int("rounds", 3, "rounds; the median counts")
-	what := flag.String("what", "proxies,tls,tcp,http2,memory,mesh", "what to measure: proxies, tls, tcp, http2, memory, mesh")
+	what := flag.String("what", "proxies,bodies,tls,tcp,http2,latency,idle,memory,mesh", "what to measure, comma-separated")
+	raw := flag.String("raw", "", "file for every single measurement, one line of JSON each")
 	kills := flag.Int("kills", 20, "proxies to kill")
 	changes := flag.Int("changes", 200, "changes of a route to measure")
 	only := flag.String("only", "", "comma-separated proxies to measure")
@@ -30,7 +31,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	b := &bench{dir: dir, duration: time.Duration(*seconds) * time.Second, rounds: *rounds, only: *only}
+	b := &bench{dir: dir, duration: time.Duration(*seconds) * time.Second, rounds: *rounds, only: *only, rawFile: *raw}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
@@ -38,16 +39,24 @@ func main() {
 		b.end()
 		os.Exit(130)
 	}()
+	if err := b.openRaw(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
 	fmt.Printf("machine: %s, %d CPUs, Linux %s, %s\n", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version())
 	for _, part := range []struct {
 		names string
 		run   func() error
 	}{
-		{"proxies,tls,memory", b.backend},
-		{"proxies", b.run},
+		{"proxies,bodies,tls,tcp,latency,idle,memory", b.backend},
+		{"proxies,bodies,latency", b.startProxies},
+		{"proxies", b.runConnections},
+		{"bodies", b.runBodies},
+		{"latency", b.runLatency},
 		{"tls", b.runTLS},
-		{"tcp", b.runBulk},
+		{"tcp", b.runTCP},
 		{"http2", b.runFrames},
+		{"idle", b.runIdle},
 		{"memory", b.runMemory},
 		{"mesh", func() error { return b.measureMesh(*changes, *kills) }},
 	} {
@@ -61,26 +70,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-}
-
-// run measures every proxy at 8 and 64 connections and prints the tables.
-func (b *bench) run() error {
-	for _, p := range b.proxies() {
-		if b.only != "" && !strings.Contains(","+b.only+",", ","+p.name+",") {
-			continue
-		}
-		if err := b.startProxy(p); err != nil {
-			return err
-		}
-	}
-	for _, connections := range []int{8, 64} {
-		fmt.Printf("\nHTTP/1.1, 1 KiB body, %d connections, 1 worker each, %s × %d rounds (median)\n", connections, b.duration, b.rounds)
-		fmt.Printf("%-14s %14s %12s %10s %10s %10s\n", "proxy", "CPU µs/request", "requests/s", "RSS MiB", "to nginx", "to Envoy")
-		if err := b.measureAll("nginx", func(r running) (int, error) { return b.wrk(r, connections, "/") }); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func cpuModel() string {

@@ -2,9 +2,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
-
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +24,9 @@ type bench struct {
 	duration time.Duration
 	rounds   int
 	only     string
+	rawFile  string
+	raw      *json.Encoder // nil if nobody wants it
+	shape    string        // what is measured now
 	started  []*exec.Cmd
 	running  []running
 	said     said        // by the program that was started last
@@ -73,11 +76,13 @@ type result struct {
 // backend serves 1 KiB from nginx, which is cheaper than anything that it is measured with.
 func (b *bench) backend() error {
 	conf := fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/backend.pid; error_log stderr crit;
-events { worker_connections 4096; }
+events { worker_connections 16384; }
 http { access_log off; client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
-keepalive_requests 1000000000; server { listen 127.0.0.1:%[2]d; location / { return 200 "%[3]s"; } location /16384 { root %[1]s; } } }`, b.dir, backendPort, strings.Repeat("x", 1024))
-	if err := os.WriteFile(b.path("16384"), bytes.Repeat([]byte("y"), 16<<10), 0o644); err != nil {
-		return err
+keepalive_requests 1000000000; server { listen 127.0.0.1:%[2]d; location / { return 200 "%[3]s"; } location /16384 { root %[1]s; } location /1048576 { root %[1]s; } } }`, b.dir, backendPort, strings.Repeat("x", 1024))
+	for _, size := range []int{16 << 10, 1 << 20} {
+		if err := os.WriteFile(b.path(strconv.Itoa(size)), bytes.Repeat([]byte("y"), size), 0o644); err != nil {
+			return err
+		}
 	}
 	if err := os.WriteFile(b.path("backend.conf"), []byte(conf), 0o600); err != nil {
 		return err
@@ -142,12 +147,41 @@ func (b *bench) end() {
 	os.RemoveAll(b.dir)
 }
 
+// skips says whether a proxy is not asked for.
+func (b *bench) skips(name string) bool {
+	return b.only != "" && !slices.Contains(strings.Split(b.only, ","), name)
+}
+
+// openRaw makes the file for single measurements.
+func (b *bench) openRaw() error {
+	if b.rawFile == "" {
+		return nil
+	}
+	f, err := os.Create(b.rawFile)
+	if err == nil {
+		b.raw = json.NewEncoder(f)
+	}
+	return err
+}
+
+// keep writes one measurement down.
+func (b *bench) keep(r running, round int, one result) error {
+	if b.raw == nil {
+		return nil
+	}
+	return b.raw.Encode(map[string]any{"shape": b.shape, "proxy": r.name, "round": round, "cpuMicrosecondsEach": one.cpu, "perSecond": one.requests, "rssMiB": one.rss})
+}
+
 // measureAll prints a table, with ratios to the base and to Envoy. It takes turns, so that whatever else the machine does falls on all alike.
 func (b *bench) measureAll(base string, load func(running) (int, error)) error {
+	fmt.Printf("%-16s %14s %12s %10s %10s %10s\n", "proxy", "CPU µs each", "per second", "RSS MiB", "to "+base, "to envoy")
 	all := make([][]result, len(b.running))
-	for range b.rounds {
+	for round := range b.rounds {
 		for i, r := range b.running {
 			one, err := b.measure(r, load)
+			if err == nil {
+				err = b.keep(r, round, one)
+			}
 			if err != nil {
 				return err
 			}
@@ -161,7 +195,7 @@ func (b *bench) measureAll(base string, load func(running) (int, error)) error {
 	}
 	for _, r := range b.running {
 		m := medians[r.name]
-		fmt.Printf("%-14s %14.2f %12.0f %10.1f %10s %10s\n", r.name, m.cpu, m.requests, m.rss, ratio(m.cpu, medians[base].cpu), ratio(m.cpu, medians["envoy"].cpu))
+		fmt.Printf("%-16s %14.2f %12.0f %10.1f %10s %10s\n", r.name, m.cpu, m.requests, m.rss, ratio(m.cpu, medians[base].cpu), ratio(m.cpu, medians["envoy"].cpu))
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func (b *bench) runMemory() error {
 	fmt.Printf("%-14s %10s %10s %10s\n", "proxy", "services", "RssAnon", "RSS")
 	port := 21850
 	for _, name := range []string{"heddle-proxy", "envoy"} {
-		if b.only != "" && !strings.Contains(","+b.only+",", ","+name+",") {
+		if b.skips(name) {
 			continue
 		}
 		for _, services := range []int{1, 1000} {

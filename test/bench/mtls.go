@@ -23,7 +23,7 @@ func (b *bench) runTLS() error {
 	}
 	b.running = nil
 	for _, pair := range b.pairs() {
-		if b.only != "" && !strings.Contains(","+b.only+",", ","+pair[1].name+",") {
+		if b.skips(pair[1].name) {
 			continue
 		}
 		back := pair[0]
@@ -41,8 +41,7 @@ func (b *bench) runTLS() error {
 		b.running[len(b.running)-1].second = pid
 	}
 	for _, size := range []int{1 << 10, 16 << 10} {
-		fmt.Printf("\nHTTP/1.1 over two hops of mutual TLS, %d KiB body, 64 connections, 1 worker each, %s × %d rounds (median)\n", size>>10, b.duration, b.rounds)
-		fmt.Printf("%-14s %14s %12s %10s %10s %10s\n", "pair of", "CPU µs/request", "requests/s", "RSS MiB", "to HAProxy", "to Envoy")
+		b.title("HTTP/1.1 over two hops of mutual TLS, %d KiB body, 64 connections", size>>10)
 		if err := b.measureAll("haproxy", func(r running) (int, error) { return b.wrk(r, 64, "/"+strconv.Itoa(size)) }); err != nil {
 			return err
 		}
@@ -56,13 +55,7 @@ func (b *bench) pairs() [][2]proxy {
 		name := path[strings.LastIndexByte(path, '/')+1:]
 		return [2]proxy{
 			{name: name, path: path, ext: ".yaml", port: back, args: args, config: func(b *bench) string {
-				return strings.Replace(envoyConfig(back, back+20), "    - filters:", fmt.Sprintf(`    - transport_socket:
-        name: tls
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
-          require_client_certificate: true
-          common_tls_context: %s
-      filters:`, b.tlsContext()), 1)
+				return b.terminates(envoyConfig(back, back+20))
 			}},
 			{name: name, path: path, ext: "-tls.yaml", port: front, args: args, config: func(b *bench) string {
 				c := strings.ReplaceAll(envoyConfig(front, front+20), "port_value: "+strconv.Itoa(backendPort), "port_value: "+strconv.Itoa(back))
@@ -78,10 +71,10 @@ func (b *bench) pairs() [][2]proxy {
 	nginx := func(b *bench, file string) []string { return []string{"-p", b.dir, "-c", file} }
 	haproxy := func(file string) []string { return []string{"-db", "-f", file} }
 	return [][2]proxy{
-		envoy(21841, 21842, "bin/heddle-proxy", func(_ *bench, file string) []string { return []string{"-c", file, "--concurrency", "1"} }),
+		envoy(21841, 21842, heddlePath, heddleArgs),
 		{
 			{name: "haproxy", path: find("haproxy"), ext: ".cfg", args: func(_ *bench, file string) []string { return haproxy(file) }, config: func(b *bench) string {
-				return strings.Replace(haproxyConfig(b), "bind 127.0.0.1:21803", fmt.Sprintf("bind 127.0.0.1:21844 ssl crt %s ca-file %s verify required", b.path("both.pem"), b.path("ca.pem")), 1)
+				return b.haproxyTerminates(21844)
 			}},
 			{name: "haproxy", path: find("haproxy"), ext: "-tls.cfg", port: 21843, args: func(_ *bench, file string) []string { return haproxy(file) }, config: func(b *bench) string {
 				c := strings.Replace(haproxyConfig(b), "127.0.0.1:21803", "127.0.0.1:21843", 1)
@@ -90,8 +83,7 @@ func (b *bench) pairs() [][2]proxy {
 		},
 		{
 			{name: "nginx", path: find("nginx"), ext: ".conf", args: nginx, config: func(b *bench) string {
-				return strings.Replace(nginxConfig(b), "listen 127.0.0.1:21802;", fmt.Sprintf("listen 127.0.0.1:21848 ssl; ssl_certificate %s; ssl_certificate_key %s; ssl_client_certificate %s; ssl_verify_client on;",
-					b.path("cert.pem"), b.path("key.pem"), b.path("ca.pem")), 1)
+				return b.nginxTerminates(21848)
 			}},
 			{name: "nginx", path: find("nginx"), ext: "-tls.conf", port: 21847, args: nginx, config: func(b *bench) string {
 				c := strings.NewReplacer("21802", "21847", strconv.Itoa(backendPort), "21848", "nginx.pid", "nginx-front.pid").Replace(nginxConfig(b))
@@ -99,10 +91,29 @@ func (b *bench) pairs() [][2]proxy {
 					b.path("cert.pem"), b.path("key.pem"), b.path("ca.pem")), 1)
 			}},
 		},
-		envoy(21845, 21846, ".cache/envoy/envoy", func(_ *bench, file string) []string {
-			return []string{"-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error"}
-		}),
+		envoy(21845, 21846, envoyPath, envoyArgs),
 	}
+}
+
+// terminates lets a listener of Envoy's ask for a certificate.
+func (b *bench) terminates(config string) string {
+	return strings.Replace(config, "    - filters:", fmt.Sprintf(`    - transport_socket:
+        name: tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          require_client_certificate: true
+          common_tls_context: %s
+      filters:`, b.tlsContext()), 1)
+}
+
+// nginxTerminates and haproxyTerminates do so for theirs.
+func (b *bench) nginxTerminates(port int) string {
+	return strings.Replace(nginxConfig(b), "listen 127.0.0.1:21802;", fmt.Sprintf("listen 127.0.0.1:%d ssl; ssl_certificate %s; ssl_certificate_key %s; ssl_client_certificate %s; ssl_verify_client on;",
+		port, b.path("cert.pem"), b.path("key.pem"), b.path("ca.pem")), 1)
+}
+
+func (b *bench) haproxyTerminates(port int) string {
+	return strings.Replace(haproxyConfig(b), "bind 127.0.0.1:21803", fmt.Sprintf("bind 127.0.0.1:%d ssl crt %s ca-file %s verify required", port, b.path("both.pem"), b.path("ca.pem")), 1)
 }
 
 func (b *bench) tlsContext() string {
