@@ -32,6 +32,8 @@ type Socket struct{ Name, Address string }
 // Host is what the load balancer knows of an endpoint.
 type Host struct {
 	Ejected                                     bool // by outlier detection
+	FailedActive, ActiveTimeout, DegradedActive bool // by active health checks
+	PendingActive, Excluded                     bool // it does not count, because it was never checked, or asked for that
 	ConnectionsActive, ConnectionsTotal         uint64
 	RequestsActive, RequestsTotal, RequestsFail uint64
 }

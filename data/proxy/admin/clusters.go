@@ -51,8 +51,16 @@ func endpointAddress(e *config.Endpoint) string {
 
 func healthFlags(e *config.Endpoint, h Host) string {
 	var flags []string
-	if h.Ejected {
-		flags = append(flags, "/failed_outlier_check")
+	for _, f := range []struct {
+		set  bool
+		flag string
+	}{
+		{h.FailedActive, "/failed_active_hc"}, {h.Ejected, "/failed_outlier_check"}, {h.DegradedActive, "/degraded_active_hc"}, {h.PendingActive, "/pending_active_hc"},
+		{h.Excluded, "/excluded_via_immediate_hc_fail"}, {h.ActiveTimeout, "/active_hc_timeout"},
+	} {
+		if f.set {
+			flags = append(flags, f.flag)
+		}
 	}
 	switch e.Health {
 	case config.Unhealthy, config.Draining:
@@ -104,7 +112,10 @@ func (s *Server) clustersJSON(w http.ResponseWriter) {
 	}, func(_ *config.Cluster, l *config.Locality, e *config.Endpoint, h Host) {
 		status := &adminv3.HostStatus{
 			Address: address(e), Weight: e.Weight, Hostname: e.Hostname, Priority: l.Priority, Locality: &corev3.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.Subzone},
-			HealthStatus: &adminv3.HostHealthStatus{FailedOutlierCheck: h.Ejected, EdsHealthStatus: edsHealth(e.Health)},
+			HealthStatus: &adminv3.HostHealthStatus{
+				FailedActiveHealthCheck: h.FailedActive, FailedOutlierCheck: h.Ejected, FailedActiveDegradedCheck: h.DegradedActive, PendingActiveHc: h.PendingActive,
+				ExcludedViaImmediateHcFail: h.Excluded, ActiveHcTimeout: h.ActiveTimeout, EdsHealthStatus: edsHealth(e.Health),
+			},
 			Stats: []*adminv3.SimpleMetric{
 				{Name: "cx_active", Type: adminv3.SimpleMetric_GAUGE, Value: h.ConnectionsActive}, {Name: "cx_total", Value: h.ConnectionsTotal},
 				{Name: "rq_active", Type: adminv3.SimpleMetric_GAUGE, Value: h.RequestsActive}, {Name: "rq_error", Value: h.RequestsFail}, {Name: "rq_total", Value: h.RequestsTotal},

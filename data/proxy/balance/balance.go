@@ -81,34 +81,3 @@ func (r *RoundRobin) Next(c Candidates, random func() uint64) int {
 	r.credits[best] -= int64(sums[n-1])
 	return best
 }
-
-// PriorityLoads splits requests between priorities (percent, together 100): each takes as much as its health allows, times the overprovisioning
-// factor, before the next gets any. health is the share of healthy endpoints of each priority in percent. When all together are too sick, the
-// shares are scaled up (Envoy, "Priority levels").
-func PriorityLoads(health []float64, overprovisioning float64) []uint32 {
-	loads := make([]uint32, len(health))
-	total, sum := 0.0, make([]float64, len(health))
-	for i, h := range health {
-		sum[i] = min(100, h*overprovisioning/100)
-		total += sum[i]
-	}
-	if total == 0 {
-		if len(loads) > 0 {
-			loads[0] = 100
-		}
-		return loads
-	}
-	normal := min(100, total)
-	left := uint32(100)
-	for i := range loads {
-		loads[i] = min(left, uint32(sum[i]*100/normal+0.5))
-		left -= loads[i]
-	}
-	for i := range loads { // rounding leaves a rest for the first that takes any
-		if left > 0 && loads[i] > 0 {
-			loads[i] += left
-			break
-		}
-	}
-	return loads
-}

@@ -72,26 +72,3 @@ func TestLeastRequestEvensOut(t *testing.T) {
 		}
 	}
 }
-
-func TestPriorityLoads(t *testing.T) {
-	for _, tt := range []struct {
-		health []float64
-		want   []uint32
-	}{
-		{[]float64{100}, []uint32{100}},
-		{[]float64{100, 100}, []uint32{100, 0}},
-		{[]float64{50, 100}, []uint32{70, 30}},
-		{[]float64{25, 25}, []uint32{50, 50}},
-		{[]float64{0, 100}, []uint32{0, 100}},
-		{[]float64{0, 0}, []uint32{100, 0}},
-		{[]float64{72, 100}, []uint32{100, 0}},
-	} {
-		got := balance.PriorityLoads(tt.health, 140)
-		for i := range got {
-			if got[i] != tt.want[i] {
-				t.Errorf("%v gives %v, want %v", tt.health, got, tt.want)
-				break
-			}
-		}
-	}
-}

@@ -65,18 +65,22 @@ type Cluster struct {
 	Keepalive          Keepalive
 	Thresholds         [2]Thresholds // default and high priority
 	Outlier            *Outlier
-	Panic              float64 // percent; 50 by default
-	LocalityWeighted   bool
-	Overprovisioning   uint32 // percent; 140 by default
-	SlowStart          time.Duration
-	DNSRefresh         time.Duration
-	DNSRetry           [2]time.Duration // after a failure: the first pause and the longest
-	RespectDNSTTL      bool
-	DNSFamily          DNSFamily
-	ServiceName        string        // EDS service name, or the cluster's name
-	EndpointsWait      time.Duration // how long the cluster waits for EDS (initial_fetch_timeout); 0 for ever
-	Telemetry          ClusterTelemetry
-	Denied             string // why nothing may be sent to it (metadata heddle.dev/denied), "" if it may
+	Check              *HealthCheck // nil: endpoints are what discovery says
+	// IgnoreHealthOnRemoval: an endpoint that discovery has removed goes at once, else it stays as long as its checks pass.
+	IgnoreHealthOnRemoval bool
+	IgnoreNewHosts        bool    // endpoints that were never checked do not count (ignore_new_hosts_until_first_hc)
+	Panic                 float64 // percent; 50 by default
+	LocalityWeighted      bool
+	Overprovisioning      uint32 // percent; 140 by default
+	SlowStart             time.Duration
+	DNSRefresh            time.Duration
+	DNSRetry              [2]time.Duration // after a failure: the first pause and the longest
+	RespectDNSTTL         bool
+	DNSFamily             DNSFamily
+	ServiceName           string        // EDS service name, or the cluster's name
+	EndpointsWait         time.Duration // how long the cluster waits for EDS (initial_fetch_timeout); 0 for ever
+	Telemetry             ClusterTelemetry
+	Denied                string // why nothing may be sent to it (metadata heddle.dev/denied), "" if it may
 	// Version of the definition; a cluster with the same version keeps its connections.
 	Version string
 	// Assignment is what the cluster resource itself holds (STATIC, DNS), nil for EDS.
@@ -170,5 +174,6 @@ type Endpoint struct {
 	Weight    uint32 // at least 1
 	Health    HealthStatus
 	Transport map[string]string // envoy.transport_socket_match
+	Check     *EndpointCheck    // nil: checked as its cluster says
 	Workload  string            // istio.workload: NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER
 }

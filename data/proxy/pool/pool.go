@@ -23,6 +23,7 @@ type pool struct {
 	shared     []*shared // of a pool that speaks HTTP/2
 	open       int       // connected or on the way
 	connecting int
+	dialling   []*dialling
 	first      *Ticket
 	last       *Ticket
 	waiting    int
@@ -176,16 +177,48 @@ func (p *pool) connect() {
 			return
 		}
 	}
+	p.host.Cluster.Touch()
 	p.open++
 	p.connecting++
 	p.w.Shard.Inc(p.l.stats.Connections)
 	p.w.Shard.Inc(p.l.stats.ConnectionsActive)
-	to := target(p.host, p.key.sni)
+	to := Target(p.host, p.key.sni)
 	to.From, to.To = p.key.from, p.key.to
 	if to.TLS != nil && p.key.frames {
 		to.ALPN = to.TLS.Offer("h2")
 	}
-	p.w.dialer.Dial(p.w.Loop, to, func(lc loop.Conn, err error) { p.connected(lc, err, admitted) })
+	d := &dialling{admitted: admitted}
+	d.attempt = p.w.dialer.Dial(p.w.Loop, to, func(lc loop.Conn, err error) {
+		p.dialling = slices.DeleteFunc(p.dialling, func(x *dialling) bool { return x == d })
+		p.connected(lc, err, admitted)
+	})
+	p.dialling = append(p.dialling, d)
+}
+
+// dialling is a connection on its way.
+type dialling struct {
+	attempt  *dial.Attempt
+	admitted bool // counted by the breaker
+}
+
+// Cut ends the connections to a host at once: those on their way, those that rest and those that exchanges share. Nobody may wait for one.
+func (w *Worker) Cut(h *upstream.Host) {
+	for p := range w.local(h.Cluster).all() {
+		if p.host != h {
+			continue
+		}
+		for _, d := range p.dialling {
+			d.attempt.Cancel()
+			p.connecting--
+			p.settle(d.admitted)
+		}
+		p.dialling = nil
+		for _, c := range slices.Clone(p.shared) {
+			c.lc.Abort(false)
+		}
+		p.drain()
+		p.retire()
+	}
 }
 
 // closed ends the accounts of a connection. Who waited for it, because there may be no more, gets another one.
@@ -224,8 +257,8 @@ func (p *pool) idleTimeout() time.Duration {
 	return d
 }
 
-// target is where and how to connect.
-func target(h *upstream.Host, sni string) dial.Target {
+// Target is where and how to connect to a host.
+func Target(h *upstream.Host, sni string) dial.Target {
 	def := h.Cluster.Config()
 	k := def.Keepalive
 	t := dial.Target{Addr: h.Address, ConnectTimeout: def.ConnectTimeout, Proxy: h.Proxy, TLS: h.TLS, SNI: sni, Keepalive: k.Time, KeepaliveInterval: k.Interval, KeepaliveProbes: int(k.Probes)}

@@ -26,7 +26,7 @@ func TestTargetTakesTheClustersSettings(t *testing.T) {
 	}
 	want := []string{"127.0.0.6:0", "[::6]:0", ""}
 	for i, h := range set.Cluster("a").Hosts() {
-		x := target(h, "sni")
+		x := Target(h, "sni")
 		if x.Bind.String() != want[i] || x.Keepalive != time.Minute || x.KeepaliveInterval != 5*time.Second || x.KeepaliveProbes != 4 || x.ConnectTimeout != 7*time.Second || x.SNI != "sni" || x.Addr != h.Address {
 			t.Errorf("%s: %+v", h.Address, x)
 		}

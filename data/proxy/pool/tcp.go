@@ -39,6 +39,7 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, byS
 		return fail(&tcp.Failure{Flag: "UH", Reason: strings.ReplaceAll(def.Denied, " ", "_"), Cluster: def})
 	}
 	h.Begin()
+	c.Touch()
 	w.Shard.Inc(l.stats.Connections)
 	w.Shard.Inc(l.stats.ConnectionsActive)
 	release := func() {
@@ -47,7 +48,7 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, byS
 		w.Shard.Inc(l.stats.ConnectionDestroy)
 		w.Shard.Dec(l.stats.ConnectionsActive)
 	}
-	to := target(h, "")
+	to := Target(h, "")
 	to.From, to.To = from.Remote.AddrPort, from.Original.AddrPort
 	attempt := w.dialer.Dial(lw, to, func(conn loop.Conn, err error) {
 		if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 func (s *Server) buildConfig() {
-	o := live.Options{Decoder: s.decoder(), Apply: s.apply, Secret: s.secrets.Set, Resolve: s.resolver(), Log: s.opts.Log}
+	o := live.Options{Decoder: s.decoder(), Apply: s.apply, Secret: s.secrets.Set, Resolve: s.resolver(), Checked: s.checked, Log: s.opts.Log}
 	if s.rotation != nil {
 		o.Identity = func() bool { return s.rotation.Current() != nil }
 	}
@@ -26,6 +26,12 @@ func (s *Server) buildConfig() {
 		o.Names = func(t nds.Table) { s.dns.SetTable(t) }
 	}
 	s.live = live.New(o)
+}
+
+// checked says whether every endpoint of a cluster in force has had its first health check.
+func (s *Server) checked(cluster string) bool {
+	c := s.clusters.Cluster(cluster)
+	return c != nil && !c.Unchecked()
 }
 
 // apply puts a configuration into force: upstreams before those who use them. When a part fails, the parts before it are taken back.
@@ -55,6 +61,7 @@ func (s *Server) apply(c *config.Config) error {
 		w.Post(func(*loop.Worker) {
 			s.sessions[i].Review(s.stands)
 			s.pools[i].Sweep()
+			s.probers[i].Review()
 		})
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/admin"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
+	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 	"github.com/heddle-mesh/heddle/telemetry"
 
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
@@ -50,6 +51,9 @@ func (s *Server) host(c *config.Cluster, e *config.Endpoint) (out admin.Host) {
 	for _, h := range cluster.Hosts() {
 		if h.Config() == e {
 			out.Ejected, out.RequestsActive = h.Ejected(), uint64(max(h.Active(), 0))
+			f := h.Checked()
+			out.FailedActive, out.ActiveTimeout, out.DegradedActive = f&upstream.CheckFailed != 0, f&upstream.CheckTimeout != 0, f&upstream.CheckDegraded != 0
+			out.PendingActive, out.Excluded = c.IgnoreNewHosts && f&upstream.CheckPending != 0, f&upstream.CheckExcluded != 0
 		}
 	}
 	return out

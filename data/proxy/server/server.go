@@ -23,6 +23,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/config/live"
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
 	"github.com/heddle-mesh/heddle/data/proxy/dns"
+	"github.com/heddle-mesh/heddle/data/proxy/health"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/pool"
 	"github.com/heddle-mesh/heddle/data/proxy/report"
@@ -51,6 +52,7 @@ type Server struct {
 	dialer    *dial.Dialer
 	workers   []*loop.Worker
 	pools     []*pool.Worker
+	probers   []*health.Prober
 	sessions  []*tcp.Sessions
 	requests  *requests
 	listeners *accept.Set
@@ -146,6 +148,10 @@ func (s *Server) buildPlane() (err error) {
 		shard := s.registry.NewShard()
 		s.shards = append(s.shards, shard)
 		s.pools = append(s.pools, pool.New(w, shard, s.registry, s.clusters, s.dialer))
+		s.probers = append(s.probers, health.New(health.Options{
+			Loop: w, Workers: len(s.workers), Set: s.clusters, Stats: s.registry, Shard: shard, Dialer: s.dialer, Secrets: s.secrets, Log: s.opts.Log,
+			Checked: func() { go s.live.Wake() },
+		}))
 		s.sessions = append(s.sessions, &tcp.Sessions{})
 	}
 	own := report.Workload{}

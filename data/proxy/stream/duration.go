@@ -26,7 +26,7 @@ func (x *Exchange) limitDuration(f *config.Forward) {
 		return
 	}
 	if x.isGRPC() {
-		setGRPCTimeout(&x.Request, limit)
+		codec.SetGRPCTimeout(&x.Request, limit)
 	}
 	x.timers.duration.Set(max(0, limit-x.w.Loop.Now().Sub(x.started)))
 }
@@ -65,17 +65,4 @@ func grpcTimeout(h *codec.Head) (time.Duration, bool) {
 		return 0, false
 	}
 	return time.Duration(min(int64(n), int64(math.MaxInt64/unit))) * unit, true
-}
-
-// setGRPCTimeout writes the header in the finest unit, from milliseconds on, that its 8 digits have room for.
-func setGRPCTimeout(h *codec.Head, d time.Duration) {
-	for _, u := range [...]struct {
-		unit time.Duration
-		name byte
-	}{{time.Millisecond, 'm'}, {time.Second, 'S'}, {time.Minute, 'M'}, {time.Hour, 'H'}} {
-		if n := int64(d / u.unit); n < 1e8 {
-			h.Set(codec.GRPCTimeout, append(strconv.AppendInt(nil, n, 10), u.name))
-			return
-		}
-	}
 }

@@ -75,7 +75,7 @@ func (x *Exchange) setTimeouts(f *config.Forward) {
 		x.Request.SetInt(codec.EnvoyExpectedTimeout, millis(expected))
 	}
 	if expected > 0 && fromGRPC {
-		setGRPCTimeout(&x.Request, expected)
+		codec.SetGRPCTimeout(&x.Request, expected)
 	}
 }
 

@@ -87,7 +87,7 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 		hash = c.random()
 	}
 	v := cl.view.Load()
-	if v == nil || len(v.priorities) == 0 {
+	if v == nil || len(v.sets) == 0 {
 		return nil
 	}
 	loads := v.loads
@@ -99,7 +99,7 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 		h := c.one(cl, def, v, p, hash, attempt)
 		if h == nil || n.Avoid == nil || attempt >= n.Attempts || !n.Avoid(h) {
 			if n.Forfeit != nil {
-				n.Forfeit.note(p)
+				n.Forfeit.note(p % len(v.levels))
 			}
 			return h
 		}
@@ -111,7 +111,7 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 
 func hashes(p config.Policy) bool { return p == config.RingHash || p == config.Maglev }
 
-// priorityAt is where a hash falls among the loads of the priorities.
+// priorityAt is where a hash falls among the loads of the priorities: which of the view's sets.
 func priorityAt(loads []uint32, hash uint64) (p int) {
 	if len(loads) > 1 {
 		n := uint32(hash % 100)
@@ -126,7 +126,7 @@ func priorityAt(loads []uint32, hash uint64) (p int) {
 }
 
 func (c *Chooser) one(cl *Cluster, def *config.Cluster, v *view, p int, hash uint64, attempt int) *Host {
-	level := &v.priorities[p]
+	level := &v.sets[p]
 	if len(level.groups) == 0 {
 		return nil
 	}

@@ -25,12 +25,21 @@ type Host struct {
 	added    time.Time
 	config   atomic.Pointer[config.Endpoint]
 	priority uint32
-	locality int
+	locality int    // its place in the assignment, -1 when there is none
+	listed   uint64 // the latest update that named it
+	in       *config.Locality
 
 	active  atomic.Int32
 	gone    atomic.Bool
+	removed atomic.Bool
 	ejected atomic.Bool
+	checked atomic.Uint32 // Checked
 	outlier outlier
+}
+
+// together says whether two localities are the same place at the same priority.
+func together(a, b *config.Locality) bool {
+	return a.Priority == b.Priority && a.Region == b.Region && a.Zone == b.Zone && a.Subzone == b.Subzone
 }
 
 func newHost(c *Cluster, e *config.Endpoint, t Transport, k key) *Host {
@@ -62,11 +71,22 @@ func (h *Host) Begin() { h.active.Add(1) }
 // End is the counterpart of Begin.
 func (h *Host) End() { h.active.Add(-1) }
 
-// healthy says whether the endpoint may be chosen when there is a choice.
-func (h *Host) healthy() bool {
-	switch h.Config().Health {
-	case config.Unhealthy, config.Draining:
-		return false
+// state is how an endpoint stands to those who choose.
+type state uint8
+
+const (
+	healthy state = iota
+	degraded
+	unhealthy
+)
+
+func (h *Host) state() state {
+	f, reported := h.Checked(), h.Config().Health
+	switch {
+	case reported == config.Unhealthy, reported == config.Draining, f&CheckFailed != 0, h.ejected.Load():
+		return unhealthy
+	case reported == config.Degraded, f&CheckDegraded != 0:
+		return degraded
 	}
-	return !h.ejected.Load()
+	return healthy
 }

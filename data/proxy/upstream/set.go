@@ -48,7 +48,7 @@ func (s *Set) Update(clusters map[string]*config.Cluster) error {
 		}
 		if c := old[name]; c != nil && sameDefinition(c.def.Load(), def) {
 			c.def.Store(def)
-			c.update(def.Endpoints)
+			c.update(def.Endpoints, nil)
 			next[name] = c
 			continue
 		}
@@ -77,8 +77,10 @@ func sameDefinition(a, b *config.Cluster) bool {
 func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
 	c := &Cluster{Name: def.Name, log: s.log, now: s.Now}
 	c.def.Store(def)
+	var former []*Host
 	if before != nil {
-		c.breakers = before.breakers // what is in flight stays in flight
+		c.breakers, former = before.breakers, before.Hosts() // what is in flight stays in flight
+		c.used.Store(before.Used())
 	} else {
 		c.breakers = &[2]Breaker{}
 	}
@@ -99,6 +101,6 @@ func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
 		}
 		c.matches = append(c.matches, t)
 	}
-	c.update(def.Endpoints)
+	c.update(def.Endpoints, former)
 	return c, nil
 }

@@ -57,6 +57,7 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 	r.protocols(path, m, c)
 	r.breakers(join(path, "circuit_breakers.thresholds"), m.GetCircuitBreakers().GetThresholds(), c)
 	c.Outlier = r.outlier(join(path, "outlier_detection"), m.GetOutlierDetection())
+	r.healthChecks(path, m, c)
 	r.bind(join(path, "upstream_bind_config"), m.GetUpstreamBindConfig(), c)
 	c.Keepalive = keepalive(m.GetUpstreamConnectionOptions().GetTcpKeepalive())
 	if m.GetTransportSocket() != nil {

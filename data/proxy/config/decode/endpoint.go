@@ -49,6 +49,7 @@ func (r *read) endpoint(path string, m *endpointv3.LbEndpoint, names bool) *conf
 	out := &config.Endpoint{
 		Address: a.ip, Path: a.path, Host: a.host, Hostname: m.GetEndpoint().GetHostname(), Weight: 1,
 		Transport: r.shared(words(md["envoy.transport_socket_match"])), Workload: md["istio"].GetFields()["workload"].GetStringValue(),
+		Check: r.endpointCheck(path+".endpoint.health_check_config", m.GetEndpoint().GetHealthCheckConfig()),
 	}
 	if a.host != "" {
 		out.Port = a.port

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	// The types that an Any may hold are those that are linked here.
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -77,7 +78,7 @@ const adsOnly = "resources come over ADS only: want ads {}"
 
 func honouredTable() map[protoreflect.FullName]rule {
 	all := map[protoreflect.FullName]rule{}
-	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), tlsTable(), bootstrapTable()} {
+	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), healthTable(), tlsTable(), bootstrapTable()} {
 		for name, r := range part {
 			all[name] = r
 		}
@@ -270,24 +271,25 @@ func clusterTable() map[protoreflect.FullName]rule {
 		c + "Cluster": fields(`name alt_stat_name type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
 			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
 			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config ring_hash_lb_config maglev_lb_config common_lb_config transport_socket transport_socket_matches metadata
-			upstream_connection_options`,
+			upstream_connection_options health_checks ignore_health_on_host_removal`,
 			only("lb_policy", "load_balancing_policy is not supported", 0, 1, 2, 3, 5, 6)).
 			refuse("close_connections_on_host_health_failure", "connections to an endpoint that fails live until their requests have ended"),
-		c + "Cluster.RefreshRate":                             fields("base_interval max_interval"),
-		c + "Cluster.EdsClusterConfig":                        fields("eds_config service_name"),
-		c + "Cluster.TransportSocketMatch":                    fields("name match transport_socket"),
-		c + "Cluster.OriginalDstLbConfig":                     fields("").refuse("use_http_header", "the destination is where the client's connection went"),
-		c + "Cluster.LeastRequestLbConfig":                    fields("choice_count slow_start_config"),
-		c + "Cluster.RoundRobinLbConfig":                      fields("slow_start_config"),
-		c + "Cluster.RingHashLbConfig":                        fields("minimum_ring_size maximum_ring_size").refuse("hash_function", "only XX_HASH is supported"),
-		c + "Cluster.MaglevLbConfig":                          fields("table_size"),
-		c + "Cluster.SlowStartConfig":                         fields("slow_start_window"),
-		c + "Cluster.CommonLbConfig":                          fields("healthy_panic_threshold locality_weighted_lb_config"),
+		c + "Cluster.RefreshRate":          fields("base_interval max_interval"),
+		c + "Cluster.EdsClusterConfig":     fields("eds_config service_name"),
+		c + "Cluster.TransportSocketMatch": fields("name match transport_socket"),
+		c + "Cluster.OriginalDstLbConfig":  fields("").refuse("use_http_header", "the destination is where the client's connection went"),
+		c + "Cluster.LeastRequestLbConfig": fields("choice_count slow_start_config"),
+		c + "Cluster.RoundRobinLbConfig":   fields("slow_start_config"),
+		c + "Cluster.RingHashLbConfig":     fields("minimum_ring_size maximum_ring_size").refuse("hash_function", "only XX_HASH is supported"),
+		c + "Cluster.MaglevLbConfig":       fields("table_size"),
+		c + "Cluster.SlowStartConfig":      fields("slow_start_window"),
+		c + "Cluster.CommonLbConfig": fields("healthy_panic_threshold locality_weighted_lb_config ignore_new_hosts_until_first_hc update_merge_window",
+			check{"update_merge_window", atOnce}),
 		c + "Cluster.CommonLbConfig.LocalityWeightedLbConfig": fields(""),
-		c + "CircuitBreakers":                                 fields("thresholds"),
-		c + "CircuitBreakers.Thresholds":                      fields("priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining"),
-		c + "CircuitBreakers.Thresholds.RetryBudget":          fields("budget_percent min_retry_concurrency"),
-		c + "UpstreamConnectionOptions":                       fields("tcp_keepalive"),
+		c + "CircuitBreakers":                        fields("thresholds"),
+		c + "CircuitBreakers.Thresholds":             fields("priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining"),
+		c + "CircuitBreakers.Thresholds.RetryBudget": fields("budget_percent min_retry_concurrency"),
+		c + "UpstreamConnectionOptions":              fields("tcp_keepalive"),
 		c + "OutlierDetection": fields(`consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate consecutive_gateway_failure
 			enforcing_consecutive_gateway_failure split_external_local_origin_errors consecutive_local_origin_failure enforcing_consecutive_local_origin_failure enforcing_local_origin_success_rate
 			enforcing_failure_percentage enforcing_failure_percentage_local_origin max_ejection_time always_eject_one_host`,
@@ -298,10 +300,30 @@ func clusterTable() map[protoreflect.FullName]rule {
 		e + "ClusterLoadAssignment.Policy":                fields("overprovisioning_factor"),
 		e + "LocalityLbEndpoints":                         fields("locality metadata lb_endpoints load_balancing_weight priority"),
 		e + "LbEndpoint":                                  fields("endpoint health_status metadata load_balancing_weight"),
-		e + "Endpoint":                                    fields("address hostname"),
+		e + "Endpoint":                                    fields("address hostname health_check_config"),
+		e + "Endpoint.HealthCheckConfig":                  fields("port_value hostname address disable_active_health_check"),
 		u + "HttpProtocolOptions":                         fields("common_http_protocol_options upstream_http_protocol_options explicit_http_config use_downstream_protocol_config"),
 		u + "HttpProtocolOptions.ExplicitHttpConfig":      fields("http_protocol_options http2_protocol_options"),
 		u + "HttpProtocolOptions.UseDownstreamHttpConfig": fields("http_protocol_options http2_protocol_options"),
+	}
+}
+
+func healthTable() map[protoreflect.FullName]rule {
+	const h = "envoy.config.core.v3.HealthCheck"
+	return map[protoreflect.FullName]rule{
+		h: fields(`name timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold reuse_connection http_health_check tcp_health_check
+			grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval always_log_health_check_failures
+			always_log_health_check_success tls_options transport_socket_match_criteria`).
+			refuse("alt_port", "Envoy does not look at it; the port of checks is health_check_config.port_value of each endpoint").
+			refuse("event_log_path", "events of health checks are written to the proxy's own log").
+			refuse("event_logger", "events of health checks are written to the proxy's own log"),
+		h + ".TlsOptions": fields("alpn_protocols"),
+		h + ".Payload":    fields("text binary"),
+		h + ".HttpHealthCheck": fields(`host path send receive response_buffer_size request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type
+			service_name_matcher method`, only("codec_client_type", "HTTP/3 is not spoken by this version", 0, 1)).
+			refuse("use_alpn_protocol", "the version of HTTP is codec_client_type's"),
+		h + ".TcpHealthCheck":  fields("send receive"),
+		h + ".GrpcHealthCheck": fields("service_name authority initial_metadata"),
 	}
 }
 
@@ -335,6 +357,14 @@ func bootstrapTable() map[protoreflect.FullName]rule {
 		b + "Admin":                      fields("address access_log_path", check{"access_log_path", devNull}),
 		"envoy.config.core.v3.Node":      fields("id cluster metadata locality"),
 	}
+}
+
+// atOnce allows a duration of 0 only.
+func atOnce(v protoreflect.Value) string {
+	if d, ok := v.Message().Interface().(*durationpb.Duration); ok && (d.GetSeconds() != 0 || d.GetNanos() != 0) {
+		return "what is learnt of endpoints is in force at once; want 0s, or leave it out"
+	}
+	return ""
 }
 
 // devNull allows the deprecated path only where it asks for nothing.

@@ -34,7 +34,7 @@ func TestNothingIsTakenAndIgnored(t *testing.T) {
 	for _, kind := range []string{"listener", "tcp listener"} {
 		w.start(kind, list(kind), func(m proto.Message) (any, error) { return d.Listener("", m.(*listenerv3.Listener)) })
 	}
-	for _, kind := range []string{"cluster", "eds cluster", "least cluster", "ring cluster", "maglev cluster", "original cluster"} {
+	for _, kind := range []string{"cluster", "eds cluster", "least cluster", "ring cluster", "maglev cluster", "original cluster", "checked cluster"} {
 		w.start(kind, list(kind), func(m proto.Message) (any, error) { return d.Cluster("", m.(*clusterv3.Cluster)) })
 	}
 	w.start("Assignment", list("assignment"), func(m proto.Message) (any, error) { return d.Assignment("", m.(*endpointv3.ClusterLoadAssignment)) })

@@ -48,6 +48,8 @@ type Options struct {
 	Identity func() bool
 	// Resolve looks a host name up; nil leaves names in endpoints, for a dialer that takes them.
 	Resolve Resolver
+	// Checked says whether the endpoints of a cluster that has health checks, and is in force, have had their first; nil: nobody waits for them.
+	Checked func(cluster string) bool
 	Log     *slog.Logger
 }
 

@@ -45,7 +45,7 @@ func (l *Live) warm(now time.Time) (changes []*change) {
 	})...)
 }
 
-// whole says whether the first listeners may go into force. They do so together, when everything that the control plane has said is there: as in Envoy, whose workers
+// whole says whether the first listeners may go into force. They do so together, when everything that the control plane has said is there and endpoints have been checked: as in Envoy, whose workers
 // begin to listen at the end of all initialization. Else a connection that a listener to come would route, encrypt or deny is taken by one that passes on what no
 // other wants.
 func (l *Live) whole(now time.Time) bool {
@@ -54,8 +54,8 @@ func (l *Live) whole(now time.Time) bool {
 			return false
 		}
 	}
-	for _, s := range l.clusters {
-		if s.live == nil {
+	for name, s := range l.clusters {
+		if s.live == nil || s.live.value.Check != nil && l.opts.Checked != nil && !l.opts.Checked(name) {
 			return false
 		}
 	}
