@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/heddle-mesh/heddle/platform/laptop"
 )
 
 // view shows one part of a proxy's configuration: as rows, or as the messages themselves.
@@ -95,12 +97,22 @@ func (e *Env) adminOf(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var found, like []string
+	w, err := pick(s, name)
+	if err != nil {
+		return "", err
+	}
+	return w.ProxyAdmin, nil
+}
+
+// pick finds a workload by NAME or NAME.NAMESPACE.
+func pick(s *laptop.Status, name string) (*laptop.Workload, error) {
+	var found []*laptop.Workload
+	var like []string
 	service, namespace, _ := strings.Cut(name, ".")
 	for _, w := range s.Workloads {
 		switch full := w.Name + "." + w.Namespace; {
 		case w.Name == name || full == name:
-			found = append(found, w.ProxyAdmin)
+			found = append(found, &w)
 		case strings.HasPrefix(w.Name, service+"-") && strings.HasPrefix(w.Namespace, namespace):
 			like = append(like, full)
 		}
@@ -111,11 +123,11 @@ func (e *Env) adminOf(name string) (string, error) {
 		if len(like) > 0 {
 			hint = " (perhaps " + strings.Join(like, " or ") + ")"
 		}
-		return "", fmt.Errorf("there is no workload %s%s; heddle status lists them", name, hint)
+		return nil, fmt.Errorf("there is no workload %s%s; heddle status lists them", name, hint)
 	case 1:
 		return found[0], nil
 	}
-	return "", fmt.Errorf("there are %d workloads named %s; add the namespace: %s.NAMESPACE", len(found), name, name)
+	return nil, fmt.Errorf("there are %d workloads named %s; add the namespace: %s.NAMESPACE", len(found), name, name)
 }
 
 // dump reads Envoy's /config_dump.

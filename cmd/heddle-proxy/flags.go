@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
+	"github.com/heddle-mesh/heddle/data/proxy/handover"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 	"github.com/heddle-mesh/heddle/data/proxy/server"
 )
@@ -22,7 +22,8 @@ type common struct {
 	concurrency int
 	drain       time.Duration
 	logLevel    string
-	inherit     []string
+	parent      time.Duration
+	supervisor  int
 	outside     string
 	inside      []string
 	admin       string
@@ -34,9 +35,12 @@ type common struct {
 
 func (c *common) add(f *pflag.FlagSet) {
 	f.IntVar(&c.concurrency, "concurrency", 0, "number of workers; 0 takes one per CPU")
-	f.DurationVar(&c.drain, "drain-time", 5*time.Second, "the longest time that connections may still finish after SIGTERM")
+	f.DurationVar(&c.drain, "drain-time", 5*time.Second, "the longest time that connections may still finish after SIGTERM, and that idle ones stay after a hot restart")
+	f.DurationVar(&c.parent, "parent-shutdown-time", 15*time.Minute, "the longest time that what has begun may go on after a hot restart")
+	f.Func("drain-time-s", "--drain-time in seconds, as Envoy names it", seconds(&c.drain))
+	f.Func("parent-shutdown-time-s", "--parent-shutdown-time in seconds, as Envoy names it", seconds(&c.parent))
+	f.IntVar(&c.supervisor, "supervisor-fd", 0, "descriptor of the supervisor that keeps the listening sockets; 0 for none")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warning or error")
-	f.StringArrayVar(&c.inherit, "inherit-listener", nil, "take over a listening socket: IP:PORT=fd:N (repeated)")
 	f.StringVar(&c.outside, "outside-dialer", "", "unix:PATH of a relay for connections that leave the mesh")
 	f.StringArrayVar(&c.inside, "inside", nil, "prefix that is dialled directly although there is a relay (repeated)")
 	f.StringVar(&c.admin, "admin-address", "", "loopback HOST:PORT of the admin pages")
@@ -46,10 +50,25 @@ func (c *common) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.status, "status-address", nil, "HOST:PORT with /healthz/ready and /stats/prometheus, such as 0.0.0.0:15021 (repeated)")
 }
 
+// seconds reads a whole number of seconds.
+func seconds(into *time.Duration) func(string) error {
+	return func(text string) error {
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return fmt.Errorf("want a whole number of seconds")
+		}
+		*into = time.Duration(n) * time.Second
+		return nil
+	}
+}
+
 // options turns flags into what the server takes.
 func (c *common) options() (o server.Options, err error) {
 	if o.Log, o.Level, err = logger(c.logLevel); err != nil {
 		return o, err
+	}
+	if c.parent < c.drain {
+		return o, fmt.Errorf("--parent-shutdown-time %s is shorter than --drain-time %s; make it as long at least", c.parent, c.drain)
 	}
 	if c.memory < 0 || c.concurrency < 0 || c.concurrency > 1024 {
 		return o, fmt.Errorf("--memory-limit and --concurrency want numbers of 0 or more (and at most 1024 workers)")
@@ -76,26 +95,13 @@ func (c *common) options() (o server.Options, err error) {
 		}
 		o.Inside = append(o.Inside, p.Masked())
 	}
-	if o.Inherited, err = inherited("--inherit-listener", c.inherit); err != nil {
-		return o, err
-	}
-	o.Version, o.Drain, o.Admin, o.AdminSocket, o.Mark, o.Status = version, c.drain, c.admin, c.adminSocket, c.mark, c.status
-	return o, nil
-}
-
-// inherited reads a flag that names descriptors by address.
-func inherited(flag string, values []string) (map[netip.AddrPort]int, error) {
-	out := map[netip.AddrPort]int{}
-	for _, text := range values {
-		address, fd, ok := strings.Cut(text, "=fd:")
-		n, numberErr := strconv.Atoi(fd)
-		a, err := netip.ParseAddrPort(address)
-		if !ok || err != nil || numberErr != nil || n < 3 {
-			return nil, fmt.Errorf("%s %q: want IP:PORT=fd:N with N of 3 or more", flag, text)
+	if c.supervisor != 0 {
+		if o.Kept, err = handover.Connect(c.supervisor); err != nil {
+			return o, fmt.Errorf("--supervisor-fd: %w", err)
 		}
-		out[a] = n
 	}
-	return out, nil
+	o.Version, o.Drain, o.Parent, o.Admin, o.AdminSocket, o.Mark, o.Status = version, c.drain, c.parent, c.admin, c.adminSocket, c.mark, c.status
+	return o, nil
 }
 
 // workload are the flags of a proxy beside a workload.
@@ -111,7 +117,6 @@ type workload struct {
 	ttl         time.Duration
 	world       bool
 	dns         []string
-	inheritDNS  []string
 	noDNS       bool
 	resolvConf  string
 }
@@ -138,7 +143,6 @@ func (f *workload) add(s *pflag.FlagSet) {
 	s.StringVar(&f.locality, "locality", "", "REGION/ZONE/SUBZONE")
 	s.DurationVar(&f.ttl, "certificate-ttl", 0, "life of the certificate that is asked for; 0 leaves it to the CA")
 	s.StringArrayVar(&f.dns, "dns-address", []string{"127.0.0.1:15053", "[::1]:15053"}, "where names are answered (repeated)")
-	s.StringArrayVar(&f.inheritDNS, "inherit-dns", nil, "take over the UDP socket of an address where names are answered: IP:PORT=fd:N (repeated)")
 	s.BoolVar(&f.noDNS, "no-dns", false, "answer no names")
 	s.StringVar(&f.resolvConf, "resolv-conf", "/etc/resolv.conf", "name servers for what is not in the mesh")
 }
@@ -190,15 +194,6 @@ func (f *workload) fill(o *server.Options, kind announce.Kind) error {
 	}
 	if o.Workload = &w; !f.noDNS {
 		o.DNS = f.dns
-	}
-	var err error
-	if o.InheritedDNS, err = inherited("--inherit-dns", f.inheritDNS); err != nil {
-		return err
-	}
-	for a := range o.InheritedDNS {
-		if !slices.Contains(o.DNS, a.String()) {
-			return fmt.Errorf("--inherit-dns %s: names are not answered at that address (--dns-address)", a)
-		}
 	}
 	o.ResolvConf, o.SVIDTTL, o.World = f.resolvConf, f.ttl, f.world
 	return nil

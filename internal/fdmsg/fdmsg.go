@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,16 +22,29 @@ type Conn struct{ *net.UnixConn }
 
 // Send sends one message with descriptors, which the caller keeps.
 func (c Conn) Send(message any, files []*os.File) error {
+	fds := make([]int, len(files))
+	for i, f := range files {
+		raw, err := f.SyscallConn() // Fd would make a socket block for all who have it
+		if err == nil {
+			err = raw.Control(func(fd uintptr) { fds[i] = int(fd) })
+		}
+		if err != nil {
+			return fmt.Errorf("send message: %w", err)
+		}
+	}
+	err := c.SendFDs(message, fds...)
+	runtime.KeepAlive(files)
+	return err
+}
+
+// SendFDs is Send with bare descriptors.
+func (c Conn) SendFDs(message any, fds ...int) error {
 	b, err := json.Marshal(message)
 	if err != nil {
 		return fmt.Errorf("encode message: %w", err)
 	}
 	var rights []byte
-	if len(files) > 0 {
-		fds := make([]int, len(files))
-		for i, f := range files {
-			fds[i] = int(f.Fd())
-		}
+	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)
 	}
 	if _, _, err := c.WriteMsgUnix(b, rights, nil); err != nil {

@@ -102,8 +102,8 @@ func (m *meshRun) status() *Status {
 		Started: m.started.Format(time.RFC3339), ReadyAfter: m.readyAfter.Seconds(), Workloads: []Workload{},
 	}
 	for _, p := range m.processes {
-		pid, restarts, _ := p.state()
-		s.Processes = append(s.Processes, ProcessStatus{Name: p.name, PID: pid, Restarts: restarts, Log: m.processLog[p.name]})
+		pid, restarts, _ := p.State()
+		s.Processes = append(s.Processes, ProcessStatus{Name: p.Name, PID: pid, Restarts: restarts, Log: m.processLog[p.Name]})
 	}
 	all := m.workloads
 	m.mu.Unlock()
@@ -123,7 +123,7 @@ func (m *meshRun) status() *Status {
 			v.Address = v.Addresses[0]
 		}
 		v.Ready = ready[i] && !w.outOfService.Load()
-		_, v.Restarts, _ = w.proxy.state()
+		_, v.Restarts, _ = w.proxy.State()
 		s.Workloads = append(s.Workloads, v)
 	}
 	return s

@@ -45,14 +45,23 @@ func (m *meshRun) control(inner context.Context, u *net.UnixConn) {
 		return
 	}
 	buf := make([]byte, fdmsg.MaxMessage)
-	var r RunRequest
+	var r order
 	files, err := c.Receive(buf, &r)
 	if err != nil {
 		return
 	}
 	defer fdmsg.CloseAll(files)
+	if r.Replace != "" {
+		done := 0
+		if err := m.replaceProxy(inner, r.Replace); err != nil {
+			_ = c.Send(RunEvent{Error: err.Error()}, nil)
+			return
+		}
+		_ = c.Send(RunEvent{Exit: &done}, nil)
+		return
+	}
 	// The caller is told of the end when nothing is left of the workload.
-	code, err := m.takeIn(inner, c, buf, &r, files)
+	code, err := m.takeIn(inner, c, buf, &r.RunRequest, files)
 	switch {
 	case err != nil:
 		_ = c.Send(RunEvent{Error: err.Error()}, nil)
@@ -64,20 +73,13 @@ func (m *meshRun) control(inner context.Context, u *net.UnixConn) {
 // RunIn is the caller's side: it asks the mesh in a run folder to run a process with the given standard files, hands on signals,
 // and returns the exit code. It tells when the process runs, and what else the user should know.
 func RunIn(ctx context.Context, path string, r RunRequest, files []*os.File, signals <-chan os.Signal, started func(*Workload), note func(string)) (int, error) {
-	if holder(path) == 0 {
-		return 0, ErrNotRunning
-	}
-	u, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: filepath.Join(path, "sock", controlSocket), Net: "unixpacket"})
-	if err != nil {
-		return 0, fmt.Errorf("reach the mesh, which is still starting or is ending (heddle status tells): %w", err)
-	}
-	defer func() { _ = u.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = u.Close() })
-	defer stop()
-	c, err := fdmsg.Wrap(u)
+	c, err := reach(path)
 	if err != nil {
 		return 0, err
 	}
+	defer func() { _ = c.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
 	if err := c.Send(r, files); err != nil {
 		return 0, err
 	}
@@ -105,6 +107,22 @@ func RunIn(ctx context.Context, path string, r RunRequest, files []*os.File, sig
 			return *e.Exit, nil
 		}
 	}
+}
+
+// reach connects to the mesh in a run folder.
+func reach(path string) (fdmsg.Conn, error) {
+	if holder(path) == 0 {
+		return fdmsg.Conn{}, ErrNotRunning
+	}
+	u, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: filepath.Join(path, "sock", controlSocket), Net: "unixpacket"})
+	if err != nil {
+		return fdmsg.Conn{}, fmt.Errorf("reach the mesh, which is still starting or is ending (heddle status tells): %w", err)
+	}
+	c, err := fdmsg.Wrap(u)
+	if err != nil {
+		_ = u.Close()
+	}
+	return c, err
 }
 
 // name says whether a word can name a workload everywhere: in DNS, in Kubernetes and as a file.

@@ -1,15 +1,12 @@
 package laptop
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -112,44 +109,6 @@ func TestAddressesAndNamesAreUnique(t *testing.T) {
 		if got, want := m.add(w) == nil, i < 3; got != want {
 			t.Errorf("%s: added %v, want %v", w.id(), got, want)
 		}
-	}
-}
-
-// TestProgramIsStartedAgain: a program that dies by itself comes back, and ends with the context.
-func TestProgramIsStartedAgain(t *testing.T) {
-	var mu sync.Mutex
-	var lives []chan string
-	var signals []syscall.Signal
-	p := &program{name: "p", log: slog.New(slog.DiscardHandler), grace: time.Minute}
-	p.start = func(context.Context) (<-chan string, func(syscall.Signal), int, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		life := make(chan string, 1)
-		lives = append(lives, life)
-		return life, func(s syscall.Signal) {
-			mu.Lock()
-			defer mu.Unlock()
-			signals = append(signals, s)
-			life <- "signal"
-		}, len(lives), nil
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	if err := p.begin(ctx, &all); err != nil {
-		t.Fatal(err)
-	}
-	lives[0] <- "crash"
-	for pid, restarts, last := p.state(); pid != 2; pid, restarts, last = p.state() {
-		if restarts > 1 || last != "" && last != "crash" {
-			t.Fatalf("pid %d, %d restarts, %s", pid, restarts, last)
-		}
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	all.Wait()
-	<-p.done
-	if !slices.Equal(signals, []syscall.Signal{syscall.SIGTERM}) {
-		t.Errorf("signals %v, want SIGTERM", signals)
 	}
 }
 

@@ -10,8 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/heddle-mesh/heddle/internal/program"
 	"github.com/heddle-mesh/heddle/internal/spawn"
 	"github.com/heddle-mesh/heddle/platform/fabric"
 	"github.com/heddle-mesh/heddle/platform/shop"
@@ -31,8 +33,9 @@ type meshRun struct {
 	ports   ports
 	started time.Time
 
-	running    sync.WaitGroup // programs that are kept running
-	processes  []*program     // of the control plane
+	running    sync.WaitGroup     // programs that are kept running
+	processes  []*program.Program // of the control plane
+	runs       atomic.Int64       // of proxies
 	processLog map[string]string
 
 	telling    sync.Mutex // held while the status file is written
@@ -201,8 +204,8 @@ func (m *meshRun) daemon(inner context.Context, name, path string, args ...strin
 	if err != nil {
 		return err
 	}
-	p := &program{name: name, log: m.log, grace: 8 * time.Second, start: onHost(m.thread, path, args, out, m.alive)}
-	if err := p.begin(inner, &m.running); err != nil {
+	p := &program.Program{Name: name, Log: m.log, Grace: 8 * time.Second, Start: onHost(m.thread, path, args, out, m.alive)}
+	if err := p.Begin(inner, &m.running); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -296,9 +299,9 @@ func (m *meshRun) dying() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.processes {
-		if _, restarts, last := p.state(); restarts > 2 {
-			words := strings.TrimPrefix(tail(m.processLog[p.name]), "heddle-"+p.name+": ")
-			return fmt.Errorf("%s does not start (%s): %s", p.name, last, strings.TrimPrefix(words, p.name+": "))
+		if _, restarts, last := p.State(); restarts > 2 {
+			words := strings.TrimPrefix(tail(m.processLog[p.Name]), "heddle-"+p.Name+": ")
+			return fmt.Errorf("%s does not start (%s): %s", p.Name, last, strings.TrimPrefix(words, p.Name+": "))
 		}
 	}
 	return nil
@@ -319,7 +322,8 @@ func (m *meshRun) end(cancel context.CancelFunc) {
 	}
 	files := []*os.File{m.null, m.alive}
 	for _, w := range m.workloads {
-		files = append(append(files, w.listener), w.names...)
+		files = append(files, w.listener)
+		w.sockets.Close()
 	}
 	for _, f := range files {
 		if f != nil {

@@ -2,6 +2,12 @@ package laptop
 
 import "fmt"
 
+// order is what a caller asks of the running mesh: to take in a process, or to replace a proxy.
+type order struct {
+	RunRequest
+	Replace string `json:",omitempty"` // NAMESPACE/NAME of the workload
+}
+
 // RunRequest asks the running mesh to take in a process.
 type RunRequest struct {
 	Name, Namespace, Version string

@@ -158,7 +158,7 @@ func (m *meshRun) waitProxy(ctx context.Context, w *workload) error {
 	err := m.poll(ctx, w.id(), func() bool {
 		var ready bool
 		ready, last = w.isReady()
-		if _, restarts, how := w.proxy.state(); restarts > 5 {
+		if _, restarts, how := w.proxy.State(); restarts > 5 {
 			died = how
 		}
 		return ready || died != ""
@@ -167,7 +167,7 @@ func (m *meshRun) waitProxy(ctx context.Context, w *workload) error {
 	case err != nil:
 		return fmt.Errorf("%w (%s); %s", err, last, tail(w.log.Name()))
 	case died != "":
-		return fmt.Errorf("%s does not start (%s): %s", w.proxy.name, died, strings.TrimPrefix(tail(w.log.Name()), "heddle-proxy: "))
+		return fmt.Errorf("%s does not start (%s): %s", w.proxy.Name, died, strings.TrimPrefix(tail(w.log.Name()), "heddle-proxy: "))
 	}
 	return nil
 }

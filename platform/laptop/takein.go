@@ -28,7 +28,7 @@ func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *Run
 	if over := len(w.admin) - longestSocket; over > 0 {
 		return nil, fmt.Errorf("--name %s and --namespace %s are %d characters too long together for a socket in %s; choose shorter ones", w.name, w.namespace, over, m.dir.path)
 	}
-	w.proxy.grace = 2 * time.Second
+	w.proxy.Grace = 2 * time.Second
 	if err := m.add(w); err != nil {
 		return nil, err
 	}
@@ -169,8 +169,8 @@ func (m *meshRun) leave(inner context.Context, w *workload, cancel context.Cance
 		}
 	}
 	cancel()
-	if w.proxy.done != nil {
-		<-w.proxy.done
+	if done := w.proxy.Done(); done != nil {
+		<-done
 	}
 	if !m.opts.plain() {
 		_ = m.fabric.Remove(ctx, w.net()) // it may never have been made
@@ -178,7 +178,7 @@ func (m *meshRun) leave(inner context.Context, w *workload, cancel context.Cance
 	for _, path := range []string{w.tokenFile, w.admin, m.dir.join("tokens", w.net())} {
 		_ = os.Remove(path)
 	}
-	fdmsg.CloseAll(w.names)
+	w.sockets.Close()
 	if w.log != nil {
 		w.log.Close()
 	}

@@ -2,6 +2,7 @@ package laptop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/heddle-mesh/heddle/control/token"
 	"github.com/heddle-mesh/heddle/data/node/capture"
+	"github.com/heddle-mesh/heddle/data/proxy/handover"
+	"github.com/heddle-mesh/heddle/internal/program"
 	"github.com/heddle-mesh/heddle/platform/fabric"
 )
 
@@ -39,10 +42,10 @@ type workload struct {
 	labels             map[string]string
 	gateway            bool
 	inherited          []inheritedSocket // listening sockets of the host
-	names              []*os.File        // UDP sockets for nameAddresses in its namespace: questions wait in them while its proxy is started again
+	sockets            handover.Keeper   // of its proxy: who connects or asks waits in them while it is started again, or replaced
 	listener           *os.File          // socket of the host that a part of the shop serves, without namespaces
 	tokenFile, admin   string            // paths
-	proxy, application *program
+	proxy, application *program.Program
 	log                *os.File
 	serving, leaving   bool // was put into service; is on its way out. Both need meshRun.joining.
 	outOfService       atomic.Bool
@@ -74,8 +77,8 @@ func (m *meshRun) place(w *workload) {
 	w.reached = w.addresses[0]
 	w.admin = m.dir.join("proxy", w.net()+".sock")
 	w.tokenFile = m.dir.join("proxy", w.net()+".token")
-	w.proxy = &program{name: "proxy of " + w.id(), log: m.log, grace: 8 * time.Second,
-		start: inFabric(m.fabricClient, func() (fabric.Process, error) { return m.proxyProcess(w) })}
+	w.proxy = &program.Program{Name: "proxy of " + w.id(), Log: m.log, Grace: 8 * time.Second, Patience: 30 * time.Second,
+		Start: func(ctx context.Context) (program.Process, error) { return m.runProxy(ctx, w) }}
 }
 
 // settle makes what a workload needs on this machine: namespace, token, log.
@@ -102,7 +105,15 @@ func (m *meshRun) settle(ctx context.Context, w *workload) error {
 			if err != nil {
 				return err
 			}
-			w.names = append(w.names, f)
+			err = w.sockets.Put(handover.Key("udp", address), f)
+			if err = errors.Join(err, f.Close()); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range w.inherited {
+		if err := w.sockets.Put(handover.Key("tcp", s.address), s.file); err != nil {
+			return err
 		}
 	}
 	w.log, err = m.dir.logFile(w.net())
@@ -116,10 +127,22 @@ func (m *meshRun) fabricClient() *fabric.Client { return m.fabric }
 
 // startProxy runs the proxy of a workload and keeps it running.
 func (m *meshRun) startProxy(ctx context.Context, w *workload) error {
-	return w.proxy.begin(ctx, &m.running)
+	return w.proxy.Begin(ctx, &m.running)
 }
 
-func (m *meshRun) proxyProcess(w *workload) (fabric.Process, error) {
+// runProxy starts a proxy once.
+func (m *meshRun) runProxy(ctx context.Context, w *workload) (program.Process, error) {
+	session, theirs, err := w.sockets.Session()
+	if err != nil {
+		return program.Process{}, err
+	}
+	defer func() { _ = theirs.Close() }() // the process has its own
+	p, err := inFabric(m.fabricClient, func() (fabric.Process, error) { return m.proxyProcess(w, theirs) })(ctx)
+	p.Ready, p.Retire = session.Ready(), session.Retire
+	return p, err
+}
+
+func (m *meshRun) proxyProcess(w *workload, supervisor *os.File) (fabric.Process, error) {
 	path, err := m.opts.binary("heddle-proxy")
 	if err != nil {
 		return fabric.Process{}, err
@@ -131,7 +154,7 @@ func (m *meshRun) proxyProcess(w *workload) (fabric.Process, error) {
 	args := []string{kind, "--name", w.name, "--namespace", w.namespace, "--service-account", w.account,
 		"--xds-address", "unix:" + m.dir.join("sock", "xds.sock"), "--ca-address", "unix:" + m.dir.join("sock", "xds.sock"),
 		"--token-file", w.tokenFile, "--admin-socket", w.admin, "--cluster-id", cluster, "--trust-domain", "cluster.local",
-		"--concurrency", "1", "--memory-limit", strconv.Itoa(memoryProxy)}
+		"--concurrency", "1", "--memory-limit", strconv.Itoa(memoryProxy), "--supervisor-fd", "3"}
 	if m.opts.plain() {
 		args = append(args, "--interception-mode", "NONE", "--no-dns")
 		if w.hostPort != 0 {
@@ -147,17 +170,10 @@ func (m *meshRun) proxyProcess(w *workload) (fabric.Process, error) {
 	for k, v := range w.labels {
 		args = append(args, "--label", k+"="+v)
 	}
-	files := []*os.File{m.null, w.log, w.log}
-	for _, s := range w.inherited {
-		args = append(args, "--inherit-listener", s.address+"=fd:"+strconv.Itoa(len(files)))
-		files = append(files, s.file)
-	}
-	for i, f := range w.names {
-		args = append(args, "--inherit-dns", nameAddresses[i]+"=fd:"+strconv.Itoa(len(files)))
-		files = append(files, f)
-	}
+	// Two run at the same time while one replaces the other.
+	id := fmt.Sprintf("proxy:%s#%d", w.net(), m.runs.Add(1))
 	// The proxy stays root in its namespace: its own connections are told by their mark, which takes CAP_NET_ADMIN.
-	return fabric.Process{ID: "proxy:" + w.net(), Namespace: m.space(w), Path: path, Args: args, UID: -1, Files: files, Env: m.environment(nil)}, nil
+	return fabric.Process{ID: id, Namespace: m.space(w), Path: path, Args: args, UID: -1, Files: []*os.File{m.null, w.log, w.log, supervisor}, Env: m.environment(nil)}, nil
 }
 
 // environment is what workloads get to see, with additions.
@@ -185,10 +201,10 @@ func (m *meshRun) startSample(ctx context.Context, w *workload) error {
 	if m.opts.plain() {
 		args = append(args, "--http-only")
 	}
-	w.application = &program{name: w.id(), log: m.log, grace: 4 * time.Second, start: inFabric(m.fabricClient, func() (fabric.Process, error) {
+	w.application = &program.Program{Name: w.id(), Log: m.log, Grace: 4 * time.Second, Start: inFabric(m.fabricClient, func() (fabric.Process, error) {
 		return fabric.Process{ID: "app:" + w.net(), Namespace: m.space(w), Path: m.self, Self: true, UID: uid, Files: files, Args: args, Env: env}, nil
 	})}
-	return w.application.begin(ctx, &m.running)
+	return w.application.Begin(ctx, &m.running)
 }
 
 // sampleUID is "nobody" everywhere.

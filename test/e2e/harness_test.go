@@ -28,8 +28,12 @@ type status struct {
 	Debug             string
 	DebugToken        string
 	ReadyAfterSeconds float64
-	Workloads         []struct{ Name, Namespace, Version, Address, ProxyAdmin string }
-	Processes         []struct {
+	Workloads         []struct {
+		Name, Namespace, Version, Address, ProxyAdmin string
+		Ready                                         bool
+		Restarts                                      int
+	}
+	Processes []struct {
 		Name          string
 		PID, Restarts int
 	}

@@ -83,10 +83,15 @@ func (l *Listener) Counts() Counts {
 }
 
 // Drain takes what has been connected already, then closes the socket and calls done on the home worker. Safe from any goroutine.
-func (l *Listener) Drain(done func()) {
+func (l *Listener) Drain(done func()) { l.end(true, done) }
+
+// Leave is Drain without a look at what waits in the socket, which another process has as well.
+func (l *Listener) Leave(done func()) { l.end(false, done) }
+
+func (l *Listener) end(empty bool, done func()) {
 	l.home.Post(func(w *loop.Worker) {
 		if !l.closed {
-			for l.take(burst) == burst {
+			for empty && l.take(burst) == burst {
 			}
 			l.closed = true
 			l.nap.Stop()

@@ -3,6 +3,7 @@ package accept
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +17,6 @@ const backlog = 4096
 type BindOptions struct {
 	// Transparent sets IP_TRANSPARENT, for TPROXY (needs CAP_NET_ADMIN).
 	Transparent bool
-	// ReusePort sets SO_REUSEPORT.
-	ReusePort bool
 	// V4Too lets an IPv6 wildcard socket take IPv4 connections as well (Envoy's ipv4_compat).
 	V4Too bool
 }
@@ -27,6 +26,7 @@ type Socket struct {
 	fd      int
 	address loop.Address
 	v6      bool
+	kept    string // what the supervisor holds it as; "" for nobody
 	once    sync.Once
 	err     error
 }
@@ -41,7 +41,7 @@ func (s *Socket) Address() loop.Address { return s.address }
 func (s *Socket) Close() error {
 	s.once.Do(func() {
 		s.err = unix.Close(s.fd)
-		if s.address.IsUnix() && s.address.Path[0] != '@' {
+		if s.address.IsUnix() && s.address.Path[0] != '@' && s.kept == "" {
 			s.err = errors.Join(s.err, unlink(s.address.Path))
 		}
 	})
@@ -97,9 +97,6 @@ func configure(fd, family int, o BindOptions) error {
 		}
 		err = errors.Join(err, set("IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only))
 	}
-	if o.ReusePort {
-		err = errors.Join(err, set("SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
-	}
 	if o.Transparent {
 		if family == unix.AF_INET6 {
 			err = errors.Join(err, set("IPV6_TRANSPARENT", unix.SOL_IPV6, unix.IPV6_TRANSPARENT, 1))
@@ -127,6 +124,25 @@ func Inherit(fd int) (*Socket, error) {
 	}
 	unix.CloseOnExec(fd)
 	return newSocket(fd, loop.Address{})
+}
+
+// inheritFile is Inherit for a file, which it takes.
+func inheritFile(f *os.File) (*Socket, error) {
+	defer func() { _ = f.Close() }() // the socket is a copy
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("inherit listener: %w", err)
+	}
+	own, failed := -1, error(nil)
+	err = raw.Control(func(fd uintptr) { own, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3) })
+	if err = errors.Join(err, failed); err != nil {
+		return nil, fmt.Errorf("inherit listener: %w", err)
+	}
+	s, err := Inherit(own)
+	if err != nil {
+		_ = unix.Close(own)
+	}
+	return s, err
 }
 
 func newSocket(fd int, fallback loop.Address) (*Socket, error) {

@@ -8,9 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/handover"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
 )
@@ -23,10 +22,8 @@ type SetOptions struct {
 	Secrets tls.Secrets
 	// Gate bounds the handshakes that compute at once; nil for no bound.
 	Gate tls.Gate
-	// Inherited are listening sockets of another process by the address that a config names.
-	Inherited map[loop.Address]*Socket
-	// ReusePort opens sockets with SO_REUSEPORT, for a hand-over between processes.
-	ReusePort bool
+	// Kept are the sockets that outlive this process; nil keeps none.
+	Kept *handover.Client
 	// Counters count what listener filters see; nil for nothing.
 	Counters *Counters
 }
@@ -83,6 +80,7 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 			socket, err := s.socket(a, b.Listener)
 			if err != nil {
 				for _, o := range opened {
+					s.release(o)
 					_ = o.Close() // the failure to open is the one to tell
 				}
 				return fmt.Errorf("listener %s: %w", b.Name, err)
@@ -99,6 +97,7 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 		if b := wanted[a]; b != nil {
 			l.Change(b.restores(), int(b.MaxConnections))
 		} else {
+			s.release(l.socket)
 			l.Drain(nil)
 			delete(s.open, a)
 		}
@@ -106,19 +105,54 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 	return nil
 }
 
+// release lets the supervisor forget a socket that is about to be closed, so that whoever connects from then on is refused instead of waiting for nobody.
+func (s *Set) release(x *Socket) {
+	if x.kept != "" {
+		_ = s.options.Kept.Release(x.kept) // a supervisor that is gone holds nothing
+	}
+}
+
 func (s *Set) socket(a loop.Address, l *config.Listener) (*Socket, error) {
 	if s.open[a] != nil {
 		return nil, fmt.Errorf("listen on %s: transparent cannot change while the socket is open; give the listener another port", a)
 	}
-	if inherited := s.options.Inherited[a]; inherited != nil {
-		// The copy is drained like any other socket, and the original can be given again.
-		fd, err := unix.FcntlInt(uintptr(inherited.FD()), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			return nil, fmt.Errorf("listen on %s: duplicate the inherited socket: %w", a, err)
-		}
-		return Inherit(fd)
+	o := BindOptions{Transparent: l.Transparent, V4Too: l.IPv4Compat}
+	if s.options.Kept == nil {
+		return Bind(a, o)
 	}
-	return Bind(a, BindOptions{Transparent: l.Transparent, ReusePort: s.options.ReusePort, V4Too: l.IPv4Compat})
+	key := socketKey(a, l.Transparent, l.IPv4Compat)
+	held, err := s.options.Kept.Take(key)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", a, err)
+	}
+	var socket *Socket
+	if held != nil {
+		socket, err = inheritFile(held)
+	} else if socket, err = Bind(a, o); err == nil {
+		if err = s.options.Kept.Keep(key, socket.fd); err != nil {
+			_ = socket.Close() // the failure to have it kept is the one to tell
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	socket.kept = key
+	return socket, nil
+}
+
+// socketKey names a socket by all that cannot change while it is open.
+func socketKey(a loop.Address, transparent, v4too bool) string {
+	if a.IsUnix() {
+		return handover.Key("unix", a.Path)
+	}
+	var options []string
+	if transparent {
+		options = append(options, "transparent")
+	}
+	if v4too {
+		options = append(options, "ipv4_compat")
+	}
+	return handover.Key("tcp", a.String(), options...)
 }
 
 // listenerOptions: everything is looked up when a connection comes, so that a changed listener keeps its socket.
@@ -176,6 +210,7 @@ func (s *Set) Drain(only func(*config.Listener) bool, done func()) {
 			continue
 		}
 		left.Add(1)
+		s.release(l.socket)
 		l.Drain(left.Done)
 		delete(s.open, a)
 	}
@@ -184,6 +219,23 @@ func (s *Set) Drain(only func(*config.Listener) bool, done func()) {
 		if done != nil {
 			done()
 		}
+	}()
+}
+
+// Leave stops accepting everywhere without a look at what waits in the sockets: another process accepts there. It calls done when all are closed here.
+func (s *Set) Leave(done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drained = true
+	var left sync.WaitGroup
+	for a, l := range s.open {
+		left.Add(1)
+		l.Leave(left.Done)
+		delete(s.open, a)
+	}
+	go func() {
+		left.Wait()
+		done()
 	}()
 }
 

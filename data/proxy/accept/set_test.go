@@ -12,7 +12,9 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/accept"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/handover"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
 )
@@ -334,37 +337,75 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-func TestInheritedListener(t *testing.T) {
-	var plain net.ListenConfig
-	plain.SetMultipathTCP(false)
-	parent, err := plain.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
+// TestKeptSockets: what a set opens is held by the supervisor; a set that leaves gives the connections that wait to the next one, one that drains closes for all.
+func TestKeptSockets(t *testing.T) {
+	keeper := &handover.Keeper{}
+	t.Cleanup(keeper.Close)
+	run := func() (*accept.Set, *handover.Client) {
+		session, theirs, err := keeper.Session()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.Dup(int(theirs.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = theirs.Close()
+		client, err := handover.Connect(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		_ = session
+		return accept.NewSet(accept.SetOptions{Workers: workers(t, 2), Secrets: newKeys(t), Kept: client}, echoing(nil)), client
+	}
+	path := filepath.Join(t.TempDir(), "x.sock")
+	all := []*config.Listener{listener("a", "127.0.0.1:0", false), {Name: "b", Path: path, Bind: true, Default: &config.Chain{}}}
+	first, one := run()
+	if err := errors.Join(first.Apply(all), one.Ready()); err != nil {
 		t.Fatal(err)
 	}
-	defer parent.Close()
-	file, err := parent.(*net.TCPListener).File()
-	if err != nil {
+	at := first.Open()
+	left := make(chan struct{})
+	first.Leave(func() { close(left) })
+	<-left
+	var waiting []net.Conn
+	for _, x := range at {
+		network := "tcp"
+		if x.Address == path {
+			network = "unix"
+		}
+		for range 20 {
+			c, err := net.Dial(network, x.Address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			waiting = append(waiting, c)
+		}
+	}
+	second, two := run()
+	if err := errors.Join(second.Apply(all), two.Ready()); err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	fd, err := unix.Dup(int(file.Fd()))
-	if err != nil {
-		t.Fatal(err)
+	for _, c := range waiting {
+		exchange(t, c, 1000)
 	}
-	socket, err := accept.Inherit(fd)
-	if err != nil {
-		t.Fatal(err)
+	if now := second.Open(); now[0].Address != at[0].Address || now[1].Address != at[1].Address {
+		t.Errorf("%v, before %v", now, at)
 	}
-	named := loop.TCP(netip.MustParseAddrPort("0.0.0.0:8080"))
-	set := accept.NewSet(accept.SetOptions{Workers: workers(t, 1), Secrets: newKeys(t), Inherited: map[loop.Address]*accept.Socket{named: socket}}, echoing(nil))
-	if err := set.Apply([]*config.Listener{listener("gateway", "0.0.0.0:8080", false)}); err != nil {
-		t.Fatal(err)
+	drained := make(chan struct{})
+	second.Drain(nil, func() { close(drained) })
+	<-drained
+	if c, err := net.Dial("unix", path); err == nil {
+		_ = c.Close()
+		t.Error("a drained socket takes connections")
 	}
-	c, err := net.Dial("tcp", parent.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a drained socket leaves its file behind")
 	}
-	exchange(t, c, 100000)
+}
+
+func TestInheritWantsAListener(t *testing.T) {
 	if _, err := accept.Inherit(0); err == nil {
 		t.Error("stdin was taken for a listener")
 	}

@@ -116,8 +116,11 @@ func text(w http.ResponseWriter, format string, args ...any) {
 	fmt.Fprintf(w, format, args...)
 }
 
-func message(w http.ResponseWriter, m proto.Message) {
-	b, err := protojson.MarshalOptions{UseProtoNames: true, Multiline: true, Indent: " "}.Marshal(m)
+func message(w http.ResponseWriter, m proto.Message) { messageWith(w, m, false) }
+
+// messageWith writes a message; zeros says whether values that are zero are written as well, as Envoy does on some pages.
+func messageWith(w http.ResponseWriter, m proto.Message, zeros bool) {
+	b, err := protojson.MarshalOptions{UseProtoNames: true, Multiline: true, Indent: " ", EmitDefaultValues: zeros}.Marshal(m)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -157,10 +160,10 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) serverInfo(w http.ResponseWriter, _ *http.Request) {
 	up := durationpb.New(time.Since(s.start).Truncate(time.Second))
-	message(w, &adminv3.ServerInfo{
+	messageWith(w, &adminv3.ServerInfo{
 		Version: s.Version, State: s.state(), UptimeCurrentEpoch: up, UptimeAllEpochs: up, Node: s.Node, HotRestartVersion: "disabled",
 		CommandLineOptions: &adminv3.CommandLineOptions{Concurrency: s.Concurrency, Mode: adminv3.CommandLineOptions_Serve},
-	})
+	}, true)
 }
 
 func (s *Server) listeners(w http.ResponseWriter, r *http.Request) {

@@ -181,9 +181,11 @@ func TestQuestionsOutliveAServer(t *testing.T) {
 	s := New(zone, &Upstream{}, stats.New(), slog.New(slog.DiscardHandler))
 	s.SetTable(table)
 	t.Cleanup(s.Close)
-	if _, err := s.Take(pc.LocalAddr().String(), pc); err != nil {
+	ln, err := net.Listen("tcp", pc.LocalAddr().String())
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.Serve(ln, pc)
 	answer := make([]byte, 512)
 	n, err := c.Read(answer)
 	var m dnsmessage.Message

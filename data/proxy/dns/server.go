@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	closers []func() error
+	leavers []func() error
 	open    map[net.Conn]struct{}
 	wg      sync.WaitGroup
 	ctx     context.Context
@@ -81,34 +83,46 @@ func (s *Server) Known(name string, v6 bool) (addresses []netip.Addr, ok bool) {
 }
 
 // Listen binds an address (HOST:PORT) for UDP and TCP and serves it until Close.
-func (s *Server) Listen(address string) (net.Addr, error) { return s.Take(address, nil) }
-
-// Take is Listen with a UDP socket that another process has opened for the address, so that questions which come while no proxy runs wait in it for the next one; nil
-// opens one.
-func (s *Server) Take(address string, pc net.PacketConn) (net.Addr, error) {
+func (s *Server) Listen(address string) (net.Addr, error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(s.ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for DNS on %s: %w", address, err)
 	}
-	if pc == nil {
-		pc, err = lc.ListenPacket(s.ctx, "udp", ln.Addr().String())
-	}
+	pc, err := lc.ListenPacket(s.ctx, "udp", ln.Addr().String())
 	if err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("listen for DNS on %s: %w", address, err)
 	}
+	s.Serve(ln, pc)
+	return ln.Addr(), nil
+}
+
+// Serve answers what comes to a pair of sockets, which it takes, until Close or Leave.
+func (s *Server) Serve(ln net.Listener, pc net.PacketConn) {
 	s.mu.Lock()
 	if len(s.closers) == 0 {
 		time.AfterFunc(patience, s.begin)
 	}
 	s.closers = append(s.closers, ln.Close, pc.Close)
+	s.leavers = append(s.leavers, ln.Close, func() error { return pc.SetReadDeadline(time.Now()) })
 	s.mu.Unlock()
 	s.wg.Go(func() { s.serveStreams(ln) })
 	s.wg.Go(func() { s.serveDatagrams(pc) })
-	return ln.Addr(), nil
 }
+
+// Leave takes no more questions; those that were taken are answered. Others come to whoever else has the sockets.
+func (s *Server) Leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.leavers {
+		_ = f() // they are sockets, and somebody else reads from them
+	}
+}
+
+// Busy is how many questions wait for their answers, and connections for more of them.
+func (s *Server) Busy() int { return len(s.forwards) + len(s.conns) }
 
 // Close ends all sockets and waits for the goroutines.
 func (s *Server) Close() {
@@ -128,7 +142,7 @@ func (s *Server) serveDatagrams(pc net.PacketConn) {
 	buf := make([]byte, 4096)
 	for {
 		n, from, err := pc.ReadFrom(buf)
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 		if err != nil {

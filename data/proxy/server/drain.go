@@ -15,7 +15,7 @@ const quiet = 500 * time.Millisecond
 func (s *Server) drain(now context.Context) error {
 	s.stop() // the control plane sees the stream end and takes the workload out of service
 	s.draining.Store(true)
-	s.requests.drain()
+	s.requests.drain(0)
 	s.opts.Log.Info("draining", "longest", s.opts.Drain)
 	end := time.Now().Add(s.opts.Drain)
 	if !s.untilQuiet(now, time.Now().Add(s.opts.Drain/2)) {
@@ -29,11 +29,16 @@ func (s *Server) drain(now context.Context) error {
 		return errQuitNow
 	case <-time.After(time.Second):
 	}
-	for i, w := range s.workers {
-		w.Post(func(*loop.Worker) { s.pools[i].CloseIdle() })
-	}
 	s.requests.closeIdle()
+	return s.untilDone(now, end)
+}
+
+// untilDone waits until no connection is left, or until the time is up. Those to upstreams go when no request uses them.
+func (s *Server) untilDone(now context.Context, end time.Time) error {
 	for time.Now().Before(end) {
+		for i, w := range s.workers {
+			w.Post(func(*loop.Worker) { s.pools[i].CloseIdle() })
+		}
 		if s.connections() == 0 {
 			s.opts.Log.Info("drained")
 			return nil
@@ -64,8 +69,11 @@ func (s *Server) untilQuiet(now context.Context, end time.Time) bool {
 	return true
 }
 
-// connections is the number of open connections.
+// connections is the number of open connections, those for names included.
 func (s *Server) connections() (n int) {
+	if s.dns != nil {
+		n = s.dns.Busy()
+	}
 	for _, w := range s.workers {
 		n += w.Load()
 	}

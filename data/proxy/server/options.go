@@ -13,6 +13,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
+	"github.com/heddle-mesh/heddle/data/proxy/handover"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 )
 
@@ -29,19 +30,19 @@ type Options struct {
 
 	Concurrency int           // workers
 	Drain       time.Duration // the longest time between SIGTERM and the end
-	// Inherited are listening sockets by address (IP:PORT) and descriptor.
-	Inherited map[netip.AddrPort]int
-	Mark      int    // SO_MARK of the proxy's own connections; 0 for none
-	Outside   string // path of the relay's unix socket; "" dials directly
-	Inside    []netip.Prefix
+	// Parent is the longest time that what has begun may go on once another process serves in the place of this one; connections that rest are closed after Drain.
+	Parent time.Duration
+	// Kept are the sockets that outlive this process; nil without a supervisor.
+	Kept    *handover.Client
+	Mark    int    // SO_MARK of the proxy's own connections; 0 for none
+	Outside string // path of the relay's unix socket; "" dials directly
+	Inside  []netip.Prefix
 
 	Admin       string // HOST:PORT (loopback) instead of the bootstrap's; "" leaves it, or none
 	AdminSocket string
 	Status      []string // addresses of /healthz/ready and /stats/prometheus
 	DNS         []string // addresses of the name server; none for no name server
-	// InheritedDNS are UDP sockets of some of them, by address (IP:PORT) and descriptor.
-	InheritedDNS map[netip.AddrPort]int
-	ResolvConf   string
+	ResolvConf  string
 
 	Log   *slog.Logger
 	Level *slog.LevelVar

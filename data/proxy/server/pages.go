@@ -1,13 +1,10 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
-	"os"
 	"syscall"
 	"time"
 
@@ -66,7 +63,7 @@ func (s *Server) drainListeners(inboundOnly, graceful bool) {
 		only = func(l *config.Listener) bool { return l.Direction == config.Inbound }
 	}
 	s.draining.Store(true)
-	s.requests.drain()
+	s.requests.drain(0)
 	wait := time.Duration(0)
 	if graceful {
 		wait = s.opts.Drain / 2
@@ -98,11 +95,7 @@ func (s *Server) open() error {
 func (s *Server) openNames() error {
 	bound := 0
 	for _, address := range s.opts.DNS {
-		socket, err := s.inheritedDNS(address)
-		if err != nil {
-			return err
-		}
-		_, err = s.dns.Take(address, socket)
+		err := s.openName(address)
 		switch {
 		case err == nil:
 			bound++
@@ -118,23 +111,18 @@ func (s *Server) openNames() error {
 	return nil
 }
 
-// inheritedDNS is the UDP socket that another process has opened for an address, nil when there is none.
-func (s *Server) inheritedDNS(address string) (net.PacketConn, error) {
-	at, err := netip.ParseAddrPort(address)
+func (s *Server) openName(address string) error {
+	l, err := s.listen("tcp", address)
 	if err != nil {
-		return nil, nil // a name: none is inherited for it
+		return fmt.Errorf("listen for DNS on %s: %w", address, err)
 	}
-	fd, ok := s.opts.InheritedDNS[at]
-	if !ok {
-		return nil, nil
-	}
-	f := os.NewFile(uintptr(fd), address)
-	defer func() { _ = f.Close() }() // the connection has a copy
-	pc, err := net.FilePacketConn(f)
+	pc, err := s.listenPacket(l.Addr().String())
 	if err != nil {
-		return nil, fmt.Errorf("take over the socket for names at %s (fd %d): %w", address, fd, err)
+		l.Close()
+		return fmt.Errorf("listen for DNS on %s: %w", address, err)
 	}
-	return pc, nil
+	s.dns.Serve(l, pc)
+	return nil
 }
 
 // page serves a handler at HOST:PORT or at the path of a unix socket.
@@ -142,21 +130,10 @@ func (s *Server) page(what, address string, h http.Handler) error {
 	network := "tcp"
 	if address[0] == '/' {
 		network = "unix"
-		if err := removeStale(address); err != nil {
-			return fmt.Errorf("open the %s socket %s: %w", what, address, err)
-		}
 	}
-	var lc net.ListenConfig
-	lc.SetMultipathTCP(false)
-	l, err := lc.Listen(context.Background(), network, address)
+	l, err := s.listen(network, address)
 	if err != nil {
 		return fmt.Errorf("open the %s port %s: %w", what, address, err)
-	}
-	if network == "unix" {
-		if err := os.Chmod(address, 0o600); err != nil {
-			l.Close()
-			return fmt.Errorf("open the %s socket %s: %w", what, address, err)
-		}
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	s.sockets, s.servers = append(s.sockets, l), append(s.servers, server)
@@ -166,23 +143,4 @@ func (s *Server) page(what, address string, h http.Handler) error {
 		}
 	})
 	return nil
-}
-
-// removeStale removes the socket that a killed proxy left behind, and only such a one.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode()&os.ModeSocket == 0 {
-		return errors.New("there is a file that is no socket")
-	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		c.Close()
-		return errors.New("another proxy serves it")
-	}
-	return os.Remove(path)
 }

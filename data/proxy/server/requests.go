@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"sync/atomic"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/filter"
@@ -136,10 +137,10 @@ func (r *requests) serve(c loop.Conn, chain *config.Chain) bool {
 	return m != nil
 }
 
-// drain makes every response the last one of its connection.
-func (r *requests) drain() {
+// drain makes every response the last one of its connection. One at rest stays for a while at most; 0 is the usual short time.
+func (r *requests) drain(rest time.Duration) {
 	for i, w := range r.loops {
-		w.Post(func(*loop.Worker) { r.workers[i].Drain() })
+		w.Post(func(*loop.Worker) { r.workers[i].Drain(rest) })
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/config/live"
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
 	"github.com/heddle-mesh/heddle/data/proxy/dns"
+	"github.com/heddle-mesh/heddle/data/proxy/handover"
 	"github.com/heddle-mesh/heddle/data/proxy/health"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/pool"
@@ -165,24 +165,8 @@ func (s *Server) buildPlane() (err error) {
 			return err
 		}
 	}
-	inherited, err := inherit(s.opts.Inherited)
-	if err != nil {
-		return err
-	}
-	s.listeners = accept.NewSet(accept.SetOptions{Workers: s.workers, Secrets: s.secrets, Gate: gate, Inherited: inherited, Counters: &accept.Counters{Registry: s.registry, Shards: s.shards}}, accept.Hooks{Allow: s.allow, Serve: s.serve, Refused: s.refused})
+	s.listeners = accept.NewSet(accept.SetOptions{Workers: s.workers, Secrets: s.secrets, Gate: gate, Kept: s.opts.Kept, Counters: &accept.Counters{Registry: s.registry, Shards: s.shards}}, accept.Hooks{Allow: s.allow, Serve: s.serve, Refused: s.refused})
 	return nil
-}
-
-func inherit(from map[netip.AddrPort]int) (map[loop.Address]*accept.Socket, error) {
-	out := map[loop.Address]*accept.Socket{}
-	for address, fd := range from {
-		socket, err := accept.Inherit(fd)
-		if err != nil {
-			return nil, fmt.Errorf("--inherit-listener %s=fd:%d: %w", address, fd, err)
-		}
-		out[loop.TCP(address)] = socket
-	}
-	return out, nil
 }
 
 func (s *Server) buildIdentity() (err error) {
@@ -205,9 +189,10 @@ func (s *Server) buildIdentity() (err error) {
 	return nil
 }
 
-// Run serves until ctx ends, then drains. A second context, now, ends it at once.
-func (s *Server) Run(ctx, now context.Context) error {
-	ctx, s.stop = context.WithCancel(ctx)
+// Run serves until the first context ends, then drains. The second, now, ends it at once.
+func (s *Server) Run(signalled, now context.Context) error {
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(signalled)
 	defer s.stop()
 	defer s.close()
 	if err := s.open(); err != nil {
@@ -223,10 +208,14 @@ func (s *Server) Run(ctx, now context.Context) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	s.opts.Log.Info("proxy started", "node", s.node.GetId(), "concurrency", s.opts.Concurrency, "version", s.opts.Version)
+	s.opts.Log.Info("proxy started", "node", s.node.GetId(), "concurrency", s.opts.Concurrency, "version", s.opts.Version, "epoch", s.opts.Kept.Epoch())
 	select {
 	case <-ctx.Done():
 	case <-s.quit:
+	case <-s.opts.Kept.Gone():
+		s.opts.Log.Error("ending", "error", handover.ErrGone)
+	case <-s.opts.Kept.Retired():
+		return s.handOver(signalled, now)
 	}
 	return s.drain(now)
 }
@@ -251,6 +240,7 @@ func (s *Server) start(ctx context.Context) error {
 		s.running.Go(func() { _ = s.xds.Run(ctx) }) // it ends with ctx only
 	}
 	s.running.Go(func() { s.housekeeping(ctx) })
+	s.running.Go(func() { s.tellReady(ctx) })
 	return nil
 }
 
@@ -297,6 +287,7 @@ func (s *Server) close() {
 	case <-time.After(time.Second):
 	}
 	s.logs.Close()
+	s.opts.Kept.Close()
 }
 
 var errQuitNow = errors.New("ended at once, connections were cut")

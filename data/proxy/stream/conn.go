@@ -57,8 +57,8 @@ func newConn(w *Worker, m *Manager, lc loop.Conn, sniff bool) {
 // rest begins the time between exchanges.
 func (c *conn) rest() {
 	d := c.m.Config.IdleTimeout
-	if c.w.draining && (d <= 0 || d > lastChance) {
-		d = lastChance
+	if c.w.draining && (d <= 0 || d > c.w.chance) {
+		d = c.w.chance
 	}
 	if d > 0 {
 		c.idle.Set(d)

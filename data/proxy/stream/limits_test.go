@@ -225,7 +225,7 @@ func TestDrain(t *testing.T) {
 	has(t, busy.ask(get), "200 OK", "!connection")
 	idle.ask(get)
 	begun.ask(get)
-	w.worker.Drain()
+	w.worker.Drain(0)
 	has(t, busy.ask(get), "200 OK", "connection: close")
 	w.sim.Run(3 * time.Second)
 	if busy.Closed == 0 && !busy.EOF {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -114,6 +115,7 @@ type Worker struct {
 	slab      http2.Slab
 	active    int
 	draining  bool
+	chance    time.Duration // of a connection at rest, while draining
 	ids       uint64
 
 	id     [requestid.Size]byte
@@ -129,9 +131,9 @@ func NewWorker(p *pool.Worker) *Worker {
 // Active is the number of exchanges in flight.
 func (w *Worker) Active() int { return w.active }
 
-// Drain makes every response from now on the last one of its connection, and lets connections rest for a short while only.
-func (w *Worker) Drain() {
-	w.draining = true
+// Drain makes every response from now on the last one of its connection, and lets connections rest for a while only: 0 is the usual short one.
+func (w *Worker) Drain(rest time.Duration) {
+	w.draining, w.chance = true, cmp.Or(rest, lastChance)
 	w.each(client.drain)
 }
 
