@@ -123,7 +123,9 @@ func (o *operator) appendValue(b []byte, r *Record) ([]byte, bool) {
 	if !ok {
 		return b[:start], false
 	}
-	if o.limit > 0 && len(b)-start > o.limit {
+	if o.limit > 0 && len(b)-start > o.limit && r.Raw {
+		b = b[:start+o.limit]
+	} else if o.limit > 0 && len(b)-start > o.limit {
 		b = b[:start+cutEscaped(b[start:], o.limit)]
 	}
 	return b, true
@@ -151,6 +153,19 @@ func cutEscaped(b []byte, limit int) int {
 }
 
 const hexDigits = "0123456789abcdef"
+
+// appendValue appends a value as its record asks: for a line, or for a header field, which has no quotes to stay in, but must not get a line end either.
+func appendValue[S string | []byte](b []byte, r *Record, s S) []byte {
+	if !r.Raw {
+		return appendText(b, s)
+	}
+	for i := range len(s) {
+		if c := s[i]; c >= ' ' && c != 0x7f || c == '\t' {
+			b = append(b, c)
+		}
+	}
+	return b
+}
 
 // appendText appends a value so that it stays inside its quotes and its line: quotes, backslashes and control characters are escaped, broken UTF-8 as well.
 func appendText[S string | []byte](b []byte, s S) []byte {

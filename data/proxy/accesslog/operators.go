@@ -21,7 +21,7 @@ const defaultTime = "2006-01-02T15:04:05.000Z"
 func text(get func(*Record) string) operator {
 	return operator{write: func(b []byte, r *Record) ([]byte, bool) {
 		s := get(r)
-		return appendText(b, s), s != ""
+		return appendValue(b, r, s), s != ""
 	}}
 }
 
@@ -156,7 +156,7 @@ func header(pick func(*Record) Headers, argument string, cutQuery bool) (operato
 				}
 			}
 		}
-		return appendText(b, v), true
+		return appendValue(b, r, v), true
 	}}, nil
 }
 

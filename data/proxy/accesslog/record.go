@@ -24,6 +24,8 @@ type Address struct {
 
 // Record is what a finished exchange or connection tells. Empty strings and zero addresses are unknown. A Record may be used again after Write.
 type Record struct {
+	Raw bool // values are for a header field: without the escapes that keep a line in order
+
 	Start    time.Time
 	Protocol string // HTTP/1.1; "" for TCP
 	// Request and Response may be nil.

@@ -116,3 +116,17 @@ func TestHead(t *testing.T) {
 		t.Error("no scheme was set")
 	}
 }
+
+func TestStrangeHost(t *testing.T) {
+	for _, h := range []string{"", "a", "a.test", "A.Test.", "a_b.test", "a.test:80", "a.test:", "10.0.0.1:80", "[::1]", "[::1]:80", "[fe80::1%25eth0]", "%66.test", "a!$&'()*+;=~b", "*.test"} {
+		if codec.StrangeHost([]byte(h)) {
+			t.Errorf("%q is strange", h)
+		}
+	}
+	for _, h := range []string{":80", "::1", "a:b", "a:-1", "a:80:80", "[::1", "[::1]a", "[::1]:x", "[a]b.test", "a b", "a\tb", "a\x00", "a@b", "a/b", "a?b", "a#b", "a\\b", "a,b", "a\"b", "a<b>", "a|b", "a^b", "a`b", "{a}", "a\x7f",
+		"a\x80", "é.test", "[::1@]", "[a/b]"} {
+		if !codec.StrangeHost([]byte(h)) {
+			t.Errorf("%q is not strange", h)
+		}
+	}
+}

@@ -1,5 +1,15 @@
 package codec
 
+// Underscores says what becomes of a request with an underscore in a field's name, which some servers take for a hyphen.
+type Underscores uint8
+
+// What may become of it.
+const (
+	AllowUnderscores Underscores = iota
+	RejectUnderscores
+	DropUnderscores // the field alone
+)
+
 // Names of the fields that the proxy reads or writes by itself.
 var (
 	Connection       = MakeName("connection")

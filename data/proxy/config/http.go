@@ -36,6 +36,7 @@ type HTTP struct {
 	// Limits and time-outs; 0 is none.
 	MaxHeadBytes       int
 	MaxFields          int
+	Underscores        Underscores
 	IdleTimeout        time.Duration
 	MaxConnDuration    time.Duration
 	StreamIdleTimeout  time.Duration
@@ -53,6 +54,16 @@ type HTTP struct {
 	// Via, "" for none.
 	Via string
 }
+
+// Underscores is headers_with_underscores_action.
+type Underscores uint8
+
+// The actions on requests with an underscore in a field's name.
+const (
+	AllowUnderscores Underscores = iota
+	RejectUnderscores
+	DropUnderscores
+)
 
 // Codec is codec_type.
 type Codec uint8

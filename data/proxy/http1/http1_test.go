@@ -183,7 +183,7 @@ func TestBackPressure(t *testing.T) {
 func TestRetain(t *testing.T) {
 	var h, kept Head
 	buf := []byte("GET /x HTTP/1.1\r\nhost: y\r\na: b\r\n\r\n")
-	p := Parser{kind: Request, limits: Limits{60 << 10, 100}}
+	p := Parser{kind: Request, limits: Limits{HeadBytes: 60 << 10, Fields: 100}}
 	if err := p.parseHead(buf); err != nil {
 		t.Fatal(err)
 	}

@@ -133,6 +133,12 @@ func (p *Parser) fields(b []byte, into []Field) ([]Field, error) {
 		if colon <= 0 || !all(line[:colon], &tokenTable) {
 			return into, ErrCodec
 		}
+		if p.limits.Underscores != codec.AllowUnderscores && p.kind == Request && bytes.IndexByte(line[:colon], '_') >= 0 {
+			if p.limits.Underscores == codec.RejectUnderscores {
+				return into, ErrUnderscore
+			}
+			continue
+		}
 		value := line[colon+1:]
 		for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
 			value = value[1:]
@@ -152,7 +158,7 @@ func (p *Parser) fields(b []byte, into []Field) ([]Field, error) {
 
 // resolve reads the fields that frame the message.
 func (h *Head) resolve(kind Kind) error {
-	hosts, transfers, upgrade, closes, keeps := 0, 0, false, false, false
+	hosts, transfers, odd, upgrade, closes, keeps := 0, 0, false, false, false, false
 	var upgradeTo []byte
 	for i := range h.Fields {
 		name, value := h.Fields[i].Name, h.Fields[i].Value
@@ -186,11 +192,9 @@ func (h *Head) resolve(kind Kind) error {
 			}
 		case 17:
 			if Is(name, "transfer-encoding") {
-				transfers++
-				if transfers > 1 || !Is(value, "chunked") {
-					return ErrTransfer
-				}
 				h.Chunked = true
+				odd = odd || transfers > 0 || !Is(value, "chunked")
+				transfers++
 			}
 		}
 	}
@@ -200,6 +204,9 @@ func (h *Head) resolve(kind Kind) error {
 	h.KeepAlive = !closes && (h.Minor == 1 || keeps)
 	if h.Chunked && (h.ContentLength >= 0 || h.Minor == 0) {
 		return ErrLengths
+	}
+	if odd {
+		return ErrTransfer
 	}
 	if kind == Request {
 		return h.checkHost(hosts)

@@ -1,6 +1,10 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+)
 
 // Kind of a Parser.
 type Kind uint8
@@ -12,7 +16,10 @@ const (
 )
 
 // Limits bound a head and, separately, trailers. Zero fields take Envoy's defaults: 60 KiB and 100 fields.
-type Limits struct{ HeadBytes, Fields int }
+type Limits struct {
+	HeadBytes, Fields int
+	Underscores       codec.Underscores // of requests
+}
 
 // Error is a message that must not be forwarded. Detail is Envoy's response code detail; Status is what a client is told.
 type Error struct {
@@ -26,6 +33,7 @@ func (e *Error) Error() string { return e.Detail }
 // The errors.
 var (
 	ErrCodec       = &Error{"http1.codec_error", 400}
+	ErrUnderscore  = &Error{"http1.unexpected_underscore", 400}
 	ErrCharacters  = &Error{"http1.invalid_characters", 400}
 	ErrLengths     = &Error{"http1.content_length_and_chunked_not_allowed", 400}
 	ErrLength      = &Error{"http1.codec_error", 400}

@@ -20,14 +20,6 @@ var (
 	valueTable = charTable(func(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' })
 	// pathTable holds what a request line can hold between its blanks.
 	pathTable = charTable(func(c byte) bool { return c > ' ' && c < 0x7f })
-	// authorityTable leaves out what would mean something else further on, such as user information (RFC 9113 section 8.3.1).
-	authorityTable = charTable(func(c byte) bool {
-		switch c {
-		case '/', '?', '#', '@', '\\', ',':
-			return false
-		}
-		return c > ' ' && c != 0x7f
-	})
 )
 
 func charTable(in func(byte) bool) (t [256]bool) {

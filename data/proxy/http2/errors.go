@@ -50,10 +50,11 @@ func broken(c Code, detail string) *Error { return &Error{Code: c, Detail: detai
 
 // Errors of a message: its stream is reset and the connection goes on (RFC 9113 section 8.1.1).
 var (
-	ErrField     = &Error{ProtocolError, "http2.invalid.header.field", 400}
-	ErrMessage   = &Error{ProtocolError, "http2.violation.of.messaging.rule", 400}
-	ErrHeadSize  = &Error{EnhanceYourCalm, "http2.too_large_headers", 431}
-	ErrHeadCount = &Error{EnhanceYourCalm, "http2.too_many_headers", 431}
+	ErrField      = &Error{ProtocolError, "http2.invalid.header.field", 400}
+	ErrMessage    = &Error{ProtocolError, "http2.violation.of.messaging.rule", 400}
+	ErrUnderscore = &Error{ProtocolError, "http2.unexpected_underscore", 400}
+	ErrHeadSize   = &Error{EnhanceYourCalm, "http2.too_large_headers", 431}
+	ErrHeadCount  = &Error{EnhanceYourCalm, "http2.too_many_headers", 431}
 )
 
 // Errors of a peer that gives more work than it does (ENHANCE_YOUR_CALM ends the connection).

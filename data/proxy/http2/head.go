@@ -1,6 +1,8 @@
 package http2
 
 import (
+	"bytes"
+
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/hpack"
 )
@@ -40,13 +42,14 @@ type head struct {
 	protocol  []byte
 	cookie    []byte
 	crumbs    bool
+	odd       codec.Underscores
 	private   bool // a crumb must not be put into a table
 	err       *Error
 }
 
 // begin prepares a fresh head for a block.
 func (h *head) begin(s section, l *Limits) {
-	h.section, h.maxBytes, h.maxFields = s, l.HeadBytes, l.Fields
+	h.section, h.maxBytes, h.maxFields, h.odd = s, l.HeadBytes, l.Fields, l.Underscores
 	h.Minor, h.KeepAlive = 1, true
 }
 
@@ -78,6 +81,12 @@ func (h *head) Field(name, value []byte, never bool) {
 	h.regular = true
 	if len(name) == 0 || !all(name, &nameTable) || !fieldValue(value) {
 		h.fail(ErrField)
+		return
+	}
+	if h.odd != codec.AllowUnderscores && bytes.IndexByte(name, '_') >= 0 {
+		if h.odd == codec.RejectUnderscores {
+			h.fail(ErrUnderscore)
+		}
 		return
 	}
 	if h.special(name, value, never) {
@@ -167,7 +176,7 @@ func (h *head) pseudoField(name, value []byte) {
 	case pseudoScheme:
 		ok = h.scheme(value)
 	case pseudoAuthority:
-		ok = all(value, &authorityTable)
+		ok = !codec.StrangeHost(value)
 		h.SetAuthority(value)
 	case pseudoPath:
 		ok = len(value) > 0 && all(value, &pathTable)
@@ -307,7 +316,7 @@ func (h *head) forgetLength() {
 // agree compares host with :authority (RFC 9113 section 8.3.1).
 func (h *head) agree() {
 	if h.pseudo&pseudoAuthority == 0 && h.Kind != codec.CONNECT {
-		if !all(h.host, &authorityTable) {
+		if codec.StrangeHost(h.host) {
 			h.fail(ErrField)
 		}
 		h.SetAuthority(h.host)

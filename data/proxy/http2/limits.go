@@ -1,5 +1,7 @@
 package http2
 
+import "github.com/heddle-mesh/heddle/data/proxy/codec"
+
 // Limits are what a Conn grants to its peer and how much trouble it puts up with. Begin with Defaults or Edge.
 type Limits struct {
 	// Streams bounds the peer's open streams; of a client, its own, below the peer's limit. Envoy: max_concurrent_streams.
@@ -11,6 +13,8 @@ type Limits struct {
 	HeadBytes int
 	// Fields bounds their number, those that begin with a colon included; the pieces of a cookie are one. Envoy: max_headers_count.
 	Fields int
+	// Underscores is what becomes of a request with an underscore in a field's name. Envoy: headers_with_underscores_action.
+	Underscores codec.Underscores
 	// TableSize bounds both tables of header compression. Envoy: hpack_table_size.
 	TableSize uint32
 	// Plain leaves the Huffman code out of what is sent. Envoy: enable_huffman_encoding.

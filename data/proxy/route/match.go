@@ -97,6 +97,24 @@ func Header(m *config.HeaderMatch, r *Request) bool {
 	return matchHeaderValue(m, value) != m.Invert
 }
 
+// HeaderEach is Header for decisions on access, where one value must not hide behind another of the same name (CVE-2026-26308): with liberal one matching value is enough,
+// or all of them together; without it each of them must match, and all of them together.
+func HeaderEach(m *config.HeaderMatch, r *Request, liberal bool) bool {
+	whole := Header(m, r)
+	if m.Present || whole == liberal {
+		return whole
+	}
+	for i := range r.Fields {
+		if !http1.Is(r.Fields[i].Name, m.Name) {
+			continue
+		}
+		if one := matchHeaderValue(m, r.Fields[i].Value) != m.Invert; one == liberal {
+			return liberal
+		}
+	}
+	return whole
+}
+
 func matchHeaderValue(m *config.HeaderMatch, v []byte) bool {
 	if m.Range {
 		n, err := strconv.ParseInt(text(v), 10, 64)

@@ -51,6 +51,8 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	x.encode(end)
 	if end && !x.over {
 		x.finish()
+	} else if h.Upgrade {
+		x.agreed()
 	}
 }
 

@@ -200,6 +200,8 @@ func (x *Exchange) body(p []byte, end bool) {
 	}
 	up := x.up
 	switch {
+	case x.tunnel && !x.Response.Upgrade:
+		x.wait(p)
 	case up == nil:
 		x.hold(p)
 	case x.keep:
@@ -260,6 +262,32 @@ func (x *Exchange) hold(p []byte) {
 	if x.up == nil && len(x.kept) > keepLimit && !x.requestDone {
 		x.full = true
 		x.down.Pause()
+	}
+}
+
+// wait keeps what a client sends before its tunnel is agreed on. An upstream that does not agree would take it for its next requests (CVE-2025-64763).
+func (x *Exchange) wait(p []byte) {
+	x.kept = append(x.kept, p...)
+	if len(x.kept) > waitLimit && !x.full {
+		x.full = true
+		x.down.Pause()
+	}
+}
+
+// waitLimit is how much is read from a client before its tunnel is agreed on.
+const waitLimit = 64 << 10
+
+// agreed sends on what has waited for the tunnel.
+func (x *Exchange) agreed() {
+	if len(x.kept) > 0 {
+		x.put(x.up, x.kept, x.requestDone)
+		x.kept = x.kept[:0]
+	}
+	x.full = false
+	if x.up.Full() {
+		x.down.Pause()
+	} else {
+		x.down.Resume()
 	}
 }
 

@@ -3,6 +3,7 @@ package stream
 import (
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/route"
 )
 
 // Flags are the response flags so far.
@@ -34,6 +35,11 @@ func (x *Exchange) Attempts() int { return x.attempts }
 
 // Matches compares a header of the request.
 func (x *Exchange) Matches(m *config.HeaderMatch) bool { return matchHeader(x.w, m, &x.Request) }
+
+// MatchesEach compares each value of a header of the request, and all of them together (route.HeaderEach).
+func (x *Exchange) MatchesEach(m *config.HeaderMatch, liberal bool) bool {
+	return route.HeaderEach(m, x.w.view(&x.Request, 0), liberal)
+}
 
 // ReplyGRPC answers with a gRPC status: in the head for a gRPC client, as the nearest HTTP status for others.
 func (x *Exchange) ReplyGRPC(code int, message, details string) {

@@ -74,7 +74,7 @@ func NewManager(c *config.HTTP, o Options) (*Manager, error) {
 		}
 		m.logs = append(m.logs, log)
 	}
-	m.limits = http1.Limits{HeadBytes: c.MaxHeadBytes, Fields: c.MaxFields}
+	m.limits = http1.Limits{HeadBytes: c.MaxHeadBytes, Fields: c.MaxFields, Underscores: codec.Underscores(c.Underscores)}
 	m.frames = frames(c)
 	m.paths = path.Options{Normalize: c.NormalizePath, MergeSlashes: c.MergeSlashes, Escaped: c.EscapedSlashes}
 	if m.server = c.ServerName; m.server == "" {
@@ -86,7 +86,7 @@ func NewManager(c *config.HTTP, o Options) (*Manager, error) {
 // frames are the limits of HTTP/2 connections: what is configured, else Envoy's.
 func frames(c *config.HTTP) http2.Limits {
 	l := http2.Defaults().With(&c.Frames)
-	l.HeadBytes, l.Fields = c.MaxHeadBytes, c.MaxFields
+	l.HeadBytes, l.Fields, l.Underscores = c.MaxHeadBytes, c.MaxFields, codec.Underscores(c.Underscores)
 	return l
 }
 

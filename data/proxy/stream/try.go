@@ -115,6 +115,9 @@ func (x *Exchange) send(c pool.Stream) {
 	x.peerURI = x.tryOrigin.Identity()
 	end := x.requestDone && len(x.kept) == 0 && x.tail.Len() == 0
 	c.Send(&x.Request, end, (*answer)(x))
+	if x.tunnel {
+		return // what the client has sent already waits until the upstream agrees
+	}
 	if !end && (len(x.kept) > 0 || x.requestDone) {
 		x.put(c, x.kept, x.requestDone)
 	}

@@ -203,7 +203,8 @@ func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
 	if n := common.GetMaxRequestsPerConnection(); n != nil {
 		c.MaxRequestsPerConn = n.GetValue()
 	}
-	for field, set := range map[string]bool{"max_headers_count": common.GetMaxHeadersCount() != nil, "max_stream_duration": common.GetMaxStreamDuration() != nil} {
+	for field, set := range map[string]bool{"max_headers_count": common.GetMaxHeadersCount() != nil, "max_stream_duration": common.GetMaxStreamDuration() != nil,
+		"headers_with_underscores_action": common.GetHeadersWithUnderscoresAction() != 0} {
 		if set {
 			r.add(p+"."+field, "it is honoured for clients only")
 		}

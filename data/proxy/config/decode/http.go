@@ -33,6 +33,7 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 		AlwaysSetIDInResponse: m.GetAlwaysSetRequestIdInResponse(), Proxy100Continue: m.GetProxy_100Continue(), NormalizePath: m.GetNormalizePath().GetValue(), MergeSlashes: m.GetMergeSlashes(),
 		StripAnyPort: m.GetStripAnyHostPort(), StripMatchPort: m.GetStripMatchingHostPort(), StripHostDot: m.GetStripTrailingHostDot(), Via: m.GetVia(),
 		MaxHeadBytes: int(number(m.GetMaxRequestHeadersKb(), defaultHeadKiB)) << 10, MaxFields: int(number(options.GetMaxHeadersCount(), defaultFields)),
+		Underscores:        config.Underscores(options.GetHeadersWithUnderscoresAction()),
 		IdleTimeout:        r.duration(op+"idle_timeout", options.GetIdleTimeout(), defaultHTTPIdle),
 		MaxConnDuration:    r.duration(op+"max_connection_duration", options.GetMaxConnectionDuration(), 0),
 		MaxStreamDuration:  r.duration(op+"max_stream_duration", options.GetMaxStreamDuration(), 0),

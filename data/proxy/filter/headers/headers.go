@@ -61,7 +61,9 @@ func value(s *config.HeaderSet, facts func() *accesslog.Record) string {
 	if !ok {
 		return s.Value
 	}
-	b := format.Append(nil, facts())
+	r := facts()
+	r.Raw = true
+	b := format.Append(nil, r)
 	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
 		b = b[:len(b)-1]
 	}

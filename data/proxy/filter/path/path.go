@@ -152,15 +152,15 @@ func normalize(p, out []byte) ([]byte, bool) {
 	for i := 0; i <= len(p); i++ {
 		if i == len(p) || p[i] == '/' || p[i] == '\\' {
 			last := i == len(p)
-			switch string(out[segment:]) {
-			case ".":
+			switch dots(out[segment:]) {
+			case 1:
 				if segment > 0 {
 					out = out[:segment]
 					if !last {
 						continue
 					}
 				}
-			case "..":
+			case 2:
 				if segment > 0 {
 					out = out[:max(bytes.LastIndexByte(out[:segment-1], '/'), 0)+1]
 					segment = len(out)
@@ -190,6 +190,10 @@ func normalize(p, out []byte) ([]byte, bool) {
 				continue
 			}
 		}
+		if c == '%' && rewritten(p[i+1:min(i+3, len(p))]) { // it must not become the beginning of an escape by what becomes of the next bytes
+			out = append(out, '%', '2', '5')
+			continue
+		}
 		if classes[c] == escape {
 			out = append(out, '%', hex[c>>4], hex[c&15])
 			continue
@@ -197,6 +201,30 @@ func normalize(p, out []byte) ([]byte, bool) {
 		out = append(out, c)
 	}
 	return out, true
+}
+
+// rewritten says whether normalize may write something else for one of these bytes, and nothing in between ends an escape.
+func rewritten(p []byte) bool {
+	for _, c := range p {
+		if c == '%' || classes[c] == escape {
+			return true
+		}
+		if digit(c) > 15 {
+			return false
+		}
+	}
+	return false
+}
+
+// dots is 1 for the segment "." and 2 for "..", with or without parameters ("..;a=b"), which some servers take away before they look; 0 for any other.
+func dots(segment []byte) int {
+	if i := bytes.IndexByte(segment, ';'); i >= 0 {
+		segment = segment[:i]
+	}
+	if len(segment) > 2 || string(segment) != ".."[:len(segment)] {
+		return 0
+	}
+	return len(segment)
 }
 
 func unhex(a, b byte) (byte, bool) {

@@ -20,9 +20,9 @@ type Facts struct {
 	Remote netip.Addr
 	// Destination is the address that the client meant.
 	Destination netip.AddrPort
-	// Header matches one header of the request, nil for a connection.
+	// Header matches one header of the request, nil for a connection. Of several fields of a name, with liberal one is enough, without it all must match.
 	Header interface {
-		Matches(*config.HeaderMatch) bool
+		MatchesEach(m *config.HeaderMatch, liberal bool) bool
 	}
 	// Path is the path without query.
 	Path []byte
@@ -35,43 +35,44 @@ type Verdict struct {
 	Policy string
 }
 
-// Decide evaluates rules: ALLOW allows what a policy matches, DENY denies it, LOG allows all.
+// Decide evaluates rules: ALLOW allows what a policy matches, DENY denies it, LOG allows all. Where a request leaves room for doubt a rule that denies matches, and one that
+// allows does not.
 func Decide(r *config.RBACRules, f *Facts) Verdict {
 	for i := range r.Policies {
 		p := &r.Policies[i]
-		if anyNode(p.Permissions, f) && anyNode(p.Principals, f) {
+		if anyNode(p.Permissions, f, r.Deny) && anyNode(p.Principals, f, r.Deny) {
 			return Verdict{Allowed: !r.Deny || r.Log, Policy: p.Name}
 		}
 	}
 	return Verdict{Allowed: r.Deny || r.Log}
 }
 
-func anyNode(list []config.RBACNode, f *Facts) bool {
+func anyNode(list []config.RBACNode, f *Facts, liberal bool) bool {
 	for i := range list {
-		if matches(&list[i], f) {
+		if matches(&list[i], f, liberal) {
 			return true
 		}
 	}
 	return false
 }
 
-func matches(n *config.RBACNode, f *Facts) bool {
+func matches(n *config.RBACNode, f *Facts, liberal bool) bool {
 	switch n.Kind {
 	case config.RBACAny:
 		return true
 	case config.RBACAnd:
 		for i := range n.Children {
-			if !matches(&n.Children[i], f) {
+			if !matches(&n.Children[i], f, liberal) {
 				return false
 			}
 		}
 		return true
 	case config.RBACOr:
-		return anyNode(n.Children, f)
+		return anyNode(n.Children, f, liberal)
 	case config.RBACNot:
-		return len(n.Children) == 1 && !matches(&n.Children[0], f)
+		return len(n.Children) == 1 && !matches(&n.Children[0], f, !liberal)
 	case config.RBACHeader:
-		return f.Header != nil && n.Header != nil && f.Header.Matches(n.Header)
+		return f.Header != nil && n.Header != nil && f.Header.MatchesEach(n.Header, liberal)
 	case config.RBACPath:
 		return f.Header != nil && n.Match != nil && route.String(n.Match, f.Path)
 	case config.RBACDestinationIP:

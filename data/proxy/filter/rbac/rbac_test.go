@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/http1"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/route"
 )
 
 // request answers header matches from a map.
 type request map[string]string
 
-func (r request) Matches(m *config.HeaderMatch) bool {
+func (r request) MatchesEach(m *config.HeaderMatch, _ bool) bool {
 	v, ok := r[m.Name]
 	return ok && (m.String == nil || v == m.String.Value) != m.Invert
 }
@@ -78,8 +80,8 @@ func TestNodes(t *testing.T) {
 		"header without match": {node(config.RBACHeader, nil), false, false},
 	}
 	for name, tt := range tests {
-		if matches(&tt.n, full) != tt.full || matches(&tt.n, bare) != tt.bare {
-			t.Errorf("%s: %t %t, want %t %t", name, matches(&tt.n, full), matches(&tt.n, bare), tt.full, tt.bare)
+		if matches(&tt.n, full, false) != tt.full || matches(&tt.n, bare, false) != tt.bare {
+			t.Errorf("%s: %t %t, want %t %t", name, matches(&tt.n, full, false), matches(&tt.n, bare, false), tt.full, tt.bare)
 		}
 	}
 }
@@ -122,5 +124,50 @@ func TestConnection(t *testing.T) {
 	}
 	if v, d := Connection([]*config.RBAC{allow}, o); v.Allowed || d != "rbac_access_denied_matched_policy[none]" {
 		t.Errorf("%+v %q", v, d)
+	}
+}
+
+// lines answers header matches from several values of one name.
+type lines []string
+
+func (l lines) MatchesEach(m *config.HeaderMatch, liberal bool) bool {
+	r := &route.Request{}
+	for _, v := range l {
+		r.Fields = append(r.Fields, http1.Field{Name: []byte("X-Role"), Value: []byte(v)})
+	}
+	return route.HeaderEach(m, r, liberal)
+}
+
+// TestSeveralValues: no value of a header hides behind another of its name, neither from a rule that denies nor from one that allows (CVE-2026-26308).
+func TestSeveralValues(t *testing.T) {
+	is := func(v string, inverted bool) config.RBACNode {
+		return node(config.RBACHeader, func(n *config.RBACNode) {
+			n.Header = &config.HeaderMatch{Name: "x-role", String: &config.StringMatch{Value: v}, Invert: inverted}
+		})
+	}
+	any := []config.RBACNode{node(config.RBACAny, nil)}
+	for name, tt := range map[string]struct {
+		deny bool
+		n    config.RBACNode
+		l    lines
+		want bool // allowed
+	}{
+		"denied alone":            {true, is("admin", false), lines{"admin"}, false},
+		"denied second":           {true, is("admin", false), lines{"user", "admin"}, false},
+		"denied first":            {true, is("admin", false), lines{"admin", "user"}, false},
+		"denied together":         {true, is("a,b", false), lines{"a", "b"}, false},
+		"denied unless, mixed":    {true, is("user", true), lines{"user", "admin"}, false},
+		"denied not, mixed":       {true, node(config.RBACNot, nil, is("user", false)), lines{"user", "admin"}, false},
+		"denied not, alone":       {true, node(config.RBACNot, nil, is("user", false)), lines{"user"}, true},
+		"allowed alone":           {false, is("user", false), lines{"user"}, true},
+		"allowed mixed":           {false, is("user", false), lines{"user", "admin"}, false},
+		"allowed unless, mixed":   {false, is("admin", true), lines{"user", "admin"}, false},
+		"allowed not, mixed":      {false, node(config.RBACNot, nil, is("admin", false)), lines{"user", "admin"}, false},
+		"allowed not, two others": {false, node(config.RBACNot, nil, is("admin", false)), lines{"user", "guest"}, true},
+	} {
+		rules := &config.RBACRules{Deny: tt.deny, Policies: []config.RBACPolicy{{Name: "p", Permissions: []config.RBACNode{tt.n}, Principals: any}}}
+		if got := Decide(rules, &Facts{Header: tt.l}).Allowed; got != tt.want {
+			t.Errorf("%s: allowed %t, want %t", name, got, tt.want)
+		}
 	}
 }
