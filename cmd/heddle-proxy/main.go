@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/heddle-mesh/heddle/internal/resident"
 )
 
 // version is set by the linker.
@@ -20,6 +22,7 @@ var version = "dev"
 
 func main() {
 	ctx, now := signals()
+	go resident.Keep(now)
 	if err := command(ctx, now).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "heddle-proxy: "+err.Error())
 		os.Exit(1)

@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/heddle-mesh/heddle/control/server"
+	"github.com/heddle-mesh/heddle/internal/resident"
 )
 
 // version is set by the linker.
@@ -47,6 +48,7 @@ func run(args []string) error {
 	klog.SetSlogLogger(log.With("part", "kubernetes"))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	go resident.Keep(ctx)
 	o.Log, o.Version = log, version
 	d, err := server.New(o.Options)
 	if err != nil {

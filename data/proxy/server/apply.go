@@ -56,7 +56,6 @@ func (s *Server) apply(c *config.Config) error {
 		return err
 	}
 	s.requests.settle(c, former)
-	s.tidy.changed()
 	for i, w := range s.workers {
 		w.Post(func(*loop.Worker) {
 			s.sessions[i].Review(s.stands)

@@ -57,7 +57,6 @@ type Server struct {
 	requests  *requests
 	listeners *accept.Set
 	live      *live.Live
-	tidy      tidy
 	xds       *client.Client // nil without ADS
 	dns       *dns.Server    // nil without names
 	admin     *admin.Server
@@ -254,7 +253,6 @@ func (s *Server) housekeeping(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			s.clusters.Sweep(now)
-			s.tidy.look(now)
 		}
 	}
 }
