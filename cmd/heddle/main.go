@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/heddle-mesh/heddle/cli"
+	"github.com/heddle-mesh/heddle/internal/resident"
 )
 
 // version is set by the linker.
@@ -21,6 +22,7 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	go resident.Keep(ctx)
 	self, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "heddle: find this program:", err)
