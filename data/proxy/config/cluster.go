@@ -127,10 +127,18 @@ type Outlier struct {
 	Consecutive5xx, ConsecutiveGateway, ConsecutiveLocal uint32
 	Enforce5xx, EnforceGateway, EnforceLocal             uint32 // percent
 	SplitLocal                                           bool
-	Interval, BaseEjection, MaxEjection                  time.Duration
+	Interval, BaseEjection, MaxEjection, MaxJitter       time.Duration
 	MaxEjectionPercent                                   uint32
 	AlwaysEjectOne                                       bool
+	KeepEjected                                          bool // an active health check that passes takes nobody back
+	SuccessRate, FailurePercentage                       Statistical
+	StdevFactor                                          float64 // standard deviations below the mean success rate that are too many
+	FailureThreshold                                     uint32  // percent of failures that are too many
 }
+
+// Statistical says when endpoints are compared: so many of them must have had so many requests in the interval. Enforce and EnforceLocal are percent, for answers and for
+// getting there at all.
+type Statistical struct{ Hosts, Volume, Enforce, EnforceLocal uint32 }
 
 // ClusterTelemetry is what metrics say of the destination (metadata istio.services).
 type ClusterTelemetry struct {

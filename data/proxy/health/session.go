@@ -130,7 +130,7 @@ func (s *session) report(o outcome, exclude bool) {
 	s.gauge(is)
 	s.tell(o, was, is, first)
 	s.interval.Set(pause(s.c.config, o.well(), c, s.c.cluster.Used(), s.c.p.Loop.Rand))
-	s.host.SetChecked(is)
+	s.host.SetChecked(is, o.well())
 	if s.host.Gone() {
 		s.c.drop(s)
 	}

@@ -58,7 +58,7 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, byS
 			done(tcp.Upstream{}, &tcp.Failure{Flag: tcp.ConnectFailed, Reason: reason, Cluster: def, Endpoint: h.Config(), Err: err})
 			return
 		}
-		w.Report(h, upstream.Success)
+		w.Report(h, upstream.Reached)
 		done(tcp.Upstream{Conn: conn, Cluster: def, Endpoint: h.Config(), Release: func(error) { release() }}, nil)
 	})
 	return func() {

@@ -124,6 +124,13 @@ func (w *Worker) Report(h *upstream.Host, o upstream.Outcome) {
 	}
 }
 
+// Connected tells outlier detection that there is a connection to an endpoint, where it wants to know.
+func (w *Worker) Connected(h *upstream.Host) {
+	if d := h.Cluster.Config().Outlier; d != nil && d.SplitLocal {
+		w.Report(h, upstream.Connected)
+	}
+}
+
 // Clusters is the number of clusters that the worker holds anything of.
 func (w *Worker) Clusters() int { return len(w.locals) }
 

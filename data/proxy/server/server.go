@@ -143,6 +143,7 @@ func (s *Server) buildPlane() (err error) {
 		s.dialer.Outside = &dial.Outside{Relay: loop.Unix(absolute(s.opts.Outside)), Inside: s.opts.Inside}
 	}
 	s.clusters = upstream.NewSet(s.secrets, s.opts.Log)
+	s.clusters.Stats, s.clusters.Shard = s.registry, s.registry.NewShard()
 	for _, w := range s.workers {
 		shard := s.registry.NewShard()
 		s.shards = append(s.shards, shard)
@@ -243,16 +244,16 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// housekeeping takes ejected endpoints back whose time is over.
+// housekeeping does for upstreams what comes with time, when it is due and at least once a second, because configuration may change.
 func (s *Server) housekeeping(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
-			s.clusters.Sweep(now)
+		case now := <-timer.C:
+			timer.Reset(min(time.Second, max(s.clusters.Sweep(now), time.Millisecond)))
 		}
 	}
 }

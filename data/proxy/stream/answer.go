@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"strconv"
+
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
@@ -25,7 +27,7 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	x := (*Exchange)(a)
 	x.timers.try.Stop()
 	x.heard()
-	x.w.Pools.Report(x.host, upstream.OutcomeOf(h.Status))
+	x.w.Pools.Report(x.host, upstream.OutcomeOf(x.statusFor(h)))
 	if x.retries && x.policyOf.Response(h, x.matchResponse) && x.again(h) {
 		return
 	}
@@ -54,6 +56,16 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	} else if h.Upgrade {
 		x.agreed()
 	}
+}
+
+// statusFor is the status that outlier detection sees: that of gRPC, where a head has one.
+func (x *Exchange) statusFor(h *codec.Head) int {
+	if v, ok := h.Value(codec.GRPCStatus); ok && x.isGRPC() {
+		if code, err := strconv.Atoi(string(v)); err == nil {
+			return httpOf(code)
+		}
+	}
+	return h.Status
 }
 
 // heard notes a byte from the upstream.

@@ -110,6 +110,7 @@ func (a *waiter) Refused(r codec.Reason, detail string) { (*Exchange)(a).tryFail
 func (x *Exchange) send(c pool.Stream) {
 	x.up = c
 	x.tryBegan = true
+	x.w.Pools.Connected(x.host)
 	x.tryOrigin = c.Origin()
 	x.upLocal = x.tryOrigin.Local
 	x.peerURI = x.tryOrigin.Identity()

@@ -17,15 +17,20 @@ const (
 // Checked is what active health checks found; 0 is well, or not checked.
 func (h *Host) Checked() Checked { return Checked(h.checked.Load()) }
 
-// SetChecked notes what an active health check found. An endpoint that discovery has removed, and that stayed because its checks passed, goes with the first that fails.
-func (h *Host) SetChecked(f Checked) {
+// SetChecked notes what an active health check made of an endpoint, and whether this one check passed. An endpoint that discovery has removed, and that stayed because its
+// checks passed, goes with the first that fails; one that outlier detection has ejected is taken back when a check passes, unless its configuration says otherwise.
+func (h *Host) SetChecked(f Checked, passed bool) {
 	c := h.Cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was := Checked(h.checked.Swap(uint32(f)))
-	if f&CheckFailed != 0 && h.removed.Load() {
+	d := c.Config().Outlier
+	switch {
+	case f&CheckFailed != 0 && h.removed.Load():
 		c.forget(h)
-	} else if was == f {
+	case f&CheckFailed == 0 && passed && h.ejected.Load() && d != nil && !d.KeepEjected:
+		c.takeBack(h)
+	case was == f:
 		return
 	}
 	c.remake()
@@ -40,7 +45,7 @@ func (c *Cluster) forget(h *Host) {
 		}
 	}
 	c.hosts = hosts
-	h.gone.Store(true)
+	c.release(h)
 }
 
 // Removed says that discovery has removed the endpoint, and that it stays because its checks pass.

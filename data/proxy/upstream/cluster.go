@@ -18,6 +18,7 @@ type Cluster struct {
 	matches  []transport
 	breakers *[2]Breaker
 	log      *slog.Logger
+	counts   ejections
 	now      func() time.Time
 
 	mu      sync.Mutex // guards hosts, updates, swept and the making of views
@@ -112,8 +113,15 @@ func (c *Cluster) leave(left []*Host, a *config.Assignment) {
 			h.locality = slices.IndexFunc(a.Localities, func(l config.Locality) bool { return together(&l, h.in) })
 			c.hosts = append(c.hosts, h)
 		default:
-			h.gone.Store(true)
+			c.release(h)
 		}
+	}
+}
+
+// release lets an endpoint go. mu is held.
+func (c *Cluster) release(h *Host) {
+	if h.gone.Store(true); h.ejected.Load() {
+		c.counts.takeBack()
 	}
 }
 
@@ -122,7 +130,7 @@ func (c *Cluster) retire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, h := range c.hosts {
-		h.gone.Store(true)
+		c.release(h)
 	}
 	c.passing.Range(func(_, h any) bool { h.(*Host).gone.Store(true); return true })
 }

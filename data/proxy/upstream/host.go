@@ -34,7 +34,7 @@ type Host struct {
 	removed atomic.Bool
 	ejected atomic.Bool
 	checked atomic.Uint32 // Checked
-	outlier outlier
+	outlier *outlier      // nil without outlier detection
 }
 
 // together says whether two localities are the same place at the same priority.
@@ -50,6 +50,9 @@ func newHost(c *Cluster, e *config.Endpoint, t Transport, k key) *Host {
 		h.Address = loop.TCP(e.Address)
 	}
 	h.config.Store(e)
+	if c.Config().Outlier != nil {
+		h.outlier = &outlier{}
+	}
 	return h
 }
 

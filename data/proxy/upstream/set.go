@@ -7,10 +7,12 @@ package upstream
 import (
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
 )
 
@@ -19,13 +21,17 @@ type Set struct {
 	current atomic.Pointer[map[string]*Cluster]
 	secrets tls.Secrets
 	log     *slog.Logger
-	// Now is the calendar, time.Now unless it is replaced before the first Update.
-	Now func() time.Time
+	// Now is the calendar and Random a source of chance: time.Now and rand.Uint64 unless they are replaced before the first Update.
+	Now    func() time.Time
+	Random func() uint64
+	// Stats, if set before the first Update, counts ejections, and Shard is where.
+	Stats *stats.Registry
+	Shard *stats.Shard
 }
 
 // NewSet makes an empty set.
 func NewSet(secrets tls.Secrets, log *slog.Logger) *Set {
-	s := &Set{secrets: secrets, log: log, Now: time.Now}
+	s := &Set{secrets: secrets, log: log, Now: time.Now, Random: rand.Uint64}
 	s.current.Store(&map[string]*Cluster{})
 	return s
 }
@@ -75,7 +81,7 @@ func sameDefinition(a, b *config.Cluster) bool {
 }
 
 func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
-	c := &Cluster{Name: def.Name, log: s.log, now: s.Now}
+	c := &Cluster{Name: def.Name, log: s.log, now: s.Now, swept: s.Now(), counts: newEjections(s.Stats, s.Shard, def)}
 	c.def.Store(def)
 	var former []*Host
 	if before != nil {

@@ -96,7 +96,7 @@ func TestHowManyMayBeEjected(t *testing.T) {
 		{1, 2, 10, false, 0}, {1, 2, 50, false, 1}, {1, 2, 10, true, 1}, {1, 2, 0, false, 0}, {1, 2, 100, false, 1},
 		{2, 3, 10, false, 0}, {2, 3, 50, false, 1}, {2, 3, 67, false, 2}, {2, 3, 10, true, 1}, {3, 4, 50, false, 2}, {3, 4, 67, false, 2}, {3, 4, 100, false, 3},
 	} {
-		def := &config.Cluster{Name: "c", Endpoints: endpoints(make([]uint32, tt.of)...), Outlier: &config.Outlier{Consecutive5xx: 2, Enforce5xx: 100, BaseEjection: time.Minute, MaxEjectionPercent: tt.percent, AlwaysEjectOne: tt.always}}
+		def := &config.Cluster{Name: "c", Endpoints: endpoints(make([]uint32, tt.of)...), Outlier: &config.Outlier{Consecutive5xx: 2, Enforce5xx: 100, BaseEjection: time.Minute, MaxEjection: time.Hour, MaxEjectionPercent: tt.percent, AlwaysEjectOne: tt.always}}
 		_, c, _ := newSet(t, def)
 		got := 0
 		for _, h := range c.Hosts()[:tt.bad] {
@@ -115,7 +115,7 @@ func TestHowManyMayBeEjected(t *testing.T) {
 
 func TestLimitsAreEnforcedByChance(t *testing.T) {
 	o := config.Outlier{
-		Consecutive5xx: 3, ConsecutiveGateway: 2, ConsecutiveLocal: 2, Enforce5xx: 30, EnforceGateway: 60, EnforceLocal: 90, SplitLocal: true, BaseEjection: time.Minute, MaxEjectionPercent: 100,
+		Consecutive5xx: 3, ConsecutiveGateway: 2, ConsecutiveLocal: 2, Enforce5xx: 30, EnforceGateway: 60, EnforceLocal: 90, SplitLocal: true, BaseEjection: time.Minute, MaxEjection: time.Hour, MaxEjectionPercent: 100,
 	}
 	for outcome, percent := range map[Outcome]int{ServerError: 30, GatewayError: 60, LocalFailure: 90} {
 		ejected := 0
@@ -146,7 +146,7 @@ func TestLimitsAreEnforcedByChance(t *testing.T) {
 
 // TestEjectionsEndAtIntervals, last longer one after the other, and are forgiven one by one.
 func TestEjectionsEndAtIntervals(t *testing.T) {
-	def := &config.Cluster{Name: "c", Endpoints: endpoints(1, 1), Outlier: &config.Outlier{Consecutive5xx: 1, Enforce5xx: 100, BaseEjection: 3 * time.Second, Interval: 10 * time.Second, MaxEjectionPercent: 50}}
+	def := &config.Cluster{Name: "c", Endpoints: endpoints(1, 1), Outlier: &config.Outlier{Consecutive5xx: 1, Enforce5xx: 100, BaseEjection: 3 * time.Second, MaxEjection: time.Minute, Interval: 10 * time.Second, MaxEjectionPercent: 50}}
 	s, c, _ := newSet(t, def)
 	h, start := c.Hosts()[0], time.Unix(1000, 0)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
@@ -165,12 +165,12 @@ func TestEjectionsEndAtIntervals(t *testing.T) {
 		t.Fatal("not taken back after the second ejection")
 	}
 	s.Sweep(at(30)) // forgiven one
-	if n := h.outlier.ejections.Load(); n != 1 {
+	if n := h.outlier.times; n != 1 {
 		t.Errorf("%d ejections are remembered, want 1", n)
 	}
 	s.Sweep(at(40))
 	s.Sweep(at(50))
-	if n := h.outlier.ejections.Load(); n != 0 {
+	if n := h.outlier.times; n != 0 {
 		t.Errorf("%d ejections are remembered, want 0", n)
 	}
 }

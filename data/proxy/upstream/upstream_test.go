@@ -24,6 +24,7 @@ func endpoints(weights ...uint32) *config.Assignment {
 func newSet(t *testing.T, def *config.Cluster) (*Set, *Cluster, *Chooser) {
 	t.Helper()
 	s := NewSet(nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s.Now = func() time.Time { return time.Unix(1000, 0) }
 	if err := s.Update(map[string]*config.Cluster{def.Name: def}); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestUpdateKeepsStateAndMarksWhatIsGone(t *testing.T) {
 }
 
 func TestOutlierDetection(t *testing.T) {
-	def := &config.Cluster{Name: "c", Endpoints: endpoints(1, 1), Outlier: &config.Outlier{Consecutive5xx: 3, Enforce5xx: 100, BaseEjection: time.Second, MaxEjectionPercent: 50}}
+	def := &config.Cluster{Name: "c", Endpoints: endpoints(1, 1), Outlier: &config.Outlier{Consecutive5xx: 3, Enforce5xx: 100, BaseEjection: time.Second, MaxEjection: time.Minute, MaxEjectionPercent: 50}}
 	s, c, ch := newSet(t, def)
 	bad, good, now := c.Hosts()[0], c.Hosts()[1], time.Unix(1000, 0)
 	bad.Report(ServerError, now, 0)

@@ -289,10 +289,23 @@ func (r *read) outlier(path string, m *clusterv3.OutlierDetection) *config.Outli
 		EnforceLocal: number(m.GetEnforcingConsecutiveLocalOriginFailure(), 100), SplitLocal: m.GetSplitExternalLocalOriginErrors(),
 		Interval: r.duration(path+".interval", m.GetInterval(), defaultOutlierInterval), BaseEjection: r.duration(path+".base_ejection_time", m.GetBaseEjectionTime(), 30*time.Second),
 		MaxEjectionPercent: number(m.GetMaxEjectionPercent(), 10), AlwaysEjectOne: m.GetAlwaysEjectOneHost().GetValue(),
+		MaxJitter: r.duration(path+".max_ejection_time_jitter", m.GetMaxEjectionTimeJitter(), 0), KeepEjected: !boolean(m.GetSuccessfulActiveHealthCheckUnejectHost(), true),
+		SuccessRate: config.Statistical{
+			Hosts: number(m.GetSuccessRateMinimumHosts(), 5), Volume: number(m.GetSuccessRateRequestVolume(), 100), Enforce: number(m.GetEnforcingSuccessRate(), 100),
+			EnforceLocal: number(m.GetEnforcingLocalOriginSuccessRate(), 100),
+		},
+		FailurePercentage: config.Statistical{
+			Hosts: number(m.GetFailurePercentageMinimumHosts(), 5), Volume: number(m.GetFailurePercentageRequestVolume(), 50), Enforce: number(m.GetEnforcingFailurePercentage(), 0),
+			EnforceLocal: number(m.GetEnforcingFailurePercentageLocalOrigin(), 0),
+		},
+		StdevFactor: float64(number(m.GetSuccessRateStdevFactor(), 1900)) / 1000, FailureThreshold: number(m.GetFailurePercentageThreshold(), 85),
 	}
 	o.MaxEjection = r.duration(path+".max_ejection_time", m.GetMaxEjectionTime(), max(300*time.Second, o.BaseEjection))
 	if o.Interval == 0 {
 		r.add(path+".interval", "want more than 0")
+	}
+	if o.MaxEjection < o.BaseEjection {
+		r.add(path+".max_ejection_time", "%v is below base_ejection_time %v", o.MaxEjection, o.BaseEjection)
 	}
 	return o
 }

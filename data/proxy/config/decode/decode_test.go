@@ -129,7 +129,7 @@ func TestWhatIsNotHonouredIsNamedWithItsPath(t *testing.T) {
 		{"timeout: 3s", "timeout: 3s\n                  hash_policy: [{filter_state: {key: x}}]", "route.hash_policy[0].filter_state: the field is not supported"},
 		{"timeout: 3s", "timeout: 3s\n                  hash_policy: [{connection_properties: {}}]", "route.hash_policy[0]: it says nothing to hash by"},
 		{"lb_policy: LEAST_REQUEST", "http2_protocol_options: {initial_stream_window_size: 5}", "static_resources.clusters[0].http2_protocol_options.initial_stream_window_size: want 65535"},
-		{"enforcing_success_rate: 0", "enforcing_success_rate: 5", "static_resources.clusters[0].outlier_detection.enforcing_success_rate: hosts are ejected"},
+		{"enforcing_success_rate: 0", "detect_degraded_hosts: true", "static_resources.clusters[0].outlier_detection.detect_degraded_hosts: only active"},
 		{`domains: ["*"]`, `domains: ["*", "*"]`, "virtual_hosts[0].domains[1]: \"*\" belongs to"},
 		{`domains: ["*"]`, `domains: ["a*b"]`, "virtual_hosts[0].domains[0]: \"a*b\": a wildcard"},
 		{"/r/[0-9]+", "/r/[0-9+", "routes[1].match.safe_regex.regex: error parsing regexp"},

@@ -291,12 +291,13 @@ func clusterTable() map[protoreflect.FullName]rule {
 		c + "CircuitBreakers.Thresholds":             fields("priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining"),
 		c + "CircuitBreakers.Thresholds.RetryBudget": fields("budget_percent min_retry_concurrency"),
 		c + "UpstreamConnectionOptions":              fields("tcp_keepalive"),
-		c + "OutlierDetection": fields(`consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate consecutive_gateway_failure
-			enforcing_consecutive_gateway_failure split_external_local_origin_errors consecutive_local_origin_failure enforcing_consecutive_local_origin_failure enforcing_local_origin_success_rate
-			enforcing_failure_percentage enforcing_failure_percentage_local_origin max_ejection_time always_eject_one_host`,
-			absent("enforcing_success_rate", "hosts are ejected for consecutive failures only; set it to 0"), absent("enforcing_local_origin_success_rate", "hosts are ejected for consecutive failures only; set it to 0"),
-			absent("enforcing_failure_percentage", "hosts are ejected for consecutive failures only; set it to 0"),
-			absent("enforcing_failure_percentage_local_origin", "hosts are ejected for consecutive failures only; set it to 0")),
+		c + "OutlierDetection": fields(`consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate success_rate_minimum_hosts
+			success_rate_request_volume success_rate_stdev_factor consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors
+			consecutive_local_origin_failure enforcing_consecutive_local_origin_failure enforcing_local_origin_success_rate failure_percentage_threshold enforcing_failure_percentage
+			enforcing_failure_percentage_local_origin failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time max_ejection_time_jitter
+			successful_active_health_check_uneject_host always_eject_one_host`).
+			refuse("monitors", "Envoy does not look at it").
+			refuse("detect_degraded_hosts", "only active health checks tell that an endpoint is degraded"),
 		e + "ClusterLoadAssignment":                       fields("cluster_name endpoints policy"),
 		e + "ClusterLoadAssignment.Policy":                fields("overprovisioning_factor"),
 		e + "LocalityLbEndpoints":                         fields("locality metadata lb_endpoints load_balancing_weight priority"),

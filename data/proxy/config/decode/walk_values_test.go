@@ -314,6 +314,7 @@ func fieldValues(dir string) map[string][]string {
 		core + "HealthCheck.Payload.text":                                                                     texts("42", "x"),
 		core + "HealthCheck.transport_socket_match_criteria":                                                  {`{"a": "b"}`},
 		core + "HealthCheck.tls_options":                                                                      {`{"alpnProtocols": ["h2"]}`},
+		cluster + "OutlierDetection.max_ejection_time":                                                        {`"1000s"`},
 		cluster + "CircuitBreakers.thresholds":                                                                {`{"priority": "DEFAULT"}`},
 		endpoint + "LocalityLbEndpoints.lb_endpoints":                                                         {`{"endpoint": {"address": {"socketAddress": {"address": "10.0.0.9", "portValue": 99}}}}`},
 		endpoint + "LbEndpoint.endpoint":                                                                      {`{"address": {"socketAddress": {"address": "10.0.0.7", "portValue": 99}}}`},
@@ -370,7 +371,6 @@ func neutralTable() map[string]string {
 		metadata                        = "metadata is for those who read it; what this proxy reads of it is tried where it is"
 		usual                           = "only the value that says what is done anyway is taken"
 		counted                         = "it only names statistics, and of this kind there are none"
-		noneEjected                     = "only 0 is taken, which says what is done anyway"
 	)
 	return map[string]string{
 		listener + "Filter.name": label, listener + "ListenerFilter.name": label, "envoy.config.accesslog.v3.AccessLog.name": label, core + "TransportSocket.name": label, h + "HttpFilter.name": label,
@@ -413,10 +413,6 @@ func neutralTable() map[string]string {
 		cluster + "Cluster.http2_protocol_options":                                                             "taken only for the control plane's cluster, where it says what is done anyway",
 		cluster + "Cluster.upstream_http_protocol_options":                                                     "what it holds is about TLS, which the cluster may not have",
 		cluster + "Cluster.type":                                                                               "the control plane's channel looks names up itself",
-		cluster + "OutlierDetection.enforcing_success_rate":                                                    noneEjected,
-		cluster + "OutlierDetection.enforcing_local_origin_success_rate":                                       noneEjected,
-		cluster + "OutlierDetection.enforcing_failure_percentage":                                              noneEjected,
-		cluster + "OutlierDetection.enforcing_failure_percentage_local_origin":                                 noneEjected,
 		"envoy.config.endpoint.v3.ClusterLoadAssignment.cluster_name":                                          "an assignment is found by its resource name, or stands in its cluster",
 		h + "HttpConnectionManager.delayed_close_timeout":                                                      usual,
 	}
