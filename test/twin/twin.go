@@ -85,12 +85,7 @@ const patience = 20 * time.Second
 // Run runs the file on each data plane and gives it to fn, as a subtest.
 func Run(t *testing.T, ports *Ports, file string, fn func(t *testing.T, p *Proxy)) {
 	t.Helper()
-	t.Run("heddle-proxy", func(t *testing.T) {
-		p := &Proxy{t: t, ports: ports}
-		p.heddle(ports.fill(t, file))
-		p.ready()
-		fn(t, p)
-	})
+	t.Run("heddle-proxy", func(t *testing.T) { fn(t, Heddle(t, ports, file)) })
 	t.Run("envoy", func(t *testing.T) {
 		binary, _ := filepath.Abs("../../.cache/envoy/envoy")
 		if _, err := os.Stat(binary); err != nil {
@@ -101,6 +96,15 @@ func Run(t *testing.T, ports *Ports, file string, fn func(t *testing.T, p *Proxy
 		p.ready()
 		fn(t, p)
 	})
+}
+
+// Heddle runs the file on heddle-proxy alone.
+func Heddle(t *testing.T, ports *Ports, file string) *Proxy {
+	t.Helper()
+	p := &Proxy{t: t, ports: ports}
+	p.heddle(ports.fill(t, file))
+	p.ready()
+	return p
 }
 
 func (p *Proxy) heddle(config []byte) {

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Runs gRPC's interoperability suite between Go, Java and Node.js through two heddle-proxies.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+bash test/grpc/fetch.sh
+go test -count=1 -timeout 10m ./test/grpc -peers
