@@ -48,11 +48,12 @@ e2e: build ## the tour of `heddle up`, as root with network namespaces
 interop: envoy build ## the fixtures on the compiler, heddle-proxy and stock Envoy side by side
 	@go test -count=1 -timeout 20m ./test/interop/...
 
-conformance: build envoy ## suites of others: h2spec against the codec and against heddle-proxy; the corpus of request smuggling; gRPC's interoperability suite with Java and Node.js
+conformance: build envoy ## suites of others: h2spec against the codec and against heddle-proxy; the corpus of request smuggling; gRPC's interoperability suite with Java and Node.js; sslscan
 	@bash test/conformance/h2spec.sh | tail -1
 	@bash test/conformance/h2spec-proxy.sh | tail -1
 	@bash test/conformance/smuggling.sh
 	@bash test/conformance/grpc.sh
+	@bash test/conformance/sslscan.sh
 
 fuzz: ## fuzz every decoder (FUZZCPU=1 CPU minutes each)
 	@bash test/fuzz.sh $${FUZZCPU:-1}

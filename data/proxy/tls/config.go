@@ -25,11 +25,20 @@ type material struct {
 	trust        *Source[Trust]
 }
 
+// suites are Envoy's default up to TLS 1.2, on both sides: forward secrecy and authenticated encryption. crypto/tls orders them by itself.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+}
+
 // settings is what crypto/tls honours of c, and the sources that it names. Errors begin with the field's name in Envoy's API.
 func settings(c *config.TLSParams, from Secrets) (*tls.Config, material, error) {
 	m := material{params: c}
 	t := &tls.Config{
 		DynamicRecordSizingDisabled: true, NextProtos: c.ALPN, MinVersion: c.MinVersion, MaxVersion: c.MaxVersion, CipherSuites: c.CipherSuites,
+	}
+	if len(t.CipherSuites) == 0 {
+		t.CipherSuites = suites
 	}
 	if t.MinVersion == 0 {
 		t.MinVersion = tls.VersionTLS12 // Envoy's default on both sides

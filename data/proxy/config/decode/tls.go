@@ -49,17 +49,6 @@ var tlsVersions = map[tlsv3.TlsParameters_TlsProtocol]uint16{
 	tlsv3.TlsParameters_TLSv1_2: tls.VersionTLS12, tlsv3.TlsParameters_TLSv1_3: tls.VersionTLS13,
 }
 
-// cipherNames are BoringSSL's names of what crypto/tls can be asked for (TLS 1.2 and older).
-var cipherNames = map[string]uint16{
-	"ECDHE-ECDSA-AES128-GCM-SHA256": tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ECDHE-RSA-AES128-GCM-SHA256": tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-	"ECDHE-ECDSA-AES256-GCM-SHA384": tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "ECDHE-RSA-AES256-GCM-SHA384": tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-	"ECDHE-ECDSA-CHACHA20-POLY1305": tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-RSA-CHACHA20-POLY1305": tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-	"ECDHE-ECDSA-AES128-SHA": tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, "ECDHE-RSA-AES128-SHA": tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
-	"ECDHE-ECDSA-AES256-SHA": tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA, "ECDHE-RSA-AES256-SHA": tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,
-	"AES128-GCM-SHA256": tls.TLS_RSA_WITH_AES_128_GCM_SHA256, "AES256-GCM-SHA384": tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
-	"AES128-SHA": tls.TLS_RSA_WITH_AES_128_CBC_SHA, "AES256-SHA": tls.TLS_RSA_WITH_AES_256_CBC_SHA,
-}
-
 func (r *read) tlsParams(path string, m *tlsv3.CommonTlsContext) config.TLSParams {
 	params := m.GetTlsParams()
 	out := config.TLSParams{MinVersion: tlsVersions[params.GetTlsMinimumProtocolVersion()], MaxVersion: tlsVersions[params.GetTlsMaximumProtocolVersion()], ALPN: m.GetAlpnProtocols()}
@@ -67,11 +56,11 @@ func (r *read) tlsParams(path string, m *tlsv3.CommonTlsContext) config.TLSParam
 		r.add(path+".tls_params", "the minimum version is above the maximum")
 	}
 	for i, name := range params.GetCipherSuites() {
-		id, ok := cipherNames[name]
-		if !ok {
-			r.add(at(path, "tls_params.cipher_suites", i), "%q is not supported", name)
+		ids, err := config.CipherSuite(name)
+		if err != nil {
+			r.add(at(path, "tls_params.cipher_suites", i), "%v", err)
 		}
-		out.CipherSuites = append(out.CipherSuites, id)
+		out.CipherSuites = append(out.CipherSuites, ids...)
 	}
 	for i, c := range m.GetTlsCertificates() {
 		p := at(path, "tls_certificates", i)
