@@ -45,7 +45,7 @@ func (c *common) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.inside, "inside", nil, "prefix that is dialled directly although there is a relay (repeated)")
 	f.StringVar(&c.admin, "admin-address", "", "loopback HOST:PORT of the admin pages")
 	f.StringVar(&c.adminSocket, "admin-socket", "", "path of a unix socket with the admin pages")
-	f.Int64Var(&c.memory, "memory-limit", 0, "soft limit of memory in bytes; 0 for none")
+	f.Int64Var(&c.memory, "memory-limit", 0, "limit of memory in bytes: below it the proxy gives up requests, then connections, and says so (OM); 0 for none")
 	f.IntVar(&c.mark, "mark", 0, "SO_MARK of the proxy's own connections, by which capture leaves them alone; 0 for none")
 	f.StringArrayVar(&c.status, "status-address", nil, "HOST:PORT with /healthz/ready and /stats/prometheus, such as 0.0.0.0:15021 (repeated)")
 }
@@ -100,6 +100,7 @@ func (c *common) options() (o server.Options, err error) {
 			return o, fmt.Errorf("--supervisor-fd: %w", err)
 		}
 	}
+	o.MemoryLimit = c.memory
 	o.Version, o.Drain, o.Parent, o.Admin, o.AdminSocket, o.Mark, o.Status = version, c.drain, c.parent, c.admin, c.adminSocket, c.mark, c.status
 	return o, nil
 }

@@ -39,6 +39,7 @@ type Proxy struct {
 	t     testing.TB
 	dir   string
 	ports map[string]string
+	cmd   *exec.Cmd
 }
 
 var place = regexp.MustCompile(`\$\{[^}]*\}`)
@@ -46,16 +47,30 @@ var place = regexp.MustCompile(`\$\{[^}]*\}`)
 // Start starts one proxy with a worker, and waits until it is ready. It is stopped with the test.
 func Start(t testing.TB, plane, file string, places map[string]string) *Proxy {
 	t.Helper()
+	return start(t, plane, file, places, func(p *Proxy, text string) {
+		if plane == Heddle {
+			p.inside(text)
+		} else {
+			p.process(Binary(p.t, ".cache", "envoy", "envoy"), "-c", p.write(text), "--disable-hot-restart", "--concurrency", "1", "-l", "warning", "--drain-time-s", "1")
+		}
+	})
+}
+
+// StartProcess starts heddle-proxy as a process, with more arguments.
+func StartProcess(t testing.TB, file string, places map[string]string, args ...string) *Proxy {
+	t.Helper()
+	return start(t, Heddle, file, places, func(p *Proxy, text string) {
+		p.process(Binary(p.t, "bin", "heddle-proxy"), append([]string{"-c", p.write(text), "--concurrency", "1"}, args...)...)
+	})
+}
+
+func start(t testing.TB, plane, file string, places map[string]string, run func(p *Proxy, text string)) *Proxy {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "pair") // a test's own folder has too long a name for sockets
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := &Proxy{Plane: plane, t: t, dir: dir, ports: map[string]string{}}
-	text := p.fill(file, places) + "\nadmin: {address: {pipe: {path: " + filepath.Join(dir, "admin.sock") + "}}}\n"
-	if plane == Heddle {
-		p.inside(text)
-	} else {
-		p.outside(text)
-	}
+	run(p, p.fill(file, places)+"\nadmin: {address: {pipe: {path: "+filepath.Join(dir, "admin.sock")+"}}}\n")
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if code, _ := p.Admin(http.MethodGet, "/ready"); code == http.StatusOK {
 			return p
@@ -65,6 +80,9 @@ func Start(t testing.TB, plane, file string, places map[string]string) *Proxy {
 		}
 	}
 }
+
+// PID is the number of the process that StartProcess has started.
+func (p *Proxy) PID() int { return p.cmd.Process.Pid }
 
 func (p *Proxy) fill(file string, places map[string]string) string {
 	return place.ReplaceAllStringFunc(file, func(s string) string {
@@ -108,16 +126,15 @@ func (p *Proxy) inside(text string) {
 	})
 }
 
-// outside runs Envoy.
-func (p *Proxy) outside(text string) {
-	config := filepath.Join(p.dir, "envoy.yaml")
+func (p *Proxy) write(text string) string {
+	config := filepath.Join(p.dir, "bootstrap.yaml")
 	must(p.t, os.WriteFile(config, []byte(text), 0o600))
-	p.process(Binary(p.t, ".cache", "envoy", "envoy"), "-c", config, "--disable-hot-restart", "--concurrency", "1", "-l", "warning", "--drain-time-s", "1")
+	return config
 }
 
 func (p *Proxy) process(binary string, args ...string) {
 	cmd, log := exec.Command(binary, args...), &strings.Builder{}
-	cmd.Stdout, cmd.Stderr = log, log
+	p.cmd, cmd.Stdout, cmd.Stderr = cmd, log, log
 	must(p.t, cmd.Start())
 	p.t.Cleanup(func() {
 		_ = cmd.Process.Kill()

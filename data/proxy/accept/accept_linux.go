@@ -26,6 +26,10 @@ type ListenerOptions struct {
 	Refuse func(*loop.Origin) bool
 	// MaxConnections bounds what is open at once, 0 for no bound; what is above is closed at once, as Envoy does.
 	MaxConnections int
+	// Admit, if set, may refuse a connection at once, before anything is spent on it.
+	Admit func() bool
+	// Open, if set, counts what is open together with other listeners.
+	Open *atomic.Int64
 	// Accept is called on the connection's worker.
 	Accept func(loop.Conn)
 }
@@ -45,6 +49,7 @@ type Listener struct {
 	token   loop.Token
 	nap     loop.Alarm
 	closed  bool
+	paused  bool
 
 	limit    atomic.Int64
 	original atomic.Bool
@@ -104,7 +109,26 @@ func (l *Listener) end(empty bool, done func()) {
 	})
 }
 
+// Pause leaves connections with the kernel, or takes them again. Safe from any goroutine.
+func (l *Listener) Pause(on bool) {
+	l.home.Post(func(w *loop.Worker) {
+		if l.closed || l.paused == on {
+			return
+		}
+		if l.paused = on; !on {
+			l.wake()
+			return
+		}
+		l.nap.Stop()
+		w.Forget(l.token)
+		l.token = 0
+	})
+}
+
 func (l *Listener) wake() {
+	if l.paused {
+		return
+	}
 	token, err := l.home.Watch(l.socket, loop.Readable, l)
 	if err != nil {
 		l.failed.Add(1)
@@ -144,12 +168,12 @@ func (l *Listener) take(n int) int {
 // hand gives the descriptor to the least loaded worker.
 func (l *Listener) hand(fd int, remote loop.Address) {
 	l.accepted.Add(1)
-	if limit := l.limit.Load(); limit > 0 && l.open.Load() >= limit {
+	if limit := l.limit.Load(); limit > 0 && l.open.Load() >= limit || l.options.Admit != nil && !l.options.Admit() {
 		l.refused.Add(1)
 		_ = unix.Close(fd)
 		return
 	}
-	l.open.Add(1)
+	l.count(1)
 	to := l.home
 	for _, w := range l.workers {
 		if w.Load() < to.Load() {
@@ -167,13 +191,20 @@ func (l *Listener) hand(fd int, remote loop.Address) {
 	})
 }
 
+func (l *Listener) count(n int64) {
+	l.open.Add(n)
+	if l.options.Open != nil {
+		l.options.Open.Add(n)
+	}
+}
+
 func (l *Listener) adopt(w *loop.Worker, fd int, remote loop.Address) {
 	s := loop.NewSocket(fd)
 	o := l.origin(w, s, fd, remote)
-	o.Released = func() { l.open.Add(-1) }
+	o.Released = func() { l.count(-1) }
 	if l.options.Refuse != nil && l.options.Refuse(&o) {
 		l.refused.Add(1)
-		l.open.Add(-1)
+		l.count(-1)
 		_ = s.Close()
 		return
 	}

@@ -8,8 +8,10 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
 )
 
-// Hooks is what becomes of connections. All are called on the connection's worker.
+// Hooks is what becomes of connections. All but Admit are called on the connection's worker.
 type Hooks struct {
+	// Admit may refuse what comes to an address before anything is spent on it; it is closed. nil admits all.
+	Admit func(at loop.Address) bool
 	// Allow asks the chain's network RBAC; nil allows all. A refused connection is closed.
 	Allow func(l *config.Listener, c *config.Chain, o *loop.Origin) bool
 	// Serve takes a connection whose transport is ready.

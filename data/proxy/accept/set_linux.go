@@ -37,6 +37,22 @@ type Set struct {
 	mu      sync.Mutex
 	open    map[loop.Address]*Listener
 	drained bool
+	paused  bool
+
+	connections atomic.Int64
+}
+
+// Connections is the number of open connections that listeners have accepted. Safe from any goroutine.
+func (s *Set) Connections() int { return int(s.connections.Load()) }
+
+// Pause leaves connections with the kernel, or takes them again, on every listener.
+func (s *Set) Pause(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paused = on
+	for _, l := range s.open {
+		l.Pause(on)
+	}
 }
 
 // NewSet makes an empty set.
@@ -92,6 +108,7 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 	for a, socket := range opened {
 		home := s.options.Workers[int(a.Port())%len(s.options.Workers)]
 		s.open[a] = Listen(socket, home, s.options.Workers, s.listenerOptions(a, wanted[a]))
+		s.open[a].Pause(s.paused)
 	}
 	for a, l := range s.open {
 		if b := wanted[a]; b != nil {
@@ -170,6 +187,8 @@ func (s *Set) listenerOptions(a loop.Address, b *bound) ListenerOptions {
 			}
 			return true
 		},
+		Admit:  func() bool { return s.hooks.Admit == nil || s.hooks.Admit(a) },
+		Open:   &s.connections,
 		Accept: func(c loop.Conn) { s.Take(a, c) },
 	}
 }

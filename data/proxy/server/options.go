@@ -29,6 +29,7 @@ type Options struct {
 	World    bool           // state-of-the-world xDS instead of delta
 
 	Concurrency int           // workers
+	MemoryLimit int64         // bytes; requests and connections are given up before it, unless Bootstrap has an overload manager. 0 for none
 	Drain       time.Duration // the longest time between SIGTERM and the end
 	// Parent is the longest time that what has begun may go on once another process serves in the place of this one; connections that rest are closed after Drain.
 	Parent time.Duration

@@ -25,6 +25,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/handover"
 	"github.com/heddle-mesh/heddle/data/proxy/health"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/overload"
 	"github.com/heddle-mesh/heddle/data/proxy/pool"
 	"github.com/heddle-mesh/heddle/data/proxy/report"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
@@ -61,6 +62,7 @@ type Server struct {
 	dns       *dns.Server    // nil without names
 	admin     *admin.Server
 	reporter  *report.Reporter
+	overload  *overload.Manager // nil without
 
 	sockets  []net.Listener // of admin and status pages
 	servers  []*http.Server
@@ -160,12 +162,13 @@ func (s *Server) buildPlane() (err error) {
 	}
 	s.reporter = report.New(own, s.registry, s.shards)
 	s.requests = newRequests(s)
+	s.buildOverload()
 	if s.opts.Workload != nil {
 		if s.requests.peers, err = report.NewPeers(s.reporter, s.node.GetId()); err != nil {
 			return err
 		}
 	}
-	s.listeners = accept.NewSet(accept.SetOptions{Workers: s.workers, Secrets: s.secrets, Gate: gate, Kept: s.opts.Kept, Counters: &accept.Counters{Registry: s.registry, Shards: s.shards}}, accept.Hooks{Allow: s.allow, Serve: s.serve, Refused: s.refused})
+	s.listeners = accept.NewSet(accept.SetOptions{Workers: s.workers, Secrets: s.secrets, Gate: gate, Kept: s.opts.Kept, Counters: &accept.Counters{Registry: s.registry, Shards: s.shards}}, accept.Hooks{Admit: s.admit, Allow: s.allow, Serve: s.serve, Refused: s.refused})
 	return nil
 }
 
@@ -240,6 +243,9 @@ func (s *Server) start(ctx context.Context) error {
 		s.running.Go(func() { _ = s.xds.Run(ctx) }) // it ends with ctx only
 	}
 	s.running.Go(func() { s.housekeeping(ctx) })
+	if s.overload != nil {
+		s.running.Go(func() { s.overload.Run(ctx) })
+	}
 	s.running.Go(func() { s.tellReady(ctx) })
 	return nil
 }

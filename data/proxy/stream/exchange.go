@@ -141,6 +141,12 @@ func (x *Exchange) begin(end bool) {
 	if c.StreamIdleTimeout > 0 {
 		x.watchIdle(c.StreamIdleTimeout)
 	}
+	if x.w.overloaded(config.StopRequests, x.random) {
+		x.w.Shard.Inc(x.m.stats.OverloadRequest)
+		x.flags = x.flags.With(codec.FlagOverloadManager)
+		x.Reply(503, "envoy overloaded", "overload")
+		return
+	}
 	if !x.prepare() {
 		return
 	}

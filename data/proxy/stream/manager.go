@@ -97,11 +97,22 @@ func (m *Manager) table() *route.Table {
 	return m.routes.Table(m.Config.RouteName)
 }
 
+// Overload says whether an action that is in force meets this request; random is any number.
+type Overload interface {
+	Hits(k config.OverloadKind, random uint64) bool
+}
+
+func (w *Worker) overloaded(k config.OverloadKind, random uint64) bool {
+	return w.Overload != nil && w.Overload.Hits(k, random)
+}
+
 // Worker is one loop.Worker's part: its free exchanges, its connections and what they share.
 type Worker struct {
 	Loop  *loop.Worker
 	Shard *stats.Shard
 	Pools *pool.Worker
+	// Overload says what is given up for lack of memory (overload.State); nil for nothing.
+	Overload Overload
 
 	free      []*Exchange
 	scratch   []byte

@@ -145,6 +145,9 @@ func (x *Exchange) encode(end bool) {
 	case x.w.draining, x.m.succession.retired.Load():
 		x.w.Shard.Inc(x.m.stats.DrainClose)
 		x.down.last()
+	case x.w.overloaded(config.DisableKeepAlive, x.random):
+		x.w.Shard.Inc(x.m.stats.OverloadKeepAlive)
+		x.down.last()
 	case !x.requestDone:
 		x.down.doubtful() // nobody waits for the rest of a request that is answered
 	case limit > 0 && x.down.exchanges() >= limit:

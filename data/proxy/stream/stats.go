@@ -4,14 +4,15 @@ import "github.com/heddle-mesh/heddle/data/proxy/stats"
 
 // Stats are the handles of a connection manager's counters, in Envoy's names.
 type Stats struct {
-	Requests, RequestsActive, Completed              stats.Handle
-	ByClass                                          [6]stats.Handle // by status / 100
-	Connections, ConnectionsActive, Destroyed        stats.Handle
-	ProtocolError, RxReset, TxReset                  stats.Handle
-	Timeout, HeaderTimeout, IdleTimeout, MaxDuration stats.Handle
-	NoRoute, NoCluster, Direct, Redirect, Total      stats.Handle
-	TooLarge, DrainClose                             stats.Handle
-	Time                                             stats.Histogram
+	Requests, RequestsActive, Completed               stats.Handle
+	ByClass                                           [6]stats.Handle // by status / 100
+	Connections, ConnectionsActive, Destroyed         stats.Handle
+	ProtocolError, RxReset, TxReset                   stats.Handle
+	Timeout, HeaderTimeout, IdleTimeout, MaxDuration  stats.Handle
+	NoRoute, NoCluster, Direct, Redirect, Total       stats.Handle
+	TooLarge, DrainClose                              stats.Handle
+	OverloadRequest, OverloadKeepAlive, OverloadReset stats.Handle
+	Time                                              stats.Histogram
 }
 
 func newStats(r *stats.Registry, prefix string) Stats {
@@ -29,7 +30,8 @@ func newStats(r *stats.Registry, prefix string) Stats {
 		Timeout: counter("downstream_rq_timeout"), HeaderTimeout: counter("downstream_rq_header_timeout"), IdleTimeout: counter("downstream_rq_idle_timeout"),
 		MaxDuration: counter("downstream_rq_max_duration_reached"), NoRoute: counter("no_route"), NoCluster: counter("no_cluster"), Direct: counter("rq_direct_response"),
 		Redirect: counter("rq_redirect"), Total: counter("rq_total"), TooLarge: counter("downstream_rq_too_large"), DrainClose: counter("downstream_cx_drain_close"),
-		Time: r.Milliseconds(stats.Desc{Name: "envoy_http_downstream_rq_time", Labels: labels, Dotted: "http." + prefix + ".downstream_rq_time"}),
+		OverloadRequest: counter("downstream_rq_overload_close"), OverloadKeepAlive: counter("downstream_cx_overload_disable_keepalive"),
+		OverloadReset: counter("downstream_rq_overload_reset"), Time: r.Milliseconds(stats.Desc{Name: "envoy_http_downstream_rq_time", Labels: labels, Dotted: "http." + prefix + ".downstream_rq_time"}),
 	}
 	for i := 1; i <= 5; i++ {
 		class := string(rune('0' + i))

@@ -21,6 +21,7 @@ type Bootstrap struct {
 	Listeners []*config.Listener
 	Clusters  []*config.Cluster
 	Secrets   []*config.SecretRef
+	Overload  *config.Overload // nil for none
 	// ADS is nil when everything is static.
 	ADS *ADS
 	// Message is the file as Envoy's own type, for config dumps.
@@ -84,6 +85,7 @@ func (d *Decoder) Bootstrap(file []byte) (*Bootstrap, error) {
 		}
 	}
 	out.ADS = r.ads(m)
+	out.Overload = r.overload("overload_manager", m.GetOverloadManager())
 	s := m.GetStaticResources()
 	for i, l := range s.GetListeners() {
 		out.Listeners = append(out.Listeners, r.listener(at("static_resources", "listeners", i), l))

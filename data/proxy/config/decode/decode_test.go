@@ -138,7 +138,8 @@ func TestWhatIsNotHonouredIsNamedWithItsPath(t *testing.T) {
 		{"key: X-A", `key: ":path"`, "request_headers_to_add[0].header.key: the header \":path\" cannot be edited"},
 		{"retry_on: \"", "retry_on: \"sometimes,", "retry_policy.retry_on: \"sometimes\" is unknown"},
 		{"type: STATIC", "type: EDS\n    eds_cluster_config: {eds_config: {path_config_source: {path: /x}}}", "clusters[0].eds_cluster_config.eds_config.path_config_source: the field is not supported"},
-		{"admin:", "overload_manager: {}\nadmin:", "overload_manager: the field is not supported"},
+		{"admin:", "stats_flush_interval: 1s\nadmin:", "stats_flush_interval: the field is not supported"},
+		{"admin:", "overload_manager: {buffer_factory_config: {}}\nadmin:", "overload_manager.buffer_factory_config: the field is not supported"},
 		{"connect_timeout: 0.25s", "connect_timeout: soon", "parse bootstrap"},
 		{"static_resources:", "static_resources: [", "parse bootstrap"},
 	} {

@@ -105,7 +105,12 @@ var samples = map[string]struct{ message, json string }{
 	"routes":     {"envoy.config.route.v3.RouteConfiguration", `{"name": "r"}`},
 	"host":       {"envoy.config.route.v3.VirtualHost", oneHost},
 	"secret":     {"envoy.extensions.transport_sockets.tls.v3.Secret", `{"name": "s", "validationContext": ` + trusted + `}`},
-	"bootstrap":  {"envoy.config.bootstrap.v3.Bootstrap", `{"staticResources": {"clusters": [{"name": "c", "type": "STATIC"}]}}`},
+	"bootstrap": {"envoy.config.bootstrap.v3.Bootstrap", `{"staticResources": {"clusters": [{"name": "c", "type": "STATIC"}]}, "overloadManager": {"refreshInterval": "2s",
+		"resourceMonitors": [{"name": "envoy.resource_monitors.fixed_heap", "typedConfig": {"@type": "type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "maxHeapSizeBytes": "1000"}},
+			{"name": "envoy.resource_monitors.global_downstream_max_connections", "typedConfig": {"@type":
+				"type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig", "maxActiveDownstreamConnections": "10"}}],
+		"actions": [{"name": "envoy.overload_actions.stop_accepting_requests", "triggers": [{"name": "envoy.resource_monitors.fixed_heap", "scaled": {"scalingThreshold": 0.5, "saturationThreshold": 0.8}}]},
+			{"name": "envoy.overload_actions.shrink_heap", "triggers": [{"name": "envoy.resource_monitors.fixed_heap", "threshold": {"value": 0.9}}]}]}}`},
 	"ads bootstrap": {"envoy.config.bootstrap.v3.Bootstrap", `{"staticResources": {"clusters": [` + adsCluster + `]},
 		"dynamicResources": {"adsConfig": {"apiType": "DELTA_GRPC", "transportApiVersion": "V3", "grpcServices": [{"envoyGrpc": {"clusterName": "xds"}}]}}}`},
 }
@@ -209,6 +214,8 @@ func fieldValues(dir string) map[string][]string {
 		return out
 	}
 	return map[string][]string{
+		"envoy.config.overload.v3.ThresholdTrigger.value": {"0.7"}, "envoy.config.overload.v3.ScaledTrigger.scaling_threshold": {"0.6"}, "envoy.config.overload.v3.ScaledTrigger.saturation_threshold": {"0.7"},
+		"envoy.config.overload.v3.OverloadAction.name":                                                        {quote("envoy.overload_actions.disable_http_keepalive")},
 		core + "DataSource.filename":                                                                          texts(file("content"), file(certPEM), file(otherPEM), file(otherKeyPEM)),
 		core + "DataSource.inline_string":                                                                     texts("x", certPEM, otherPEM, keyPEM, otherKeyPEM),
 		core + "DataSource.environment_variable":                                                              texts("X"),

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/overload"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
+)
+
+// buildOverload prepares what the bootstrap's overload_manager asks for, or else what follows from the memory limit.
+func (s *Server) buildOverload() {
+	var c *config.Overload
+	switch {
+	case s.bootstrap != nil && s.bootstrap.Overload != nil:
+		c = s.bootstrap.Overload
+	case s.opts.MemoryLimit > 0:
+		c = limited(uint64(s.opts.MemoryLimit))
+	default:
+		return
+	}
+	s.overload = overload.New(c, overload.Hooks{Connections: func() int { return s.listeners.Connections() }, Accept: func(on bool) { s.listeners.Pause(!on) }, Relieve: s.relieve}, s.registry)
+	for _, w := range s.requests.workers {
+		w.Overload = &s.overload.State
+	}
+}
+
+// limited is what a proxy does by itself below a memory limit: connections end with their requests, then requests are refused, more and more of them, and then nothing is accepted
+// any more.
+func limited(limit uint64) *config.Overload {
+	at := func(low, high float64) []config.OverloadTrigger {
+		return []config.OverloadTrigger{{Resource: config.Heap, Low: low, High: high}}
+	}
+	return &config.Overload{Refresh: time.Second / 4, MaxHeap: limit, Actions: []config.OverloadAction{
+		{Kind: config.DisableKeepAlive, Triggers: at(0.85, 0.85)}, {Kind: config.StopRequests, Triggers: at(0.9, 0.95)},
+		{Kind: config.ShrinkHeap, Triggers: at(0.95, 0.95)}, {Kind: config.ResetStreams, Triggers: at(0.97, 0.97)},
+		{Kind: config.StopConnections, Triggers: at(0.98, 0.98)},
+	}}
+}
+
+// relieve makes every worker give up some of its exchanges.
+func (s *Server) relieve() {
+	for i, w := range s.workers {
+		w.Post(func(*loop.Worker) { s.requests.workers[i].Relieve() })
+	}
+}
+
+// admit refuses connections above the bound of the whole proxy, or by the overload manager.
+func (s *Server) admit(at loop.Address) bool {
+	if s.overload == nil {
+		return true
+	}
+	why := ""
+	switch {
+	case s.overload.Full():
+		why = "downstream_global_cx_overflow"
+	case s.overload.Hits(config.RejectConnections, rand.Uint64()):
+		why = "downstream_cx_overload_reject"
+	default:
+		return true
+	}
+	address := strings.NewReplacer(":", "_").Replace(at.String())
+	s.shards[0].Inc(s.registry.Counter(stats.Desc{
+		Name: "envoy_listener_" + why, Labels: []stats.Label{{Name: "envoy_listener_address", Value: address}}, Dotted: "listener." + address + "." + why,
+	}))
+	return false
+}
