@@ -8,7 +8,7 @@ LINT_VERSION := v2.9.0
 LINT := .cache/lint/golangci-lint
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test check lint bench e2e interop conformance fuzz envoy fmt clean
+.PHONY: help build demo test check lint bench soak e2e interop conformance fuzz envoy fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ e2e: build ## the tour of `heddle up`, as root with network namespaces
 
 interop: envoy build ## the fixtures on the compiler, heddle-proxy and stock Envoy side by side
 	@go test -count=1 -timeout 20m ./test/interop/...
+
+soak: build ## run a whole mesh under load and churn for SOAK=30m: memory, goroutines and descriptors must not grow, no request may fail
+	@go run ./test/soak -length $${SOAK:-30m}
 
 conformance: build envoy ## suites of others: h2spec against the codec and against heddle-proxy; the corpus of request smuggling; gRPC's interoperability suite with Java and Node.js; sslscan
 	@bash test/conformance/h2spec.sh | tail -1

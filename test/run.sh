@@ -9,7 +9,7 @@ if ! command -v gcc >/dev/null; then
   race=
 fi
 echo "== packages ${race:+with the race detector}"
-CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(e2e|bench|interop)')
+CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(e2e|bench|soak|interop)')
 echo "== what fixtures compile to"
 CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -run TestCompiled ./test/interop
 echo "== allocation assertions, without the race detector"
@@ -22,3 +22,5 @@ echo "== fixtures on heddle-proxy and on stock Envoy"
 go test -count=1 -timeout 15m ./test/interop/...
 echo "== heddle up, end to end"
 go test -count=1 -timeout 15m ./test/e2e/...
+echo "== a minute of the soak"
+go run ./test/soak -length 1m -rate 100

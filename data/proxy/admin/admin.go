@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"runtime"
 	"strings"
 	"time"
 
@@ -202,7 +203,8 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) prometheus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_ = s.Stats.WritePrometheus(w) // the reader is gone otherwise
+	_ = s.Stats.WritePrometheus(w)                                                           // the reader is gone otherwise
+	fmt.Fprintf(w, "# TYPE go_goroutines gauge\ngo_goroutines %d\n", runtime.NumGoroutine()) // the name is that of Prometheus' collector for Go
 }
 
 func (s *Server) logging(w http.ResponseWriter, r *http.Request) {

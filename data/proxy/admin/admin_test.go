@@ -115,6 +115,7 @@ func TestPages(t *testing.T) {
 		{"GET", "/stats?usedonly&filter=^x", 200, "x.total: 3\n"},
 		{"GET", "/stats?filter=(", 400, "filter: "},
 		{"GET", "/stats/prometheus", 200, "envoy_x_total 3"},
+		{"GET", "/stats/prometheus", 200, "\ngo_goroutines "},
 		{"GET", "/stats?format=prometheus", 200, "envoy_x_total 3"},
 		{"GET", "/clusters", 200, "a::10.0.0.1:80::health_flags::/failed_outlier_check\n"},
 		{"GET", "/clusters", 200, "a::[fd00::1]:80::health_flags::/failed_eds_health\n"},
