@@ -1,12 +1,10 @@
 package api
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	extensions "istio.io/api/extensions/v1alpha1"
-	networking "istio.io/api/networking/v1alpha3"
 )
 
 // securityRow is one row of the table of security fields: what of a kind is enforced now. Everything else at or below the roots is refused at admission;
@@ -16,13 +14,12 @@ type securityRow struct {
 	roots    []string          // patterns that security begins at; "" is the whole spec
 	when     func(Object) bool // nil: always
 	enforced FieldSet
-	moot     func(o Object, f Field) bool // the field says nothing about security after all; nil: it always does
-	why      string                       // said of the whole kind when nothing of it is enforced, and of a field that has no reason of its own
+	why      string // said of the whole kind when nothing of it is enforced, and of a field that has no reason of its own
 	reasons  map[string]string
 }
 
 var clientTLS = []string{"tls.mode", "tls.sni", "tls.subjectAltNames", "tls.credentialName", "tls.caCertificates", "tls.clientCertificate", "tls.privateKey",
-	"tls.insecureSkipVerify"}
+	"tls.insecureSkipVerify", "tls.caCrl"}
 
 func under(prefixes []string, fields []string) []string {
 	var out []string
@@ -65,11 +62,9 @@ var securityTable = []securityRow{
 	{kind: "RequestAuthentication.security.istio.io", roots: []string{""}, why: "JSON web tokens are not checked yet"},
 	{
 		kind: "Gateway.networking.istio.io", roots: []string{"servers[].tls"},
-		enforced: Fields("servers[].tls.mode=SIMPLE|MUTUAL", "servers[].tls.credentialName", "servers[].tls.httpsRedirect",
+		enforced: Fields("servers[].tls.mode=SIMPLE|MUTUAL|PASSTHROUGH|AUTO_PASSTHROUGH|ISTIO_MUTUAL|OPTIONAL_MUTUAL", "servers[].tls.credentialName", "servers[].tls.cipherSuites", "servers[].tls.httpsRedirect",
 			"servers[].tls.minProtocolVersion", "servers[].tls.maxProtocolVersion", "servers[].tls.subjectAltNames"),
-		moot:    redirectsOnly,
-		reasons: map[string]string{"servers[].tls.mode": "a server with this TLS mode is not served yet; SIMPLE and MUTUAL are"},
-		why:     "this TLS setting of a server is not enforced yet",
+		why: "this TLS setting of a server is not enforced yet",
 	},
 	{
 		kind: "DestinationRule.networking.istio.io", roots: under(clientPolicies, []string{"tls"}),
@@ -98,21 +93,6 @@ func inSecurityPhase(o Object) bool {
 	return true
 }
 
-// redirectsOnly says whether a field is the mode, left out, of a plain HTTP server that only sends its clients to HTTPS.
-func redirectsOnly(o Object, f Field) bool {
-	spec, ok := o.Spec.(*networking.Gateway)
-	if !ok || !strings.HasSuffix(f.Path, ".tls.mode") {
-		return false
-	}
-	for i, s := range spec.Servers {
-		if strings.HasPrefix(f.Path, fmt.Sprintf("spec.servers[%d].", i)) {
-			protocol := strings.ToUpper(s.GetPort().GetProtocol())
-			return s.GetTls().GetHttpsRedirect() && s.GetTls().GetMode() == networking.ServerTLSSettings_PASSTHROUGH && protocol != "HTTPS" && protocol != "TLS"
-		}
-	}
-	return false
-}
-
 // Unenforced gives the security fields of an object that are not enforced yet. Admission refuses an object that has any; where one got past admission,
 // control/translate makes its workloads deny. An object that says nothing of security has none.
 func Unenforced(o Object) []Field {
@@ -129,7 +109,7 @@ func Unenforced(o Object) []Field {
 		}
 		for _, f := range r.enforced.Unlisted(o.Spec) {
 			pattern := patternOf(f.Path)
-			if !r.covers(pattern) || r.moot != nil && r.moot(o, f) {
+			if !r.covers(pattern) {
 				continue
 			}
 			f.Reason = r.reason(pattern)

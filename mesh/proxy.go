@@ -30,6 +30,8 @@ const (
 	FeatureHash Feature = "hash"
 	// FeatureProxyProtocol is HAProxy's PROXY header, from clients and to upstreams.
 	FeatureProxyProtocol Feature = "proxy-protocol"
+	// FeatureRevocation is lists of revoked certificates beside roots.
+	FeatureRevocation Feature = "crl"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )

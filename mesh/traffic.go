@@ -127,6 +127,7 @@ type ClientTLS struct {
 	ClientCertificate  string // file
 	PrivateKey         string // file
 	CredentialName     string
+	CRL                string // file
 	InsecureSkipVerify bool
 	// Denied is why nothing may be sent under this setting (it asks for security that cannot be enforced): connections fail closed. "" when it can be used.
 	Denied string
@@ -183,12 +184,15 @@ type ServerHost struct {
 // ServerTLSMode is Gateway.servers.tls.mode.
 type ServerTLSMode uint8
 
-// The modes that this version serves; others are refused.
+// The modes. OptionalMutual takes clients without a certificate too; Passthrough chooses by server name what TLS rules say, AutoPassthrough by the name that sidecars give
+// to a cluster.
 const (
 	ServerSimple ServerTLSMode = iota
 	ServerMutual
 	ServerPassthrough
 	ServerIstioMutual
+	ServerOptionalMutual
+	ServerAutoPassthrough
 )
 
 // ServerTLS is the TLS of a gateway's listener. Credential is the Secret NAMESPACE/NAME, or NAME alone for one in the namespace of the proxy (Istio).
@@ -197,6 +201,12 @@ type ServerTLS struct {
 	Credential             string
 	MinVersion, MaxVersion uint16 // TLS version numbers of RFC 8446, 0 unset
 	SubjectAltNames        []string
+	CipherSuites           []string // of TLS 1.2 and older, in OpenSSL's names
+}
+
+// Passes says whether TLS is passed on as it is, instead of ended.
+func (t *ServerTLS) Passes() bool {
+	return t.Mode == ServerPassthrough || t.Mode == ServerAutoPassthrough
 }
 
 // Secret is a TLS credential for a gateway.
@@ -205,6 +215,7 @@ type Secret struct {
 	Certificate []byte // PEM chain
 	Key         []byte // PEM
 	CA          []byte // PEM, optional
+	CRL         []byte // PEM, optional: what is revoked although CA vouches for it
 }
 
 // SecretID names a Secret.

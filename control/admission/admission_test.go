@@ -74,7 +74,7 @@ func TestReview(t *testing.T) {
 		{"a policy", policy, "", admissionv1.Create, true, ""},
 		{"a policy that cannot be enforced", strings.Replace(policy, "DENY", "CUSTOM", 1), "", admissionv1.Create, false, "ALLOW and DENY"},
 		{"a security kind that is not enforced", "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: r, namespace: shop}\nspec: {jwtRules: [{issuer: a}]}\n", "", admissionv1.Create, false, "RequestAuthentication/shop/r"},
-		{"TLS of a gateway that is not served", "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: shop}\nspec: {servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.com], tls: {mode: AUTO_PASSTHROUGH}}]}\n", "", admissionv1.Create, false, "spec.servers[0].tls"},
+		{"TLS of a gateway that is not served", "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: shop}\nspec: {servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.com], tls: {mode: AUTO_PASSTHROUGH, verifyCertificateSpki: [x]}}]}\n", "", admissionv1.Create, false, "spec.servers[0].tls"},
 		{"a finalizer goes from a broken object", strings.Replace(route, "hosts:", "hozts:", 1), strings.Replace(strings.Replace(route, "hosts:", "hozts:", 1), "name: web", "finalizers: [x/y], name: web", 1), admissionv1.Update, true, ""},
 		{"a broken object is made worse", strings.Replace(route, "hosts:", "hozts:", 1), strings.Replace(route, "hosts:", "hozzts:", 1), admissionv1.Update, false, "hozts"},
 		{"a Service that asks for something", "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop, labels: {istio.io/use-waypoint: w}}\nspec: {sessionAffinity: ClientIP, ports: [{port: 80}]}\n", "",

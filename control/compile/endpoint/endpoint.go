@@ -20,8 +20,11 @@ import (
 // Compile gives the endpoints of an outbound cluster, or nil when there is no such cluster.
 func Compile(v *view.View, name string) *endpointv3.ClusterLoadAssignment {
 	port, subset, host, ok := view.ParseClusterName(name)
+	bySNI := false
 	if !ok {
-		return nil
+		if port, subset, host, bySNI = view.ParseSNI(name); !bySNI {
+			return nil
+		}
 	}
 	s, ok := v.Resolve(host)
 	if !ok || s.Resolution != mesh.Static {
@@ -40,7 +43,11 @@ func Compile(v *view.View, name string) *endpointv3.ClusterLoadAssignment {
 		}
 		labels = sub.Labels
 	}
-	return Assignment(v, name, v.Endpoints(s.ID), s, p, labels, view.Policy(t, subset, port))
+	endpoints := v.Endpoints(s.ID)
+	if bySNI { // what is passed on is the mesh's mutual TLS, which only some can end
+		endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e *mesh.Endpoint) bool { return !e.MTLS })
+	}
+	return Assignment(v, name, endpoints, s, p, labels, view.Policy(t, subset, port))
 }
 
 // Assignment encodes endpoints on one port of their service. policy is what the client obeys towards it.

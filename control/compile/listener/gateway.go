@@ -42,10 +42,15 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 		p = gate.Port{Number: number, Refused: slices.Concat(p.Plain, p.TLS, p.TCP, p.Refused)}
 	}
 	named := map[string]bool{}
-	for _, s := range slices.Concat(p.TLS, p.Refused) {
-		if c := terminating(v, s, guard, named); c != nil {
-			l.FilterChains = append(l.FilterChains, c)
+	for _, s := range p.TLS {
+		if s.TLS.Passes() {
+			l.FilterChains = append(l.FilterChains, passing(v, s, guard, named)...)
+		} else {
+			l.FilterChains = append(l.FilterChains, terminating(v, s, guard, named)...)
 		}
+	}
+	for _, s := range p.Refused {
+		l.FilterChains = append(l.FilterChains, refusing(v, s, named)...)
 	}
 	switch {
 	case len(p.Plain) > 0:
@@ -64,7 +69,7 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 		})
 	}
 	if len(l.FilterChains) == 0 && l.DefaultFilterChain == nil {
-		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}}
+		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: nowhere(v)}
 	}
 	if len(l.FilterChains) > 0 {
 		l.ListenerFilters = append(l.ListenerFilters, filter.TLSInspector())
@@ -83,69 +88,92 @@ func unannounced(v *view.View, p gate.Port) {
 	}
 }
 
-// terminating is the chain of a server that ends TLS, or that closes what it must not serve. A server name that an older server has is left out.
-func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[string]bool) *listenerv3.FilterChain {
-	names := s.ServerNames()
-	wanted := slices.Clone(names)
-	names = slices.DeleteFunc(names, func(n string) bool { return named[n] })
+// terminating is the chain of a server that ends TLS.
+func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[string]bool) []*listenerv3.FilterChain {
+	names, free := unclaimed(v, s, s.ServerNames(), named)
+	if !free {
+		return nil
+	}
+	c := &listenerv3.FilterChain{
+		FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}, TransportSocket: downstream(serverContext(v, s.TLS)),
+	}
+	if s.Protocol.IsHTTP() || s.Protocol == mesh.HTTPS {
+		m := &manager{statPrefix: "outbound_" + s.Route, route: s.Route, edge: true, guard: guard}
+		c.Filters = []*listenerv3.Filter{m.filter(v)}
+	} else if to := tcpAt(v, s); len(to) > 0 {
+		c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), 0, to...))
+	} else {
+		c.TransportSocket, c.Filters = nil, nowhere(v)
+	}
+	return []*listenerv3.FilterChain{c}
+}
+
+// refusing is the chain that closes the connections of a server that must not serve.
+func refusing(v *view.View, s gate.Server, named map[string]bool) []*listenerv3.FilterChain {
+	match := &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer"}
+	if s.TLS != nil {
+		names, free := unclaimed(v, s, s.ServerNames(), named)
+		if !free {
+			return nil
+		}
+		match = &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}
+	}
+	return []*listenerv3.FilterChain{{FilterChainMatch: match, Filters: nowhere(v)}}
+}
+
+// nowhere closes a connection.
+func nowhere(v *view.View) []*listenerv3.Filter {
+	return []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}
+}
+
+// unclaimed are the server names that no older server of the port has, and takes them; no name at all is one too, for whatever others leave. Of names that are taken the owner
+// is told.
+func unclaimed(v *view.View, s gate.Server, wanted []string, named map[string]bool) (names []string, free bool) {
+	names = slices.DeleteFunc(slices.Clone(wanted), func(n string) bool { return named[n] })
 	if len(names) == 0 && (len(wanted) > 0 || named[""]) {
 		v.Notice(mesh.Problem{
 			Object: s.Gateway.Origin, Field: "spec.servers", Code: mesh.CodeConflict,
 			Message: "an older server has the hosts of server " + s.Name + " on port " + strconv.Itoa(int(s.Port)), Hint: "use other hosts or another port",
 		})
-		return nil
+		return nil, false
 	}
 	for _, n := range names {
 		named[n] = true
 	}
 	named[""] = named[""] || len(wanted) == 0
-	c := &listenerv3.FilterChain{FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}}
-	black := []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}
-	if s.Denied != "" || s.TLS == nil {
-		if s.TLS == nil {
-			c.FilterChainMatch = &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer"}
-		}
-		c.Filters = black
-		return c
-	}
-	if s.TLS.Mode == mesh.ServerPassthrough {
-		c.Filters = append(guard.TCP(), sniRouted(v, s)...)
-		return c
-	}
-	c.TransportSocket = downstream(serverContext(v, s.TLS))
-	if s.Protocol.IsHTTP() || s.Protocol == mesh.HTTPS {
-		m := &manager{statPrefix: "outbound_" + s.Route, route: s.Route, edge: true, guard: guard}
-		c.Filters = []*listenerv3.Filter{m.filter(v)}
-		return c
-	}
-	to := tcpAt(v, s)
-	if len(to) == 0 {
-		c.Filters = black
-		return c
-	}
-	c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), 0, to...))
-	return c
+	return names, true
 }
 
-// sniRouted passes TLS on as it is, by the first TLS rule at the server.
-func sniRouted(v *view.View, s gate.Server) []*listenerv3.Filter {
-	for _, r := range s.Routes(v) {
-		for _, rule := range r.Route.TLS {
-			if to := shares(v, rule.Backends, s.Port); len(to) > 0 {
-				return []*listenerv3.Filter{filter.TCP(v.Settings(), 0, to...)}
-			}
+// passing are the chains of a server that passes TLS on as it is: where TLS rules say by server name, or to the cluster that the server name of a sidecar names.
+func passing(v *view.View, s gate.Server, guard filter.Guard, named map[string]bool) (out []*listenerv3.FilterChain) {
+	chain := func(wanted []string, to ...filter.Share) {
+		names, free := unclaimed(v, s, wanted, named)
+		if !free {
+			return
+		}
+		out = append(out, &listenerv3.FilterChain{
+			FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}, Filters: append(guard.TCP(), filter.TCP(v.Settings(), 0, to...)),
+		})
+	}
+	if s.TLS.Mode == mesh.ServerAutoPassthrough {
+		for name := range s.Passed(v) {
+			chain([]string{name}, filter.Share{Cluster: name})
+		}
+		return out
+	}
+	for _, r := range s.TLSRoutes(v) {
+		if to := shares(v, r.Rule.Backends, s.Port); len(to) > 0 {
+			chain(r.Names, to...)
 		}
 	}
-	return []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}
+	return out
 }
 
 // tcpAt are the clusters of the first TCP rule at a server.
 func tcpAt(v *view.View, s gate.Server) []filter.Share {
 	for _, r := range s.Routes(v) {
 		for _, rule := range r.Route.TCP {
-			applies := len(rule.Matches) == 0 || slices.ContainsFunc(rule.Matches, func(m mesh.L4Match) bool {
-				return (m.Port == 0 || m.Port == s.Port) && (len(m.Gateways) == 0 && !m.Mesh || slices.Contains(m.Gateways, s.Gateway.ID))
-			})
+			applies := len(rule.Matches) == 0 || slices.ContainsFunc(rule.Matches, s.L4)
 			if to := shares(v, rule.Backends, s.Port); applies && len(to) > 0 {
 				return to
 			}
@@ -170,6 +198,7 @@ func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext 
 	if t.MaxVersion != 0 {
 		params.TlsMaximumProtocolVersion = tlsVersion(t.MaxVersion)
 	}
+	params.CipherSuites = t.CipherSuites
 	name := v.CredentialName(t.Credential)
 	out := &tlsv3.DownstreamTlsContext{
 		RequireClientCertificate: message.False(),
@@ -178,7 +207,7 @@ func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext 
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: name, SdsConfig: message.ADS()}},
 		},
 	}
-	if t.Mode != mesh.ServerMutual {
+	if t.Mode != mesh.ServerMutual && t.Mode != mesh.ServerOptionalMutual {
 		return out
 	}
 	check := &tlsv3.CertificateValidationContext{}
@@ -189,7 +218,9 @@ func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext 
 			})
 		}
 	}
-	out.RequireClientCertificate = message.True()
+	if t.Mode == mesh.ServerMutual {
+		out.RequireClientCertificate = message.True()
+	}
 	out.CommonTlsContext.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
 		CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 			DefaultValidationContext:         check,

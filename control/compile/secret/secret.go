@@ -41,7 +41,14 @@ func Compile(v *view.View, name string) *tlsv3.Secret {
 			return nil
 		}
 	}
-	return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: inline(s.CA)}}}
+	check := &tlsv3.CertificateValidationContext{TrustedCa: inline(s.CA)}
+	if len(s.CRL) > 0 {
+		if !v.Can(mesh.FeatureRevocation) {
+			return nil // without its list the roots would let in whom they should not
+		}
+		check.Crl = inline(s.CRL)
+	}
+	return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_ValidationContext{ValidationContext: check}}
 }
 
 func inline(b []byte) *corev3.DataSource {

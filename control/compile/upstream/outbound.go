@@ -9,6 +9,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 
 	"github.com/heddle-mesh/heddle/control/compile/endpoint"
+	"github.com/heddle-mesh/heddle/control/compile/gate"
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -30,8 +31,11 @@ type target struct {
 
 func outbound(v *view.View, name string) *clusterv3.Cluster {
 	port, subset, host, ok := view.ParseClusterName(name)
+	bySNI := false
 	if !ok {
-		return nil
+		if port, subset, host, bySNI = view.ParseSNI(name); !bySNI {
+			return nil
+		}
 	}
 	s, ok := v.Resolve(host)
 	if !ok {
@@ -50,6 +54,12 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 		t.labels = sub.Labels
 	}
 	t.policy = view.Policy(t.rule, subset, port)
+	if bySNI {
+		return t.passed(v, name)
+	}
+	if tls := t.policy.TLS; tls != nil && tls.CRL != "" && !v.Can(mesh.FeatureRevocation) {
+		return t.denied(v, name, "this proxy cannot tell which certificates are revoked (caCrl)")
+	}
 	if t.policy.TLS != nil && t.policy.TLS.Denied != "" {
 		return t.denied(v, name, t.policy.TLS.Denied)
 	}
@@ -68,6 +78,18 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	t.protocol(v, c)
 	t.security(v, c)
 	t.announce(c)
+	return c
+}
+
+// passed is a cluster to which the mesh's mutual TLS goes as a sidecar made it, by the server name that it gave: only endpoints that end such TLS are in it.
+func (t *target) passed(v *view.View, name string) *clusterv3.Cluster {
+	c := base(v, name)
+	c.Metadata = message.Metadata(t.metadata())
+	t.discovery(v, c)
+	t.pool(v, c)
+	t.balancer(v, c)
+	t.outliers(c)
+	t.localities(v, c)
 	return c
 }
 
@@ -213,6 +235,7 @@ func Names(v *view.View) []string {
 			}
 		}
 	}
+	out = append(out, gate.Passed(v)...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -164,6 +164,9 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 			file = systemRoots
 		}
 		check.TrustedCa = &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: file}}
+		if rule.CRL != "" {
+			check.Crl = &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: rule.CRL}}
+		}
 		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: check}
 	}
 	if rule.Mode == mesh.TLSMutual {

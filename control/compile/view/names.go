@@ -80,3 +80,13 @@ func ParseHostPort(s string) (mesh.Host, uint16, bool) {
 func SNI(port uint16, subset string, host mesh.Host) string {
 	return "outbound_." + strconv.Itoa(int(port)) + "_." + subset + "_." + string(host)
 }
+
+// ParseSNI reads what SNI wrote; it also names the cluster that connections of that server name are passed on to.
+func ParseSNI(name string) (port uint16, subset string, host mesh.Host, ok bool) {
+	parts := strings.SplitN(name, "_.", 4)
+	if len(parts) != 4 || parts[0] != "outbound" {
+		return 0, "", "", false
+	}
+	n, err := strconv.ParseUint(parts[1], 10, 16)
+	return uint16(n), parts[2], mesh.Host(parts[3]), err == nil
+}

@@ -135,6 +135,9 @@ func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path strin
 			Outlier:      v.outlier(s.GetOutlierDetection(), path+".outlierDetection"),
 			TLS:          v.clientTLS(s.GetTls(), denials, path+".tls"),
 		}
+		if p.Tunnel != nil {
+			out.Ports[port] = mesh.TrafficPolicy{TLS: out.TLS}
+		}
 	}
 	return out
 }
@@ -153,7 +156,7 @@ func (v *visit) clientTLS(x *networking.ClientTLSSettings, denials []string, pat
 	}
 	t := &mesh.ClientTLS{
 		Mode: mode, SNI: x.Sni, SubjectAltNames: x.SubjectAltNames, CACertificates: x.CaCertificates, ClientCertificate: x.ClientCertificate,
-		PrivateKey: x.PrivateKey, CredentialName: x.CredentialName, InsecureSkipVerify: x.InsecureSkipVerify.GetValue(),
+		PrivateKey: x.PrivateKey, CredentialName: x.CredentialName, CRL: x.CaCrl, InsecureSkipVerify: x.InsecureSkipVerify.GetValue(),
 	}
 	files := x.ClientCertificate + x.PrivateKey
 	switch {

@@ -122,6 +122,31 @@ var tlsVersions = map[networking.ServerTLSSettings_TLSProtocol]uint16{
 	networking.ServerTLSSettings_TLSV1_2: 0x0303, networking.ServerTLSSettings_TLSV1_3: 0x0304,
 }
 
+var serverModes = map[networking.ServerTLSSettings_TLSmode]mesh.ServerTLSMode{
+	networking.ServerTLSSettings_PASSTHROUGH: mesh.ServerPassthrough, networking.ServerTLSSettings_SIMPLE: mesh.ServerSimple, networking.ServerTLSSettings_MUTUAL: mesh.ServerMutual,
+	networking.ServerTLSSettings_AUTO_PASSTHROUGH: mesh.ServerAutoPassthrough, networking.ServerTLSSettings_ISTIO_MUTUAL: mesh.ServerIstioMutual,
+	networking.ServerTLSSettings_OPTIONAL_MUTUAL: mesh.ServerOptionalMutual,
+}
+
+// cipherSuiteNames are OpenSSL's names of the suites that every data plane has.
+var cipherSuiteNames = []string{
+	"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305",
+	"ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA", "ECDHE-RSA-AES256-SHA", "AES128-GCM-SHA256", "AES256-GCM-SHA384",
+	"AES128-SHA", "AES256-SHA",
+}
+
+func (v *visit) cipherSuites(list []string, path string) []string {
+	for i, name := range list {
+		if !slices.Contains(cipherSuiteNames, name) {
+			v.Add(mesh.CodeInvalid, at(path, i), "use one of "+strings.Join(cipherSuiteNames[:6], ", "), "%q is not a cipher suite that gateways have", shorten(name))
+		}
+		if slices.Contains(list[:i], name) {
+			v.Invalid(at(path, i), "%s is there twice", name)
+		}
+	}
+	return slices.Clone(list)
+}
+
 func (v *visit) serverTLS(out *mesh.Server, x *networking.ServerTLSSettings, path string) {
 	secure := out.Protocol == mesh.HTTPS || out.Protocol == mesh.TLS
 	if x == nil {
@@ -145,18 +170,21 @@ func (v *visit) serverTLS(out *mesh.Server, x *networking.ServerTLSSettings, pat
 		v.Invalid(path+".httpsRedirect", "a server that speaks TLS has nothing to redirect")
 	}
 	t := &mesh.ServerTLS{Credential: strings.TrimPrefix(x.CredentialName, "kubernetes://"), SubjectAltNames: slices.Clone(x.SubjectAltNames)}
-	switch x.Mode {
-	case networking.ServerTLSSettings_SIMPLE:
-		t.Mode = mesh.ServerSimple
-	case networking.ServerTLSSettings_MUTUAL:
-		t.Mode = mesh.ServerMutual
-	case networking.ServerTLSSettings_ISTIO_MUTUAL:
-		t.Mode = mesh.ServerIstioMutual
-	default: // passthrough of every kind; denied above
-		t.Mode = mesh.ServerPassthrough
+	mode, known := serverModes[x.Mode]
+	if !known {
+		v.Invalid(path+".mode", "%d is not a TLS mode", x.Mode)
 	}
-	terminates := t.Mode == mesh.ServerSimple || t.Mode == mesh.ServerMutual
-	if terminates && x.CredentialName == "" && x.ServerCertificate == "" && len(x.CredentialNames)+len(x.TlsCertificates) == 0 {
+	t.Mode = mode
+	certified := t.Mode == mesh.ServerSimple || t.Mode == mesh.ServerMutual || t.Mode == mesh.ServerOptionalMutual
+	switch {
+	case certified || x.CredentialName+x.ServerCertificate+x.PrivateKey+x.CaCertificates == "":
+	case t.Mode == mesh.ServerIstioMutual:
+		v.Invalid(path, "mode ISTIO_MUTUAL uses the mesh's own certificates, so none may be given")
+	default:
+		v.Invalid(path, "TLS does not end at a server of mode %s, so it needs no certificate", x.Mode)
+	}
+	t.CipherSuites = v.cipherSuites(x.CipherSuites, path+".cipherSuites")
+	if certified && x.CredentialName == "" && x.ServerCertificate == "" && len(x.CredentialNames)+len(x.TlsCertificates) == 0 {
 		v.Add(mesh.CodeInvalid, path+".credentialName", "name a Secret of type kubernetes.io/tls", "the server has no certificate")
 	}
 	t.MinVersion, t.MaxVersion = tlsVersions[x.MinProtocolVersion], tlsVersions[x.MaxProtocolVersion]

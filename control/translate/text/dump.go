@@ -21,7 +21,7 @@ var names = map[reflect.Type][]string{
 	reflect.TypeFor[mesh.Resolution]():    {"static", "DNS", "DNS-round-robin", "passthrough"},
 	reflect.TypeFor[mesh.Algorithm]():     {"least-request", "round-robin", "random", "passthrough"},
 	reflect.TypeFor[mesh.TLSMode]():       {"disable", "simple", "mutual", "istio-mutual"},
-	reflect.TypeFor[mesh.ServerTLSMode](): {"simple", "mutual", "passthrough", "istio-mutual"},
+	reflect.TypeFor[mesh.ServerTLSMode](): {"simple", "mutual", "passthrough", "istio-mutual", "optional-mutual", "auto-passthrough"},
 	reflect.TypeFor[mesh.MTLSMode]():      {"unset", "disable", "permissive", "strict"},
 	reflect.TypeFor[authz.Action]():       {"allow", "deny", "audit", "custom"},
 	reflect.TypeFor[authz.MatchKind]():    {"exact", "prefix", "suffix", "presence", "template"},

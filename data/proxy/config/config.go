@@ -106,6 +106,9 @@ type SecretRef struct {
 	Local bool
 	// Inline PEM instead of a name.
 	Certificate, Key, Roots []byte
+	// CRL are PEM lists of certificates that are revoked although Roots vouch for them; with LeafCRL only the leaf is looked up.
+	CRL     []byte
+	LeafCRL bool
 	// Wait is how long to wait for a secret that comes over ADS (initial_fetch_timeout); 0 for ever.
 	Wait time.Duration
 }
@@ -129,7 +132,8 @@ type TLSParams struct {
 	Certificates           []SecretRef
 	Roots                  *SecretRef // nil: the peer is not verified
 	MinVersion, MaxVersion uint16     // crypto/tls version numbers, 0: default
-	CipherSuites           []uint16
+	CipherSuites           []uint16   // of TLS 1.2 and older
+	Curves                 []uint16   // crypto/tls curve numbers
 	ALPN                   []string
 	// SANs: the peer's certificate must match one (when there are any).
 	SANs []SANMatch

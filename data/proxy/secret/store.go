@@ -61,7 +61,7 @@ func (s *Store) Certificates(ref config.SecretRef) *proxytls.Source[proxytls.Cer
 // Trust implements tls.Secrets.
 func (s *Store) Trust(ref config.SecretRef) *proxytls.Source[proxytls.Trust] {
 	if ref.Name == "" {
-		t, err := proxytls.ParseTrust(ref.Roots)
+		t, err := proxytls.TrustOf(&ref)
 		if err != nil {
 			return nil
 		}
@@ -80,7 +80,7 @@ func (s *Store) Set(name string, ref *config.SecretRef) {
 	if ref != nil && len(ref.Certificate) > 0 {
 		certificates, err = proxytls.ParseCertificates(ref.Certificate, ref.Key)
 	} else if ref != nil {
-		trust, err = proxytls.ParseTrust(ref.Roots)
+		trust, err = proxytls.TrustOf(ref)
 	}
 	if err != nil {
 		s.Log.Error("secret not used, the former one stays", "name", name, "error", err) // package decode has looked at it before

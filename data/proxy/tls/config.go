@@ -40,6 +40,9 @@ func settings(c *config.TLSParams, from Secrets) (*tls.Config, material, error) 
 	if len(t.CipherSuites) == 0 {
 		t.CipherSuites = suites
 	}
+	for _, c := range c.Curves {
+		t.CurvePreferences = append(t.CurvePreferences, tls.CurveID(c))
+	}
 	if t.MinVersion == 0 {
 		t.MinVersion = tls.VersionTLS12 // Envoy's default on both sides
 	}

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
+
+	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
 
 // Source holds what is current of something that is rotated. The zero Source holds nothing yet. Safe for concurrent use.
@@ -73,6 +76,31 @@ type Trust struct {
 	Pool *x509.CertPool
 	// Anchors is the number of certificates in the pool.
 	Anchors int
+
+	revoked *revocations // nil: no certificate is revoked
+}
+
+// revocation refuses a peer none of whose verified chains is free of revoked certificates.
+func (t *Trust) revocation(chains [][]*x509.Certificate, now time.Time) (err error) {
+	if t.revoked == nil {
+		return nil
+	}
+	for _, chain := range chains {
+		if err = t.revoked.check(chain, now); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// TrustOf reads what a reference holds itself: PEM certificates, and lists of revoked certificates where there are any.
+func TrustOf(ref *config.SecretRef) (*Trust, error) {
+	t, err := ParseTrust(ref.Roots)
+	if err != nil || len(ref.CRL) == 0 {
+		return t, err
+	}
+	t.revoked, err = parseRevocations(ref.CRL, ref.LeafCRL)
+	return t, err
 }
 
 // ParseTrust reads PEM certificates; no certificate in it is an error.

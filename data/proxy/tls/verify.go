@@ -60,8 +60,12 @@ func (v *verifier) check(s tls.ConnectionState, now time.Time) error {
 		for _, c := range s.PeerCertificates[1:] {
 			o.Intermediates.AddCert(c)
 		}
-		if _, err := leaf.Verify(o); err != nil {
+		chains, err := leaf.Verify(o)
+		if err != nil {
 			return &verifyError{chainReason(err), err}
+		}
+		if err := v.trust.revocation(chains, now); err != nil {
+			return err
 		}
 	}
 	if len(v.params.SANs) > 0 && !acceptsNames(v.params.SANs, leaf) {

@@ -341,10 +341,10 @@ func tlsTable() map[protoreflect.FullName]rule {
 		t + "CommonTlsContext": fields(`tls_params tls_certificates tls_certificate_sds_secret_configs validation_context validation_context_sds_secret_config combined_validation_context
 			alpn_protocols`),
 		t + "CommonTlsContext.CombinedCertificateValidationContext": fields("default_validation_context validation_context_sds_secret_config"),
-		t + "TlsParameters":                fields("tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites"), // crypto/tls chooses curves itself
+		t + "TlsParameters":                fields("tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites ecdh_curves"), // which of them is preferred, crypto/tls decides
 		t + "TlsCertificate":               fields("certificate_chain private_key"),
 		t + "SdsSecretConfig":              fields("name sds_config"),
-		t + "CertificateValidationContext": fields("trusted_ca match_typed_subject_alt_names match_subject_alt_names trust_chain_verification"),
+		t + "CertificateValidationContext": fields("trusted_ca match_typed_subject_alt_names match_subject_alt_names trust_chain_verification crl only_verify_leaf_cert_crl"),
 		t + "SubjectAltNameMatcher":        fields("san_type matcher", only("san_type", "other names of a certificate are not read", 1, 2, 3, 4)),
 		t + "Secret":                       fields("name tls_certificate validation_context"),
 	}

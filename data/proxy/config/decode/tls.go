@@ -11,6 +11,7 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	proxytls "github.com/heddle-mesh/heddle/data/proxy/tls"
 )
 
 func (r *read) serverTLS(path string, m *corev3.TransportSocket) *config.ServerTLS {
@@ -49,6 +50,11 @@ var tlsVersions = map[tlsv3.TlsParameters_TlsProtocol]uint16{
 	tlsv3.TlsParameters_TLSv1_2: tls.VersionTLS12, tlsv3.TlsParameters_TLSv1_3: tls.VersionTLS13,
 }
 
+// curves are BoringSSL's names of the groups that crypto/tls can be asked for.
+var curves = map[string]tls.CurveID{
+	"X25519": tls.X25519, "P-256": tls.CurveP256, "P-384": tls.CurveP384, "P-521": tls.CurveP521, "X25519MLKEM768": tls.X25519MLKEM768,
+}
+
 func (r *read) tlsParams(path string, m *tlsv3.CommonTlsContext) config.TLSParams {
 	params := m.GetTlsParams()
 	out := config.TLSParams{MinVersion: tlsVersions[params.GetTlsMinimumProtocolVersion()], MaxVersion: tlsVersions[params.GetTlsMaximumProtocolVersion()], ALPN: m.GetAlpnProtocols()}
@@ -61,6 +67,13 @@ func (r *read) tlsParams(path string, m *tlsv3.CommonTlsContext) config.TLSParam
 			r.add(at(path, "tls_params.cipher_suites", i), "%v", err)
 		}
 		out.CipherSuites = append(out.CipherSuites, ids...)
+	}
+	for i, name := range params.GetEcdhCurves() {
+		id, ok := curves[name]
+		if !ok {
+			r.add(at(path, "tls_params.ecdh_curves", i), "%q is not supported", name)
+		}
+		out.Curves = append(out.Curves, uint16(id))
 	}
 	for i, c := range m.GetTlsCertificates() {
 		p := at(path, "tls_certificates", i)
@@ -128,6 +141,15 @@ func (r *read) validation(path string, m *tlsv3.CertificateValidationContext, sd
 		out.Roots = &config.SecretRef{Roots: r.data(path+".trusted_ca", m.GetTrustedCa())}
 		r.roots(path+".trusted_ca", out.Roots.Roots)
 	}
+	if sds == nil {
+		r.revoked(path, m, out.Roots)
+	} else {
+		for field, set := range map[string]bool{".crl": m.GetCrl() != nil, ".only_verify_leaf_cert_crl": m.GetOnlyVerifyLeafCertCrl()} {
+			if set {
+				r.add(path+field, "the revocation lists are those of validation_context_sds_secret_config")
+			}
+		}
+	}
 	out.TrustUnverified = m.GetTrustChainVerification() == tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED
 	for i, s := range m.GetMatchTypedSubjectAltNames() {
 		p := at(path, "match_typed_subject_alt_names", i)
@@ -148,6 +170,31 @@ func (r *read) validation(path string, m *tlsv3.CertificateValidationContext, sd
 	}
 }
 
+// revoked reads revocation lists beside trusted_ca.
+func (r *read) revoked(path string, m *tlsv3.CertificateValidationContext, into *config.SecretRef) {
+	if m.GetCrl() == nil {
+		if m.GetOnlyVerifyLeafCertCrl() {
+			r.add(path+".only_verify_leaf_cert_crl", "there is no crl to verify by")
+		}
+		return
+	}
+	if into == nil {
+		r.add(path+".crl", "without trusted_ca there is nobody whose certificates could be revoked")
+		return
+	}
+	into.CRL, into.LeafCRL = r.data(path+".crl", m.GetCrl()), m.GetOnlyVerifyLeafCertCrl()
+	if len(into.CRL) == 0 {
+		r.add(path+".crl", "it is empty, which would revoke nothing")
+		return
+	}
+	if checkRoots(into.Roots) != nil {
+		return // reported already
+	}
+	if _, err := proxytls.TrustOf(into); err != nil {
+		r.add(path+".crl", "%v", err)
+	}
+}
+
 func (r *read) roots(path string, pem []byte) {
 	if err := checkRoots(pem); err != nil {
 		r.add(path, "%v", err)
@@ -165,6 +212,7 @@ func (r *read) secret(path string, m *tlsv3.Secret) *config.SecretRef {
 		p := join(path, "validation_context")
 		out.Roots = r.data(p+".trusted_ca", v.GetTrustedCa())
 		r.roots(p+".trusted_ca", out.Roots)
+		r.revoked(p, v, out)
 		if len(v.GetMatchTypedSubjectAltNames())+len(v.GetMatchSubjectAltNames()) > 0 || v.GetTrustChainVerification() != 0 {
 			r.add(p, "names are matched by the default_validation_context of the listener or cluster only")
 		}

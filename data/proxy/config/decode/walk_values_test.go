@@ -35,9 +35,9 @@ func quote(s string) string {
 }
 
 // certPEM and otherPEM are self-signed certificates of one key, which is written in two ways.
-var certPEM, otherPEM, keyPEM, otherKeyPEM = pair()
+var certPEM, otherPEM, keyPEM, otherKeyPEM, revokedPEM = pair()
 
-func pair() (cert, other, key, otherKey string) {
+func pair() (cert, other, key, otherKey, revoked string) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -49,14 +49,16 @@ func pair() (cert, other, key, otherKey string) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
 	}
 	make := func(serial int64) string {
-		t := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour)}
+		t := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), SubjectKeyId: []byte{1}}
 		der, err := x509.CreateCertificate(rand.Reader, t, t, k.Public(), k)
 		return text("CERTIFICATE", der, err)
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(k)
 	key = text("PRIVATE KEY", pkcs8, err)
 	sec1, err := x509.MarshalECPrivateKey(k)
-	return make(1), make(20000), key, text("EC PRIVATE KEY", sec1, err)
+	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)},
+		&x509.Certificate{KeyUsage: x509.KeyUsageCRLSign, SubjectKeyId: []byte{1}}, k)
+	return make(1), make(20000), key, text("EC PRIVATE KEY", sec1, err), text("X509 CRL", list, err)
 }
 
 // inAny is a message inside an Any.
@@ -104,7 +106,7 @@ var samples = map[string]struct{ message, json string }{
 	"assignment": {"envoy.config.endpoint.v3.ClusterLoadAssignment", `{"clusterName": "c"}`},
 	"routes":     {"envoy.config.route.v3.RouteConfiguration", `{"name": "r"}`},
 	"host":       {"envoy.config.route.v3.VirtualHost", oneHost},
-	"secret":     {"envoy.extensions.transport_sockets.tls.v3.Secret", `{"name": "s", "validationContext": ` + trusted + `}`},
+	"secret":     {"envoy.extensions.transport_sockets.tls.v3.Secret", `{"name": "s", "validationContext": {"trustedCa": {"inlineString": ` + quote(certPEM) + `}, "crl": {"inlineString": ` + quote(revokedPEM) + `}}}`},
 	"bootstrap": {"envoy.config.bootstrap.v3.Bootstrap", `{"staticResources": {"clusters": [{"name": "c", "type": "STATIC"}]}, "overloadManager": {"refreshInterval": "2s",
 		"resourceMonitors": [{"name": "envoy.resource_monitors.fixed_heap", "typedConfig": {"@type": "type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "maxHeapSizeBytes": "1000"}},
 			{"name": "envoy.resource_monitors.global_downstream_max_connections", "typedConfig": {"@type":
@@ -335,6 +337,8 @@ func fieldValues(dir string) map[string][]string {
 		tlsPkg + "CommonTlsContext.CombinedCertificateValidationContext.validation_context_sds_secret_config": {`{"name": "t", "sdsConfig": {"ads": {}}}`},
 		tlsPkg + "CertificateValidationContext.match_typed_subject_alt_names":                                 {`{"sanType": "URI", "matcher": {"exact": "v"}}`},
 		tlsPkg + "CertificateValidationContext.trusted_ca":                                                    {`{"inlineString": ` + quote(otherPEM) + `}`},
+		tlsPkg + "CertificateValidationContext.crl":                                                           {`{"inlineString": ` + quote(revokedPEM) + `}`},
+		tlsPkg + "TlsParameters.ecdh_curves":                                                                  texts("P-384"),
 		tlsPkg + "TlsParameters.cipher_suites":                                                                texts("ECDHE-RSA-AES128-GCM-SHA256"),
 		tlsPkg + "Secret.tls_certificate":                                                                     {certificate},
 		tlsPkg + "Secret.validation_context":                                                                  {trusted},
