@@ -1,12 +1,14 @@
 package accept
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/proxyprotocol"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
+	"github.com/heddle-mesh/heddle/data/proxy/tls"
 )
 
 // Counters are where the counters of listeners live.
@@ -66,5 +68,56 @@ func (h *headerCounts) count(w *loop.Worker, version uint8, v proxyprotocol.Verd
 		shard.Inc(h.failed)
 	case proxyprotocol.Absent:
 		shard.Inc(h.allowed)
+	}
+}
+
+// shakeCounts are the counters of a listener's TLS handshakes, in Envoy's names.
+type shakeCounts struct {
+	shards                                                          []*stats.Shard
+	done, reused, uncertified, unverified, unnamed, missing, failed stats.Handle
+}
+
+// handshakes describes the counters of a listener; nil where no chain has TLS, or nobody counts.
+func (c *Counters) handshakes(l *config.Listener) *shakeCounts {
+	secure := l.Default != nil && l.Default.TLS != nil || slices.ContainsFunc(l.Chains, func(c *config.Chain) bool { return c.TLS != nil })
+	if c == nil || !secure {
+		return nil
+	}
+	at := strings.ReplaceAll(l.Address.String(), ":", "_") // Envoy's name of a listener in statistics: 0.0.0.0_80
+	if l.Path != "" {
+		at = l.Path
+	}
+	counter := func(name string) stats.Handle {
+		return c.Registry.Counter(stats.Desc{Name: "envoy_listener_ssl_" + name, Labels: []stats.Label{{Name: "envoy_listener_address", Value: at}}, Dotted: "listener." + at + ".ssl." + name})
+	}
+	return &shakeCounts{c.Shards, counter("handshake"), counter("session_reused"), counter("no_certificate"), counter("fail_verify_error"), counter("fail_verify_san"),
+		counter("fail_verify_no_cert"), counter("connection_error")}
+}
+
+// count notes the end of a handshake.
+func (h *shakeCounts) count(w *loop.Worker, s *loop.TLSState, err error) {
+	if h == nil {
+		return
+	}
+	shard := h.shards[w.Index()]
+	if err == nil {
+		shard.Inc(h.done)
+		if s.State.DidResume {
+			shard.Inc(h.reused)
+		}
+		if s.Peer == nil {
+			shard.Inc(h.uncertified)
+		}
+		return
+	}
+	switch tls.Refusal(err) {
+	case tls.NoCertificate:
+		shard.Inc(h.missing)
+	case tls.WrongName:
+		shard.Inc(h.unnamed)
+	case tls.WrongChain:
+		shard.Inc(h.unverified)
+	case tls.NotRefused:
+		shard.Inc(h.failed)
 	}
 }

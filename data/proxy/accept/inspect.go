@@ -224,6 +224,7 @@ func (v *visit) decided() {
 	}
 	h := tls.Handshake{Timeout: chain.TransportTimeout, Gate: v.set.options.Gate}
 	tls.Server(v.conn, chain.transport, h, func(c loop.Conn, err error) {
+		v.at.shakes.count(v.conn.Worker(), v.conn.Origin().TLS, err)
 		if err != nil {
 			v.tell(Handshake)
 			return

@@ -18,6 +18,7 @@ type bound struct {
 	chains   []*Chain
 	fallback *Chain
 	headers  *headerCounts // nil: nobody counts
+	shakes   *shakeCounts  // nil: nobody counts
 }
 
 // restores says whether the original destination is asked for; use_original_dst implies the listener filter, as in Envoy.
@@ -40,7 +41,7 @@ func (s *Set) compile(listeners []*config.Listener) (*table, error) {
 	secrets, former := s.options.Secrets, s.current.Load()
 	t := &table{at: map[loop.Address]*bound{}, named: map[string]*bound{}, capture: map[uint16]bool{}, contexts: map[*config.ServerTLS]*tls.ServerContext{}}
 	for _, l := range listeners {
-		b := &bound{Listener: l, headers: s.options.Counters.headers(l)}
+		b := &bound{Listener: l, headers: s.options.Counters.headers(l), shakes: s.options.Counters.handshakes(l)}
 		var err error
 		for i, c := range l.Chains {
 			var chain *Chain

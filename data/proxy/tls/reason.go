@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,31 @@ func (e *Error) Error() string { return "TLS handshake: " + e.Err.Error() }
 
 // Unwrap implements errors.Unwrap.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Kind is what a handshake's failure says of the peer's certificate.
+type Kind uint8
+
+// The kinds.
+const (
+	NotRefused Kind = iota // the handshake failed for another reason
+	NoCertificate
+	WrongName
+	WrongChain
+)
+
+// Refusal finds the kind of a handshake's failure.
+func Refusal(err error) Kind {
+	var refused *verifyError
+	switch {
+	case errors.Is(err, errNoCertificate), strings.HasSuffix(err.Error(), "tls: client didn't provide a certificate"):
+		return NoCertificate
+	case errors.Is(err, errSAN):
+		return WrongName
+	case errors.As(err, &refused):
+		return WrongChain
+	}
+	return NotRefused
+}
 
 const sslLibrary = 16 << 24 // BoringSSL packs the library's number above the reason's
 
