@@ -5,6 +5,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"time"
 )
@@ -106,8 +107,8 @@ type SecretRef struct {
 	Local bool
 	// Inline PEM instead of a name.
 	Certificate, Key, Roots []byte
-	// CRL are PEM lists of certificates that are revoked although Roots vouch for them; with LeafCRL only the leaf is looked up.
-	CRL     []byte
+	// Revoked are lists of certificates that Roots vouch for no longer; with LeafCRL only the leaf is looked up.
+	Revoked []*x509.RevocationList
 	LeafCRL bool
 	// Wait is how long to wait for a secret that comes over ADS (initial_fetch_timeout); 0 for ever.
 	Wait time.Duration

@@ -2,7 +2,6 @@ package tls
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"sync"
@@ -34,36 +33,17 @@ const (
 
 var errRevoked = errors.New("the certificate is revoked, or no list in force says that it is not")
 
-// parseRevocations reads PEM lists.
-func parseRevocations(text []byte, leafOnly bool) (*revocations, error) {
+// newRevocations orders lists by their issuers.
+func newRevocations(lists []*x509.RevocationList, leafOnly bool) *revocations {
 	r := &revocations{byIssuer: map[string][]*revocationList{}, leafOnly: leafOnly}
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			break
-		}
-		if block.Type != "X509 CRL" {
-			continue
-		}
-		list, err := x509.ParseRevocationList(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("parse revocation list: %w", err)
-		}
-		for _, e := range list.Extensions {
-			if e.Critical {
-				return nil, fmt.Errorf("revocation list of %s has the critical extension %s: lists of a part, and lists of differences, are not supported", list.Issuer, e.Id)
-			}
-		}
+	for _, list := range lists {
 		one := &revocationList{RevocationList: list, serials: make(map[string]bool, len(list.RevokedCertificateEntries))}
 		for _, e := range list.RevokedCertificateEntries {
 			one.serials[string(e.SerialNumber.Bytes())] = true
 		}
 		r.byIssuer[string(list.RawIssuer)] = append(r.byIssuer[string(list.RawIssuer)], one)
 	}
-	if len(r.byIssuer) == 0 {
-		return nil, errors.New("no revocation list (X509 CRL) in the PEM data")
-	}
-	return r, nil
+	return r
 }
 
 // check looks at a verified chain, leaf first. The anchor at its end is trusted as it is.

@@ -96,10 +96,9 @@ func (t *Trust) revocation(chains [][]*x509.Certificate, now time.Time) (err err
 // TrustOf reads what a reference holds itself: PEM certificates, and lists of revoked certificates where there are any.
 func TrustOf(ref *config.SecretRef) (*Trust, error) {
 	t, err := ParseTrust(ref.Roots)
-	if err != nil || len(ref.CRL) == 0 {
-		return t, err
+	if err == nil && len(ref.Revoked) > 0 {
+		t.revoked = newRevocations(ref.Revoked, ref.LeafCRL)
 	}
-	t.revoked, err = parseRevocations(ref.CRL, ref.LeafCRL)
 	return t, err
 }
 

@@ -11,7 +11,6 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
-	proxytls "github.com/heddle-mesh/heddle/data/proxy/tls"
 )
 
 func (r *read) serverTLS(path string, m *corev3.TransportSocket) *config.ServerTLS {
@@ -182,17 +181,11 @@ func (r *read) revoked(path string, m *tlsv3.CertificateValidationContext, into 
 		r.add(path+".crl", "without trusted_ca there is nobody whose certificates could be revoked")
 		return
 	}
-	into.CRL, into.LeafCRL = r.data(path+".crl", m.GetCrl()), m.GetOnlyVerifyLeafCertCrl()
-	if len(into.CRL) == 0 {
-		r.add(path+".crl", "it is empty, which would revoke nothing")
-		return
-	}
-	if checkRoots(into.Roots) != nil {
-		return // reported already
-	}
-	if _, err := proxytls.TrustOf(into); err != nil {
+	var err error
+	if into.Revoked, err = revocationLists(r.data(path+".crl", m.GetCrl())); err != nil {
 		r.add(path+".crl", "%v", err)
 	}
+	into.LeafCRL = m.GetOnlyVerifyLeafCertCrl()
 }
 
 func (r *read) roots(path string, pem []byte) {
