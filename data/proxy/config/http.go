@@ -131,6 +131,8 @@ type Filter struct {
 	RBAC  *RBAC
 	Fault *Fault
 	CORS  bool // configured on routes
+	// Compressor compresses bodies.
+	Compressor *Compressor
 	// Telemetry emits Istio's request metrics (istio.stats); PeerMetadata exchanges metadata by headers.
 	Telemetry    bool
 	PeerMetadata bool

@@ -114,6 +114,7 @@ type PerFilter struct {
 	CORS        *CORS
 	RBAC        *RBAC
 	RBACDisable bool
+	Compressor  *CompressorRoute
 }
 
 // CORS is envoy.extensions.filters.http.cors.v3.CorsPolicy; what it does not say, that of the virtual host did.

@@ -82,8 +82,7 @@ func (x *Exchange) matchResponse(m *config.HeaderMatch, h *codec.Head) bool {
 func (a *answer) Body(p []byte, end bool) {
 	x := (*Exchange)(a)
 	x.heard()
-	x.sent += uint64(len(p))
-	x.down.Body(p, end)
+	x.deliver(p, end)
 	if end {
 		x.finish()
 		return
@@ -97,7 +96,7 @@ func (a *answer) Body(p []byte, end bool) {
 // Trailers implements codec.Receiver.
 func (a *answer) Trailers(t *codec.Fields) {
 	x := (*Exchange)(a)
-	x.down.Trailers(t)
+	x.deliverTrailers(t)
 	x.finish()
 }
 

@@ -89,6 +89,10 @@ type Exchange struct {
 	avoid     func(*upstream.Host) bool
 	upPaused  bool
 	tryOrigin *loop.Origin
+	// What bodies go through, nil for nothing.
+	in, out  Transform
+	headOnly bool   // the response has no body
+	accepts  []byte // accept-encoding, as the client sent it
 	// Upstream identity and metadata, for telemetry.
 	peerURI string
 	facts   factsOf
@@ -203,6 +207,11 @@ func (x *Exchange) body(p []byte, end bool) {
 	}
 	if x.over || x.startedReply && x.local {
 		return
+	}
+	if x.in != nil {
+		if p = x.in.Body(p, end); len(p) == 0 && !end {
+			return
+		}
 	}
 	up := x.up
 	switch {
@@ -348,6 +357,7 @@ func (x *Exchange) finish() {
 	x.over = true
 	x.endTry()
 	x.timers.stop()
+	x.closeTransforms()
 	x.account()
 	c, whole := x.down, x.requestDone && !x.tunnel
 	x.w.active--

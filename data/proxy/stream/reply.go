@@ -52,9 +52,8 @@ func (x *Exchange) reply(status int, body, details string, edit func(*codec.Head
 	noBody := body == "" || x.Request.Kind == codec.HEAD
 	x.encode(noBody)
 	if !noBody {
-		x.sent += uint64(len(body))
 		x.w.reply = append(x.w.reply[:0], body...)
-		x.down.Body(x.w.reply, true)
+		x.deliver(x.w.reply, true)
 	}
 	x.finish()
 }
@@ -115,6 +114,7 @@ func hexByte(c byte) string {
 // encode sends the response's head to the client, after the filters have seen it.
 func (x *Exchange) encode(end bool) {
 	h, c := &x.Response, x.m.Config
+	x.headOnly = end
 	for i := x.next - 1; i >= 0; i-- {
 		if f, ok := x.m.filters[i].(ResponseFilter); ok {
 			f.Response(x)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	compressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/compressor/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
@@ -106,6 +107,8 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 			h.SuppressEnvoy = m.GetSuppressEnvoyHeaders()
 		case *corsv3.Cors:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), CORS: true})
+		case *compressorv3.Compressor:
+			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Compressor: r.compressor(p+".typed_config", m, h.Stat)})
 		case *faultv3.HTTPFault:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Fault: r.fault(p+".typed_config", m)})
 		case *httprbacv3.RBAC:

@@ -7,6 +7,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	compressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/compressor/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
@@ -118,6 +119,8 @@ func (r *read) perFilter(path string, m map[string]*anypb.Any) (out config.PerFi
 		switch c := inner.(type) {
 		case *faultv3.HTTPFault:
 			out.Fault = r.fault(p, c)
+		case *compressorv3.CompressorPerRoute:
+			out.Compressor = compressorRoute(c)
 		case *corsv3.CorsPolicy:
 			out.CORS = r.cors(p, c)
 		case *httprbacv3.RBACPerRoute:

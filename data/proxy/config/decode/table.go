@@ -78,7 +78,7 @@ const adsOnly = "resources come over ADS only: want ads {}"
 
 func honouredTable() map[protoreflect.FullName]rule {
 	all := map[protoreflect.FullName]rule{}
-	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), healthTable(), tlsTable(), bootstrapTable(), overloadTable()} {
+	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), healthTable(), tlsTable(), bootstrapTable(), overloadTable(), compressorTable()} {
 		for name, r := range part {
 			all[name] = r
 		}

@@ -117,12 +117,21 @@ var samples = map[string]struct{ message, json string }{
 		"dynamicResources": {"adsConfig": {"apiType": "DELTA_GRPC", "transportApiVersion": "V3", "grpcServices": [{"envoyGrpc": {"clusterName": "xds"}}]}}}`},
 }
 
+const compressorPkg = "envoy.extensions.filters.http.compressor.v3."
+
+var gzipLibrary = `{"name": "l", "typedConfig": ` + inAny("envoy.extensions.compression.gzip.compressor.v3.Gzip", `{"compressionLevel": "COMPRESSION_LEVEL_3"}`) + `}`
+
 // extensions are what an Any may hold, as valid as possible.
 var extensions = []string{
 	inAny(hcm, manager), inAny(router, `{}`),
 	inAny("envoy.extensions.access_loggers.file.v3.FileAccessLog", `{"path": "/dev/null"}`),
 	inAny("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", `{}`),
 	inAny("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", `{}`),
+	inAny("envoy.extensions.compression.brotli.compressor.v3.Brotli", `{"quality": 4, "windowBits": 16}`),
+	inAny("envoy.extensions.compression.gzip.compressor.v3.Gzip", `{"compressionLevel": "BEST_SPEED"}`),
+	inAny("envoy.extensions.compression.zstd.compressor.v3.Zstd", `{"compressionLevel": 4, "enableChecksum": true}`),
+	inAny(compressorPkg+"Compressor", `{"compressorLibrary": `+gzipLibrary+`, "chooseFirst": true}`),
+	inAny(compressorPkg+"CompressorPerRoute", `{"disabled": true}`),
 	inAny("envoy.extensions.filters.http.cors.v3.Cors", `{}`),
 	inAny("envoy.extensions.filters.http.cors.v3.CorsPolicy", `{}`),
 	inAny("envoy.extensions.filters.http.fault.v3.HTTPFault", `{"abort": {"httpStatus": 503, "percentage": {"numerator": 5}}}`),
@@ -217,6 +226,7 @@ func fieldValues(dir string) map[string][]string {
 	}
 	return map[string][]string{
 		"envoy.config.overload.v3.ThresholdTrigger.value": {"0.7"}, "envoy.config.overload.v3.ScaledTrigger.scaling_threshold": {"0.6"}, "envoy.config.overload.v3.ScaledTrigger.saturation_threshold": {"0.7"},
+		compressorPkg + "Compressor.ResponseDirectionConfig.uncompressible_response_codes": {"206"},
 		"envoy.config.overload.v3.OverloadAction.name":                                                        {quote("envoy.overload_actions.disable_http_keepalive")},
 		core + "DataSource.filename":                                                                          texts(file("content"), file(certPEM), file(otherPEM), file(otherKeyPEM)),
 		core + "DataSource.inline_string":                                                                     texts("x", certPEM, otherPEM, keyPEM, otherKeyPEM),
@@ -386,7 +396,7 @@ func neutralTable() map[string]string {
 	return map[string]string{
 		listener + "Filter.name": label, listener + "ListenerFilter.name": label, "envoy.config.accesslog.v3.AccessLog.name": label, core + "TransportSocket.name": label, h + "HttpFilter.name": label,
 		route3 + "RetryPolicy.RetryHostPredicate.name": label, route3 + "RetryPolicy.RetryPriority.name": label, cluster + "Cluster.TransportSocketMatch.name": label,
-		core + "RuntimeUInt32.runtime_key": runtime, core + "RuntimeFractionalPercent.runtime_key": runtime,
+		core + "RuntimeUInt32.runtime_key": runtime, core + "RuntimeFeatureFlag.runtime_key": runtime, core + "RuntimeFractionalPercent.runtime_key": runtime,
 		listener + "Listener.metadata": metadata, listener + "FilterChain.metadata": metadata, route3 + "RouteConfiguration.metadata": metadata, route3 + "VirtualHost.metadata": metadata,
 		route3 + "Route.metadata": metadata, "envoy.config.endpoint.v3.LocalityLbEndpoints.metadata": metadata,
 		listener + "Listener.stat_prefix": counted, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.stat_prefix": counted, "envoy.extensions.filters.network.rbac.v3.RBAC.stat_prefix": counted,
