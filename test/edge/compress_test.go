@@ -152,14 +152,14 @@ func TestCompressionOfResponses(t *testing.T) {
 		paths = append(paths, "/Content-Type="+strings.ReplaceAll(kind, "/", "%2F"))
 	}
 	for name, rest := range map[string]string{
-		"plain":       "",
-		"keep etag":   "response_direction_config: {disable_on_etag_header: true}",
-		"weaken":      "response_direction_config: {weaken_etag_on_compress: true, disable_on_etag_header: true}",
-		"remove":      "response_direction_config: {remove_accept_encoding_header: true, common_config: {min_content_length: 100}}",
-		"codes":       "response_direction_config: {uncompressible_response_codes: [206, 404]}",
-		"matcher":     "response_direction_config: {common_config: {content_type_matcher: [{prefix: image/}, {exact: text/plain}]}}",
-		"disabled":    "response_direction_config: {common_config: {enabled: {default_value: false, runtime_key: a}}}",
-		"only up2":    "",
+		"plain":     "",
+		"keep etag": "response_direction_config: {disable_on_etag_header: true}",
+		"weaken":    "response_direction_config: {weaken_etag_on_compress: true, disable_on_etag_header: true}",
+		"remove":    "response_direction_config: {remove_accept_encoding_header: true, common_config: {min_content_length: 100}}",
+		"codes":     "response_direction_config: {uncompressible_response_codes: [206, 404]}",
+		"matcher":   "response_direction_config: {common_config: {content_type_matcher: [{prefix: image/}, {exact: text/plain}]}}",
+		"disabled":  "response_direction_config: {common_config: {enabled: {default_value: false, runtime_key: a}}}",
+		"only up2":  "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			agree(t, file{filters: compressor("gzip", rest), http2: name == "only up2"}, pages, func(t *testing.T, p *pair.Proxy, note func(name, answer string)) {
@@ -222,6 +222,9 @@ func TestCompressionStreams(t *testing.T) {
 	})
 	for _, library := range []string{"gzip", "brotli", "zstd"} {
 		both(t, file{filters: compressor(library, "")}, app, func(t *testing.T, p *pair.Proxy) {
+			if p.Plane == pair.Envoy && library == "zstd" {
+				t.Skip("Envoy keeps small pieces back with zstd")
+			}
 			req, err := http.NewRequest("GET", "http://"+p.Address("front")+"/", nil)
 			must(t, err)
 			req.Header.Set("Accept-Encoding", "gzip, br, zstd")

@@ -127,10 +127,11 @@ const (
 
 // Filter is one HTTP filter; exactly one field is set.
 type Filter struct {
-	Name  string
-	RBAC  *RBAC
-	Fault *Fault
-	CORS  bool // configured on routes
+	Name    string
+	RBAC    *RBAC
+	Fault   *Fault
+	CORS    bool // configured on routes
+	GRPCWeb bool
 	// Compressor compresses bodies.
 	Compressor *Compressor
 	// Telemetry emits Istio's request metrics (istio.stats); PeerMetadata exchanges metadata by headers.

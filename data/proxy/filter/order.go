@@ -10,6 +10,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/filter/compress"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/cors"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/fault"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/grpcweb"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/rbac"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/stream"
@@ -43,6 +44,12 @@ var order = []maker{
 			return nil, nil
 		}
 		return cors.New(r.Registry), nil
+	},
+	func(c config.Filter, _ *chain) (stream.Filter, error) {
+		if !c.GRPCWeb {
+			return nil, nil
+		}
+		return &grpcweb.Filter{}, nil
 	},
 	func(c config.Filter, r *chain) (stream.Filter, error) {
 		if c.Compressor == nil {

@@ -50,6 +50,10 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	}
 	x.giveCookie(&x.Response)
 	x.routeResponse(&x.Response)
+	if !end && x.foreign(&x.Response) {
+		x.gathering = true
+		return
+	}
 	x.encode(end)
 	if end && !x.over {
 		x.finish()
@@ -82,6 +86,10 @@ func (x *Exchange) matchResponse(m *config.HeaderMatch, h *codec.Head) bool {
 func (a *answer) Body(p []byte, end bool) {
 	x := (*Exchange)(a)
 	x.heard()
+	if x.gathering {
+		x.gather(p, end)
+		return
+	}
 	x.deliver(p, end)
 	if end {
 		x.finish()
@@ -96,6 +104,10 @@ func (a *answer) Body(p []byte, end bool) {
 // Trailers implements codec.Receiver.
 func (a *answer) Trailers(t *codec.Fields) {
 	x := (*Exchange)(a)
+	if x.gathering {
+		x.gather(nil, true)
+		return
+	}
 	x.deliverTrailers(t)
 	x.finish()
 }

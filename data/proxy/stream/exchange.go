@@ -93,6 +93,10 @@ type Exchange struct {
 	in, out  Transform
 	headOnly bool   // the response has no body
 	accepts  []byte // accept-encoding, as the client sent it
+	web      Web
+	// An answer that is not gRPC on its way to a client of gRPC-Web.
+	gathering bool
+	gathered  []byte
 	// Upstream identity and metadata, for telemetry.
 	peerURI string
 	facts   factsOf
@@ -209,7 +213,13 @@ func (x *Exchange) body(p []byte, end bool) {
 		return
 	}
 	if x.in != nil {
-		if p = x.in.Body(p, end); len(p) == 0 && !end {
+		p = x.in.Body(p, end)
+		if why := broken(x.in); why != "" {
+			x.down.doubtful()
+			x.giveUp(400, why, "request_body_broken")
+			return
+		}
+		if len(p) == 0 && !end {
 			return
 		}
 	}

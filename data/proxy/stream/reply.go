@@ -39,10 +39,14 @@ func (x *Exchange) reply(status int, body, details string, edit func(*codec.Head
 	if status == 400 {
 		x.down.doubtful() // as Envoy: a broken request leaves a connection in doubt
 	}
-	if x.isGRPC() {
+	switch {
+	case x.isGRPC():
 		x.grpc(h, status, body)
 		body = ""
-	} else if body != "" {
+	case body != "" && x.web.On:
+		x.explain(h, body)
+		body = ""
+	case body != "":
 		h.SetInt(codec.ContentLength, int64(len(body)))
 		h.SetString(codec.ContentType, "text/plain")
 	}
@@ -68,39 +72,46 @@ func (x *Exchange) cut() {
 
 func (x *Exchange) isGRPC() bool {
 	v, ok := x.Request.Value(codec.ContentType)
-	return ok && bytes.HasPrefix(v, []byte("application/grpc")) && (len(v) == 16 || v[16] == '+' || v[16] == ';')
+	return ok && grpcType(v) && !x.web.On
 }
 
-// grpc turns a local reply into a gRPC status in the head (gRPC, "HTTP to gRPC Status Code Mapping").
+// grpc turns a local reply into a gRPC status in the head.
 func (x *Exchange) grpc(h *codec.Head, status int, body string) {
-	code := 2
-	switch status {
-	case 400:
-		code = 13
-	case 401:
-		code = 16
-	case 403:
-		code = 7
-	case 404:
-		code = 12
-	case 429, 502, 503, 504:
-		code = 14
-	}
 	h.Status = 200
 	h.SetString(codec.ContentType, "application/grpc")
-	h.SetInt(codec.GRPCStatus, int64(code))
-	if body == "" {
-		return
+	h.SetInt(codec.GRPCStatus, int64(grpcCode(status)))
+	if body != "" {
+		h.Set(codec.GRPCMessage, grpcMessage(body))
 	}
-	var b []byte
-	for i := range len(body) { // percent-encoding of grpc-message
-		if c := body[i]; c >= ' ' && c <= '~' && c != '%' {
+}
+
+// grpcCode is the gRPC status of an HTTP status (gRPC, "HTTP to gRPC Status Code Mapping").
+func grpcCode(status int) int {
+	switch status {
+	case 400:
+		return 13
+	case 401:
+		return 16
+	case 403:
+		return 7
+	case 404:
+		return 12
+	case 429, 502, 503, 504:
+		return 14
+	}
+	return 2
+}
+
+// grpcMessage is the percent-encoding of grpc-message.
+func grpcMessage(text string) (b []byte) {
+	for i := range len(text) {
+		if c := text[i]; c >= ' ' && c <= '~' && c != '%' {
 			b = append(b, c)
 		} else {
 			b = append(append(b, '%'), hexByte(c)...)
 		}
 	}
-	h.Set(codec.GRPCMessage, b)
+	return b
 }
 
 func hexByte(c byte) string {

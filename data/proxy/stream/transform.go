@@ -1,6 +1,10 @@
 package stream
 
-import "github.com/heddle-mesh/heddle/data/proxy/codec"
+import (
+	"cmp"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
+)
 
 // Transform makes another body of a body, piece by piece. What it gives is valid until the next call. It belongs to one exchange.
 type Transform interface {
@@ -11,6 +15,9 @@ type Transform interface {
 	// Close releases what it holds; it may come at any time and is the last call.
 	Close()
 }
+
+// Fallible is a Transform of a request that may find it broken. The text is for the client, "" as long as nothing is wrong.
+type Fallible interface{ Broken() string }
 
 // TransformRequest makes the rest of the request's body, and what waits of it, go through t. The filter that asks has changed the head.
 func (x *Exchange) TransformRequest(t Transform) {
@@ -87,6 +94,16 @@ type chain struct{ first, second Transform }
 
 // Body implements Transform.
 func (c *chain) Body(p []byte, end bool) []byte { return c.second.Body(c.first.Body(p, end), end) }
+
+// Broken implements Fallible.
+func (c *chain) Broken() string { return cmp.Or(broken(c.first), broken(c.second)) }
+
+func broken(t Transform) string {
+	if f, ok := t.(Fallible); ok {
+		return f.Broken()
+	}
+	return ""
+}
 
 // Trailers implements Transform.
 func (c *chain) Trailers(t *codec.Fields) []byte {

@@ -7,6 +7,7 @@ import (
 	compressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/compressor/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	grpcwebv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -107,6 +108,8 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 			h.SuppressEnvoy = m.GetSuppressEnvoyHeaders()
 		case *corsv3.Cors:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), CORS: true})
+		case *grpcwebv3.GrpcWeb:
+			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), GRPCWeb: true})
 		case *compressorv3.Compressor:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Compressor: r.compressor(p+".typed_config", m, h.Stat)})
 		case *faultv3.HTTPFault:

@@ -196,6 +196,7 @@ func httpTable() map[protoreflect.FullName]rule {
 		h + "HttpConnectionManager.SetCurrentClientCertDetails": fields("subject cert chain dns uri"),
 		h + "HttpConnectionManager.UpgradeConfig":               fields("upgrade_type enabled"),
 		f + "router.v3.Router":                                  fields("dynamic_stats suppress_envoy_headers", only1("dynamic_stats", true, "statistics cannot be switched off")),
+		f + "grpc_web.v3.GrpcWeb":                               fields(""),
 		f + "cors.v3.Cors":                                      fields(""),
 		f + "cors.v3.CorsPolicy": fields(`allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled allow_private_network_access
 			forward_not_matching_preflights`).refuse("shadow_enabled", "policies are enforced, never only tried"),

@@ -132,6 +132,7 @@ var extensions = []string{
 	inAny("envoy.extensions.compression.zstd.compressor.v3.Zstd", `{"compressionLevel": 4, "enableChecksum": true}`),
 	inAny(compressorPkg+"Compressor", `{"compressorLibrary": `+gzipLibrary+`, "chooseFirst": true}`),
 	inAny(compressorPkg+"CompressorPerRoute", `{"disabled": true}`),
+	inAny("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb", `{}`),
 	inAny("envoy.extensions.filters.http.cors.v3.Cors", `{}`),
 	inAny("envoy.extensions.filters.http.cors.v3.CorsPolicy", `{}`),
 	inAny("envoy.extensions.filters.http.fault.v3.HTTPFault", `{"abort": {"httpStatus": 503, "percentage": {"numerator": 5}}}`),
@@ -226,7 +227,7 @@ func fieldValues(dir string) map[string][]string {
 	}
 	return map[string][]string{
 		"envoy.config.overload.v3.ThresholdTrigger.value": {"0.7"}, "envoy.config.overload.v3.ScaledTrigger.scaling_threshold": {"0.6"}, "envoy.config.overload.v3.ScaledTrigger.saturation_threshold": {"0.7"},
-		compressorPkg + "Compressor.ResponseDirectionConfig.uncompressible_response_codes": {"206"},
+		compressorPkg + "Compressor.ResponseDirectionConfig.uncompressible_response_codes":                    {"206"},
 		"envoy.config.overload.v3.OverloadAction.name":                                                        {quote("envoy.overload_actions.disable_http_keepalive")},
 		core + "DataSource.filename":                                                                          texts(file("content"), file(certPEM), file(otherPEM), file(otherKeyPEM)),
 		core + "DataSource.inline_string":                                                                     texts("x", certPEM, otherPEM, keyPEM, otherKeyPEM),
