@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -101,6 +102,7 @@ func (c *common) options() (o server.Options, err error) {
 		}
 	}
 	o.MemoryLimit = c.memory
+	o.Env = os.LookupEnv
 	o.Version, o.Drain, o.Parent, o.Admin, o.AdminSocket, o.Mark, o.Status = version, c.drain, c.parent, c.admin, c.adminSocket, c.mark, c.status
 	return o, nil
 }

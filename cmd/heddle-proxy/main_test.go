@@ -34,7 +34,7 @@ func file(t *testing.T, text string) string {
 }
 
 func TestValidate(t *testing.T) {
-	good, bad := file(t, "static_resources: {clusters: [{name: a, type: STATIC}]}"), file(t, "static_resources: {clusters: [{name: a, type: STATIC, lb_policy: CLUSTER_PROVIDED, health_checks: [{}]}]}")
+	good, bad := file(t, "static_resources: {clusters: [{name: a, type: STATIC}]}"), file(t, "static_resources: {clusters: [{name: a, type: STATIC, lb_policy: CLUSTER_PROVIDED, track_cluster_stats: {}}]}")
 	if out, err := run(t, "-c", good, "--mode", "validate"); err != nil || !strings.HasSuffix(out, "OK\n") {
 		t.Errorf("%q %v", out, err)
 	}
@@ -42,7 +42,7 @@ func TestValidate(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "2 fields cannot be honoured") {
 		t.Errorf("error %v", err)
 	}
-	for _, want := range []string{"static_resources.clusters[0].health_checks: the field is not supported\n", "static_resources.clusters[0].lb_policy: CLUSTER_PROVIDED is for"} {
+	for _, want := range []string{"static_resources.clusters[0].track_cluster_stats: the field is not supported\n", "static_resources.clusters[0].lb_policy: CLUSTER_PROVIDED is for"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in %q", want, out)
 		}

@@ -68,6 +68,9 @@ func onFiles(t *testing.T, config string, given map[string]string, run func(p *f
 	}
 }
 
+// soon has Envoy send every span at once, which otherwise wait for others, or five seconds.
+const soon = `{"layered_runtime": {"layers": [{"name": "t", "static_layer": {"tracing": {"opentelemetry": {"min_flush_spans": 1}, "zipkin": {"min_flush_spans": 1}}}}]}}`
+
 func (p *filed) start(config string) {
 	t := p.t
 	t.Helper()
@@ -82,7 +85,7 @@ func (p *filed) start(config string) {
 	args := program(t, p.plane, "-c")
 	if p.plane == "envoy" {
 		envoy, _ := binary(t, ".cache", "envoy", "envoy")
-		args = []string{envoy, "-c", file, "--disable-hot-restart", "-l", "warning"}
+		args = []string{envoy, "-c", file, "--disable-hot-restart", "-l", "warning", "--config-yaml", soon}
 	} else {
 		args = []string{args[0], "-c", file}
 	}

@@ -53,6 +53,8 @@ type HTTP struct {
 	SuppressEnvoy      bool // no x-envoy-* from the router
 	// Via, "" for none.
 	Via string
+	// Tracing is nil for none.
+	Tracing *Tracing
 }
 
 // Underscores is headers_with_underscores_action.

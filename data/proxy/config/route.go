@@ -104,6 +104,9 @@ type Route struct {
 	Direct    *Direct
 	Headers   HeaderEdits
 	PerFilter PerFilter
+	// Operation names spans (decorator); Silent keeps it from the other side (propagate).
+	Operation string
+	Silent    bool
 	// Origin is the user's object (metadata istio.config), for the decision trail.
 	Origin string
 }

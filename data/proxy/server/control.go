@@ -12,14 +12,13 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
-	"github.com/heddle-mesh/heddle/internal/backoff"
 	"github.com/heddle-mesh/heddle/xds"
 	"github.com/heddle-mesh/heddle/xds/client"
 )
 
 // buildControl prepares the stream to the control plane, of the workload or of the bootstrap file.
 func (s *Server) buildControl() error {
-	c := client.Config{Node: s.node, Handler: s.live, Log: s.opts.Log, StateOfTheWorld: s.opts.World, Backoff: backoff.Backoff{}}
+	c := client.Config{Node: s.node, Handler: s.live, Log: s.opts.Log, StateOfTheWorld: s.opts.World}
 	switch {
 	case s.opts.Workload != nil && s.opts.XDS.Address != "":
 		c.Target, c.TokenFile = s.opts.XDS.Address, s.opts.XDS.TokenFile

@@ -45,6 +45,9 @@ type Options struct {
 	DNS         []string // addresses of the name server; none for no name server
 	ResolvConf  string
 
+	// Env reads the environment, for tags of spans; nil has none.
+	Env func(name string) (value string, ok bool)
+
 	Log   *slog.Logger
 	Level *slog.LevelVar
 }
@@ -65,7 +68,7 @@ func loopback(address string) error {
 
 // decoder reads configuration as this proxy can honour it.
 func (s *Server) decoder() *decode.Decoder {
-	return &decode.Decoder{OpenLog: s.logs.Open, Identity: s.opts.Workload != nil, Telemetry: s.opts.Workload != nil}
+	return &decode.Decoder{OpenLog: s.logs.Open, Identity: s.opts.Workload != nil, Telemetry: s.opts.Workload != nil, Env: s.opts.Env}
 }
 
 // searchOf completes the search suffixes for the name server.

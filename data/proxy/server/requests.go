@@ -14,6 +14,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/route"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/stream"
+	"github.com/heddle-mesh/heddle/data/proxy/trace"
 )
 
 // managers are the connection managers in force, by their configuration.
@@ -24,6 +25,7 @@ type requests struct {
 	stats    *stats.Registry
 	reporter stream.Reporter
 	peers    *report.Peers // nil without a workload
+	tracer   func(*config.Tracing) *trace.Tracer
 	routes   route.Set
 	current  atomic.Pointer[managers]
 	workers  []*stream.Worker
@@ -31,7 +33,7 @@ type requests struct {
 }
 
 func newRequests(s *Server) *requests {
-	r := &requests{stats: s.registry, reporter: &report.Requests{Reporter: s.reporter}, loops: s.workers}
+	r := &requests{stats: s.registry, reporter: &report.Requests{Reporter: s.reporter}, loops: s.workers, tracer: s.traces.tracer}
 	r.current.Store(&managers{})
 	for _, p := range s.pools {
 		r.workers = append(r.workers, stream.NewWorker(p))
@@ -116,7 +118,7 @@ func allChains(l *config.Listener) []*config.Chain {
 }
 
 func (r *requests) manager(c *config.HTTP, d config.Direction) (*stream.Manager, error) {
-	return stream.NewManager(c, stream.Options{Stats: r.stats, Routes: &r.routes, Filters: r.filters, Reporter: r.reporter, Direction: d})
+	return stream.NewManager(c, stream.Options{Stats: r.stats, Routes: &r.routes, Filters: r.filters, Reporter: r.reporter, Direction: d, Tracer: r.tracer})
 }
 
 // filters makes the filters of a connection manager; in a mesh peers introduce themselves before the others look.

@@ -32,6 +32,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/tcp"
 	"github.com/heddle-mesh/heddle/data/proxy/tls"
+	"github.com/heddle-mesh/heddle/data/proxy/trace"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 	"github.com/heddle-mesh/heddle/xds/client"
 )
@@ -56,6 +57,7 @@ type Server struct {
 	probers   []*health.Prober
 	sessions  []*tcp.Sessions
 	requests  *requests
+	traces    *tracers
 	listeners *accept.Set
 	live      *live.Live
 	xds       *client.Client // nil without ADS
@@ -161,6 +163,7 @@ func (s *Server) buildPlane() (err error) {
 		own = report.Own(w.Name, w.Namespace, w.ClusterID, w.Labels)
 	}
 	s.reporter = report.New(own, s.registry, s.shards)
+	s.traces = &tracers{s: s, exporters: map[string]*trace.Exporter{}}
 	s.requests = newRequests(s)
 	s.buildOverload()
 	if s.opts.Workload != nil {
@@ -218,9 +221,13 @@ func (s *Server) Run(signalled, now context.Context) error {
 	case <-s.opts.Kept.Gone():
 		s.opts.Log.Error("ending", "error", handover.ErrGone)
 	case <-s.opts.Kept.Retired():
-		return s.handOver(signalled, now)
+		err := s.handOver(signalled, now)
+		s.traces.flush()
+		return err
 	}
-	return s.drain(now)
+	err := s.drain(now)
+	s.traces.flush()
+	return err
 }
 
 // start begins what talks to others. Static configuration comes first: what of it cannot be in force is an error.

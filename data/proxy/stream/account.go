@@ -25,6 +25,7 @@ func (x *Exchange) account() {
 		return
 	}
 	sh.Observe(s.Time, uint64(millis(x.Duration())))
+	x.endTracing()
 	if x.m.reporter != nil {
 		x.m.reporter.Finished(x)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/route"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/stream"
+	"github.com/heddle-mesh/heddle/data/proxy/trace"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
 
@@ -51,9 +52,13 @@ func newRig(tb testing.TB, h *config.HTTP, routes *config.RouteTable) *rig {
 	var tables route.Set
 	tables.Apply(map[string]*config.RouteTable{"t": routes})
 	h.RouteName = "t"
-	m, err := stream.NewManager(h, stream.Options{Stats: registry, Routes: &tables, Filters: filter.Make(registry)})
+	pools := pool.New(w, registry.NewShard(), registry, set, &dial.Dialer{})
+	tracer := func(c *config.Tracing) *trace.Tracer {
+		return &trace.Tracer{Config: c, Exporter: trace.NewExporter(trace.Options{Provider: c.Provider, Pools: []*pool.Worker{pools}, Stats: registry})}
+	}
+	m, err := stream.NewManager(h, stream.Options{Stats: registry, Routes: &tables, Filters: filter.Make(registry), Tracer: tracer})
 	check(tb, err)
-	worker := stream.NewWorker(pool.New(w, registry.NewShard(), registry, set, &dial.Dialer{}))
+	worker := stream.NewWorker(pools)
 	worker.Serve(m, w.Adopt(loop.NewSocket(fds[0]), 0, loop.Origin{Accepted: true}))
 
 	r := &rig{tb: tb, loop: w, client: fds[1], buf: make([]byte, 64<<10)}
@@ -140,6 +145,21 @@ func TestNoAllocationPerRequest(t *testing.T) {
 	}
 	if n := r.loop.BufferBytes(); n != 0 {
 		t.Errorf("idle connections hold %d bytes of buffers", n)
+	}
+}
+
+// TestTracingAllocatesOnlyWhenSampled: a request that is not sampled gets its context for the next hop without an allocation.
+func TestTracingAllocatesOnlyWhenSampled(t *testing.T) {
+	for name, p := range map[string]*config.TraceProvider{"otlp": {Cluster: "a", GRPC: true}, "zipkin": {Cluster: "a", Zipkin: true, LongIDs: true}} {
+		h := usual()
+		h.Tracing = &config.Tracing{Overall: 10_000, MaxPath: 256, Provider: p}
+		r := newRig(t, h, to("a", nil))
+		for range 10 {
+			r.exchange()
+		}
+		if n := testing.AllocsPerRun(1000, r.exchange); n != 0 {
+			t.Errorf("%s: %v allocations per request", name, n)
+		}
 	}
 }
 

@@ -102,6 +102,7 @@ type Exchange struct {
 	facts   factsOf
 
 	timers timers
+	trace  tracing
 }
 
 // open ties the exchange to a connection.
@@ -159,6 +160,7 @@ func (x *Exchange) begin(end bool) {
 		return
 	}
 	x.choose()
+	x.beginTracing()
 	if x.tunnel && !x.upgradable() {
 		x.Reply(403, "", "upgrade_failed")
 		return

@@ -9,13 +9,13 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/path"
-	"github.com/heddle-mesh/heddle/data/proxy/filter/requestid"
 	"github.com/heddle-mesh/heddle/data/proxy/http1"
 	"github.com/heddle-mesh/heddle/data/proxy/http2"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/pool"
 	"github.com/heddle-mesh/heddle/data/proxy/route"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
+	"github.com/heddle-mesh/heddle/data/proxy/trace"
 )
 
 // RouteSource finds route tables by name; route.Set is one.
@@ -29,6 +29,7 @@ type Options struct {
 	Routes   RouteSource
 	Filters  func([]config.Filter) ([]Filter, error)
 	Reporter Reporter // nil for none
+	Tracer   func(*config.Tracing) *trace.Tracer
 	// Direction is the listener's.
 	Direction config.Direction
 }
@@ -43,6 +44,7 @@ type Manager struct {
 	filters  []Filter
 	logs     []*accesslog.Log
 	reporter Reporter
+	tracer   *trace.Tracer // nil for none
 	stats    Stats
 	limits   http1.Limits
 	frames   http2.Limits
@@ -75,6 +77,10 @@ func NewManager(c *config.HTTP, o Options) (*Manager, error) {
 		m.logs = append(m.logs, log)
 	}
 	m.limits = http1.Limits{HeadBytes: c.MaxHeadBytes, Fields: c.MaxFields, Underscores: codec.Underscores(c.Underscores)}
+	if c.Tracing != nil && o.Tracer != nil {
+		m.tracer = o.Tracer(c.Tracing)
+		m.tracer.Egress = o.Direction == config.Outbound
+	}
 	m.frames = frames(c)
 	m.paths = path.Options{Normalize: c.NormalizePath, MergeSlashes: c.MergeSlashes, Escaped: c.EscapedSlashes}
 	if m.server = c.ServerName; m.server == "" {
@@ -129,7 +135,7 @@ type Worker struct {
 	chance    time.Duration // of a connection at rest, while draining
 	ids       uint64
 
-	id     [requestid.Size]byte
+	id     [trace.IDSize]byte
 	date   []byte
 	dateOf int64
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/forwarded"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/path"
-	"github.com/heddle-mesh/heddle/data/proxy/filter/requestid"
+	"github.com/heddle-mesh/heddle/data/proxy/trace"
 )
 
 // prepare checks a request and brings it into the form that policy, routes and the upstream all see. It says whether to go on.
@@ -29,6 +29,7 @@ func (x *Exchange) prepare() bool {
 	x.stripPort()
 	x.Client = forwarded.Request(h, x.origin, c, x.w.scratch)
 	x.requestID()
+	x.decideTracing()
 	if c.Via != "" {
 		h.Append(codec.Via, ", ", []byte(c.Via))
 	}
@@ -111,9 +112,12 @@ func (x *Exchange) requestID() {
 	}
 	_, have := x.Request.Value(codec.RequestID)
 	if have && (!x.Client.Edge || c.PreserveExternalID) {
+		if x.Client.Edge {
+			trace.Forget(&x.Request)
+		}
 		return
 	}
 	id := &x.w.id // on the stack it would escape
-	requestid.Put(id, x.w.Loop.Rand(), x.w.Loop.Rand())
+	trace.PutID(id, x.w.Loop.Rand(), x.w.Loop.Rand())
 	x.Request.Set(codec.RequestID, id[:])
 }

@@ -126,6 +126,7 @@ func hexByte(c byte) string {
 func (x *Exchange) encode(end bool) {
 	h, c := &x.Response, x.m.Config
 	x.headOnly = end
+	x.traceResponse(h)
 	for i := x.next - 1; i >= 0; i-- {
 		if f, ok := x.m.filters[i].(ResponseFilter); ok {
 			f.Response(x)

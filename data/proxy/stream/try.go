@@ -46,6 +46,7 @@ func (x *Exchange) attempt() {
 		return
 	}
 	x.tried = append(x.tried, h)
+	x.traceTry()
 	if f := x.route.Forward; f.HostRewriteAuto && h.Config().Hostname != "" {
 		x.rewriteHost(h.Config().Hostname, f.AppendXFH)
 	}
@@ -169,6 +170,7 @@ func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 	x.up = nil
 	detail = underscored(detail)
 	x.failure = detail
+	x.failTrySpan(r)
 	if r != codec.Overflow && x.host != nil {
 		x.w.Pools.Report(x.host, upstream.LocalFailure)
 	}

@@ -153,6 +153,7 @@ func (r *read) ads(m *bootstrapv3.Bootstrap) *ADS {
 		r.add(path+"ads_config.grpc_services", "want exactly one")
 		return nil
 	}
+	r.nothingBut(path+"ads_config.grpc_services[0]", c.GetGrpcServices()[0], "envoy_grpc", "google_grpc")
 	if g := c.GetGrpcServices()[0].GetGoogleGrpc(); g != nil {
 		out.Target = g.GetTargetUri()
 	}

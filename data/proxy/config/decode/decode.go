@@ -28,6 +28,8 @@ type Decoder struct {
 	OpenLog func(path string) (*accesslog.Sink, error)
 	// Identity says that the workload's own key and roots (secrets "default" and "ROOTCA") are kept beside the proxy.
 	Identity bool
+	// Env reads the proxy's environment, for tags of spans; nil has none.
+	Env func(name string) (value string, ok bool)
 	// Telemetry turns Istio's standard metrics on in every HTTP connection manager and TCP proxy.
 	Telemetry bool
 }

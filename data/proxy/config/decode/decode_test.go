@@ -117,7 +117,9 @@ func TestPlainBootstrap(t *testing.T) {
 
 func TestWhatIsNotHonouredIsNamedWithItsPath(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{"stat_prefix: front", "stat_prefix: front\n          tracing: {}", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.tracing: the field is not supported"},
+		{"stat_prefix: front", "stat_prefix: front\n          tracing: {verbose: true}", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.tracing.verbose: spans have no annotations"},
+		{"stat_prefix: front", "stat_prefix: front\n          tracing: {random_sampling: {value: 101}}", "typed_config.tracing.random_sampling: 101 is not a percentage from 0 to 100"},
+		{"stat_prefix: front", "stat_prefix: front\n          tracing: {custom_tags: [{tag: a, metadata: {}}]}", "typed_config.tracing.custom_tags[0].metadata: metadata is not kept"},
 		{"stat_prefix: front", "stat_prefix: front\n          codec_type: HTTP3", "filters[0].typed_config.codec_type: HTTP/3 is not spoken"},
 		{"stat_prefix: front", "stat_prefiks: front", "filters[0].typed_config.stat_prefiks: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager has no such field"},
 		{"timeout: 3s", "timeout: 3s\n                  cors: {}", "routes[2].route.cors: the field is not supported"},

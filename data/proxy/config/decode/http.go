@@ -66,6 +66,7 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 			h.Upgrades = append(h.Upgrades, strings.ToLower(u.GetUpgradeType()))
 		}
 	}
+	h.Tracing = r.tracing(path+".tracing", m.GetTracing())
 	r.routes(path, m, h)
 	r.httpFilters(path, m.GetHttpFilters(), h)
 	return h

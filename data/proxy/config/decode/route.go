@@ -73,6 +73,7 @@ func (r *read) virtualHost(path string, m *routev3.VirtualHost, bodyLimit int) *
 
 func (r *read) route(path string, m *routev3.Route, bodyLimit int) *config.Route {
 	out := &config.Route{
+		Operation: m.GetDecorator().GetOperation(), Silent: m.GetDecorator() != nil && !boolean(m.GetDecorator().GetPropagate(), true),
 		Name: m.GetName(), Match: r.routeMatch(path+".match", m.GetMatch()), PerFilter: r.perFilter(path+".typed_per_filter_config", m.GetTypedPerFilterConfig()),
 		Headers: r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
 		Origin:  m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["config"].GetStringValue(),

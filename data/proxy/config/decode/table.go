@@ -8,6 +8,7 @@ import (
 
 	// The types that an Any may hold are those that are linked here.
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/config/trace/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
@@ -106,7 +107,7 @@ func coreTable() map[protoreflect.FullName]rule {
 		"envoy.config.core.v3.ConfigSource":             fields("ads api_config_source initial_fetch_timeout resource_api_version", only("resource_api_version", "want V3", 0, 2)),
 		"envoy.config.core.v3.AggregatedConfigSource":   fields(""),
 		"envoy.config.core.v3.ApiConfigSource":          fields("api_type transport_api_version grpc_services set_node_on_first_message_only"),
-		"envoy.config.core.v3.GrpcService":              fields("envoy_grpc google_grpc"),
+		"envoy.config.core.v3.GrpcService":              fields("envoy_grpc google_grpc timeout"),
 		"envoy.config.core.v3.GrpcService.EnvoyGrpc":    fields("cluster_name"),
 		"envoy.config.core.v3.GrpcService.GoogleGrpc":   fields("target_uri stat_prefix"),
 		"envoy.config.core.v3.SubstitutionFormatString": fields("text_format text_format_source json_format omit_empty_values"),
@@ -189,8 +190,20 @@ func httpTable() map[protoreflect.FullName]rule {
 		h + "HttpConnectionManager": fields(`codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options http2_protocol_options server_name
 			server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address
 			xff_num_trusted_hops skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details
-			proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port strip_trailing_host_dot add_user_agent`,
+			proxy_100_continue upgrade_configs tracing normalize_path merge_slashes path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port strip_trailing_host_dot add_user_agent`,
 			only("codec_type", "HTTP/3 is not spoken by this version", 0, 1, 2), only1("add_user_agent", false, "the proxy has no name to add")),
+		h + "HttpConnectionManager.Tracing": fields("client_sampling random_sampling overall_sampling max_path_tag_length custom_tags provider spawn_upstream_span").
+			refuse("verbose", "spans have no annotations").refuse("operation", "spans are named by the route's decorator").refuse("upstream_operation", "spans of tries are named by their cluster"),
+		"envoy.config.trace.v3.Tracing.Http":        fields("name typed_config"),
+		"envoy.config.trace.v3.OpenTelemetryConfig": fields("grpc_service http_service service_name max_cache_size").refuse("sampler", "the caller and the connection manager's samplings decide"),
+		"envoy.config.trace.v3.ZipkinConfig": fields("collector_cluster collector_endpoint trace_id_128bit shared_span_context collector_endpoint_version collector_hostname",
+			only("collector_endpoint_version", "spans are sent as HTTP_JSON", 1)).refuse("split_spans_for_request", "use the connection manager's spawn_upstream_span"),
+		"envoy.config.core.v3.HttpService":            fields("http_uri request_headers_to_add"),
+		"envoy.config.core.v3.HttpUri":                fields("uri cluster timeout"),
+		"envoy.type.tracing.v3.CustomTag":             fields("tag literal request_header environment").refuse("metadata", "metadata is not kept").refuse("value", "use literal, request_header or environment"),
+		"envoy.type.tracing.v3.CustomTag.Literal":     fields("value"),
+		"envoy.type.tracing.v3.CustomTag.Header":      fields("name default_value"),
+		"envoy.type.tracing.v3.CustomTag.Environment": fields("name default_value"),
 		h + "Rds":        fields("config_source route_config_name"),
 		h + "HttpFilter": fields("name typed_config is_optional"),
 		h + "HttpConnectionManager.SetCurrentClientCertDetails": fields("subject cert chain dns uri"),

@@ -27,11 +27,12 @@ import (
 // is what TestEveryFieldIsRead of package config proves.
 func TestNothingIsTakenAndIgnored(t *testing.T) {
 	w := &walk{t: t, visited: map[string]bool{}, fields: map[string]*tally{}, excused: map[protoreflect.FullName]bool{}, values: fieldValues(t.TempDir())}
-	d := &Decoder{Identity: true, OpenLog: func(path string) (*accesslog.Sink, error) {
+	env := func(name string) (string, bool) { return "value of " + name, name != "Y" }
+	d := &Decoder{Identity: true, Env: env, OpenLog: func(path string) (*accesslog.Sink, error) {
 		w.opened = append(w.opened, path)
 		return nil, nil
 	}}
-	for _, kind := range []string{"listener", "tcp listener"} {
+	for _, kind := range []string{"listener", "tcp listener", "listener tracing"} {
 		w.start(kind, list(kind), func(m proto.Message) (any, error) { return d.Listener("", m.(*listenerv3.Listener)) })
 	}
 	for _, kind := range []string{"cluster", "eds cluster", "least cluster", "ring cluster", "maglev cluster", "original cluster", "checked cluster"} {

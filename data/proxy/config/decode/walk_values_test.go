@@ -95,6 +95,8 @@ var samples = map[string]struct{ message, json string }{
 	"tcp listener": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"address": "10.0.0.1", "portValue": 80}}, "filterChains": [{"filters": [
 		{"name": "r", "typedConfig": ` + inAny("envoy.extensions.filters.network.rbac.v3.RBAC", `{"statPrefix": "y"}`) + `},
 		{"name": "t", "typedConfig": ` + inAny("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", `{"cluster": "c"}`) + `}]}]}`},
+	"listener tracing": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"address": "10.0.0.1", "portValue": 80}}, "filterChains": [{"filters": [{"name": "f", "typedConfig": ` +
+		inAny(hcm, `{"tracing": {"provider": {"name": "p", "typedConfig": `+inAny("envoy.config.trace.v3.OpenTelemetryConfig", `{"httpService": {"httpUri": {"uri": "http://c/v1", "cluster": "c", "timeout": "1s"}}}`)+`}}, `+manager[1:]) + `}]}]}`},
 	"cluster":          {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "STATIC"}`},
 	"eds cluster":      {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "EDS", "edsClusterConfig": {"edsConfig": {"ads": {}}}}`},
 	"least cluster":    {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "STRICT_DNS", "lbPolicy": "LEAST_REQUEST"}`},
@@ -225,6 +227,12 @@ func fieldValues(dir string) map[string][]string {
 		}
 		return out
 	}
+	tracers := []string{
+		inAny("envoy.config.trace.v3.OpenTelemetryConfig", `{"grpcService": {"envoyGrpc": {"clusterName": "c"}}}`),
+		inAny("envoy.config.trace.v3.OpenTelemetryConfig", `{"httpService": {"httpUri": {"uri": "http://c/v1", "cluster": "c", "timeout": "1s"}}}`),
+		inAny("envoy.config.trace.v3.ZipkinConfig", `{"collectorCluster": "c", "collectorEndpoint": "/b", "collectorEndpointVersion": "HTTP_JSON"}`),
+	}
+	tracings := []string{`{"customTags": [{"tag": "a", "literal": {"value": "b"}}], "provider": ` + named(tracers...)[0] + `}`}
 	return map[string][]string{
 		"envoy.config.overload.v3.ThresholdTrigger.value": {"0.7"}, "envoy.config.overload.v3.ScaledTrigger.scaling_threshold": {"0.6"}, "envoy.config.overload.v3.ScaledTrigger.saturation_threshold": {"0.7"},
 		compressorPkg + "Compressor.ResponseDirectionConfig.uncompressible_response_codes":                    {"206"},
@@ -269,6 +277,18 @@ func fieldValues(dir string) map[string][]string {
 		filters + "network.tcp_proxy.v3.TcpProxy.WeightedCluster.clusters":                                    {`{"name": "e", "weight": 4}`},
 		filters + "network.tcp_proxy.v3.TcpProxy.access_log":                                                  {log},
 		h + "HttpConnectionManager.access_log":                                                                {log},
+		h + "HttpConnectionManager.tracing":                                                                   tracings,
+		h + "HttpConnectionManager.Tracing.provider":                                                          named(tracers...),
+		h + "HttpConnectionManager.Tracing.custom_tags":                                                       {`{"tag": "z", "literal": {"value": "y"}}`},
+		"envoy.config.trace.v3.OpenTelemetryConfig.grpc_service":                                              {`{"envoyGrpc": {"clusterName": "d"}}`},
+		"envoy.config.trace.v3.OpenTelemetryConfig.http_service":                                              {`{"httpUri": {"uri": "http://d/e", "cluster": "d", "timeout": "1s"}}`},
+		"envoy.config.trace.v3.ZipkinConfig.collector_endpoint":                                               texts("/c"),
+		"envoy.config.trace.v3.ZipkinConfig.collector_endpoint_version":                                       texts("HTTP_PROTO", "HTTP_JSON"),
+		core + "HttpService.http_uri":                                                                         {`{"uri": "http://e/f", "cluster": "d", "timeout": "1s"}`},
+		core + "HttpUri.uri":                                                                                  texts("http://g/h", "nowhere"),
+		"envoy.type.tracing.v3.CustomTag.literal":                                                             {`{"value": "y"}`},
+		"envoy.type.tracing.v3.CustomTag.request_header":                                                      {`{"name": "x-b"}`},
+		"envoy.type.tracing.v3.CustomTag.environment":                                                         {`{"name": "Y"}`},
 		h + "HttpConnectionManager.delayed_close_timeout":                                                     {`"1s"`, `"3s"`},
 		h + "HttpConnectionManager.rds":                                                                       {`{"routeConfigName": "r", "configSource": {"ads": {}}}`},
 		h + "HttpConnectionManager.route_config":                                                              {`{"name": "r2"}`},
@@ -405,6 +425,7 @@ func neutralTable() map[string]string {
 		listener + "Listener.connection_balance_config":                                                        "connections always go to the least loaded worker",
 		listener + "Listener.reuse_port":                                                                       "one socket serves all workers, whatever it says",
 		listener + "Listener.enable_reuse_port":                                                                "one socket serves all workers, whatever it says",
+		"envoy.config.trace.v3.Tracing.Http.name":                                                              label,
 		h + "HttpFilter.is_optional":                                                                           "it is about filters that are not known",
 		route3 + "FilterConfig.is_optional":                                                                    "it is about filters that are not known",
 		h + "HttpConnectionManager.add_user_agent":                                                             usual,
@@ -419,7 +440,6 @@ func neutralTable() map[string]string {
 		route3 + "RouteConfiguration.max_direct_response_body_size_bytes":                                      "a limit, which is checked here",
 		route3 + "RouteConfiguration.validate_clusters":                                                        usual,
 		route3 + "WeightedCluster.total_weight":                                                                "it must be the sum of the weights, which is checked here",
-		route3 + "Route.decorator":                                                                             "it names spans, and tracing is refused",
 		core + "Http2ProtocolOptions.override_stream_error_on_invalid_http_message":                            usual,
 		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig.http_protocol_options": "HTTP/1.1 is spoken to clients of HTTP/1.1 in any case",
 		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.upstream_http_protocol_options":                "what it holds is about TLS, which the cluster may not have",
