@@ -22,7 +22,7 @@ var version = "dev"
 
 func main() {
 	ctx, now := signals()
-	go resident.Keep(now)
+	go resident.Keep(now, 25)
 	if err := command(ctx, now).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "heddle-proxy: "+err.Error())
 		os.Exit(1)

@@ -22,7 +22,7 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	go resident.Keep(ctx)
+	go resident.Keep(ctx, 0)
 	self, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "heddle: find this program:", err)

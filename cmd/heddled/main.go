@@ -48,7 +48,7 @@ func run(args []string) error {
 	klog.SetSlogLogger(log.With("part", "kubernetes"))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	go resident.Keep(ctx)
+	go resident.Keep(ctx, 0)
 	o.Log, o.Version = log, version
 	d, err := server.New(o.Options)
 	if err != nil {

@@ -40,9 +40,13 @@ func (k *keeper) due(allocated, live uint64) bool {
 	return true
 }
 
-// Keep gives memory back whenever the process has come to rest after it has allocated much, until the context ends.
-func Keep(ctx context.Context) {
+// Keep gives memory back whenever the process has come to rest after it has allocated much, until the context ends. Until it does so for the first time garbage is collected
+// when the heap has grown by percent (see runtime/debug.SetGCPercent; 0 leaves it as it is): what a start leaves between what stays is never moved together.
+func Keep(ctx context.Context, percent int) {
 	var k keeper
+	if percent > 0 {
+		percent = debug.SetGCPercent(percent)
+	}
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -52,6 +56,10 @@ func Keep(ctx context.Context) {
 			return
 		case <-tick.C:
 			if metrics.Read(sample); k.due(sample[0].Value.Uint64(), sample[1].Value.Uint64()) {
+				if percent > 0 {
+					debug.SetGCPercent(percent)
+					percent = 0
+				}
 				debug.FreeOSMemory()
 				_ = unmapProgram() // where it cannot be read what is mapped, it stays
 			}

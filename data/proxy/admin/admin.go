@@ -44,7 +44,7 @@ type Options struct {
 	Version     string
 	Concurrency uint32
 	Node        *corev3.Node
-	Bootstrap   []byte // an encoded Bootstrap, nil without a file
+	Bootstrap   Packed // a Bootstrap, nil without a file
 	Live        *live.Live
 	Stats       *stats.Registry
 	Level       *slog.LevelVar

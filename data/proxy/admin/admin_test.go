@@ -12,7 +12,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
@@ -57,7 +56,7 @@ func world(t *testing.T) (*Server, *httptest.Server, *map[string]int) {
 	if err := l.OnResponse(xds.Listener, []*xds.Resource{xds.FromBytes(xds.Name{TypeURL: xds.Listener, Name: "bad"}, []byte{0xff})}, nil); err == nil {
 		t.Fatal("a broken listener was accepted")
 	}
-	encoded, err := proto.Marshal(b.Message)
+	packed, err := Pack(b.Message)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +66,7 @@ func world(t *testing.T) (*Server, *httptest.Server, *map[string]int) {
 	calls := map[string]int{}
 	ready := true
 	s := New(Options{
-		Version: "test", Live: l, Stats: registry, Level: new(slog.LevelVar), Node: b.Node, Bootstrap: encoded, Ready: func() bool { return ready },
+		Version: "test", Live: l, Stats: registry, Level: new(slog.LevelVar), Node: b.Node, Bootstrap: packed, Ready: func() bool { return ready },
 		Sockets: func() []Socket { return []Socket{{"l", "127.0.0.1:80"}, {"u", "/run/x.sock"}} },
 		Host: func(_ *config.Cluster, e *config.Endpoint) Host {
 			return Host{Ejected: e.Health == config.HealthUnknown, RequestsTotal: 7}

@@ -46,7 +46,7 @@ func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) dumpBootstrap() proto.Message {
 	b := &bootstrapv3.Bootstrap{}
-	if s.Bootstrap == nil || proto.Unmarshal(s.Bootstrap, b) != nil {
+	if s.Bootstrap == nil || s.Bootstrap.unpack(b) != nil {
 		b = &bootstrapv3.Bootstrap{Node: s.Node}
 	}
 	return &adminv3.BootstrapConfigDump{Bootstrap: b}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/heddle-mesh/heddle/data/proxy/accept"
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
@@ -41,7 +40,7 @@ import (
 type Server struct {
 	opts      Options
 	bootstrap *decode.Bootstrap
-	encoded   []byte // the bootstrap file's message
+	packed    admin.Packed // the bootstrap file's message
 	node      *corev3.Node
 
 	registry  *stats.Registry
@@ -106,7 +105,7 @@ func (s *Server) read() (err error) {
 			return err
 		}
 		s.node, s.opts.Bootstrap = s.bootstrap.Node, nil
-		if s.encoded, err = proto.Marshal(s.bootstrap.Message); err != nil {
+		if s.packed, err = admin.Pack(s.bootstrap.Message); err != nil {
 			return fmt.Errorf("encode the bootstrap: %w", err)
 		}
 	}

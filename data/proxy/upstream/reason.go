@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"sync"
+
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 )
@@ -45,51 +47,72 @@ func (r reason) enforce(d *config.Outlier) uint32 {
 	}[r]
 }
 
-// ejections are the statistics of outlier detection of one cluster. The zero value counts nothing.
+// ejections are the statistics of outlier detection of one cluster. The zero value counts nothing. They are described when the first one is needed: most clusters never eject
+// anybody, and a proxy may know thousands.
 type ejections struct {
-	shard              *stats.Shard
+	registry *stats.Registry
+	shard    *stats.Shard
+	cluster  string
+	needed   sync.Once
+
 	total, active      stats.Handle
 	overflowed         stats.Handle
 	detected, enforced [reasons]stats.Handle
 }
 
-func newEjections(r *stats.Registry, shard *stats.Shard, def *config.Cluster) (e ejections) {
+// count prepares the statistics of a cluster.
+func (e *ejections) count(r *stats.Registry, shard *stats.Shard, def *config.Cluster) {
 	if r == nil || def.Outlier == nil {
-		return e
+		return
 	}
-	name := def.Name
+	e.registry, e.shard, e.cluster = r, shard, def.Name
 	if def.AltStat != "" {
-		name = def.AltStat
+		e.cluster = def.AltStat
 	}
-	labels := []stats.Label{{Name: "envoy_cluster_name", Value: name}}
+}
+
+// counts says whether there is anything to count, and describes it.
+func (e *ejections) counts() bool {
+	if e.registry == nil {
+		return false
+	}
+	e.needed.Do(e.describe)
+	return true
+}
+
+func (e *ejections) describe() {
+	r, labels := e.registry, []stats.Label{{Name: "envoy_cluster_name", Value: e.cluster}}
 	of := func(n string) stats.Desc {
-		return stats.Desc{Name: "envoy_cluster_outlier_detection_" + n, Labels: labels, Dotted: "cluster." + name + ".outlier_detection." + n}
+		return stats.Desc{Name: "envoy_cluster_outlier_detection_" + n, Labels: labels, Dotted: "cluster." + e.cluster + ".outlier_detection." + n}
 	}
-	e.shard, e.active, e.overflowed, e.total = shard, r.Gauge(of("ejections_active")), r.Counter(of("ejections_overflow")), r.Counter(of("ejections_enforced_total"))
+	e.active, e.overflowed, e.total = r.Gauge(of("ejections_active")), r.Counter(of("ejections_overflow")), r.Counter(of("ejections_enforced_total"))
 	for why := range reasons {
 		e.detected[why], e.enforced[why] = r.Counter(of("ejections_detected_"+why.String())), r.Counter(of("ejections_enforced_"+why.String()))
 	}
-	return e
 }
 
-func (e *ejections) inc(h stats.Handle) {
-	if e.shard != nil {
-		e.shard.Inc(h)
+func (e *ejections) detect(why reason) {
+	if e.counts() {
+		e.shard.Inc(e.detected[why])
 	}
 }
 
-func (e *ejections) detect(why reason) { e.inc(e.detected[why]) }
-
-func (e *ejections) overflow() { e.inc(e.overflowed) }
+func (e *ejections) overflow() {
+	if e.counts() {
+		e.shard.Inc(e.overflowed)
+	}
+}
 
 func (e *ejections) enforce(why reason) {
-	e.inc(e.enforced[why])
-	e.inc(e.total)
-	e.inc(e.active)
+	if e.counts() {
+		e.shard.Inc(e.enforced[why])
+		e.shard.Inc(e.total)
+		e.shard.Inc(e.active)
+	}
 }
 
 func (e *ejections) takeBack() {
-	if e.shard != nil {
+	if e.counts() {
 		e.shard.Dec(e.active)
 	}
 }
