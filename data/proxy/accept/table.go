@@ -41,6 +41,9 @@ func (s *Set) compile(listeners []*config.Listener) (*table, error) {
 	secrets, former := s.options.Secrets, s.current.Load()
 	t := &table{at: map[loop.Address]*bound{}, named: map[string]*bound{}, capture: map[uint16]bool{}, contexts: map[*config.ServerTLS]*tls.ServerContext{}}
 	for _, l := range listeners {
+		if l.Datagrams != nil {
+			continue // package udp has it
+		}
 		b := &bound{Listener: l, headers: s.options.Counters.headers(l), shakes: s.options.Counters.handshakes(l)}
 		var err error
 		for i, c := range l.Chains {

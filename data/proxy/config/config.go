@@ -44,6 +44,18 @@ type Listener struct {
 	Default        *Chain
 	AccessLogs     []AccessLog
 	MaxConnections uint32 // 0: no limit
+	// Datagrams makes it a UDP listener: it has no chains then.
+	Datagrams *Datagrams
+}
+
+// Datagrams is envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig with the sizes of its listener.
+type Datagrams struct {
+	Stat        string
+	Cluster     string
+	IdleTimeout time.Duration
+	HashSource  bool // sessions of one source address keep to one endpoint
+	// FromClients and FromServers are the longest datagrams that are taken, in bytes.
+	FromClients, FromServers int
 }
 
 // Inspect says what is looked at before a filter chain is chosen.

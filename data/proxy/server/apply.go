@@ -50,7 +50,15 @@ func (s *Server) apply(c *config.Config) error {
 		back()
 		return err
 	}
+	if err := s.datagrams.Apply(c.Listeners); err != nil {
+		undo()
+		back()
+		return err
+	}
 	if err := s.listeners.Apply(c.Listeners); err != nil && !errors.Is(err, accept.ErrDraining) {
+		if err := s.datagrams.Apply(former.Listeners); err != nil {
+			s.opts.Log.Error("UDP listeners not taken back", "error", err)
+		}
 		undo()
 		back()
 		return err

@@ -36,6 +36,9 @@ func (s *Server) openSockets() (out []admin.Socket) {
 	for _, x := range s.listeners.Open() {
 		out = append(out, admin.Socket{Name: x.Name, Address: x.Address})
 	}
+	for _, x := range s.datagrams.Open() {
+		out = append(out, admin.Socket{Name: x.Name, Address: x.Address})
+	}
 	return out
 }
 

@@ -58,6 +58,7 @@ type Server struct {
 	requests  *requests
 	traces    *tracers
 	listeners *accept.Set
+	datagrams *pool.Datagrams
 	live      *live.Live
 	xds       *client.Client // nil without ADS
 	dns       *dns.Server    // nil without names
@@ -171,6 +172,7 @@ func (s *Server) buildPlane() (err error) {
 		}
 	}
 	s.listeners = accept.NewSet(accept.SetOptions{Workers: s.workers, Secrets: s.secrets, Gate: gate, Kept: s.opts.Kept, Counters: &accept.Counters{Registry: s.registry, Shards: s.shards}}, accept.Hooks{Admit: s.admit, Allow: s.allow, Serve: s.serve, Refused: s.refused})
+	s.datagrams = pool.NewDatagrams(s.pools, s.registry, s.opts.Mark)
 	return nil
 }
 
@@ -273,6 +275,7 @@ func (s *Server) housekeeping(ctx context.Context) {
 func (s *Server) close() {
 	s.stop()
 	s.live.Close()
+	s.datagrams.Close()
 	if s.dns != nil {
 		s.dns.Close()
 	}

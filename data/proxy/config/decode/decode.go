@@ -183,6 +183,9 @@ func (r *read) socket(path string, s *corev3.SocketAddress) (out address) {
 	if s.GetIpv4Compat() && !r.compat {
 		r.add(path+".ipv4_compat", "it is for the address of a listener only")
 	}
+	if s.GetProtocol() != corev3.SocketAddress_TCP && !r.compat {
+		r.add(path+".protocol", "only a listener can be reached over UDP")
+	}
 	if s.GetPortValue() > math.MaxUint16 {
 		r.add(path+".port_value", "%d is above 65535", s.GetPortValue())
 		return out

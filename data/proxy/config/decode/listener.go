@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
@@ -13,6 +14,8 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	networkrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+
+	udpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/udp/udp_proxy/v3"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
@@ -45,12 +48,24 @@ func (r *read) listener(path string, m *listenerv3.Listener) *config.Listener {
 	}
 	for i, extra := range m.GetAdditionalAddresses() {
 		p := at(path, "additional_addresses", i) + ".address"
+		r.compat = m.GetAddress().GetSocketAddress().GetProtocol() == corev3.SocketAddress_UDP
 		more := r.address(p, extra.GetAddress())
+		if r.compat = false; extra.GetAddress().GetSocketAddress().GetProtocol() != m.GetAddress().GetSocketAddress().GetProtocol() {
+			r.add(p+".socket_address.protocol", "all addresses of a listener have one protocol")
+		}
+		if extra.GetAddress().GetSocketAddress().GetIpv4Compat() {
+			r.add(p+".socket_address.ipv4_compat", "it is for the first address of a listener only")
+		}
 		if !more.ip.IsValid() {
 			r.add(p, "want an IP address and a port")
 		}
 		l.Extra = append(l.Extra, more.ip)
 	}
+	if m.GetAddress().GetSocketAddress().GetProtocol() == corev3.SocketAddress_UDP {
+		l.Datagrams = r.datagrams(path, m)
+		return l
+	}
+	r.notDatagrams(path, m)
 	l.Inspect = config.Inspect{
 		OriginalDst: l.UseOriginalDst, ContinueOnTimeout: m.GetContinueOnListenerFiltersTimeout(),
 		Timeout: r.duration(join(path, "listener_filters_timeout"), m.GetListenerFiltersTimeout(), defaultInspectTimeout),
@@ -103,6 +118,7 @@ func (r *read) listenerFilter(path string, f *listenerv3.ListenerFilter, in *con
 		r.disabled(path+".filter_disabled", f.GetFilterDisabled(), off)
 	}
 	switch m := m.(type) {
+	case *udpv3.UdpProxyConfig: // told with the address
 	case *proxyprotocolv3.ProxyProtocol:
 		r.proxyHeader(path, m, in)
 		if len(off) > 0 {

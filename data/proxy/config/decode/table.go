@@ -22,6 +22,7 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/udp/udp_proxy/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
@@ -94,7 +95,7 @@ func coreTable() map[protoreflect.FullName]rule {
 		"envoy.config.core.v3.Metadata": opaque, "envoy.config.core.v3.Locality": opaque, "envoy.type.v3.Percent": opaque, "envoy.type.v3.FractionalPercent": opaque,
 		"envoy.type.v3.Int64Range": opaque, "envoy.type.v3.Int32Range": opaque, "envoy.config.core.v3.CidrRange": opaque, "envoy.config.core.v3.HeaderValue": fields("key value"),
 		"envoy.config.core.v3.Address":                  fields("socket_address pipe"),
-		"envoy.config.core.v3.SocketAddress":            fields("address port_value ipv4_compat").refuse("protocol", "only TCP is served"),
+		"envoy.config.core.v3.SocketAddress":            fields("protocol address port_value ipv4_compat"),
 		"envoy.config.core.v3.Pipe":                     fields("path"),
 		"envoy.config.core.v3.DataSource":               fields("filename inline_bytes inline_string"),
 		"envoy.config.core.v3.HeaderValueOption":        fields("header append append_action keep_empty_value"),
@@ -156,7 +157,17 @@ func listenerTable() map[protoreflect.FullName]rule {
 	const f = "envoy.extensions.filters."
 	return map[protoreflect.FullName]rule{
 		l + "Listener": fields(`name address additional_addresses stat_prefix filter_chains use_original_dst default_filter_chain metadata deprecated_v1 listener_filters listener_filters_timeout
-			continue_on_listener_filters_timeout transparent traffic_direction connection_balance_config reuse_port enable_reuse_port access_log bind_to_port`),
+			continue_on_listener_filters_timeout udp_listener_config transparent traffic_direction connection_balance_config reuse_port enable_reuse_port access_log bind_to_port`),
+		l + "UdpListenerConfig":                fields("downstream_socket_config").refuse("quic_options", "HTTP/3 is not spoken by this version"),
+		"envoy.config.core.v3.UdpSocketConfig": fields("max_rx_datagram_size prefer_gro", only1("prefer_gro", false, "datagrams are taken as they come")),
+		f + "udp.udp_proxy.v3.UdpProxyConfig": fields("stat_prefix cluster matcher idle_timeout hash_policies upstream_socket_config").
+			refuse("use_original_src_ip", "endpoints see the proxy's address").refuse("use_per_packet_load_balancing", "an endpoint is chosen for each session").
+			refuse("access_log", "sessions are counted, not logged").refuse("proxy_access_log", "sessions are counted, not logged"),
+		f + "udp.udp_proxy.v3.UdpProxyConfig.HashPolicy":    fields("source_ip").refuse("key", "sessions are told apart by their source only"),
+		f + "udp.udp_proxy.v3.Route":                        fields("cluster"),
+		"xds.type.matcher.v3.Matcher":                       fields("on_no_match").refuse("matcher_list", "all datagrams go to one cluster").refuse("matcher_tree", "all datagrams go to one cluster"),
+		"xds.type.matcher.v3.Matcher.OnMatch":               fields("action").refuse("matcher", "all datagrams go to one cluster"),
+		"xds.core.v3.TypedExtensionConfig":                  fields("name typed_config"),
 		l + "AdditionalAddress":                             fields("address"),
 		l + "Listener.DeprecatedV1":                         fields("bind_to_port"),
 		l + "Listener.ConnectionBalanceConfig":              fields("exact_balance"), // connections always go to the least loaded worker

@@ -97,6 +97,10 @@ var samples = map[string]struct{ message, json string }{
 		{"name": "t", "typedConfig": ` + inAny("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", `{"cluster": "c"}`) + `}]}]}`},
 	"listener tracing": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"address": "10.0.0.1", "portValue": 80}}, "filterChains": [{"filters": [{"name": "f", "typedConfig": ` +
 		inAny(hcm, `{"tracing": {"provider": {"name": "p", "typedConfig": `+inAny("envoy.config.trace.v3.OpenTelemetryConfig", `{"httpService": {"httpUri": {"uri": "http://c/v1", "cluster": "c", "timeout": "1s"}}}`)+`}}, `+manager[1:]) + `}]}]}`},
+	"udp listener": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"protocol": "UDP", "address": "10.0.0.1", "portValue": 80}}, "udpListenerConfig": {"downstreamSocketConfig": {"maxRxDatagramSize": "9000"}},
+		"listenerFilters": [{"name": "u", "typedConfig": ` + inAny("envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig", `{"statPrefix": "s", "cluster": "c", "hashPolicies": [{"sourceIp": true}], "upstreamSocketConfig": {"maxRxDatagramSize": "9000"}}`) + `}]}`},
+	"udp matcher": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"protocol": "UDP", "address": "10.0.0.1", "portValue": 80}},
+		"listenerFilters": [{"name": "u", "typedConfig": ` + inAny("envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig", `{"statPrefix": "s", "matcher": {"onNoMatch": {"action": {"name": "r", "typedConfig": `+inAny("envoy.extensions.filters.udp.udp_proxy.v3.Route", `{"cluster": "c"}`)+`}}}}`) + `}]}`},
 	"cluster":          {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "STATIC"}`},
 	"eds cluster":      {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "EDS", "edsClusterConfig": {"edsConfig": {"ads": {}}}}`},
 	"least cluster":    {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "STRICT_DNS", "lbPolicy": "LEAST_REQUEST"}`},
@@ -416,6 +420,7 @@ func neutralTable() map[string]string {
 	)
 	return map[string]string{
 		listener + "Filter.name": label, listener + "ListenerFilter.name": label, "envoy.config.accesslog.v3.AccessLog.name": label, core + "TransportSocket.name": label, h + "HttpFilter.name": label,
+		"xds.core.v3.TypedExtensionConfig.name": label, core + "UdpSocketConfig.prefer_gro": usual,
 		route3 + "RetryPolicy.RetryHostPredicate.name": label, route3 + "RetryPolicy.RetryPriority.name": label, cluster + "Cluster.TransportSocketMatch.name": label,
 		core + "RuntimeUInt32.runtime_key": runtime, core + "RuntimeFeatureFlag.runtime_key": runtime, core + "RuntimeFractionalPercent.runtime_key": runtime,
 		listener + "Listener.metadata": metadata, listener + "FilterChain.metadata": metadata, route3 + "RouteConfiguration.metadata": metadata, route3 + "VirtualHost.metadata": metadata,
