@@ -32,6 +32,8 @@ const (
 	FeatureProxyProtocol Feature = "proxy-protocol"
 	// FeatureRevocation is lists of revoked certificates beside roots.
 	FeatureRevocation Feature = "crl"
+	// FeatureBudgetInterval is a retry budget over the requests of an interval.
+	FeatureBudgetInterval Feature = "budget-interval"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )

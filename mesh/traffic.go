@@ -94,6 +94,8 @@ type ConnectionPool struct {
 type RetryBudget struct {
 	Percent float64
 	Minimum uint32
+	// Interval counts the requests that began in it instead; 0: those that are active or wait.
+	Interval time.Duration
 }
 
 // OutlierDetection ejects failing endpoints; nil pointers are not said.

@@ -71,7 +71,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	c.Metadata = message.Metadata(t.metadata())
 	t.discovery(v, c)
 	t.pool(v, c)
-	t.budget(c)
+	t.budget(v, c)
 	t.balancer(v, c)
 	t.outliers(c)
 	t.localities(v, c)

@@ -35,12 +35,23 @@ func breakers(p *mesh.ConnectionPool) *clusterv3.CircuitBreakers {
 }
 
 // budget bounds retries in the place of a fixed number.
-func (t *target) budget(c *clusterv3.Cluster) {
-	if b := t.policy.Budget; b != nil {
-		c.CircuitBreakers.Thresholds[0].RetryBudget = &clusterv3.CircuitBreakers_Thresholds_RetryBudget{
-			BudgetPercent: &typev3.Percent{Value: b.Percent}, MinRetryConcurrency: message.UInt32(b.Minimum),
-		}
+func (t *target) budget(v *view.View, c *clusterv3.Cluster) {
+	b := t.policy.Budget
+	if b == nil {
+		return
 	}
+	out := &clusterv3.CircuitBreakers_Thresholds_RetryBudget{BudgetPercent: &typev3.Percent{Value: b.Percent}, MinRetryConcurrency: message.UInt32(b.Minimum)}
+	switch {
+	case b.Interval == 0:
+	case v.Can(mesh.FeatureBudgetInterval):
+		out.BudgetInterval = message.Duration(b.Interval)
+	default:
+		v.Notice(mesh.Problem{
+			Object: t.rule.Origin, Field: "spec.trafficPolicy.retryBudget.budgetInterval", Code: mesh.CodeNotEnforced,
+			Message: "some connected proxies count only the requests that are active or wait", Hint: "upgrade them",
+		})
+	}
+	c.CircuitBreakers.Thresholds[0].RetryBudget = out
 }
 
 func (t *target) pool(_ *view.View, c *clusterv3.Cluster) {

@@ -26,8 +26,8 @@ var policyFields = []string{
 
 // destinationRuleFields are honoured; every other populated field gives a Problem and has no effect.
 var destinationRuleFields = func() api.FieldSet {
-	all := []string{"host", "exportTo", "trafficPolicy.retryBudget.percent", "trafficPolicy.retryBudget.minRetryConcurrency", "trafficPolicy.proxyProtocol.version", "subsets[].trafficPolicy.proxyProtocol.version",
-		"subsets[].trafficPolicy.retryBudget.percent", "subsets[].trafficPolicy.retryBudget.minRetryConcurrency",
+	all := []string{"host", "exportTo", "trafficPolicy.retryBudget.percent", "trafficPolicy.retryBudget.minRetryConcurrency", "trafficPolicy.retryBudget.budgetInterval", "trafficPolicy.proxyProtocol.version", "subsets[].trafficPolicy.proxyProtocol.version",
+		"subsets[].trafficPolicy.retryBudget.percent", "subsets[].trafficPolicy.retryBudget.minRetryConcurrency", "subsets[].trafficPolicy.retryBudget.budgetInterval",
 		"workloadSelector.matchLabels", "subsets[].name", "subsets[].labels",
 		"trafficPolicy.portLevelSettings[].port.number", "subsets[].trafficPolicy.portLevelSettings[].port.number"}
 	for _, prefix := range []string{"trafficPolicy.", "trafficPolicy.portLevelSettings[].", "subsets[].trafficPolicy.", "subsets[].trafficPolicy.portLevelSettings[]."} {

@@ -111,6 +111,11 @@ func (v *visit) budget(x *networking.TrafficPolicy_RetryBudget, path string) *me
 	if x.MinRetryConcurrency > 0 {
 		b.Minimum = x.MinRetryConcurrency
 	}
+	if x.BudgetInterval != nil {
+		if b.Interval = x.BudgetInterval.AsDuration(); b.Interval < 0 {
+			v.Invalid(path+".budgetInterval", "%v is not a duration of 0 or more", b.Interval)
+		}
+	}
 	return b
 }
 

@@ -120,6 +120,8 @@ type Thresholds struct {
 	Budget        bool
 	BudgetPercent float64
 	BudgetMin     uint32
+	// BudgetInterval: the requests that began in it count, instead of those that are active.
+	BudgetInterval time.Duration
 }
 
 // Outlier is envoy.config.cluster.v3.OutlierDetection; counts of 0 switch a detector off.
@@ -182,6 +184,17 @@ type Endpoint struct {
 	Weight    uint32 // at least 1
 	Health    HealthStatus
 	Transport map[string]string // envoy.transport_socket_match
+	Labels    map[string]string // envoy.lb, each value as JSON
 	Check     *EndpointCheck    // nil: checked as its cluster says
 	Workload  string            // istio.workload: NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER
+}
+
+// Has says whether the endpoint has all labels.
+func (e *Endpoint) Has(labels map[string]string) bool {
+	for k, v := range labels {
+		if e.Labels[k] != v {
+			return false
+		}
+	}
+	return true
 }

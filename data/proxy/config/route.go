@@ -24,6 +24,7 @@ type VirtualHost struct {
 	Routes               []*Route
 	Headers              HeaderEdits
 	Retry                *Retry
+	Hedge                bool // of routes that do not say; see Forward.Hedge
 	IncludeAttemptCount  bool
 	AttemptCountResponse bool
 	RequireTLS           bool // redirect plain requests to https
@@ -168,9 +169,11 @@ type Forward struct {
 	// to the proxy; 0: it has no bound.
 	MaxGRPCTimeout, GRPCHeaderMax *time.Duration
 	Retry                         *Retry
-	Mirrors                       []Mirror
-	Hash                          []HashPolicy
-	Upgrades                      map[string]bool // per-route switches of upgrades
+	// Hedge sends another request when a try takes longer than it may, and takes the first good answer (hedge_on_per_try_timeout); nil: as the virtual host says.
+	Hedge    *bool
+	Mirrors  []Mirror
+	Hash     []HashPolicy
+	Upgrades map[string]bool // per-route switches of upgrades
 }
 
 // RegexRewrite replaces all matches of a pattern in the path (regex_rewrite).
@@ -190,22 +193,28 @@ type WeightedCluster struct {
 
 // Retry is envoy.config.route.v3.RetryPolicy, resolved.
 type Retry struct {
-	On              RetryOn
-	Codes           []int // retriable_status_codes
-	Headers         []HeaderMatch
-	RequestHeaders  []HeaderMatch
-	Attempts        uint32 // retries after the first try
-	PerTry          time.Duration
-	PerTryIdle      time.Duration
-	BackoffBase     time.Duration // 25 ms by default
-	BackoffMax      time.Duration // 10 × base by default
-	PreviousHosts   bool          // envoy.retry_host_predicates.previous_hosts
-	SelectAttempts  int           // host_selection_retry_max_attempts
-	PriorityForfeit int           // retry_priority previous_priorities: update frequency, 0 for none
+	On             RetryOn
+	Codes          []int // retriable_status_codes
+	Headers        []HeaderMatch
+	RequestHeaders []HeaderMatch
+	Attempts       uint32 // retries after the first try
+	PerTry         time.Duration
+	PerTryIdle     time.Duration
+	BackoffBase    time.Duration // 25 ms by default
+	BackoffMax     time.Duration // 10 × base by default
+	PreviousHosts  bool          // envoy.retry_host_predicates.previous_hosts
+	OmitCanaries   bool          // envoy.retry_host_predicates.omit_canary_hosts
+	// OmitLabels are metadata (envoy.lb) of endpoints that are left out: all pairs of one of the sets (envoy.retry_host_predicates.omit_host_metadata).
+	OmitLabels      []map[string]string
+	SelectAttempts  int // host_selection_retry_max_attempts
+	PriorityForfeit int // retry_priority previous_priorities: update frequency, 0 for none
 	// Resets are headers of a response that say when to come again (rate_limited_retry_back_off); what lies further ahead than ResetMax is not believed.
 	Resets   []ResetHeader
 	ResetMax time.Duration
 }
+
+// Avoids says whether any endpoint may be left out when a retry chooses.
+func (r *Retry) Avoids() bool { return r.PreviousHosts || r.OmitCanaries || len(r.OmitLabels) > 0 }
 
 // ResetHeader is envoy.config.route.v3.RetryPolicy.ResetHeader: seconds from now, or a Unix time.
 type ResetHeader struct {

@@ -29,12 +29,24 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	x.heard()
 	x.w.Pools.Report(x.host, upstream.OutcomeOf(x.statusFor(h)))
 	x.endTrySpan(h.Status)
-	if x.retries && x.policyOf.Response(h, x.matchResponse) && x.again(h) {
-		return
+	if x.retries && x.policyOf.Response(h, x.matchResponse) {
+		if x.again(h) {
+			return
+		}
+		if x.others() {
+			x.endTry()
+			return
+		}
 	}
 	if x.attempts > 1 && h.Status < 500 {
 		x.w.Shard.Inc(x.counters.RetrySuccess)
 	}
+	x.accept(h, end)
+}
+
+// accept makes a response the client's.
+func (x *Exchange) accept(h *codec.Head, end bool) {
+	x.endHedges(x.now)
 	x.retries = false
 	if !x.requestDone || x.mirrors == 0 {
 		x.keep = false

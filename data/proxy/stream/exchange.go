@@ -89,6 +89,9 @@ type Exchange struct {
 	avoid     func(*upstream.Host) bool
 	upPaused  bool
 	tryOrigin *loop.Origin
+	hedging   bool     // a try that takes too long goes on beside the next one
+	now       *hedge   // the current try, of an exchange that hedges
+	hedges    []*hedge // the tries that take too long
 	// What bodies go through, nil for nothing.
 	in, out  Transform
 	headOnly bool   // the response has no body
@@ -368,6 +371,7 @@ func (x *Exchange) finish() {
 	}
 	x.over = true
 	x.endTry()
+	x.endHedges(nil)
 	x.timers.stop()
 	x.closeTransforms()
 	x.account()

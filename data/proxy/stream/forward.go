@@ -64,11 +64,12 @@ func (x *Exchange) setTimeouts(f *config.Forward) {
 	if x.tunnel {
 		x.deadline = 0
 	}
+	x.setHedging(f)
 	if x.deadline > 0 && x.tryLimit >= x.deadline {
 		x.tryLimit = 0
 	}
 	expected := x.tryLimit
-	if expected == 0 {
+	if expected == 0 || x.hedging { // a try that hedges is not cut
 		expected = x.deadline
 	}
 	if expected > 0 && !x.m.Config.SuppressEnvoy {
@@ -110,8 +111,8 @@ func (x *Exchange) setRetries(f *config.Forward) {
 		x.left = int(n)
 	}
 	x.retries = x.policyOf.On != 0
-	if policy.PreviousHosts && x.avoid == nil {
-		x.avoid = x.wasTried
+	if policy.Avoids() && x.avoid == nil {
+		x.avoid = x.omits
 	}
 }
 

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -12,14 +13,11 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
 
-// wasTried is the predicate previous_hosts.
-func (x *Exchange) wasTried(h *upstream.Host) bool {
-	for _, t := range x.tried {
-		if t == h {
-			return true
-		}
-	}
-	return false
+// omits says whether a retry leaves an endpoint out (retry_host_predicate).
+func (x *Exchange) omits(h *upstream.Host) bool {
+	p := x.retryPolicy()
+	return p.PreviousHosts && slices.Contains(x.tried, h) || p.OmitCanaries && h.Config().Labels["canary"] == "true" ||
+		slices.ContainsFunc(p.OmitLabels, func(l map[string]string) bool { return h.Config().Has(l) })
 }
 
 // attempt makes a try: an endpoint, a connection, the request.
@@ -31,7 +29,7 @@ func (x *Exchange) attempt() {
 	}
 	need := x.need
 	if p := x.retryPolicy(); p != nil {
-		if x.attempts > 1 && x.avoid != nil && p.PreviousHosts {
+		if x.attempts > 1 && x.avoid != nil && p.Avoids() {
 			need.Avoid, need.Attempts = x.avoid, max(p.SelectAttempts, 1)
 		}
 		if x.retries && p.PriorityForfeit > 0 {
@@ -116,7 +114,7 @@ func (x *Exchange) send(c pool.Stream) {
 	x.upLocal = x.tryOrigin.Local
 	x.peerURI = x.tryOrigin.Identity()
 	end := x.requestDone && len(x.kept) == 0 && x.tail.Len() == 0
-	c.Send(&x.Request, end, (*answer)(x))
+	c.Send(&x.Request, end, x.receiver(c))
 	if x.tunnel {
 		return // what the client has sent already waits until the upstream agrees
 	}
@@ -177,16 +175,18 @@ func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 	if !x.startedReply && x.policyOf.Reset(r, x.tryBegan) && x.again(nil) {
 		return
 	}
+	if !x.startedReply && x.others() {
+		x.charge(statusOf(r))
+		x.endTry()
+		return
+	}
 	x.flags = x.flags.With(r.Flag())
 	if x.startedReply {
 		x.details = "upstream_reset_after_response_started{" + resetDetail(r, detail) + "}"
 		x.cut()
 		return
 	}
-	status := 503
-	if r == codec.ProtocolError {
-		status = 502
-	}
+	status := statusOf(r)
 	x.charge(status)
 	body := "upstream connect error or disconnect/reset before headers. "
 	if x.attempts > 1 {
@@ -199,6 +199,14 @@ func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 		edit = overloaded
 	}
 	x.reply(status, body, "upstream_reset_before_response_started{"+resetDetail(r, detail)+"}", edit)
+}
+
+// statusOf is the status that stands for a try without a response.
+func statusOf(r codec.Reason) int {
+	if r == codec.ProtocolError {
+		return 502
+	}
+	return 503
 }
 
 func overloaded(h *codec.Head) { h.SetString(codec.EnvoyOverloaded, "true") }
@@ -272,6 +280,10 @@ func (x *Exchange) tryIdled() {
 }
 
 func (x *Exchange) tryOver(counter stats.Handle, details string) {
+	if x.hedging {
+		x.hedge()
+		return
+	}
 	x.w.Shard.Inc(counter)
 	x.w.Pools.Report(x.host, upstream.LocalFailure)
 	x.dropTry()
@@ -287,13 +299,19 @@ func (x *Exchange) tryOver(counter stats.Handle, details string) {
 
 // overdue ends the exchange that took too long.
 func (x *Exchange) overdue() {
-	x.w.Shard.Inc(x.counters.Timeout)
+	tries := len(x.hedges)
+	if x.up != nil || tries == 0 {
+		tries++
+	}
+	x.w.Shard.Add(x.counters.Timeout, uint64(tries))
 	if x.up != nil && !x.startedReply {
 		x.w.Pools.Report(x.host, upstream.LocalFailure)
 	}
 	x.dropTry()
-	if !x.startedReply {
-		x.charge(504)
+	for range tries {
+		if !x.startedReply {
+			x.charge(504)
+		}
 	}
 	x.flags = x.flags.With(codec.FlagUpstreamRequestTimeout)
 	x.giveUp(504, "upstream request timeout", "response_timeout")

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
@@ -61,13 +62,66 @@ func (b *Breaker) limit(r Resource, t *config.Thresholds) int64 {
 	if !t.Budget {
 		return int64(t.Retries)
 	}
-	// A budget is a share of what is active or waiting (retry_budget.budget_percent), and never less than the minimum.
-	share := int64(t.BudgetPercent / 100 * float64(b.requests.Load()+b.pending.Load()))
-	return max(share, int64(t.BudgetMin))
+	return budget(t, b.requests.Load()+b.pending.Load())
+}
+
+// budget is a share of requests (retry_budget.budget_percent), and never less than the minimum.
+func budget(t *config.Thresholds, requests int64) int64 {
+	return max(int64(t.BudgetPercent/100*float64(requests)), int64(t.BudgetMin))
 }
 
 // BeginRetry counts a retry if the limits allow it; EndRetry is its counterpart.
-func (c *Cluster) BeginRetry() bool { return c.breakers[0].Take(Retries, &c.Config().Thresholds[0]) }
+func (c *Cluster) BeginRetry() bool {
+	b, t := &c.breakers[0], &c.Config().Thresholds[0]
+	if c.recent == nil {
+		return b.Take(Retries, t)
+	}
+	if b.retries.Add(1) > budget(t, c.recent.count(c.now())) {
+		b.retries.Add(-1)
+		return false
+	}
+	return true
+}
 
 // EndRetry is the counterpart of BeginRetry.
 func (c *Cluster) EndRetry() { c.breakers[0].Give(Retries) }
+
+// parts is how finely an interval is divided: a request counts for it, and up to one part longer.
+const parts = 32
+
+// recent counts the requests that began in the last interval.
+type recent struct {
+	part  time.Duration
+	begun [parts + 1]atomic.Uint64 // by part of the interval: which part in the upper half, how many in the lower one
+}
+
+func newRecent(interval time.Duration) *recent {
+	if interval == 0 {
+		return nil
+	}
+	return &recent{part: max(interval/parts, 1)}
+}
+
+func (r *recent) add(now time.Time) {
+	at := uint64(now.UnixNano() / int64(r.part))
+	for slot := &r.begun[at%(parts+1)]; ; {
+		was := slot.Load()
+		next := was + 1
+		if was>>32 != at&0xffffffff {
+			next = at<<32 | 1
+		}
+		if slot.CompareAndSwap(was, next) {
+			return
+		}
+	}
+}
+
+func (r *recent) count(now time.Time) (n int64) {
+	at := uint64(now.UnixNano() / int64(r.part))
+	for back := range uint64(parts + 1) {
+		if v := r.begun[(at-back)%(parts+1)].Load(); v>>32 == (at-back)&0xffffffff {
+			n += int64(v & 0xffffffff)
+		}
+	}
+	return n
+}

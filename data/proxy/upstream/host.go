@@ -69,7 +69,12 @@ func (h *Host) Ejected() bool { return h.ejected.Load() }
 func (h *Host) Active() int { return int(h.active.Load()) }
 
 // Begin and End count a request in flight.
-func (h *Host) Begin() { h.active.Add(1) }
+func (h *Host) Begin() {
+	h.active.Add(1)
+	if r := h.Cluster.recent; r != nil {
+		r.add(h.Cluster.now())
+	}
+}
 
 // End is the counterpart of Begin.
 func (h *Host) End() { h.active.Add(-1) }

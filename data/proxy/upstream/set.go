@@ -87,9 +87,13 @@ func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
 	var former []*Host
 	if before != nil {
 		c.breakers, former = before.breakers, before.Hosts() // what is in flight stays in flight
+		c.recent = before.recent
 		c.used.Store(before.Used())
 	} else {
 		c.breakers = &[2]Breaker{}
+	}
+	if interval := def.Thresholds[0].BudgetInterval; c.recent == nil || before.Config().Thresholds[0].BudgetInterval != interval {
+		c.recent = newRecent(interval)
 	}
 	var err error
 	c.plain.Proxy = def.Proxy

@@ -275,6 +275,7 @@ func (r *read) breakers(path string, list []*clusterv3.CircuitBreakers_Threshold
 			if b.GetBudgetPercent() != nil {
 				to.BudgetPercent = b.GetBudgetPercent().GetValue()
 			}
+			to.BudgetInterval = r.duration(path+indexed(i)+".retry_budget.budget_interval", b.GetBudgetInterval(), 0)
 		}
 	}
 }

@@ -38,8 +38,8 @@ type Decoder struct {
 type read struct {
 	problems
 	d      *Decoder
-	compat bool              // the address that is read is a listener's own
-	labels map[string]string // of the endpoint before: most have the same
+	compat bool                 // the address that is read is a listener's own
+	labels [2]map[string]string // of the endpoint before, for its transport and for balancing
 }
 
 // start checks a message against the table; what follows may assume that only honoured fields are there.

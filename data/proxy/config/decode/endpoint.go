@@ -1,9 +1,11 @@
 package decode
 
 import (
+	"encoding/json"
 	"maps"
 
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
@@ -29,11 +31,22 @@ func (r *read) assignment(path string, m *endpointv3.ClusterLoadAssignment, name
 }
 
 // shared is the map of the endpoint before, if that is equal.
-func (r *read) shared(labels map[string]string) map[string]string {
-	if !maps.Equal(labels, r.labels) {
-		r.labels = labels
+func shared(before *map[string]string, labels map[string]string) map[string]string {
+	if !maps.Equal(labels, *before) {
+		*before = labels
 	}
-	return r.labels
+	return *before
+}
+
+// jsonValues are the values of a struct, each in JSON, so that values of different kinds are never equal.
+func jsonValues(s *structpb.Struct) map[string]string {
+	out := make(map[string]string, len(s.GetFields()))
+	for k, v := range s.GetFields() {
+		if b, err := json.Marshal(v.AsInterface()); err == nil { // the keys of objects are sorted
+			out[k] = string(b)
+		}
+	}
+	return out
 }
 
 func (r *read) endpoint(path string, m *endpointv3.LbEndpoint, names bool) *config.Endpoint {
@@ -48,7 +61,7 @@ func (r *read) endpoint(path string, m *endpointv3.LbEndpoint, names bool) *conf
 	md := m.GetMetadata().GetFilterMetadata()
 	out := &config.Endpoint{
 		Address: a.ip, Path: a.path, Host: a.host, Hostname: m.GetEndpoint().GetHostname(), Weight: 1,
-		Transport: r.shared(words(md["envoy.transport_socket_match"])), Workload: md["istio"].GetFields()["workload"].GetStringValue(),
+		Transport: shared(&r.labels[0], words(md["envoy.transport_socket_match"])), Labels: shared(&r.labels[1], jsonValues(md["envoy.lb"])), Workload: md["istio"].GetFields()["workload"].GetStringValue(),
 		Check: r.endpointCheck(path+".endpoint.health_check_config", m.GetEndpoint().GetHealthCheckConfig()),
 	}
 	if a.host != "" {

@@ -5,8 +5,12 @@ import (
 	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	omitcanariesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/omit_canary_hosts/v3"
+	omitmetadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/omit_host_metadata/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	prioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
+
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
@@ -16,6 +20,7 @@ func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
 		Cluster: m.GetCluster(), ClusterHeader: strings.ToLower(m.GetClusterHeader()), HostRewrite: m.GetHostRewriteLiteral(), HostRewriteAuto: m.GetAutoHostRewrite().GetValue(),
 		AppendXFH: m.GetAppendXForwardedHost(), RegexRewrite: r.substitution(path+".regex_rewrite", m.GetRegexRewrite()),
 		Timeout: r.duration(path+".timeout", m.GetTimeout(), defaultRouteTimeout), Retry: r.retry(path+".retry_policy", m.GetRetryPolicy()),
+		Hedge: r.hedge(m.GetHedgePolicy()),
 		NotFoundCode: map[routev3.RouteAction_ClusterNotFoundResponseCode]int{
 			routev3.RouteAction_SERVICE_UNAVAILABLE: 503, routev3.RouteAction_NOT_FOUND: 404, routev3.RouteAction_INTERNAL_SERVER_ERROR: 500,
 		}[m.GetClusterNotFoundResponseCode()],
@@ -159,9 +164,7 @@ func (r *read) retry(path string, m *routev3.RetryPolicy) *config.Retry {
 		r.resets(path+".rate_limited_retry_back_off", b, out)
 	}
 	for i, p := range m.GetRetryHostPredicate() {
-		if _, ok := into[*previoushostsv3.PreviousHostsPredicate](&r.problems, at(path, "retry_host_predicate", i)+".typed_config", p.GetTypedConfig()); ok {
-			out.PreviousHosts = true
-		}
+		r.hostPredicate(at(path, "retry_host_predicate", i)+".typed_config", p.GetTypedConfig(), out)
 	}
 	if p := m.GetRetryPriority(); p != nil {
 		if c, ok := into[*prioritiesv3.PreviousPrioritiesConfig](&r.problems, path+".retry_priority.typed_config", p.GetTypedConfig()); ok {
@@ -169,6 +172,37 @@ func (r *read) retry(path string, m *routev3.RetryPolicy) *config.Retry {
 		}
 	}
 	return out
+}
+
+// hostPredicate reads which endpoints are left out when a retry chooses.
+func (r *read) hostPredicate(path string, any *anypb.Any, out *config.Retry) {
+	m, err := open(any)
+	if err != nil {
+		return // reported by honour
+	}
+	switch m := m.(type) {
+	case *previoushostsv3.PreviousHostsPredicate:
+		out.PreviousHosts = true
+	case *omitcanariesv3.OmitCanaryHostsPredicate:
+		out.OmitCanaries = true
+	case *omitmetadatav3.OmitHostMetadataConfig:
+		labels := jsonValues(m.GetMetadataMatch().GetFilterMetadata()["envoy.lb"])
+		if len(labels) == 0 {
+			r.add(path+".metadata_match", "want metadata under envoy.lb")
+		}
+		out.OmitLabels = append(out.OmitLabels, labels)
+	default:
+		r.add(path, "%s is not expected here, want a predicate of hosts", short(any.MessageName()))
+	}
+}
+
+// hedge reads hedge_policy, nil when there is none.
+func (r *read) hedge(m *routev3.HedgePolicy) *bool {
+	if m == nil {
+		return nil
+	}
+	on := m.GetHedgeOnPerTryTimeout()
+	return &on
 }
 
 // defaultResetMax is Envoy's for max_interval.

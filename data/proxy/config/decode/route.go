@@ -53,6 +53,7 @@ func (r *read) virtualHost(path string, m *routev3.VirtualHost, bodyLimit int) *
 		Name: m.GetName(), Headers: r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
 		IncludeAttemptCount: m.GetIncludeRequestAttemptCount(), AttemptCountResponse: m.GetIncludeAttemptCountInResponse(), RequireTLS: m.GetRequireTls() == routev3.VirtualHost_ALL,
 		PerFilter: r.perFilter(join(path, "typed_per_filter_config"), m.GetTypedPerFilterConfig()), Retry: r.retry(join(path, "retry_policy"), m.GetRetryPolicy()),
+		Hedge: m.GetHedgePolicy().GetHedgeOnPerTryTimeout(),
 	}
 	if len(m.GetDomains()) == 0 {
 		r.add(join(path, "domains"), "a virtual host needs a domain")

@@ -239,7 +239,7 @@ func routeTable() map[protoreflect.FullName]rule {
 		r + "RouteConfiguration": fields(edits+"name virtual_hosts vhds most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes ignore_port_in_host_matching metadata",
 			only1("validate_clusters", false, "routes are taken before their clusters are known")),
 		r + "Vhds": fields("config_source"),
-		r + "VirtualHost": fields(edits+"name domains routes require_tls typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy metadata",
+		r + "VirtualHost": fields(edits+"name domains routes require_tls typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy metadata",
 			only("require_tls", "only NONE and ALL are supported", 0, 2)),
 		r + "Route":                            fields(edits + "name match route redirect direct_response metadata decorator typed_per_filter_config"),
 		r + "RouteMatch":                       fields("prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc"),
@@ -248,7 +248,7 @@ func routeTable() map[protoreflect.FullName]rule {
 		r + "HeaderMatcher":                    fields("name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty"),
 		r + "QueryParameterMatcher":            fields("name string_match present_match"),
 		r + "RouteAction": fields(`cluster cluster_header weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite append_x_forwarded_host
-			timeout idle_timeout retry_policy request_mirror_policies hash_policy max_grpc_timeout upgrade_configs max_stream_duration`).
+			timeout idle_timeout retry_policy request_mirror_policies hash_policy max_grpc_timeout upgrade_configs max_stream_duration hedge_policy`).
 			refuse("priority", "only the default priority is supported"),
 		r + "RouteAction.UpgradeConfig":                   fields("upgrade_type enabled").refuse("connect_config", "CONNECT is passed on, never ended here"),
 		r + "RouteAction.MaxStreamDuration":               fields("max_stream_duration grpc_timeout_header_max"),
@@ -266,6 +266,9 @@ func routeTable() map[protoreflect.FullName]rule {
 		r + "Decorator":                                   fields("operation propagate"),
 		r + "RetryPolicy": fields(`retry_on num_retries per_try_timeout per_try_idle_timeout retry_priority retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off
 			rate_limited_retry_back_off retriable_headers retriable_request_headers`),
+		r + "HedgePolicy": fields("hedge_on_per_try_timeout").refuse("initial_requests", "Envoy does not look at it").refuse("additional_request_chance", "Envoy does not look at it"),
+		"envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate":       fields(""),
+		"envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig":        fields("metadata_match"),
 		r + "RetryPolicy.RateLimitedRetryBackOff":                                         fields("reset_headers max_interval"),
 		r + "RetryPolicy.ResetHeader":                                                     fields("name format"),
 		r + "RetryPolicy.RetryBackOff":                                                    fields("base_interval max_interval"),
@@ -314,7 +317,7 @@ func clusterTable() map[protoreflect.FullName]rule {
 		c + "Cluster.CommonLbConfig.LocalityWeightedLbConfig": fields(""),
 		c + "CircuitBreakers":                        fields("thresholds"),
 		c + "CircuitBreakers.Thresholds":             fields("priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining"),
-		c + "CircuitBreakers.Thresholds.RetryBudget": fields("budget_percent min_retry_concurrency"),
+		c + "CircuitBreakers.Thresholds.RetryBudget": fields("budget_percent min_retry_concurrency budget_interval"),
 		c + "UpstreamConnectionOptions":              fields("tcp_keepalive"),
 		c + "OutlierDetection": fields(`consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate success_rate_minimum_hosts
 			success_rate_request_volume success_rate_stdev_factor consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors

@@ -26,7 +26,7 @@ import (
 // change the configuration that comes out; the few that may be taken without an effect are in neutral, with the reason. That what comes out is looked at by somebody
 // is what TestEveryFieldIsRead of package config proves.
 func TestNothingIsTakenAndIgnored(t *testing.T) {
-	w := &walk{t: t, visited: map[string]bool{}, fields: map[string]*tally{}, excused: map[protoreflect.FullName]bool{}, values: fieldValues(t.TempDir())}
+	w := &walk{t: t, visited: map[string]bool{}, fields: map[string]*tally{}, excused: map[protoreflect.FullName]bool{}, values: merged(fieldValues(t.TempDir()), upstreamValues())}
 	env := func(name string) (string, bool) { return "value of " + name, name != "Y" }
 	d := &Decoder{Identity: true, Env: env, OpenLog: func(path string) (*accesslog.Sink, error) {
 		w.opened = append(w.opened, path)
