@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/tools/txtar"
-	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
 	"github.com/heddle-mesh/heddle/api"
@@ -213,13 +212,4 @@ func readable(t testing.TB, r *xds.Resource, path string) string {
 		t.Fatal(err)
 	}
 	return text
-}
-
-func decoded(t testing.TB, r *xds.Resource) proto.Message {
-	t.Helper()
-	m, err := golden.Decode(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
 }

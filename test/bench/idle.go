@@ -133,7 +133,9 @@ func (b *bench) open(port int, secure bool, path string) (open []net.Conn, err e
 		if err != nil {
 			return open, err
 		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
 			return open, fmt.Errorf("status %d, %w", resp.StatusCode, err)
 		}
 	}

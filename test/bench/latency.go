@@ -105,7 +105,9 @@ func pacedOn(port int, pause, phase, length time.Duration) (took []time.Duration
 		if err != nil {
 			return took, err
 		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
 			return took, fmt.Errorf("status %d, %w", resp.StatusCode, err)
 		}
 		took = append(took, time.Since(asked))

@@ -141,10 +141,10 @@ func (b *bench) end() {
 	for _, c := range slices.Backward(b.started) {
 		syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
 		time.AfterFunc(2*time.Second, func() { syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
-		c.Wait()
+		_ = c.Wait() // it was told to end
 	}
 	b.started = nil
-	os.RemoveAll(b.dir)
+	_ = os.RemoveAll(b.dir) // a temporary folder
 }
 
 // skips says whether a proxy is not asked for.

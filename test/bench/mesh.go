@@ -34,7 +34,7 @@ func (b *bench) measureMesh(changes, kills int) error {
 		return fmt.Errorf("heddle up: %w", err)
 	}
 	took := time.Since(from)
-	defer exec.Command("bin/heddle", "--run-dir", run, "down").Run()
+	defer func() { _ = exec.Command("bin/heddle", "--run-dir", run, "down").Run() }() // a mesh that has ended is what is wanted
 	out, err := exec.Command("bin/heddle", "--run-dir", run, "status", "-o", "json").Output()
 	if err != nil {
 		return fmt.Errorf("heddle status: %w", err)
@@ -83,7 +83,7 @@ func changeRoutes(s *laptop.Status, changes int) ([]time.Duration, error) {
 			if err != nil {
 				return nil, err
 			}
-			io.Copy(io.Discard, resp.Body)
+			_, _ = io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
 			if resp.Header.Get("x-bench") == want {
 				break

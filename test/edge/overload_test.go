@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -69,7 +70,7 @@ func TestStopAcceptingConnections(t *testing.T) {
 		_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		must(t, err)
 		_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-		if n, err := c.Read(make([]byte, 1)); n != 0 || err == io.EOF {
+		if n, err := c.Read(make([]byte, 1)); n != 0 || errors.Is(err, io.EOF) {
 			t.Errorf("%s: an answer of %d bytes, %v", p.Plane, n, err)
 		}
 		stat(t, p, "http.front.downstream_rq_total", 0)

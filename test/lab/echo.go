@@ -57,7 +57,7 @@ func (e *Echo) Serve(l net.Listener) {
 	both.SetHTTP1(true)
 	both.SetUnencryptedHTTP2(true)
 	s := &http.Server{Protocols: both, Handler: e, ErrorLog: log.New(io.Discard, "", 0)}
-	go s.Serve(l)
+	go func() { _ = s.Serve(l) }() // it ends with the listener
 }
 
 // ServeHTTP satisfies http.Handler.
@@ -76,7 +76,7 @@ func (e *Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(seen)
+	_ = json.NewEncoder(w).Encode(seen) // the reader is gone otherwise
 }
 
 // note remembers a request and decides its status.
@@ -122,8 +122,8 @@ func Greet(l net.Listener, name string) {
 			}
 			go func() {
 				defer c.Close()
-				fmt.Fprintf(c, "hello from %s\n", name)
-				io.Copy(c, c)
+				_, _ = fmt.Fprintf(c, "hello from %s\n", name) // the reader is gone otherwise
+				_, _ = io.Copy(c, c)
 			}()
 		}
 	}()

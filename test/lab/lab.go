@@ -43,7 +43,7 @@ func New(t testing.TB) *Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { fabric.Close() })
+	t.Cleanup(func() { _ = fabric.Close() })
 	if err := fabric.Bridge("lab0", gateway4, gateway6); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func (l *Lab) Host(numbers ...uint16) *Host {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.t.Cleanup(func() { ns.Close() })
+	l.t.Cleanup(func() { _ = ns.Close() })
 	h := &Host{lab: l, ns: ns}
 	var prefixes []netip.Prefix
 	for _, n := range numbers {
@@ -141,7 +141,7 @@ func (h *Host) Start(cmd *exec.Cmd) {
 		if err := h.ns.Enter(); err != nil {
 			return err
 		}
-		defer h.lab.home.Enter()
+		defer func() { _ = h.lab.home.Enter() }()
 		return cmd.Start()
 	})
 	if err != nil {
@@ -149,6 +149,6 @@ func (h *Host) Start(cmd *exec.Cmd) {
 	}
 	h.lab.t.Cleanup(func() {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		cmd.Wait()
+		_ = cmd.Wait() // it was killed
 	})
 }

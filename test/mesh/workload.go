@@ -28,7 +28,6 @@ type Workload struct {
 
 	m                *Mesh
 	account, version string
-	ip               string
 	socket           string // of the proxy's admin pages
 	proxy            *running
 }

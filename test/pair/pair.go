@@ -68,7 +68,7 @@ func start(t testing.TB, plane, file string, places map[string]string, run func(
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pair") // a test's own folder has too long a name for sockets
 	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	p := &Proxy{Plane: plane, t: t, dir: dir, ports: map[string]string{}}
 	run(p, p.fill(file, places)+"\nadmin: {address: {pipe: {path: "+filepath.Join(dir, "admin.sock")+"}}}\n")
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {

@@ -163,7 +163,7 @@ func canary(address, path string) error {
 	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	answer, err := io.ReadAll(c)
 	if want := "x-saw: GET canary.test " + path + "\r\n"; err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 200")) || !bytes.Contains(bytes.ToLower(answer), bytes.ToLower([]byte(want))) {
-		return fmt.Errorf("the next client was answered %q (%v), want %q in it", answer, err, want)
+		return fmt.Errorf("the next client was answered %q (%w), want %q in it", answer, err, want)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func run(ctx context.Context, length time.Duration, rate int) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	mesh, down, err := up(filepath.Join(dir, "run"))
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.seen++
 	u.mu.Unlock()
 	if how == nil {
-		how = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, u.Name) }
+		how = func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, u.Name) }
 	}
 	how(w, r)
 }

@@ -68,7 +68,7 @@ func (s *Source) Run(ctx context.Context) error {
 	if watcher, err := fsnotify.NewWatcher(); err != nil {
 		s.log.Warn("config folder is not watched, only looked at from time to time", "folder", s.dir, "every", rescan, "error", err)
 	} else {
-		defer watcher.Close()
+		defer func() { _ = watcher.Close() }() // it only reads
 		s.watch, events, errs = watcher, watcher.Events, watcher.Errors
 	}
 	again := s.scan(nil)

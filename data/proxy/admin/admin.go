@@ -114,7 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func text(w http.ResponseWriter, format string, args ...any) {
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
-	fmt.Fprintf(w, format, args...)
+	_, _ = fmt.Fprintf(w, format, args...) // the reader is gone otherwise
 }
 
 func message(w http.ResponseWriter, m proto.Message) { messageWith(w, m, false) }
@@ -151,7 +151,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if state != adminv3.ServerInfo_LIVE {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	fmt.Fprintln(w, state)
+	_, _ = fmt.Fprintln(w, state) // the reader is gone otherwise
 	if state == adminv3.ServerInfo_INITIALIZING && s.Waiting != nil {
 		for _, line := range s.Waiting() {
 			fmt.Fprintln(w, "waiting for "+line)
@@ -203,8 +203,8 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) prometheus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_ = s.Stats.WritePrometheus(w)                                                           // the reader is gone otherwise
-	fmt.Fprintf(w, "# TYPE go_goroutines gauge\ngo_goroutines %d\n", runtime.NumGoroutine()) // the name is that of Prometheus' collector for Go
+	_ = s.Stats.WritePrometheus(w)                                                                  // the reader is gone otherwise
+	_, _ = fmt.Fprintf(w, "# TYPE go_goroutines gauge\ngo_goroutines %d\n", runtime.NumGoroutine()) // the name is that of Prometheus' collector for Go
 }
 
 func (s *Server) logging(w http.ResponseWriter, r *http.Request) {

@@ -38,12 +38,12 @@ func openAdmin(a *agent) (*admin, error) {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprintln(w, "LIVE")
+		_, _ = fmt.Fprintln(w, "LIVE") // the reader is gone otherwise
 	}
 	all := http.NewServeMux()
 	all.HandleFunc("GET /ready", ready)
 	all.HandleFunc("POST /quitquitquit", func(w http.ResponseWriter, _ *http.Request) { // else Envoy would be started again
-		fmt.Fprintln(w, "OK")
+		_, _ = fmt.Fprintln(w, "OK") // the reader is gone otherwise
 		a.quit()
 	})
 	all.Handle("/", proxy)

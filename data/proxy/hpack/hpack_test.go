@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -157,7 +158,7 @@ func TestBrokenBlocks(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		for _, step := range []int{0, 1} {
-			if _, err := show(newDecoder(4096), b, step); err != tt.want {
+			if _, err := show(newDecoder(4096), b, step); !errors.Is(err, tt.want) {
 				t.Errorf("%s, in steps of %d: %v, want %v", name, step, err, tt.want)
 			}
 		}
@@ -167,12 +168,12 @@ func TestBrokenBlocks(t *testing.T) {
 func TestALoweredLimitMustBeObeyed(t *testing.T) {
 	d := newDecoder(4096)
 	d.SetLimit(100)
-	if _, err := show(d, []byte{0x82}, 0); err != ErrNoUpdate {
+	if _, err := show(d, []byte{0x82}, 0); !errors.Is(err, ErrNoUpdate) {
 		t.Errorf("a block without an update: %v", err)
 	}
 	d = newDecoder(4096)
 	d.SetLimit(100)
-	if _, err := show(d, nil, 0); err != ErrNoUpdate {
+	if _, err := show(d, nil, 0); !errors.Is(err, ErrNoUpdate) {
 		t.Errorf("an empty block without an update: %v", err)
 	}
 	d = newDecoder(4096)

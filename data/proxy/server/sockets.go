@@ -50,7 +50,7 @@ func (s *Server) listenPacket(address string) (net.PacketConn, error) {
 		return nil, err
 	}
 	if err := s.have("udp", address, pc); err != nil {
-		pc.Close()
+		_ = pc.Close() // nothing is lost with it
 		return nil, err
 	}
 	return pc, nil

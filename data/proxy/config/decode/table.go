@@ -55,27 +55,6 @@ func only(field protoreflect.Name, reason string, numbers ...protoreflect.EnumNu
 	}}
 }
 
-// absent allows a boolean, number or wrapper only with its zero value.
-func absent(field protoreflect.Name, reason string) check {
-	return check{field: field, fault: func(v protoreflect.Value) string {
-		switch x := v.Interface().(type) {
-		case bool:
-			if !x {
-				return ""
-			}
-		case protoreflect.Message:
-			if !x.IsValid() || !x.Has(x.Descriptor().Fields().ByName("value")) {
-				return ""
-			}
-		case uint32:
-			if x == 0 {
-				return ""
-			}
-		}
-		return reason
-	}}
-}
-
 const adsOnly = "resources come over ADS only: want ads {}"
 
 func honouredTable() map[protoreflect.FullName]rule {

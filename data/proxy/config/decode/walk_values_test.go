@@ -55,10 +55,10 @@ func pair() (cert, other, key, otherKey, revoked string) {
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(k)
 	key = text("PRIVATE KEY", pkcs8, err)
-	sec1, err := x509.MarshalECPrivateKey(k)
+	sec1, failed := x509.MarshalECPrivateKey(k)
 	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)},
 		&x509.Certificate{KeyUsage: x509.KeyUsageCRLSign, SubjectKeyId: []byte{1}}, k)
-	return make(1), make(20000), key, text("EC PRIVATE KEY", sec1, err), text("X509 CRL", list, err)
+	return make(1), make(20000), key, text("EC PRIVATE KEY", sec1, failed), text("X509 CRL", list, err)
 }
 
 // inAny is a message inside an Any.
