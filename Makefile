@@ -55,6 +55,7 @@ conformance: build envoy ## suites of others: h2spec against the codec and again
 	@bash test/conformance/h2spec.sh | tail -1
 	@bash test/conformance/h2spec-proxy.sh | tail -1
 	@bash test/conformance/smuggling.sh
+	@bash test/conformance/clients.sh
 	@bash test/conformance/grpc.sh
 	@bash test/conformance/sslscan.sh
 

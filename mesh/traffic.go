@@ -226,6 +226,17 @@ type SecretID struct {
 	Name      string
 }
 
+// PathForm is the form into which paths are brought before policy and routes look at them (MeshConfig.pathNormalization). Each does what the one before it does.
+type PathForm uint8
+
+// The forms. BasePaths is the default: dot segments are resolved, needless escapes undone, backslashes are slashes.
+const (
+	BasePaths      PathForm = iota
+	MergeSlashes            // several slashes are one
+	DecodeSlashes           // escaped slashes are slashes
+	PathsAsTheyAre          // nothing of all this
+)
+
 // Settings are mesh-wide settings (the subset of MeshConfig that this version honours).
 type Settings struct {
 	TrustDomain       string
@@ -242,5 +253,6 @@ type Settings struct {
 	InsideMesh        []netip.Prefix
 	DefaultRetryCount uint32
 	Locality          *LocalityBalance // localityLbSetting; nil is its zero value
+	Paths             PathForm         // pathNormalization
 	GatewayProxy      bool             // connections to gateways begin with a PROXY header (defaultConfig.gatewayTopology.proxyProtocol)
 }

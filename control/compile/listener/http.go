@@ -28,11 +28,10 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 	s := v.Settings()
 	c := &hcmv3.HttpConnectionManager{
 		StatPrefix: m.statPrefix, CodecType: hcmv3.HttpConnectionManager_AUTO, AccessLog: filter.AccessLog(s),
-		UseRemoteAddress: message.False(), NormalizePath: message.True(),
-		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
-		StreamIdleTimeout:            message.Duration(0),
-		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		UseRemoteAddress: message.False(), StreamIdleTimeout: message.Duration(0),
+		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 	}
+	paths(c, s.Paths)
 	if !v.Can(mesh.FeatureHTTP2) {
 		c.CodecType = hcmv3.HttpConnectionManager_HTTP1
 	}
@@ -64,6 +63,19 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 	c.HttpFilters = append(c.HttpFilters, filter.Router())
 	return &listenerv3.Filter{
 		Name: "envoy.filters.network.http_connection_manager", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: message.Any(c)},
+	}
+}
+
+// paths says into which form paths are brought; a waypoint of one form and a sidecar of another would not judge the same, so it is the mesh's affair.
+func paths(c *hcmv3.HttpConnectionManager, form mesh.PathForm) {
+	c.NormalizePath, c.PathWithEscapedSlashesAction = message.True(), hcmv3.HttpConnectionManager_KEEP_UNCHANGED
+	switch form {
+	case mesh.PathsAsTheyAre:
+		c.NormalizePath = message.False()
+	case mesh.DecodeSlashes:
+		c.PathWithEscapedSlashesAction, c.MergeSlashes = hcmv3.HttpConnectionManager_UNESCAPE_AND_FORWARD, true
+	case mesh.MergeSlashes:
+		c.MergeSlashes = true
 	}
 }
 

@@ -25,7 +25,7 @@ import (
 // honoured are the fields of MeshConfig that have an effect.
 var honoured = api.Fields("rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
 	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.attempts",
-	"localityLbSetting.*", "defaultConfig.gatewayTopology.proxyProtocol")
+	"localityLbSetting.*", "defaultConfig.gatewayTopology.proxyProtocol", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES")
 
 // trust are fields that must not be overlooked: without them the mesh would trust or allow more than its owner wrote.
 var trust = []string{"trustDomainAliases", "caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca", "verifyCertificateAtClient", "inboundTrafficPolicy"}
@@ -114,6 +114,12 @@ func checkKnown(d protoreflect.MessageDescriptor, fields map[string]any, path st
 	return nil
 }
 
+// pathForms: Istio's default is BASE.
+var pathForms = map[meshconfig.MeshConfig_ProxyPathNormalization_NormalizationType]mesh.PathForm{
+	meshconfig.MeshConfig_ProxyPathNormalization_NONE: mesh.PathsAsTheyAre, meshconfig.MeshConfig_ProxyPathNormalization_MERGE_SLASHES: mesh.MergeSlashes,
+	meshconfig.MeshConfig_ProxyPathNormalization_DECODE_AND_MERGE_SLASHES: mesh.DecodeSlashes,
+}
+
 func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
 	s := Default()
 	if in.RootNamespace != "" {
@@ -144,6 +150,7 @@ func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
 		return nil, fmt.Errorf("field proxyHttpPort: %d is not a port", in.ProxyHttpPort)
 	}
 	s.HTTPProxyPort = uint16(in.ProxyHttpPort)
+	s.Paths = pathForms[in.GetPathNormalization().GetNormalization()]
 	s.GatewayProxy = in.GetDefaultConfig().GetGatewayTopology().GetProxyProtocol() != nil
 	if r := in.DefaultHttpRetryPolicy; r != nil {
 		if r.Attempts < 0 {

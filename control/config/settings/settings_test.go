@@ -32,11 +32,12 @@ accessLogEncoding: JSON
 connectTimeout: 3s
 protocolDetectionTimeout: 100ms
 proxyHttpPort: 15080
+pathNormalization: {normalization: MERGE_SLASHES}
 defaultHttpRetryPolicy: {attempts: 5}
 defaultConfig: {gatewayTopology: {proxyProtocol: {}}}
 `)
 	want := &mesh.Settings{TrustDomain: "example.org", RootNamespace: "mesh-root", RegistryOnly: true, AccessLogFile: "/dev/stdout", AccessLogJSON: true,
-		ConnectTimeout: 3 * time.Second, DetectionTimeout: 100 * time.Millisecond, ClusterDomain: "cluster.local", HTTPProxyPort: 15080, DefaultRetryCount: 5, GatewayProxy: true}
+		ConnectTimeout: 3 * time.Second, DetectionTimeout: 100 * time.Millisecond, ClusterDomain: "cluster.local", HTTPProxyPort: 15080, DefaultRetryCount: 5, GatewayProxy: true, Paths: mesh.MergeSlashes}
 	if d := cmp.Diff(want, got); d != "" || err != nil || len(problems) > 0 {
 		t.Error(d, err, problems)
 	}
@@ -46,20 +47,31 @@ defaultConfig: {gatewayTopology: {proxyProtocol: {}}}
 	}
 }
 
+func TestPathForms(t *testing.T) {
+	for text, want := range map[string]mesh.PathForm{
+		"": mesh.BasePaths, "{}": mesh.BasePaths, "{normalization: DEFAULT}": mesh.BasePaths, "{normalization: BASE}": mesh.BasePaths, "{normalization: NONE}": mesh.PathsAsTheyAre,
+		"{normalization: MERGE_SLASHES}": mesh.MergeSlashes, "{normalization: DECODE_AND_MERGE_SLASHES}": mesh.DecodeSlashes,
+	} {
+		if got, problems, err := read(t, "pathNormalization: "+text+"\n"); err != nil || len(problems) > 0 || got.Paths != want {
+			t.Errorf("%q: %v %v %v", text, got, problems, err)
+		}
+	}
+}
+
 func TestWhatIsNotHonoured(t *testing.T) {
 	_, problems, err := read(t, "enableTracing: true\noutboundTrafficPolicy: {mode: ALLOW_ANY}\ndefaultConfig: {concurrency: 3}\n")
 	if err != nil || len(problems) != 2 || problems[0].Field != "enableTracing" || problems[1].Field != "defaultConfig" && problems[1].Field != "defaultConfig.concurrency" {
 		t.Error(problems, err)
 	}
 	for text, want := range map[string]string{
-		"trustDomainAliases: [old.org]":                     "trustDomainAliases is not enforced yet",
-		"pathNormalization: {normalization: MERGE_SLASHES}": "pathNormalization",
-		"rootNamespase: x":                                  "there is no field rootNamespase",
-		"outboundTrafficPolicy: {mod: X}":                   "there is no field outboundTrafficPolicy.mod",
-		"trustDomain: UPPER":                                "trustDomain",
-		"connectTimeout: 0s":                                "connectTimeout",
-		"proxyHttpPort: 70000":                              "proxyHttpPort",
-		"a: [":                                              "mesh.yaml",
+		"trustDomainAliases: [old.org]":            "trustDomainAliases is not enforced yet",
+		"pathNormalization: {normalization: SOME}": "SOME",
+		"rootNamespase: x":                         "there is no field rootNamespase",
+		"outboundTrafficPolicy: {mod: X}":          "there is no field outboundTrafficPolicy.mod",
+		"trustDomain: UPPER":                       "trustDomain",
+		"connectTimeout: 0s":                       "connectTimeout",
+		"proxyHttpPort: 70000":                     "proxyHttpPort",
+		"a: [":                                     "mesh.yaml",
 	} {
 		if _, _, err := read(t, text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)

@@ -49,6 +49,7 @@ type HTTP struct {
 	Codec              Codec
 	Frames             Frames
 	AcceptHTTP10       bool
+	DefaultHost        string // of a request in HTTP/1.0 without one
 	AccessLogs         []AccessLog
 	SuppressEnvoy      bool // no x-envoy-* from the router
 	// Via, "" for none.

@@ -12,6 +12,9 @@ import (
 // prepare checks a request and brings it into the form that policy, routes and the upstream all see. It says whether to go on.
 func (x *Exchange) prepare() bool {
 	h, c := &x.Request, x.m.Config
+	if len(h.Authority()) == 0 && h.Minor == 0 && c.DefaultHost != "" && h.Kind != codec.CONNECT {
+		h.SetAuthorityString(c.DefaultHost)
+	}
 	if len(h.Authority()) == 0 && h.Kind != codec.CONNECT {
 		x.down.doubtful()
 		x.Reply(400, "", "missing_host_header")

@@ -213,8 +213,10 @@ func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
 
 // noHTTP10: upstreams are asked in HTTP/1.1.
 func (r *read) noHTTP10(path string, m *corev3.Http1ProtocolOptions) {
-	if m.GetAcceptHttp_10() {
-		r.add(join(path, "http_protocol_options.accept_http_10"), "it is honoured for clients only")
+	for field, set := range map[string]bool{"accept_http_10": m.GetAcceptHttp_10(), "default_host_for_http_10": m.GetDefaultHostForHttp_10() != ""} {
+		if set {
+			r.add(join(path, "http_protocol_options."+field), "it is honoured for clients only")
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
 
@@ -46,6 +47,7 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 		DrainTimeout:       r.duration(path+".drain_timeout", m.GetDrainTimeout(), defaultDrain),
 		Codec:              config.Codec(m.GetCodecType()),
 		Frames:             r.frames(path+".http2_protocol_options", m.GetHttp2ProtocolOptions()),
+		DefaultHost:        r.defaultHost(path+".http_protocol_options.default_host_for_http_10", m.GetHttpProtocolOptions().GetDefaultHostForHttp_10()),
 		AcceptHTTP10:       m.GetHttpProtocolOptions().GetAcceptHttp_10(), AccessLogs: r.accessLogs(path+".access_log", m.GetAccessLog()),
 	}
 	if d := r.duration(path+".delayed_close_timeout", m.GetDelayedCloseTimeout(), delayedClose); d != delayedClose {
@@ -70,6 +72,13 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 	r.routes(path, m, h)
 	r.httpFilters(path, m.GetHttpFilters(), h)
 	return h
+}
+
+func (r *read) defaultHost(path, host string) string {
+	if codec.StrangeHost([]byte(host)) {
+		r.add(path, "%q is not a host", host)
+	}
+	return host
 }
 
 func (r *read) routes(path string, m *hcmv3.HttpConnectionManager, h *config.HTTP) {
