@@ -14,11 +14,11 @@ import (
 	"github.com/heddle-mesh/heddle/test/pair"
 )
 
-// file is a bootstrap with one listener ("front") and one cluster. More of the connection manager, its filters in front of the router, its routes, and more of the bootstrap go where
+// file is a bootstrap with one listener ("front") and one cluster. More of the connection manager, its filters in front of the router, its routes, network filters and more of the bootstrap go where
 // they belong.
 type file struct {
-	manager, filters, routes, listener, rest string
-	http2                                    bool // to the upstream
+	manager, filters, routes, listener, network, rest string
+	http2                                             bool // to the upstream
 }
 
 func (f file) text() string {
@@ -41,7 +41,7 @@ static_resources:
     address: {socket_address: {address: 127.0.0.1, port_value: ${listen:front}}}
 ` + f.listener + `
     filter_chains:
-    - filters:
+    - filters:` + f.network + `
       - name: http
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager

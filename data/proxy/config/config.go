@@ -84,10 +84,19 @@ type Chain struct {
 	TLS   *ServerTLS // nil: plain
 	// RBAC runs first, on the connection.
 	RBAC []*RBAC
-	HTTP *HTTP // exactly one of HTTP and TCP
-	TCP  *TCP
+	// Limits bound the connections of the chain.
+	Limits []*ConnectionLimit
+	HTTP   *HTTP // exactly one of HTTP and TCP
+	TCP    *TCP
 	// TransportTimeout bounds the handshake.
 	TransportTimeout time.Duration
+}
+
+// ConnectionLimit is envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit.
+type ConnectionLimit struct {
+	Stat  string
+	Max   uint64
+	Delay time.Duration // how long a connection above it is left alone before it is closed
 }
 
 // ChainMatch is envoy.config.listener.v3.FilterChainMatch; empty fields match everything.

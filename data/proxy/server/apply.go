@@ -64,6 +64,7 @@ func (s *Server) apply(c *config.Config) error {
 		return err
 	}
 	s.requests.settle(c, former)
+	s.forgetLimits(c)
 	for i, w := range s.workers {
 		w.Post(func(*loop.Worker) {
 			s.sessions[i].Review(s.stands)
@@ -77,6 +78,9 @@ func (s *Server) apply(c *config.Config) error {
 // serve is where a connection goes whose transport is ready.
 func (s *Server) serve(c loop.Conn, l *config.Listener, chain *config.Chain) {
 	s.accepted.Add(1)
+	if !s.within(c, chain) {
+		return
+	}
 	if chain.HTTP != nil {
 		if !s.requests.serve(c, chain) {
 			s.serveAnew(c, l, chain)

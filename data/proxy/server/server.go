@@ -65,6 +65,7 @@ type Server struct {
 	admin     *admin.Server
 	reporter  *report.Reporter
 	overload  *overload.Manager // nil without
+	limits    sync.Map          // of *config.ConnectionLimit to *limiter
 
 	sockets  []net.Listener // of admin and status pages
 	servers  []*http.Server

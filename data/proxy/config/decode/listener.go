@@ -11,6 +11,7 @@ import (
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
 	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	limitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/connection_limit/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	networkrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -190,6 +191,11 @@ func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain,
 		c.HTTP = r.manager(p, m)
 	case *tcpproxyv3.TcpProxy:
 		c.TCP = r.tcpProxy(p, m)
+	case *limitv3.ConnectionLimit:
+		terminal = false
+		if boolean(m.GetRuntimeEnabled().GetDefaultValue(), true) {
+			c.Limits = append(c.Limits, r.connectionLimit(p, m))
+		}
 	case *networkrbacv3.RBAC:
 		terminal = false
 		c.RBAC = append(c.RBAC, &config.RBAC{Rules: r.rbacRules(p+".rules", m.GetRules())})
@@ -200,6 +206,16 @@ func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain,
 	if terminal != last {
 		r.add(path, "an HTTP connection manager or a TCP proxy must be the last filter, and only the last")
 	}
+}
+
+func (r *read) connectionLimit(path string, m *limitv3.ConnectionLimit) *config.ConnectionLimit {
+	if m.GetStatPrefix() == "" {
+		r.add(path+".stat_prefix", "it is empty")
+	}
+	if m.GetMaxConnections().GetValue() == 0 {
+		r.add(path+".max_connections", "want 1 or more")
+	}
+	return &config.ConnectionLimit{Stat: m.GetStatPrefix(), Max: m.GetMaxConnections().GetValue(), Delay: r.duration(path+".delay", m.GetDelay(), 0)}
 }
 
 func (r *read) chainMatch(path string, m *listenerv3.FilterChainMatch) config.ChainMatch {

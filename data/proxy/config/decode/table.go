@@ -163,6 +163,7 @@ func listenerTable() map[protoreflect.FullName]rule {
 		f + "listener.http_inspector.v3.HttpInspector": fields(""),
 		f + "listener.proxy_protocol.v3.ProxyProtocol": fields("allow_requests_without_proxy_protocol disallowed_versions stat_prefix").
 			refuse("rules", "extensions of the header are not read").refuse("pass_through_tlvs", "extensions of the header end at this proxy"),
+		f + "network.connection_limit.v3.ConnectionLimit": fields("stat_prefix max_connections delay runtime_enabled"),
 		f + "network.rbac.v3.RBAC": fields("rules stat_prefix").refuse("enforcement_type", "connections are judged once, when they begin").
 			refuse("shadow_rules", "only requests are judged by shadow rules").refuse("shadow_rules_stat_prefix", "only requests are judged by shadow rules"),
 		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration hash_policy"),

@@ -148,6 +148,7 @@ var extensions = []string{
 	inAny("envoy.extensions.filters.listener.http_inspector.v3.HttpInspector", `{}`),
 	inAny("envoy.extensions.filters.listener.original_dst.v3.OriginalDst", `{}`),
 	inAny("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", `{}`),
+	inAny("envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit", `{"statPrefix": "x", "maxConnections": "3", "runtimeEnabled": {"defaultValue": true, "runtimeKey": "a"}}`),
 	inAny("envoy.extensions.filters.network.rbac.v3.RBAC", `{"statPrefix": "x"}`),
 	inAny("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", `{"cluster": "c"}`),
 	inAny(previousHosts, `{}`), inAny(omitCanaries, `{}`), omitted,
