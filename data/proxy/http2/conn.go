@@ -130,6 +130,25 @@ func (c *Conn) Feed(p []byte) (used int, err error) {
 	return used, err
 }
 
+// Unfinished says whether the peer is in the middle of its preface or of a field block, which holds the connection; rest is what Feed has left.
+func (c *Conn) Unfinished(rest []byte) bool {
+	if c.dead {
+		return false
+	}
+	if c.state == statePreface || c.state == stateSettings || c.block.open() {
+		return true
+	}
+	const at = 3 // of a frame's type
+	return c.state == stateFrame && len(rest) > at && (kind(rest[at]) == kindHeaders || kind(rest[at]) == kindContinuation)
+}
+
+// Fail tells the peer why and ends the connection.
+func (c *Conn) Fail(err *Error) {
+	c.running = true
+	c.fail(err)
+	c.settle()
+}
+
 // step reads one thing from the front of p, 0 bytes if it is not whole.
 func (c *Conn) step(p []byte) (int, *Error) {
 	switch c.state {

@@ -64,6 +64,7 @@ var (
 	ErrWindowFlood   = &Error{Code: EnhanceYourCalm, Detail: "http2.inbound_window_update_frames_flood"}
 	ErrOutputFlood   = &Error{Code: EnhanceYourCalm, Detail: "http2.outbound_frames_flood"}
 	ErrControlFlood  = &Error{Code: EnhanceYourCalm, Detail: "http2.outbound_control_flood"}
+	ErrHeadTime      = &Error{Code: EnhanceYourCalm, Detail: "http2.request_header_timeout"}
 	ErrHeaderFlood   = &Error{Code: EnhanceYourCalm, Detail: "http2.inbound_continuation_frames_flood"}
 	ErrResetFlood    = &Error{Code: EnhanceYourCalm, Detail: "http2.premature_resets"}
 )

@@ -3,7 +3,6 @@ package stream
 import (
 	"bytes"
 	"errors"
-	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/http1"
@@ -206,18 +205,10 @@ func (c *conn) between(waiting int) {
 	if !c.partial {
 		c.partial = true
 		c.idle.Stop()
-		if d := c.headTime(); d > 0 {
+		if d := c.m.headTime(); d > 0 {
 			c.head.Set(d)
 		}
 	}
-}
-
-// headTime is how long a head may take. Where nothing else is asked for it is as long as a stream may be idle, or a client could hold a connection with one byte.
-func (c *conn) headTime() time.Duration {
-	if d := c.m.Config.HeadersTimeout; d > 0 {
-		return d
-	}
-	return c.m.Config.StreamIdleTimeout
 }
 
 // begin starts an exchange.

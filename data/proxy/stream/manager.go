@@ -96,6 +96,14 @@ func frames(c *config.HTTP) http2.Limits {
 	return l
 }
 
+// headTime is how long a head may take. Where nothing else is asked for it is as long as a stream may be idle, or a client could hold a connection with one byte.
+func (m *Manager) headTime() time.Duration {
+	if d := m.Config.HeadersTimeout; d > 0 {
+		return d
+	}
+	return m.Config.StreamIdleTimeout
+}
+
 func (m *Manager) table() *route.Table {
 	if m.inline != nil {
 		return m.inline

@@ -22,10 +22,12 @@ type shared struct {
 	place  link
 	served uint32
 	broken bool // the codec has ended it
+	stuck  bool // in the middle of a head
 	closed bool
 
 	attend func()     // bound once, because every exchange asks for it
 	idle   loop.Alarm // without an exchange; while it drains, the answer to the announcement
+	head   loop.Alarm // the head that is being received
 	life   loop.Timer
 }
 
@@ -33,6 +35,7 @@ func newShared(w *Worker, m *Manager, lc loop.Conn) {
 	w.ids++
 	c := &shared{w: w, m: m, first: m, lc: lc, id: w.ids<<8 | uint64(w.Loop.Index()&0xff)}
 	c.idle.Init(w.Loop, c.idled)
+	c.head.Init(w.Loop, c.headLate)
 	c.attend = c.attended
 	w.enlist(&c.place, c)
 	if d := m.Config.MaxConnDuration; d > 0 {
@@ -94,6 +97,7 @@ func (c *shared) settle() {
 // shut closes behind what is queued.
 func (c *shared) shut() {
 	c.idle.Stop()
+	c.head.Stop()
 	c.lc.Close()
 }
 
@@ -107,8 +111,29 @@ func (c *shared) OnData(p []byte) int {
 		c.broken = true
 		c.w.Shard.Inc(c.m.stats.ProtocolError)
 	}
+	c.watchHead(c.h2.Unfinished(p[n:]))
 	c.settle()
 	return n
+}
+
+// watchHead bounds the time of a head from its first byte to its last, in whatever pieces it comes.
+func (c *shared) watchHead(stuck bool) {
+	if stuck == c.stuck {
+		return
+	}
+	if c.stuck = stuck; !stuck {
+		c.head.Stop()
+	} else if d := c.m.headTime(); d > 0 {
+		c.head.Set(d)
+	}
+}
+
+// headLate ends the connection: without the rest of the head nobody can read what comes behind it.
+func (c *shared) headLate() {
+	c.w.Shard.Inc(c.m.stats.HeaderTimeout)
+	c.broken = true
+	c.h2.Fail(http2.ErrHeadTime)
+	c.settle()
 }
 
 // OnEOF implements loop.Handler. A client that half-closes has gone, as for Envoy.
@@ -131,6 +156,7 @@ func (c *shared) OnClose(error) {
 	}
 	c.closed, c.broken = true, true
 	c.idle.Stop()
+	c.head.Stop()
 	c.life.Stop()
 	c.w.strike(&c.place)
 	c.w.Shard.Inc(c.first.stats.Destroyed)
