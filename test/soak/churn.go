@@ -46,7 +46,8 @@ func (c *churn) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := c.one(ctx); err != nil && ctx.Err() == nil {
+		// A change that is under way at the end is finished.
+		if err := c.one(context.WithoutCancel(ctx)); err != nil {
 			return fmt.Errorf("change %d: %w", c.made, err)
 		}
 		c.made++

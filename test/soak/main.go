@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -54,14 +55,13 @@ func run(ctx context.Context, length time.Duration, rate int) error {
 	fmt.Printf("soak: %s, %d requests/s, a change of the configuration every second, %s\n", mesh.Gateway, rate, length)
 	samples := watch(ctx, mesh, length/120)
 	load.wait()
-	if err := <-changed; err != nil {
-		return err
-	}
+	churned := <-changed
 	fmt.Printf("soak: %d requests, %d connections cut on purpose, %d failed; %d changes\n", load.done.Load(), load.cut.Load(), load.failed.Load(), change.made)
+	var failed error
 	if n := load.failed.Load(); n > 0 {
-		return fmt.Errorf("%d requests failed, such as: %s", n, load.example())
+		failed = fmt.Errorf("%d requests failed, such as: %s", n, load.example())
 	}
-	return judge(samples)
+	return errors.Join(judge(samples), failed, churned)
 }
 
 // up starts the mesh, without the shop's own visitor.
