@@ -3,6 +3,8 @@
 // In: weights and numbers of active requests. Out: an index. Everything is a function of its arguments; a Picker's state belongs to one worker.
 package balance
 
+import "math"
+
 // Candidates are the endpoints to choose from. Active is asked only by least request.
 type Candidates interface {
 	Len() int
@@ -42,6 +44,43 @@ func LeastRequest(c Candidates, choices int, random func() uint64) int {
 		}
 	}
 	return best
+}
+
+// LeastOfAll chooses the least loaded of all endpoints for its weight, any of those that are so alike.
+func LeastOfAll(c Candidates, random func() uint64) int {
+	best, ties := 0, uint64(1)
+	load := uint64(c.Active(0))
+	for i := 1; i < c.Len(); i++ {
+		other := uint64(c.Active(i))
+		switch a, b := other*uint64(c.Weight(best)), load*uint64(c.Weight(i)); {
+		case a < b:
+			best, load, ties = i, other, 1
+		case a == b:
+			if ties++; random()%ties == 0 {
+				best, load = i, other
+			}
+		}
+	}
+	return best
+}
+
+// Biased chooses by weight, divided by the number of active requests to the power of bias (Envoy, active_request_bias).
+func Biased(c Candidates, bias float64, random uint64) int {
+	total := 0.0
+	for i := range c.Len() {
+		total += biased(c, i, bias)
+	}
+	n := float64(random>>11) / (1 << 53) * total
+	for i := range c.Len() - 1 {
+		if n -= biased(c, i, bias); n < 0 {
+			return i
+		}
+	}
+	return c.Len() - 1
+}
+
+func biased(c Candidates, i int, bias float64) float64 {
+	return float64(c.Weight(i)) / math.Pow(float64(c.Active(i))+1, bias)
 }
 
 // RoundRobin takes turns; with weights it is the smooth weighted round robin: each turn everyone gains its weight, the richest is chosen and pays the total.

@@ -24,20 +24,20 @@ func Combine(before, next uint64) uint64 { return (before<<1 | before>>63) ^ nex
 // Keyed are candidates of consistent hashing: each has a key (its address, or its host name) that places it.
 type Keyed interface {
 	Len() int
-	Weight(i int) uint32 // at least 1
 	Key(i int) string
+	// Shares are the parts of all requests that the candidates want, together 1 at most, none of them 0.
+	Shares() []float64
 }
 
-// normalized are the weights as shares of 1, and the smallest and the largest of them.
-func normalized(c Keyed) (shares []float64, least, most float64) {
-	sum := 0.0
-	for i := range c.Len() {
-		sum += float64(c.Weight(i))
+// Shares are what candidates with weights want of a whole.
+func Shares(weights []uint32, whole float64) []float64 {
+	sum := uint64(0)
+	for _, w := range weights {
+		sum += uint64(w)
 	}
-	shares, least = make([]float64, c.Len()), 1
-	for i := range shares {
-		shares[i] = float64(c.Weight(i)) / sum
-		least, most = min(least, shares[i]), max(most, shares[i])
+	shares := make([]float64, len(weights))
+	for i, w := range weights {
+		shares[i] = float64(w) * whole / float64(sum)
 	}
-	return shares, least, most
+	return shares
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/heddle-mesh/heddle/data/proxy/balance"
@@ -14,9 +15,9 @@ type keyed struct {
 	weights []uint32
 }
 
-func (k keyed) Len() int            { return len(k.keys) }
-func (k keyed) Weight(i int) uint32 { return k.weights[i] }
-func (k keyed) Key(i int) string    { return k.keys[i] }
+func (k keyed) Len() int          { return len(k.keys) }
+func (k keyed) Shares() []float64 { return balance.Shares(k.weights, 1) }
+func (k keyed) Key(i int) string  { return k.keys[i] }
 
 func endpoints(weights ...uint32) (k keyed) {
 	for i, w := range weights {
@@ -75,6 +76,26 @@ func TestHashingIsConsistent(t *testing.T) {
 		}
 		if limit := map[string]int{"ring": 0, "maglev": 1000}[name]; moved > limit {
 			t.Errorf("%s: %d of 20,000 requests moved between candidates that stay, want at most %d", name, moved, limit)
+		}
+	}
+}
+
+// TestHashingKnowsNoOrder: the order in which candidates are listed moves nothing.
+func TestHashingKnowsNoOrder(t *testing.T) {
+	for name, build := range hashers {
+		k := endpoints(5, 1, 3, 2, 2)
+		back := keyed{append([]string(nil), k.keys...), append([]uint32(nil), k.weights...)}
+		slices.Reverse(back.keys)
+		slices.Reverse(back.weights)
+		a, b, r, moved := build(k), build(back), rand.New(rand.NewPCG(3, 3)), 0
+		for range 5000 {
+			h := r.Uint64()
+			if k.keys[a.Choose(h, 0)] != back.keys[b.Choose(h, 0)] {
+				moved++
+			}
+		}
+		if moved > 5 { // a ring rounds its places to whole ones along the list
+			t.Errorf("%s: %d of 5000 requests moved", name, moved)
 		}
 	}
 }

@@ -1,6 +1,11 @@
 package balance
 
-import "github.com/cespare/xxhash/v2"
+import (
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // MaglevSize is the table size that holds unless the cluster says otherwise; a size must be prime (Envoy, MaglevLbConfig.table_size).
 const MaglevSize = 65537
@@ -21,13 +26,18 @@ func NewMaglev(c Keyed, size uint64) *Maglev {
 	for i := range m.table {
 		m.table[i] = -1
 	}
-	shares, _, most := normalized(c)
-	turns := make([]turn, n)
+	shares := c.Shares()
+	most := slices.Max(shares)
+	order, turns := make([]int, n), make([]turn, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return strings.Compare(c.Key(a), c.Key(b)) }) // the table must not depend on the order of a list
 	for i := range turns {
 		turns[i] = newTurn(c.Key(i), size)
 	}
 	for filled, round := uint64(0), 1; ; round++ {
-		for i := range turns {
+		for _, i := range order {
 			t := &turns[i]
 			if float64(round)*shares[i] < t.due {
 				continue

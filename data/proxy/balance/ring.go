@@ -32,7 +32,8 @@ func NewRing(c Keyed, minimum, maximum uint64) *Ring {
 	if c.Len() == 0 {
 		return &Ring{}
 	}
-	shares, least, _ := normalized(c)
+	shares := c.Shares()
+	least := slices.Min(shares)
 	scale := min(math.Ceil(least*float64(minimum))/least, float64(maximum))
 	r := &Ring{places: make([]place, 0, int(math.Ceil(scale)))}
 	made, wanted := 0.0, 0.0

@@ -42,18 +42,23 @@ const (
 
 // Cluster is envoy.config.cluster.v3.Cluster. Endpoints live apart in their own value, so that a change of them rebuilds nothing else.
 type Cluster struct {
-	Name, AltStat  string
-	Speaks         Speaks
-	Frames         Frames
-	Type           ClusterType
-	Policy         Policy
-	ChoiceCount    uint32 // of least request; 2 by default
-	RingMin        uint64 // least number of places of a ring, and its bound
-	RingMax        uint64
-	MaglevSize     uint64 // of the table, prime
-	ConnectTimeout time.Duration
-	Bind           netip.Addr // source address; invalid for none
-	BindOther      netip.Addr // source address for endpoints of the other family
+	Name, AltStat string
+	Speaks        Speaks
+	Frames        Frames
+	Type          ClusterType
+	Policy        Policy
+	ChoiceCount   uint32   // of least request; 2 by default
+	Bias          *float64 // of active requests, where weights differ; nil: their share of the weight alone matters
+	FullScan      bool     // least request looks at all endpoints
+	RingMin       uint64   // least number of places of a ring, and its bound
+	RingMax       uint64
+	MaglevSize    uint64 // of the table, prime
+	// DestinationHeader of a request names where it goes, before the original destination; DestinationPort, when it is not 0, replaces the port of either.
+	DestinationHeader string
+	DestinationPort   uint16
+	ConnectTimeout    time.Duration
+	Bind              netip.Addr // source address; invalid for none
+	BindOther         netip.Addr // source address for endpoints of the other family
 	// Transport by endpoint metadata (transport_socket_matches); the first match wins, else TLS (nil: plain).
 	Matches []TransportMatch
 	TLS     *ClientTLS
@@ -72,7 +77,7 @@ type Cluster struct {
 	Panic                 float64 // percent; 50 by default
 	LocalityWeighted      bool
 	Overprovisioning      uint32 // percent; 140 by default
-	SlowStart             time.Duration
+	SlowStart             SlowStart
 	DNSRefresh            time.Duration
 	DNSRetry              [2]time.Duration // after a failure: the first pause and the longest
 	RespectDNSTTL         bool
@@ -111,6 +116,13 @@ type TransportMatch struct {
 	Labels map[string]string
 	TLS    *ClientTLS
 	Proxy  uint8 // as in Cluster
+}
+
+// SlowStart gives new endpoints less than their share (Cluster.SlowStartConfig).
+type SlowStart struct {
+	Window     time.Duration // 0: no slow start
+	Aggression float64       // 1: the share grows evenly; more: it grows fast at first
+	Least      float64       // the share at the beginning, in percent
 }
 
 // Thresholds are circuit breakers; Envoy's defaults are 1024, 1024, 1024 and 3.

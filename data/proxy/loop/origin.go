@@ -19,6 +19,14 @@ func TCP(ap netip.AddrPort) Address {
 // Unix is the address of a unix socket.
 func Unix(path string) Address { return Address{Path: path} }
 
+// WithPort is the address with another port; 0 leaves its own.
+func (a Address) WithPort(port uint16) Address {
+	if port != 0 && a.AddrPort.IsValid() {
+		a.AddrPort = netip.AddrPortFrom(a.Addr(), port)
+	}
+	return a
+}
+
 // IsUnix says whether the address is a unix socket's.
 func (a Address) IsUnix() bool { return a.Path != "" }
 

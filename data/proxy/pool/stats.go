@@ -9,6 +9,7 @@ type Stats struct {
 	PendingTotal, PendingActive, PendingOverflow, PendingFailure   stats.Handle
 	Timeout, TryTimeout, TryIdleTimeout, RxReset, TxReset          stats.Handle
 	Retry, RetrySuccess, RetryOverflow, RetryLimit, RetryAbandoned stats.Handle
+	DestinationInvalid                                             stats.Handle // in a header
 	NoneHealthy, MaintenanceMode                                   stats.Handle
 	Connections, ConnectionsActive, ConnectFail, ConnectTimeout    stats.Handle
 	ConnectionOverflow, ConnectionDestroy, MaxRequests             stats.Handle
@@ -36,6 +37,7 @@ func newStats(r *stats.Registry, name string) *Stats {
 		ConnectTimeout: counter("upstream_cx_connect_timeout"), ConnectionOverflow: counter("upstream_cx_overflow"), ConnectionDestroy: counter("upstream_cx_destroy"),
 		MaxRequests: counter("upstream_cx_max_requests"), RxBytes: counter("upstream_cx_rx_bytes_total"), TxBytes: counter("upstream_cx_tx_bytes_total"),
 	}
+	s.DestinationInvalid = counter("original_dst_host_invalid")
 	for i, class := range []string{"", "1", "2", "3", "4", "5"} {
 		if class != "" {
 			s.ByClass[i] = r.Counter(stats.Desc{

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/headers"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/retry"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
 )
 
 // forward prepares the request for the upstream and makes the first try.
@@ -24,10 +26,27 @@ func (x *Exchange) forward() {
 	}
 	x.chooseMirrors(f)
 	x.hashRequest(f.Hash)
+	x.readDestination()
 	x.keep = (x.retries || x.mirrors > 0) && !x.tunnel
 	x.attempt()
 	if x.requestDone && x.attempts > 0 { // neither holds once the exchange has finished
 		x.wholeRequest()
+	}
+}
+
+// readDestination follows the header that names the destination, where the cluster goes by one (original_dst_lb_config.use_http_header).
+func (x *Exchange) readDestination() {
+	name := x.cluster.Config().DestinationHeader
+	if name == "" {
+		return
+	}
+	if v, ok := x.Request.Get(name); ok {
+		to, err := netip.ParseAddrPort(string(v))
+		if err != nil {
+			x.w.Shard.Inc(x.counters.DestinationInvalid)
+			return
+		}
+		x.need.Original = loop.TCP(to)
 	}
 }
 

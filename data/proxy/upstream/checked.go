@@ -24,6 +24,9 @@ func (h *Host) SetChecked(f Checked, passed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was := Checked(h.checked.Swap(uint32(f)))
+	if was&^f&CheckFailed != 0 {
+		h.added = c.now() // it starts slowly, as a new one
+	}
 	d := c.Config().Outlier
 	switch {
 	case f&CheckFailed != 0 && h.removed.Load():

@@ -80,7 +80,7 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 		return nil
 	}
 	if def.Type == config.OriginalDst {
-		return cl.pass(n.Original)
+		return cl.pass(n.Original.WithPort(def.DestinationPort))
 	}
 	hash := n.Hash
 	if !n.Hashed || !hashes(def.Policy) {
@@ -146,9 +146,19 @@ func (c *Chooser) one(cl *Cluster, def *config.Cluster, v *view, p int, hash uin
 	case def.Policy == config.Random:
 		return g.hosts[balance.Random(g, c.random())]
 	case def.Policy == config.LeastRequest:
-		return g.hosts[balance.LeastRequest(g, max(2, int(def.ChoiceCount)), c.random)]
+		return g.hosts[c.least(def, g)]
 	}
 	return g.hosts[c.turn(cl, v, p, at).Next(g, c.random)]
+}
+
+func (c *Chooser) least(def *config.Cluster, g *group) int {
+	switch {
+	case def.Bias != nil && g.sums != nil:
+		return balance.Biased(g, *def.Bias, c.random())
+	case def.FullScan:
+		return balance.LeastOfAll(g, c.random)
+	}
+	return balance.LeastRequest(g, max(2, int(def.ChoiceCount)), c.random)
 }
 
 func (c *Chooser) turn(cl *Cluster, v *view, p, at int) *balance.RoundRobin {

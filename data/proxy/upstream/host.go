@@ -86,6 +86,7 @@ const (
 	healthy state = iota
 	degraded
 	unhealthy
+	anyState // for those who choose in panic
 )
 
 func (h *Host) state() state {

@@ -30,3 +30,11 @@ func (p *places) of(g *group, def *config.Cluster) interface {
 
 // Key implements balance.Keyed: what places an endpoint is its address, so that it keeps its requests when others come and go.
 func (g *group) Key(i int) string { return g.hosts[i].Address.String() }
+
+// Shares implements balance.Keyed.
+func (g *group) Shares() []float64 {
+	if g.shares != nil {
+		return g.shares
+	}
+	return balance.Shares(g.weights, 1)
+}

@@ -191,7 +191,7 @@ func TestWhenToSweep(t *testing.T) {
 		t.Errorf("%v until the interval ends, want 6 s", got)
 	}
 	for _, window := range []time.Duration{0, time.Minute} {
-		s, _, _ := newSet(t, &config.Cluster{Name: "c", SlowStart: window, Endpoints: endpoints(1)})
+		s, _, _ := newSet(t, &config.Cluster{Name: "c", SlowStart: config.SlowStart{Window: window, Aggression: 1, Least: 10}, Endpoints: endpoints(1)})
 		if got := s.Sweep(time.Unix(1001, 0)); (got == time.Second) != (window > 0) {
 			t.Errorf("a window of %v: %v", window, got)
 		}

@@ -17,7 +17,7 @@ func TestANewEndpointStartsSlowly(t *testing.T) {
 			now := time.Unix(1000, 0)
 			s := NewSet(nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
 			s.Now = func() time.Time { return now }
-			def := &config.Cluster{Name: "c", Version: "1", Policy: p, SlowStart: 100 * time.Second, Endpoints: endpoints(weights[:2]...)}
+			def := &config.Cluster{Name: "c", Version: "1", Policy: p, SlowStart: config.SlowStart{Window: 100 * time.Second, Aggression: 1, Least: 10}, Endpoints: endpoints(weights[:2]...)}
 			update := func(d *config.Cluster) {
 				if err := s.Update(map[string]*config.Cluster{"c": d}); err != nil {
 					t.Fatal(err)

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/heddle-mesh/heddle/data/proxy/balance"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -44,7 +45,8 @@ type priority struct {
 type group struct {
 	hosts   []*Host
 	weights []uint32
-	sums    []uint64 // running totals of the weights, nil when all are equal
+	sums    []uint64  // running totals of the weights, nil when all are equal
+	shares  []float64 // of hashes, nil when they follow the weights
 	places  *places
 }
 
@@ -74,10 +76,10 @@ func (c *Cluster) remake() {
 	}
 	loads := balance.Priorities(v.levels, v.over, def.Panic)
 	v.loads, v.sets = append(loads.Healthy, loads.Degraded...), make([]priority, 2*levels)
-	w := &weigher{window: def.SlowStart, now: c.now()}
+	w := &weigher{SlowStart: def.SlowStart, now: c.now()}
 	for p, hosts := range by {
 		if loads.Panic[p] {
-			v.sets[p] = all(def, hosts, w)
+			v.sets[p] = some(def, hosts, anyState, w)
 			continue
 		}
 		v.sets[p], v.sets[levels+p] = some(def, hosts, healthy, w), some(def, hosts, degraded, w)
@@ -102,19 +104,8 @@ func (c *Cluster) count(def *config.Cluster, hosts []*Host) (l balance.Level) {
 	return l
 }
 
-// all are the endpoints of a priority in panic, wherever and however they are, but for those that discovery wants to be left.
-func all(def *config.Cluster, hosts []*Host, w *weigher) (p priority) {
-	g := &gathered{}
-	for _, h := range hosts {
-		if h.Config().Health != config.Draining {
-			g.hosts = append(g.hosts, h)
-		}
-	}
-	p.add(g, 1, w)
-	return p
-}
-
-// some are the endpoints of a priority in one state, by locality where localities have weights.
+// some are the endpoints of a priority in one state, by locality where localities have weights. In panic they are all of them, wherever and however they are, but for those
+// that discovery wants to be left.
 func some(def *config.Cluster, hosts []*Host, in state, w *weigher) (p priority) {
 	together, order, by := &gathered{}, []*gathered{}, map[int]*gathered{}
 	for _, h := range hosts {
@@ -123,12 +114,16 @@ func some(def *config.Cluster, hosts []*Host, in state, w *weigher) (p priority)
 			g = &gathered{locality: h.locality}
 			by[h.locality], order = g, append(order, g)
 		}
-		if g.all++; h.state() == in {
+		if g.all++; h.state() == in || in == anyState && h.Config().Health != config.Draining {
 			g.hosts = append(g.hosts, h)
 			together.hosts = append(together.hosts, h)
 		}
 	}
-	if def.LocalityWeighted && !hashes(def.Policy) {
+	switch {
+	case !def.LocalityWeighted:
+	case hashes(def.Policy):
+		p.hashed(def, order)
+	case in != anyState:
 		for _, g := range order {
 			if share := g.share(def); share > 0 {
 				p.add(g, share, w)
@@ -139,6 +134,47 @@ func some(def *config.Cluster, hosts []*Host, in state, w *weigher) (p priority)
 		p.add(together, 1, w)
 	}
 	return p
+}
+
+// hashed makes one group, so that a hash means one endpoint whatever its locality; localities share as they weigh (Envoy, "Locality weighted load balancing" of
+// consistent hashing).
+func (p *priority) hashed(def *config.Cluster, order []*gathered) {
+	slices.SortFunc(order, func(a, b *gathered) int { return compareLocalities(def, a.locality, b.locality) })
+	total, g := uint64(0), group{places: &places{}}
+	for _, x := range order {
+		total += uint64(weightOf(def, x.locality))
+	}
+	for _, x := range order {
+		weight := weightOf(def, x.locality)
+		if weight == 0 || len(x.hosts) == 0 {
+			continue
+		}
+		weights := make([]uint32, len(x.hosts))
+		for i, h := range x.hosts {
+			weights[i] = max(1, h.Config().Weight)
+		}
+		g.hosts, g.weights = append(g.hosts, x.hosts...), append(g.weights, weights...)
+		g.shares = append(g.shares, balance.Shares(weights, float64(weight)/float64(total))...)
+	}
+	if len(g.hosts) > 0 {
+		p.groups, p.sums = []group{g}, []uint64{1}
+	}
+}
+
+func compareLocalities(def *config.Cluster, a, b int) int {
+	if a < 0 || b < 0 || def.Endpoints == nil {
+		return cmp.Compare(a, b)
+	}
+	x, y := &def.Endpoints.Localities[a], &def.Endpoints.Localities[b]
+	return cmp.Or(cmp.Compare(x.Region, y.Region), cmp.Compare(x.Zone, y.Zone), cmp.Compare(x.Subzone, y.Subzone))
+}
+
+// weightOf is the weight of a locality, 0 for one that is not listed.
+func weightOf(def *config.Cluster, locality int) uint32 {
+	if def.Endpoints == nil || locality < 0 || locality >= len(def.Endpoints.Localities) {
+		return 0
+	}
+	return def.Endpoints.Localities[locality].Weight
 }
 
 func (p *priority) add(g *gathered, share uint64, w *weigher) {
@@ -161,10 +197,7 @@ type gathered struct {
 // share is the weight of a locality, less in proportion when more of its endpoints are sick than overprovisioning makes up for (Envoy, "Locality weighted load
 // balancing"), in units of 1/10,000.
 func (g *gathered) share(def *config.Cluster) uint64 {
-	if def.Endpoints == nil || g.locality < 0 || g.locality >= len(def.Endpoints.Localities) {
-		return 0
-	}
-	return uint64(def.Endpoints.Localities[g.locality].Weight) * min(10_000, 100*uint64(overprovisioning(def))*uint64(len(g.hosts))/uint64(g.all))
+	return uint64(weightOf(def, g.locality)) * min(10_000, 100*uint64(overprovisioning(def))*uint64(len(g.hosts))/uint64(g.all))
 }
 
 // overprovisioning is the factor in percent: that of the endpoints, else of the cluster, else Envoy's default.

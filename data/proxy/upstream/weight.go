@@ -1,19 +1,21 @@
 package upstream
 
-import "time"
+import (
+	"math"
+	"time"
 
-// weigher gives endpoints their weights at one moment. One that is new gets less than its share at first and all of it at the end of the window (slow start; Envoy's
-// default form: growing evenly, from a tenth on).
+	"github.com/heddle-mesh/heddle/data/proxy/config"
+)
+
+// weigher gives endpoints their weights at one moment. One that is new gets less than its share at first and all of it at the end of the window (slow start).
 type weigher struct {
-	window   time.Duration // 0: no slow start
+	config.SlowStart
 	now      time.Time
 	starting bool // somebody was new
 }
 
-const leastStart = 10 // percent
-
-// fine is how much finer than the configured ones weights are while somebody is new, and the largest weight for which there is room for that.
-const fine, roomy = 100, 1 << 24
+// fine is how much finer than the configured ones weights are while somebody is new, and roomy the largest weight for which there is room for that.
+const fine, roomy = 1000, 1 << 21
 
 func (w *weigher) weigh(hosts []*Host) []uint32 {
 	out := make([]uint32, len(hosts))
@@ -21,7 +23,7 @@ func (w *weigher) weigh(hosts []*Host) []uint32 {
 	for i, h := range hosts {
 		out[i] = max(1, h.Config().Weight)
 		most = max(most, out[i])
-		young = young || w.share(h) < 100
+		young = young || w.share(h) < 1
 	}
 	if !young {
 		return out
@@ -32,18 +34,18 @@ func (w *weigher) weigh(hosts []*Host) []uint32 {
 		scale = fine
 	}
 	for i, h := range hosts {
-		out[i] = uint32(max(1, uint64(out[i])*scale*w.share(h)/100))
+		out[i] = uint32(max(1, float64(uint64(out[i])*scale)*w.share(h)))
 	}
 	return out
 }
 
-// share is how much of its weight an endpoint gets, in percent.
-func (w *weigher) share(h *Host) uint64 {
+// share is how much of its weight an endpoint gets (Envoy, "Slow start mode").
+func (w *weigher) share(h *Host) float64 {
 	age := w.now.Sub(h.added)
-	if age >= w.window {
-		return 100
+	if age >= w.Window {
+		return 1
 	}
-	return uint64(max(leastStart, 100*age/w.window))
+	return max(w.Least/100, math.Pow(float64(max(age, time.Millisecond))/float64(w.Window), 1/w.Aggression))
 }
 
 // sums are the running totals of weights, nil when all are equal.

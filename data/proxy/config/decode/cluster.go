@@ -2,16 +2,13 @@ package decode
 
 import (
 	"math"
-	"math/big"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/structpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/heddle-mesh/heddle/data/proxy/balance"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
 
@@ -37,8 +34,8 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 		DNSFamily: map[clusterv3.Cluster_DnsLookupFamily]config.DNSFamily{
 			clusterv3.Cluster_V4_ONLY: config.DNSV4, clusterv3.Cluster_V6_ONLY: config.DNSV6, clusterv3.Cluster_ALL: config.DNSAll,
 		}[m.GetDnsLookupFamily()],
-		ChoiceCount: max(number(m.GetLeastRequestLbConfig().GetChoiceCount(), 2), 2), Telemetry: clusterTelemetry(m.GetMetadata()),
-		Denied: m.GetMetadata().GetFilterMetadata()["heddle.dev/denied"].GetFields()["reason"].GetStringValue(),
+		Telemetry: clusterTelemetry(m.GetMetadata()),
+		Denied:    m.GetMetadata().GetFilterMetadata()["heddle.dev/denied"].GetFields()["reason"].GetStringValue(),
 	}
 	if c.Name == "" {
 		r.add(join(path, "name"), "it is empty")
@@ -118,13 +115,7 @@ func (r *read) discovery(path string, m *clusterv3.Cluster, c *config.Cluster) {
 		c.Type = config.LogicalDNS
 	case clusterv3.Cluster_ORIGINAL_DST:
 		c.Type = config.OriginalDst
-		if m.GetLbPolicy() != clusterv3.Cluster_CLUSTER_PROVIDED {
-			r.add(join(path, "lb_policy"), "an ORIGINAL_DST cluster needs CLUSTER_PROVIDED")
-		}
 		return
-	}
-	if m.GetLbPolicy() == clusterv3.Cluster_CLUSTER_PROVIDED {
-		r.add(join(path, "lb_policy"), "CLUSTER_PROVIDED is for ORIGINAL_DST clusters")
 	}
 	dns := c.Type == config.StrictDNS || c.Type == config.LogicalDNS
 	c.Assignment = &config.Assignment{}
@@ -132,46 +123,6 @@ func (r *read) discovery(path string, m *clusterv3.Cluster, c *config.Cluster) {
 		c.Assignment = r.assignment(join(path, "load_assignment"), m.GetLoadAssignment(), dns)
 	}
 	c.Endpoints = c.Assignment
-}
-
-func (r *read) balancing(path string, m *clusterv3.Cluster, c *config.Cluster) {
-	c.Policy = map[clusterv3.Cluster_LbPolicy]config.Policy{
-		clusterv3.Cluster_LEAST_REQUEST: config.LeastRequest, clusterv3.Cluster_RANDOM: config.Random, clusterv3.Cluster_CLUSTER_PROVIDED: config.ClusterProvided,
-		clusterv3.Cluster_RING_HASH: config.RingHash, clusterv3.Cluster_MAGLEV: config.Maglev,
-	}[m.GetLbPolicy()]
-	r.hashing(path, m, c)
-	slow := m.GetLeastRequestLbConfig().GetSlowStartConfig()
-	if slow == nil {
-		slow = m.GetRoundRobinLbConfig().GetSlowStartConfig()
-	}
-	c.SlowStart = r.duration(join(path, "slow_start_config.slow_start_window"), slow.GetSlowStartWindow(), 0)
-	if p := m.GetCommonLbConfig().GetHealthyPanicThreshold(); p != nil {
-		c.Panic = p.GetValue()
-	}
-	c.LocalityWeighted = m.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil
-}
-
-// hashing reads the sizes of rings and tables. Their bounds are Envoy's, because both take memory in proportion.
-func (r *read) hashing(path string, m *clusterv3.Cluster, c *config.Cluster) {
-	size := func(field string, n *wrapperspb.UInt64Value, otherwise, most uint64) uint64 {
-		if n == nil {
-			return otherwise
-		}
-		if n.GetValue() == 0 || n.GetValue() > most {
-			r.add(join(path, field), "want 1 to %d", most)
-		}
-		return n.GetValue()
-	}
-	ring := m.GetRingHashLbConfig()
-	c.RingMin = size("ring_hash_lb_config.minimum_ring_size", ring.GetMinimumRingSize(), balance.MinRingSize, balance.MaxRingSize)
-	c.RingMax = size("ring_hash_lb_config.maximum_ring_size", ring.GetMaximumRingSize(), balance.MaxRingSize, balance.MaxRingSize)
-	if c.RingMin > c.RingMax {
-		r.add(join(path, "ring_hash_lb_config.minimum_ring_size"), "%d is above maximum_ring_size %d", c.RingMin, c.RingMax)
-	}
-	c.MaglevSize = size("maglev_lb_config.table_size", m.GetMaglevLbConfig().GetTableSize(), balance.MaglevSize, maxMaglevSize)
-	if !new(big.Int).SetUint64(c.MaglevSize).ProbablyPrime(0) {
-		r.add(join(path, "maglev_lb_config.table_size"), "%d is not prime", c.MaglevSize)
-	}
 }
 
 // protocols reads how HTTP is spoken to the cluster: the typed options, or the deprecated fields of the cluster itself.

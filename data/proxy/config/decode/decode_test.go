@@ -124,7 +124,7 @@ func TestWhatIsNotHonouredIsNamedWithItsPath(t *testing.T) {
 		{"stat_prefix: front", "stat_prefiks: front", "filters[0].typed_config.stat_prefiks: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager has no such field"},
 		{"timeout: 3s", "timeout: 3s\n                  cors: {}", "routes[2].route.cors: the field is not supported"},
 		{"timeout: 3s", "timeout: -3s", "routes[2].route.timeout: "},
-		{"lb_policy: LEAST_REQUEST", "lb_policy: LOAD_BALANCING_POLICY_CONFIG", "static_resources.clusters[0].lb_policy: load_balancing_policy is not supported"},
+		{"lb_policy: LEAST_REQUEST", "lb_policy: LOAD_BALANCING_POLICY_CONFIG", "static_resources.clusters[0].lb_policy: with load_balancing_policy leave it out"},
 		{"lb_policy: LEAST_REQUEST", "lb_policy: MAGLEV\n    maglev_lb_config: {table_size: 1000}", "static_resources.clusters[0].maglev_lb_config.table_size: 1000 is not prime"},
 		{"lb_policy: LEAST_REQUEST", "lb_policy: RING_HASH\n    ring_hash_lb_config: {hash_function: MURMUR_HASH_2}", "ring_hash_lb_config.hash_function: only XX_HASH"},
 		{"lb_policy: LEAST_REQUEST", "lb_policy: RING_HASH\n    ring_hash_lb_config: {minimum_ring_size: 10, maximum_ring_size: 5}", "minimum_ring_size: 10 is above maximum_ring_size 5"},

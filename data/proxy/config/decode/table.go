@@ -59,7 +59,7 @@ const adsOnly = "resources come over ADS only: want ads {}"
 
 func honouredTable() map[protoreflect.FullName]rule {
 	all := map[protoreflect.FullName]rule{}
-	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), healthTable(), tlsTable(), bootstrapTable(), overloadTable(), compressorTable()} {
+	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), balanceTable(), healthTable(), tlsTable(), bootstrapTable(), overloadTable(), compressorTable()} {
 		for name, r := range part {
 			all[name] = r
 		}
@@ -280,18 +280,18 @@ func clusterTable() map[protoreflect.FullName]rule {
 		c + "Cluster": fields(`name alt_stat_name type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
 			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
 			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config ring_hash_lb_config maglev_lb_config common_lb_config transport_socket transport_socket_matches metadata
-			upstream_connection_options health_checks ignore_health_on_host_removal`,
-			only("lb_policy", "load_balancing_policy is not supported", 0, 1, 2, 3, 5, 6)).
+			upstream_connection_options health_checks ignore_health_on_host_removal load_balancing_policy`,
+			only("lb_policy", "with load_balancing_policy leave it out", 0, 1, 2, 3, 5, 6)).
 			refuse("close_connections_on_host_health_failure", "connections to an endpoint that fails live until their requests have ended"),
 		c + "Cluster.RefreshRate":          fields("base_interval max_interval"),
 		c + "Cluster.EdsClusterConfig":     fields("eds_config service_name"),
 		c + "Cluster.TransportSocketMatch": fields("name match transport_socket"),
-		c + "Cluster.OriginalDstLbConfig":  fields("").refuse("use_http_header", "the destination is where the client's connection went"),
-		c + "Cluster.LeastRequestLbConfig": fields("choice_count slow_start_config"),
+		c + "Cluster.OriginalDstLbConfig":  fields("use_http_header http_header_name upstream_port_override").refuse("metadata_key", "there is no dynamic metadata"),
+		c + "Cluster.LeastRequestLbConfig": fields("choice_count slow_start_config active_request_bias"),
 		c + "Cluster.RoundRobinLbConfig":   fields("slow_start_config"),
 		c + "Cluster.RingHashLbConfig":     fields("minimum_ring_size maximum_ring_size").refuse("hash_function", "only XX_HASH is supported"),
 		c + "Cluster.MaglevLbConfig":       fields("table_size"),
-		c + "Cluster.SlowStartConfig":      fields("slow_start_window"),
+		c + "Cluster.SlowStartConfig":      fields("slow_start_window aggression min_weight_percent"),
 		c + "Cluster.CommonLbConfig": fields("healthy_panic_threshold locality_weighted_lb_config ignore_new_hosts_until_first_hc update_merge_window",
 			check{"update_merge_window", atOnce}),
 		c + "Cluster.CommonLbConfig.LocalityWeightedLbConfig": fields(""),
@@ -315,6 +315,28 @@ func clusterTable() map[protoreflect.FullName]rule {
 		u + "HttpProtocolOptions":                         fields("common_http_protocol_options upstream_http_protocol_options explicit_http_config use_downstream_protocol_config"),
 		u + "HttpProtocolOptions.ExplicitHttpConfig":      fields("http_protocol_options http2_protocol_options"),
 		u + "HttpProtocolOptions.UseDownstreamHttpConfig": fields("http_protocol_options http2_protocol_options"),
+	}
+}
+
+func balanceTable() map[protoreflect.FullName]rule {
+	const c, p = "envoy.config.cluster.v3.LoadBalancingPolicy", "envoy.extensions.load_balancing_policies."
+	const zones = "requests are not kept in their zone; the weights of localities and priorities split them"
+	return map[protoreflect.FullName]rule{
+		c:             fields("policies"),
+		c + ".Policy": fields("typed_extension_config"),
+		"envoy.config.core.v3.TypedExtensionConfig": fields("name typed_config"),
+		"envoy.config.core.v3.RuntimeDouble":        fields("default_value runtime_key"),
+		p + "round_robin.v3.RoundRobin":             fields("slow_start_config locality_lb_config"),
+		p + "least_request.v3.LeastRequest":         fields("choice_count active_request_bias slow_start_config locality_lb_config enable_full_scan selection_method"),
+		p + "random.v3.Random":                      fields("locality_lb_config"),
+		p + "ring_hash.v3.RingHash": fields("hash_function minimum_ring_size maximum_ring_size locality_weighted_lb_config",
+			only("hash_function", "only XX_HASH is supported", 0, 1)),
+		p + "maglev.v3.Maglev":                                    fields("table_size locality_weighted_lb_config"),
+		p + "wrr_locality.v3.WrrLocality":                         fields("endpoint_picking_policy"),
+		p + "cluster_provided.v3.ClusterProvided":                 fields(""),
+		p + "common.v3.SlowStartConfig":                           fields("slow_start_window aggression min_weight_percent"),
+		p + "common.v3.LocalityLbConfig":                          fields("locality_weighted_lb_config").refuse("zone_aware_lb_config", zones),
+		p + "common.v3.LocalityLbConfig.LocalityWeightedLbConfig": fields(""),
 	}
 }
 

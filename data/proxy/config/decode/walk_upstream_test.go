@@ -28,14 +28,43 @@ var omitted = inAny(omitMetadata, `{"metadataMatch": {"filterMetadata": {"envoy.
 
 // upstreamValues are what fields about balancing and retries are set to where the usual values for their types will not do.
 func upstreamValues() map[string][]string {
-	const route3 = "envoy.config.route.v3."
+	const route3, cluster, lb = "envoy.config.route.v3.", "envoy.config.cluster.v3.", "envoy.extensions.load_balancing_policies."
+	policy := func(any string) string {
+		return `{"policies": [{"typedExtensionConfig": {"name": "p", "typedConfig": ` + any + `}}]}`
+	}
+	least := inAny(lb+"least_request.v3.LeastRequest", `{}`)
+	policies := []string{
+		least, inAny(lb+"random.v3.Random", `{}`), inAny(lb+"round_robin.v3.RoundRobin", `{"slowStartConfig": {"slowStartWindow": "5s"}}`), inAny(lb+"ring_hash.v3.RingHash", `{}`),
+		inAny(lb+"maglev.v3.Maglev", `{"tableSize": 11}`), inAny(lb+"cluster_provided.v3.ClusterProvided", `{}`), inAny(lb+"wrr_locality.v3.WrrLocality", `{"endpointPickingPolicy": `+policy(least)+`}`),
+	}
 	var predicates []string
 	for i, c := range []string{inAny(previousHosts, `{}`), inAny(omitCanaries, `{}`), omitted} {
 		predicates = append(predicates, fmt.Sprintf(`{"name": "n%d", "typedConfig": %s}`, i, c))
 	}
-	return map[string][]string{
-		route3 + "RetryPolicy.retry_host_predicate":    predicates,
-		omitMetadata + ".metadata_match":               {`{"filterMetadata": {"envoy.lb": {"a": 3}}}`},
-		"envoy.config.endpoint.v3.LbEndpoint.metadata": {`{"filterMetadata": {"envoy.transport_socket_match": {"a": "b"}}}`, `{"filterMetadata": {"envoy.lb": {"a": "b"}}}`},
+	var typed []string
+	for _, any := range policies {
+		typed = append(typed, `{"name": "p", "typedConfig": `+any+`}`)
 	}
+	return map[string][]string{
+		route3 + "RetryPolicy.retry_host_predicate":                   predicates,
+		cluster + "Cluster.load_balancing_policy":                     {policy(least), policy(policies[5])},
+		cluster + "LoadBalancingPolicy.policies":                      {`{"typedExtensionConfig": {"name": "p", "typedConfig": ` + least + `}}`},
+		cluster + "LoadBalancingPolicy.Policy.typed_extension_config": typed,
+		cluster + "Cluster.SlowStartConfig.aggression":                {`{"defaultValue": 2}`},
+		lb + "common.v3.SlowStartConfig.aggression":                   {`{"defaultValue": 2}`},
+		lb + "wrr_locality.v3.WrrLocality.endpoint_picking_policy":    {policy(policies[1])},
+		lb + "maglev.v3.Maglev.table_size":                            {`13`},
+		lb + "ring_hash.v3.RingHash.maximum_ring_size":                {`2048`},
+		"envoy.config.core.v3.RuntimeDouble.default_value":            {`3`},
+		omitMetadata + ".metadata_match":                              {`{"filterMetadata": {"envoy.lb": {"a": 3}}}`},
+		"envoy.config.endpoint.v3.LbEndpoint.metadata":                {`{"filterMetadata": {"envoy.transport_socket_match": {"a": "b"}}}`, `{"filterMetadata": {"envoy.lb": {"a": "b"}}}`},
+	}
+}
+
+// upstreamNeutral are fields that may be taken without an effect; see neutral.
+var upstreamNeutral = map[string]string{
+	"envoy.config.core.v3.TypedExtensionConfig.name":                               "it only names the element; what it is says the type of its configuration",
+	"envoy.config.core.v3.RuntimeDouble.runtime_key":                               "there is no runtime layer, so the default is what counts",
+	"envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash.hash_function": "only the value that says what is done anyway is taken",
+	"envoy.config.cluster.v3.Cluster.load_balancing_policy":                        "it may say the same as lb_policy",
 }

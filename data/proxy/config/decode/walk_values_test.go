@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/netip"
 	"os"
@@ -405,7 +406,11 @@ var elsewhere = map[string]string{
 }
 
 // neutral are fields that may be taken without an effect; each says why nothing is lost.
-var neutral = neutralTable()
+var neutral = func() map[string]string {
+	all := neutralTable()
+	maps.Copy(all, upstreamNeutral)
+	return all
+}()
 
 func neutralTable() map[string]string {
 	const (
