@@ -1,18 +1,18 @@
 // Package admin serves Envoy's admin pages over the proxy's state, and the ports for probes and metrics.
 //
-// In: views of the configuration, the counters and the sockets. Out: HTTP handlers. Pages only read, but for POST /quitquitquit, /drain_listeners and /logging. All
-// handlers are safe for concurrent use.
+// In: views of the configuration, the counters and the sockets. Out: HTTP handlers. Pages that change something take a POST, the others only read. All handlers are safe for
+// concurrent use.
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"regexp"
-	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
@@ -48,6 +48,9 @@ type Options struct {
 	Live        *live.Live
 	Stats       *stats.Registry
 	Level       *slog.LevelVar
+	// Supervised says that a supervisor keeps the sockets, and Epoch which run of the proxy this is.
+	Supervised bool
+	Epoch      int
 	// Ready says whether traffic can be served; Waiting is what for, when it cannot.
 	Ready    func() bool
 	Waiting  func() []string
@@ -57,8 +60,8 @@ type Options struct {
 	Identity func() *secret.SVID
 	// Certificates are those in use; the workload's own are shown by Identity.
 	Certificates func() []secret.Held
-	// Drain closes listeners (only the inbound ones, if asked); graceful lets connections finish first.
-	Drain func(inboundOnly, graceful bool)
+	// Drain closes listeners (only the inbound ones, if asked); graceful lets connections finish first, and with skipExit the listeners stay.
+	Drain func(inboundOnly, graceful, skipExit bool)
 	Quit  func()
 }
 
@@ -68,36 +71,56 @@ type Server struct {
 	start time.Time
 	mux   *http.ServeMux
 	help  []string
+
+	failed atomic.Bool // by /healthcheck/fail
 }
 
 // New makes the pages.
 func New(o Options) *Server {
 	s := &Server{Options: o, start: time.Now(), mux: http.NewServeMux()}
-	s.page("GET /ready", "readiness: LIVE, INITIALIZING or DRAINING", s.ready)
-	s.page("GET /server_info", "version, state and node", s.serverInfo)
-	s.page("GET /config_dump", "configuration as received (?resource=..., ?mask is not supported)", s.configDump)
-	s.page("GET /clusters", "upstreams and their endpoints (?format=json)", s.clusters)
-	s.page("GET /listeners", "listening sockets (?format=json)", s.listeners)
-	s.page("GET /stats", "statistics (?format=prometheus, ?filter=REGEX, ?usedonly)", s.stats)
-	s.page("GET /stats/prometheus", "metrics in Prometheus' text format", s.prometheus)
-	s.page("GET /certs", "certificates in use", s.certs)
-	s.page("GET /logging", "the log level", s.logging)
-	s.page("POST /logging", "change the log level (?level=debug|info|warning|error)", s.logging)
-	s.page("POST /drain_listeners", "close listeners (?inboundonly, ?graceful)", s.drain)
-	s.page("POST /quitquitquit", "drain and end", s.quit)
-	s.page("GET /help", "this list", s.helpPage)
-	s.mux.HandleFunc("GET /{$}", s.helpPage)
+	s.page("/ready", "print server state, return 200 if LIVE, otherwise return 503", s.ready)
+	s.page("/server_info", "print server version/status information", s.serverInfo)
+	s.page("/config_dump", "configuration as received (resource, mask, name_regex, include_eds)", s.configDump)
+	s.page("/clusters", "upstreams and their endpoints (format=json, filter)", s.clusters)
+	s.page("/listeners", "listening sockets (format=json)", s.listeners)
+	s.page("/stats", "statistics (format=text|json|prometheus, filter, usedonly, type)", s.stats)
+	s.page("/stats/prometheus", "metrics in Prometheus' text format (filter, usedonly)", s.prometheus)
+	s.page("/certs", "certificates in use", s.certs)
+	s.page("/init_dump", "what the first configuration waits for", s.initDump)
+	s.page("/memory", "memory in use", s.memory)
+	s.page("/runtime", "runtime values, of which there are none", s.runtime)
+	s.page("/hot_restart_version", "version of the hand-over to a new process, or disabled", func(w http.ResponseWriter, _ *http.Request) { text(w, "%s\n", s.handover()) })
+	s.action("/logging", "query/change the log level (level, paths, heddle)", s.logging)
+	s.action("/drain_listeners", "close listeners (inboundonly, graceful, skip_exit)", s.drain)
+	s.action("/healthcheck/fail", "say that the proxy is not ready", s.health(true))
+	s.action("/healthcheck/ok", "take that back", s.health(false))
+	s.action("/reset_counters", "set all counters to zero", s.resetCounters)
+	s.action("/quitquitquit", "drain and end", s.quit)
+	s.page("/help", "print out list of admin commands", s.helpPage)
+	s.mux.HandleFunc("/{$}", s.helpPage)
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "invalid path. "+s.commands(), http.StatusNotFound)
+	})
 	return s
 }
 
-func (s *Server) page(pattern, help string, f http.HandlerFunc) {
-	method, path, _ := strings.Cut(pattern, " ")
-	line := "  " + path + ": " + help
-	if method == http.MethodPost {
-		line += " (POST)"
-	}
-	s.help = append(s.help, line)
-	s.mux.HandleFunc(pattern, f)
+// page is one that only shows; as Envoy's it takes any method.
+func (s *Server) page(path, help string, f http.HandlerFunc) {
+	s.help = append(s.help, "  "+path+": "+help)
+	s.mux.HandleFunc(path, f)
+}
+
+// action is a page that changes something, which takes a POST.
+func (s *Server) action(path, help string, f http.HandlerFunc) {
+	s.help = append(s.help, "  "+path+" (POST): "+help)
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			http.Error(w, "Method "+r.Method+" not allowed, POST required.", http.StatusMethodNotAllowed)
+			return
+		}
+		f(w, r)
+	})
 }
 
 // ServeHTTP implements http.Handler.
@@ -121,23 +144,29 @@ func message(w http.ResponseWriter, m proto.Message) { messageWith(w, m, false) 
 
 // messageWith writes a message; zeros says whether values that are zero are written as well, as Envoy does on some pages.
 func messageWith(w http.ResponseWriter, m proto.Message, zeros bool) {
-	b, err := protojson.MarshalOptions{UseProtoNames: true, Multiline: true, Indent: " ", EmitDefaultValues: zeros}.Marshal(m)
+	b, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: zeros}.Marshal(m)
+	var out bytes.Buffer
+	if err == nil { // protojson varies its blanks, which people and scripts look at
+		err = json.Indent(&out, b, "", " ")
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(b, '\n')) // the reader is gone otherwise
+	_, _ = w.Write(append(out.Bytes(), '\n')) // the reader is gone otherwise
 }
 
 func (s *Server) helpPage(w http.ResponseWriter, _ *http.Request) {
-	text(w, "admin commands are:\n%s\n", strings.Join(s.help, "\n"))
+	text(w, "%s\n", s.commands())
 }
+
+func (s *Server) commands() string { return "admin commands are:\n" + strings.Join(s.help, "\n") }
 
 // state is Envoy's word and number.
 func (s *Server) state() adminv3.ServerInfo_State {
 	switch {
-	case s.Draining != nil && s.Draining():
+	case s.failed.Load() || s.Draining != nil && s.Draining():
 		return adminv3.ServerInfo_DRAINING
 	case s.Ready():
 		return adminv3.ServerInfo_LIVE
@@ -162,9 +191,17 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) serverInfo(w http.ResponseWriter, _ *http.Request) {
 	up := durationpb.New(time.Since(s.start).Truncate(time.Second))
 	messageWith(w, &adminv3.ServerInfo{
-		Version: s.Version, State: s.state(), UptimeCurrentEpoch: up, UptimeAllEpochs: up, Node: s.Node, HotRestartVersion: "disabled",
-		CommandLineOptions: &adminv3.CommandLineOptions{Concurrency: s.Concurrency, Mode: adminv3.CommandLineOptions_Serve},
+		Version: s.Version, State: s.state(), UptimeCurrentEpoch: up, UptimeAllEpochs: up, Node: s.Node, HotRestartVersion: s.handover(),
+		CommandLineOptions: &adminv3.CommandLineOptions{Concurrency: s.Concurrency, DisableHotRestart: !s.Supervised, RestartEpoch: uint32(s.Epoch), LogLevel: s.Level.Level().String(), Mode: adminv3.CommandLineOptions_Serve},
 	}, true)
+}
+
+// handover names the protocol between the proxy and its supervisor.
+func (s *Server) handover() string {
+	if s.Supervised {
+		return "1"
+	}
+	return "disabled"
 }
 
 func (s *Server) listeners(w http.ResponseWriter, r *http.Request) {
@@ -180,72 +217,6 @@ func (s *Server) listeners(w http.ResponseWriter, r *http.Request) {
 		out.ListenerStatuses = append(out.ListenerStatuses, &adminv3.ListenerStatus{Name: x.Name, LocalAddress: parseAddress(x.Address)})
 	}
 	message(w, out)
-}
-
-func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
-	if r.FormValue("format") == "prometheus" {
-		s.prometheus(w, r)
-		return
-	}
-	var keep func(string) bool
-	if f := r.FormValue("filter"); f != "" {
-		re, err := regexp.Compile(f)
-		if err != nil {
-			http.Error(w, fmt.Sprintf("filter: %v", err), http.StatusBadRequest)
-			return
-		}
-		keep = re.MatchString
-	}
-	_, used := r.URL.Query()["usedonly"]
-	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
-	_ = s.Stats.WriteText(w, keep, !used) // the reader is gone otherwise
-}
-
-func (s *Server) prometheus(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_ = s.Stats.WritePrometheus(w)                                                                  // the reader is gone otherwise
-	_, _ = fmt.Fprintf(w, "# TYPE go_goroutines gauge\ngo_goroutines %d\n", runtime.NumGoroutine()) // the name is that of Prometheus' collector for Go
-}
-
-func (s *Server) logging(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodPost {
-		if err := s.setLevel(r.FormValue("level")); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-	}
-	text(w, "level: %s\n", strings.ToLower(s.Level.Level().String()))
-}
-
-func (s *Server) setLevel(name string) error {
-	switch name { // Envoy's words
-	case "trace":
-		name = "debug"
-	case "warning":
-		name = "warn"
-	case "critical", "off":
-		name = "error"
-	}
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(name)); err != nil {
-		return fmt.Errorf("level: %q is not one of debug, info, warning and error", name)
-	}
-	s.Level.Set(l)
-	return nil
-}
-
-func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	s.Drain(q.Has("inboundonly"), q.Has("graceful"))
-	text(w, "OK\n")
-}
-
-func (s *Server) quit(w http.ResponseWriter, _ *http.Request) {
-	text(w, "OK\n")
-	if f, ok := w.(http.Flusher); ok {
-		f.Flush()
-	}
-	s.Quit()
 }
 
 // StatusHandler serves what probes and scrapers ask for: /healthz/ready and /stats/prometheus.

@@ -71,7 +71,7 @@ func world(t *testing.T) (*Server, *httptest.Server, *map[string]int) {
 		Host: func(_ *config.Cluster, e *config.Endpoint) Host {
 			return Host{Ejected: e.Health == config.HealthUnknown, RequestsTotal: 7}
 		},
-		Drain:    func(inbound, graceful bool) { calls["drain"]++ },
+		Drain:    func(inbound, graceful, skipExit bool) { calls["drain"]++ },
 		Quit:     func() { calls["quit"]++ },
 		Draining: func() bool { return calls["drain"] > 0 },
 	})
@@ -113,6 +113,11 @@ func TestPages(t *testing.T) {
 		{"GET", "/stats", 200, "x.total: 3\ny.total: 0\n"},
 		{"GET", "/stats?usedonly&filter=^x", 200, "x.total: 3\n"},
 		{"GET", "/stats?filter=(", 400, "filter: "},
+		{"GET", "/stats?type=Gauges", 200, ""},
+		{"GET", "/stats?type=Meters", 400, "is not one of All"},
+		{"GET", "/stats?format=html", 400, "usage: /stats?format="},
+		{"GET", "/stats?format=json&filter=^x", 200, `{"stats":[{"name":"x.total","value":3}]}`},
+		{"GET", "/stats/prometheus?usedonly&filter=total", 200, "# TYPE envoy_x_total counter\nenvoy_x_total 3\n"},
 		{"GET", "/stats/prometheus", 200, "envoy_x_total 3"},
 		{"GET", "/stats/prometheus", 200, "\ngo_goroutines "},
 		{"GET", "/stats?format=prometheus", 200, "envoy_x_total 3"},
@@ -120,13 +125,28 @@ func TestPages(t *testing.T) {
 		{"GET", "/clusters", 200, "a::[fd00::1]:80::health_flags::/failed_eds_health\n"},
 		{"GET", "/listeners", 200, "l::127.0.0.1:80\nu::/run/x.sock\n"},
 		{"GET", "/listeners?format=json", 200, `"path":"/run/x.sock"`},
-		{"GET", "/certs", 200, "{}"},
+		{"GET", "/certs", 200, `"certificates":`},
 		{"GET", "/", 200, "/config_dump: "},
 		{"GET", "/nothing", 404, ""},
-		{"GET", "/quitquitquit", 405, ""},
-		{"GET", "/config_dump?resource=nope", 404, `resource \"nope\" is not one of`},
-		{"POST", "/logging?level=warning", 200, "level: warn\n"},
+		{"GET", "/quitquitquit", 405, "Method GET not allowed, POST required."},
+		{"GET", "/config_dump?resource=nope", 404, "nope not found in config dump"},
+		{"GET", "/config_dump?resource=clusters", 200, `"name": "a"`},
+		{"GET", "/config_dump?name_regex=(", 400, "Error while parsing name_regex"},
+		{"GET", "/config_dump?resource=static_clusters&mask=cluster.name,nope", 400, "could not be successfully applied"},
+		{"POST", "/logging?level=warning", 200, "active loggers:\n  heddle: warning\n"},
+		{"POST", "/logging?heddle=error", 200, "heddle: error\n"},
+		{"POST", "/logging?paths=heddle:debug", 200, "heddle: debug\n"},
+		{"POST", "/logging?paths=http:debug", 400, "the only one is heddle"},
 		{"POST", "/logging?level=loud", 400, `"loud" is not one of`},
+		{"GET", "/logging?level=info", 405, "POST required"},
+		{"POST", "/logging", 200, "heddle: debug\n"},
+		{"GET", "/hot_restart_version", 200, "disabled\n"},
+		{"POST", "/healthcheck/fail", 200, "OK"},
+		{"GET", "/ready", 503, "DRAINING\n"},
+		{"POST", "/healthcheck/ok", 200, "OK"},
+		{"GET", "/ready", 200, "LIVE\n"},
+		{"POST", "/reset_counters", 200, "OK"},
+		{"GET", "/stats", 200, "x.total: 0\ny.total: 0\n"},
 		{"POST", "/drain_listeners?inboundonly&graceful", 200, "OK"},
 		{"GET", "/ready", 503, "DRAINING\n"},
 		{"POST", "/quitquitquit", 200, "OK"},
@@ -203,7 +223,7 @@ func TestStatusPort(t *testing.T) {
 	if code, _ := get(t, "GET", srv.URL+"/config_dump"); code != 404 {
 		t.Errorf("the status port shows the configuration: %d", code)
 	}
-	s.Drain(false, true)
+	s.Drain(false, true, false)
 	if code, _ := get(t, "GET", srv.URL+"/healthz/ready"); code != 503 {
 		t.Errorf("draining: %d", code)
 	}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -80,8 +81,9 @@ func (s *Server) clusters(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
+	static := s.staticClusters()
 	s.eachEndpoint(func(c *config.Cluster) {
-		fmt.Fprintf(w, "%s::observability_name::%s\n", c.Name, c.Name)
+		fmt.Fprintf(w, "%s::observability_name::%s\n%s::added_via_api::%t\n", c.Name, cmp.Or(c.AltStat, c.Name), c.Name, !static[c.Name])
 		for i, priority := range []string{"default_priority", "high_priority"} {
 			t := c.Thresholds[i]
 			fmt.Fprintf(w, "%s::%s::max_connections::%d\n%s::%s::max_pending_requests::%d\n%s::%s::max_requests::%d\n%s::%s::max_retries::%d\n",
@@ -101,14 +103,20 @@ func (s *Server) clusters(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (s *Server) clustersJSON(w http.ResponseWriter) {
+// staticClusters are those of the bootstrap file.
+func (s *Server) staticClusters() map[string]bool {
 	static := map[string]bool{}
 	for _, x := range s.Live.Dump(xds.Cluster) {
 		static[x.Name.Name] = x.Static
 	}
+	return static
+}
+
+func (s *Server) clustersJSON(w http.ResponseWriter) {
+	static := s.staticClusters()
 	out := &adminv3.Clusters{}
 	s.eachEndpoint(func(c *config.Cluster) {
-		out.ClusterStatuses = append(out.ClusterStatuses, &adminv3.ClusterStatus{Name: c.Name, ObservabilityName: c.Name, AddedViaApi: !static[c.Name], EdsServiceName: edsName(c)})
+		out.ClusterStatuses = append(out.ClusterStatuses, &adminv3.ClusterStatus{Name: c.Name, ObservabilityName: cmp.Or(c.AltStat, c.Name), AddedViaApi: !static[c.Name], EdsServiceName: edsName(c)})
 	}, func(_ *config.Cluster, l *config.Locality, e *config.Endpoint, h Host) {
 		status := &adminv3.HostStatus{
 			Address: address(e), Weight: e.Weight, Hostname: e.Hostname, Priority: l.Priority, Locality: &corev3.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.Subzone},
@@ -197,7 +205,7 @@ func (s *Server) certs(w http.ResponseWriter, _ *http.Request) {
 			out.Certificates = append(out.Certificates, c)
 		}
 	}
-	message(w, out)
+	messageWith(w, out, true)
 }
 
 func daysLeft(t time.Time) uint64 {

@@ -1,12 +1,12 @@
 package admin
 
 import (
-	"fmt"
-	"net/http"
-
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -15,34 +15,6 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/config/live"
 	"github.com/heddle-mesh/heddle/xds"
 )
-
-// configDump is Envoy's admin.v3.ConfigDump with the resources as they were received.
-func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
-	parts := map[string]func() proto.Message{
-		"bootstrap": s.dumpBootstrap, "clusters": s.dumpClusters, "endpoints": s.dumpEndpoints, "listeners": s.dumpListeners, "routes": s.dumpRoutes, "secrets": s.dumpSecrets,
-	}
-	order := []string{"bootstrap", "clusters", "listeners", "routes", "secrets"}
-	if _, ok := r.URL.Query()["include_eds"]; ok {
-		order = append(order, "endpoints")
-	}
-	if only := r.FormValue("resource"); only != "" {
-		if parts[only] == nil {
-			problemJSON(w, http.StatusNotFound, fmt.Errorf("resource %q is not one of bootstrap, clusters, endpoints, listeners, routes and secrets", only))
-			return
-		}
-		order = []string{only}
-	}
-	out := &adminv3.ConfigDump{}
-	for _, name := range order {
-		a, err := anypb.New(parts[name]())
-		if err != nil {
-			problemJSON(w, http.StatusInternalServerError, err)
-			return
-		}
-		out.Configs = append(out.Configs, a)
-	}
-	message(w, out)
-}
 
 func (s *Server) dumpBootstrap() proto.Message {
 	b := &bootstrapv3.Bootstrap{}
@@ -138,7 +110,7 @@ func (s *Server) dumpRoutes() proto.Message {
 			hosts[route] = append(hosts[route], h)
 		}
 	}
-	out := &adminv3.RoutesConfigDump{}
+	out := &adminv3.RoutesConfigDump{StaticRouteConfigs: s.inlineRoutes()}
 	for _, x := range s.Live.Dump(xds.Route) {
 		a := resource(x)
 		if more := hosts[x.Name.Name]; len(more) > 0 && a != nil { // virtual hosts that came one by one are shown where they belong
@@ -157,8 +129,44 @@ func (s *Server) dumpRoutes() proto.Message {
 	return out
 }
 
+// inlineRoutes are the route configurations that stand in listeners.
+func (s *Server) inlineRoutes() (out []*adminv3.RoutesConfigDump_StaticRouteConfig) {
+	for _, x := range s.Live.Dump(xds.Listener) {
+		l := &listenerv3.Listener{}
+		if x.State != live.Active || x.Body == nil || proto.Unmarshal(x.Body, l) != nil {
+			continue
+		}
+		for _, c := range append(l.GetFilterChains(), l.GetDefaultFilterChain()) {
+			for _, f := range c.GetFilters() {
+				m := &hcmv3.HttpConnectionManager{}
+				if !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil || m.GetRouteConfig() == nil {
+					continue
+				}
+				if a, err := anypb.New(m.GetRouteConfig()); err == nil {
+					out = append(out, &adminv3.RoutesConfigDump_StaticRouteConfig{RouteConfig: printable(a), LastUpdated: timestamppb.New(x.Updated)})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// inlineEndpoints are the endpoints that stand in clusters.
+func (s *Server) inlineEndpoints() (out []*adminv3.EndpointsConfigDump_StaticEndpointConfig) {
+	for _, x := range s.Live.Dump(xds.Cluster) {
+		c := &clusterv3.Cluster{}
+		if x.State != live.Active || x.Body == nil || proto.Unmarshal(x.Body, c) != nil || c.GetLoadAssignment() == nil {
+			continue
+		}
+		if a, err := anypb.New(c.GetLoadAssignment()); err == nil {
+			out = append(out, &adminv3.EndpointsConfigDump_StaticEndpointConfig{EndpointConfig: printable(a), LastUpdated: timestamppb.New(x.Updated)})
+		}
+	}
+	return out
+}
+
 func (s *Server) dumpEndpoints() proto.Message {
-	out := &adminv3.EndpointsConfigDump{}
+	out := &adminv3.EndpointsConfigDump{StaticEndpointConfigs: s.inlineEndpoints()}
 	for _, x := range s.Live.Dump(xds.Endpoints) {
 		out.DynamicEndpointConfigs = append(out.DynamicEndpointConfigs, &adminv3.EndpointsConfigDump_DynamicEndpointConfig{
 			VersionInfo: x.Version, EndpointConfig: resource(x), LastUpdated: timestamppb.New(x.Updated), ErrorState: failure(x), ClientStatus: status(x),

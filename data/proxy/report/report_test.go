@@ -21,7 +21,7 @@ func reporter() (*Reporter, *stats.Registry) {
 func text(t *testing.T, r *stats.Registry) string {
 	t.Helper()
 	var b strings.Builder
-	if err := r.WritePrometheus(&b); err != nil {
+	if err := r.WritePrometheus(&b, nil); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

@@ -19,7 +19,7 @@ import (
 
 func (s *Server) buildAdmin() {
 	o := admin.Options{
-		Version: s.opts.Version, Concurrency: uint32(s.opts.Concurrency), Node: s.node, Bootstrap: s.packed, Live: s.live, Stats: s.registry, Level: s.opts.Level,
+		Version: s.opts.Version, Concurrency: uint32(s.opts.Concurrency), Node: s.node, Bootstrap: s.packed, Live: s.live, Stats: s.registry, Level: s.opts.Level, Supervised: s.opts.Kept != nil, Epoch: s.opts.Kept.Epoch(),
 		Ready: s.live.Ready, Waiting: s.live.Waiting, Draining: s.draining.Load, Sockets: s.openSockets, Host: s.host,
 		Drain: s.drainListeners, Quit: func() { s.quitOnce.Do(func() { close(s.quit) }) },
 	}
@@ -60,13 +60,16 @@ func (s *Server) host(c *config.Cluster, e *config.Endpoint) (out admin.Host) {
 }
 
 // drainListeners closes listeners; graceful waits, so that connections that are on their way still find them.
-func (s *Server) drainListeners(inboundOnly, graceful bool) {
+func (s *Server) drainListeners(inboundOnly, graceful, skipExit bool) {
 	var only func(*config.Listener) bool
 	if inboundOnly {
 		only = func(l *config.Listener) bool { return l.Direction == config.Inbound }
 	}
 	s.draining.Store(true)
 	s.requests.drain(0)
+	if skipExit {
+		return
+	}
 	wait := time.Duration(0)
 	if graceful {
 		wait = s.opts.Drain / 2

@@ -183,6 +183,31 @@ func (s *series) read(shards []*Shard) Sample {
 	return m
 }
 
+// Zero says whether nothing was ever counted in a series, or all of it was taken back.
+func (m *Sample) Zero() bool {
+	n := m.Value | uint64(m.Gauge)
+	for _, b := range m.Buckets {
+		n |= b
+	}
+	return n == 0
+}
+
+// ResetCounters sets all counters to zero. What is counted at the same moment may be lost.
+func (r *Registry) ResetCounters() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.series {
+		if s.kind != KindCounter {
+			continue
+		}
+		for _, shard := range r.shards {
+			if n := shard.Load(s.at); n > 0 {
+				shard.Sub(s.at, n)
+			}
+		}
+	}
+}
+
 func sum(shards []*Shard, h Handle) (n uint64) {
 	for _, s := range shards {
 		n += s.Load(h)

@@ -26,7 +26,7 @@ func TestShardsAddUp(t *testing.T) {
 	a.Inc(0)
 	a.Observe(Histogram{}, 1)
 	var w strings.Builder
-	if err := r.WritePrometheus(&w); err != nil {
+	if err := r.WritePrometheus(&w, nil); err != nil {
 		t.Fatal(err)
 	}
 	want := `# TYPE active gauge
@@ -45,7 +45,7 @@ requests_total{code="200",who="a\"b\\c\nd"} 3
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 	w.Reset()
-	if err := r.WriteText(&w, nil, false); err != nil || w.String() != "http.active: 1\nhttp.requests: 3\n" {
+	if err := r.WriteText(&w, func(m *Sample) bool { return !m.Zero() }); err != nil || w.String() != "http.active: 1\nhttp.requests: 3\n" {
 		t.Errorf("text: %q, %v", w.String(), err)
 	}
 }

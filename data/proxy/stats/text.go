@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// WritePrometheus writes all series in Prometheus' text format 0.0.4.
-func (r *Registry) WritePrometheus(w io.Writer) error {
+// WritePrometheus writes the series that keep selects (nil: all) in Prometheus' text format 0.0.4.
+func (r *Registry) WritePrometheus(w io.Writer, keep func(*Sample) bool) error {
 	last := ""
 	buf := make([]byte, 0, 4096)
 	for _, m := range r.Snapshot() {
-		if m.Name == "" {
+		if m.Name == "" || keep != nil && !keep(&m) {
 			continue
 		}
 		if m.Name != last {
@@ -104,11 +104,11 @@ func escapeHelp(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "\n", `\n`)
 }
 
-// WriteText writes counters and gauges in the form of Envoy's /stats: "dotted.name: value", sorted. keep selects by name; nil keeps all. withUnused adds zeros.
-func (r *Registry) WriteText(w io.Writer, keep func(name string) bool, withUnused bool) error {
+// WriteText writes counters and gauges in the form of Envoy's /stats: "dotted.name: value", sorted. keep selects; nil keeps all.
+func (r *Registry) WriteText(w io.Writer, keep func(*Sample) bool) error {
 	var lines []string
 	for _, m := range r.Snapshot() {
-		if m.Dotted == "" || keep != nil && !keep(m.Dotted) {
+		if m.Dotted == "" || keep != nil && !keep(&m) {
 			continue
 		}
 		value := ""
@@ -123,9 +123,6 @@ func (r *Registry) WriteText(w io.Writer, keep func(name string) bool, withUnuse
 				total += n
 			}
 			value = fmt.Sprintf("count %d sum %d", total, m.Sum)
-		}
-		if value == "0" && !withUnused {
-			continue
 		}
 		lines = append(lines, m.Dotted+": "+value+"\n")
 	}
