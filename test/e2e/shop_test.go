@@ -37,6 +37,7 @@ func TestShop(t *testing.T) {
 			t.Errorf("exit code %d, %s", code, errs)
 		}
 	})
+	t.Run("tap", func(t *testing.T) { h.tap(t, s) })
 	t.Run("proxies are replaced under load", func(t *testing.T) { h.replaceProxies(t, s) })
 	t.Run("heddled is killed under load", func(t *testing.T) { h.killHeddled(t, s) })
 	t.Run("a proxy is killed", func(t *testing.T) { h.killProxy(t, s) })

@@ -48,6 +48,7 @@ type Options struct {
 	Live        *live.Live
 	Stats       *stats.Registry
 	Level       *slog.LevelVar
+	Tap         http.Handler
 	// Supervised says that a supervisor keeps the sockets, and Epoch which run of the proxy this is.
 	Supervised bool
 	Epoch      int
@@ -86,6 +87,9 @@ func New(o Options) *Server {
 	s.page("/stats", "statistics (format=text|json|prometheus, filter, usedonly, type)", s.stats)
 	s.page("/stats/prometheus", "metrics in Prometheus' text format (filter, usedonly)", s.prometheus)
 	s.page("/certs", "certificates in use", s.certs)
+	if s.Tap != nil {
+		s.page("/tap", "finished requests as they come, a line of JSON each (method, path, authority, route, cluster, direction, header, status, slower, sample, limit)", s.Tap.ServeHTTP)
+	}
 	s.page("/init_dump", "what the first configuration waits for", s.initDump)
 	s.page("/memory", "memory in use", s.memory)
 	s.page("/runtime", "runtime values, of which there are none", s.runtime)

@@ -33,7 +33,7 @@ type requests struct {
 }
 
 func newRequests(s *Server) *requests {
-	r := &requests{stats: s.registry, reporter: &report.Requests{Reporter: s.reporter}, loops: s.workers, tracer: s.traces.tracer}
+	r := &requests{stats: s.registry, reporter: s.tap, loops: s.workers, tracer: s.traces.tracer}
 	r.current.Store(&managers{})
 	for _, p := range s.pools {
 		r.workers = append(r.workers, stream.NewWorker(p))

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"time"
+
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/route"
@@ -78,3 +80,24 @@ func httpOf(code int) int {
 	}
 	return 500
 }
+
+// Times are when an exchange began, and how long after that the request's last byte and the response's first came (-1: never), and how long it has lasted.
+type Times struct {
+	Start                    time.Time
+	Request, Response, Whole time.Duration
+}
+
+// Times are those so far.
+func (x *Exchange) Times() Times {
+	t := Times{Start: x.arrived, Request: -1, Response: -1, Whole: x.Duration()}
+	if x.requestDone {
+		t.Request = x.complete.Sub(x.started)
+	}
+	if x.answered != 0 {
+		t.Response = x.answered.Sub(x.started)
+	}
+	return t
+}
+
+// Protocol is the client's, such as HTTP/1.1.
+func (x *Exchange) Protocol() string { return x.down.protocol() }
