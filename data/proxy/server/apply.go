@@ -18,7 +18,11 @@ import (
 )
 
 func (s *Server) buildConfig() {
-	o := live.Options{Decoder: s.decoder(), Apply: s.apply, Secret: s.secrets.Set, Resolve: s.resolver(), Checked: s.checked, Log: s.opts.Log}
+	decoder := s.decoder()
+	if s.bootstrap != nil {
+		decoder.Limits = s.bootstrap.Limits
+	}
+	o := live.Options{Decoder: decoder, Apply: s.apply, Secret: s.secrets.Set, Resolve: s.resolver(), Checked: s.checked, Log: s.opts.Log}
 	if s.rotation != nil {
 		o.Identity = func() bool { return s.rotation.Current() != nil }
 	}

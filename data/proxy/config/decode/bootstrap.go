@@ -22,6 +22,8 @@ type Bootstrap struct {
 	Clusters  []*config.Cluster
 	Secrets   []*config.SecretRef
 	Overload  *config.Overload // nil for none
+	// Limits are how many connections a listener may have open, by its name; also of those that come by xDS.
+	Limits map[string]uint32
 	// ADS is nil when everything is static.
 	ADS *ADS
 	// Message is the file as Envoy's own type, for config dumps.
@@ -86,6 +88,16 @@ func (d *Decoder) Bootstrap(file []byte) (*Bootstrap, error) {
 	}
 	out.ADS = r.ads(m)
 	out.Overload = r.overload("overload_manager", m.GetOverloadManager())
+	r.limits = map[string]uint32{}
+	if global := r.runtime("layered_runtime", m.GetLayeredRuntime()); global > 0 {
+		if out.Overload == nil {
+			out.Overload = &config.Overload{Refresh: defaultRefresh}
+		}
+		if out.Overload.MaxConnections == 0 { // the resource monitor goes before the older key
+			out.Overload.MaxConnections = global
+		}
+	}
+	out.Limits = r.limits
 	s := m.GetStaticResources()
 	for i, l := range s.GetListeners() {
 		out.Listeners = append(out.Listeners, r.listener(at("static_resources", "listeners", i), l))

@@ -32,19 +32,22 @@ type Decoder struct {
 	Env func(name string) (value string, ok bool)
 	// Telemetry turns Istio's standard metrics on in every HTTP connection manager and TCP proxy.
 	Telemetry bool
+	// Limits are how many connections a listener may have open, by its name.
+	Limits map[string]uint32
 }
 
 // read is one resource being read.
 type read struct {
 	problems
 	d      *Decoder
+	limits map[string]uint32    // of listeners
 	compat bool                 // the address that is read is a listener's own
 	labels [2]map[string]string // of the endpoint before, for its transport and for balancing
 }
 
 // start checks a message against the table; what follows may assume that only honoured fields are there.
 func (d *Decoder) start(path string, m proto.Message) *read {
-	r := &read{d: d}
+	r := &read{d: d, limits: d.Limits}
 	r.honour(path, m.ProtoReflect())
 	return r
 }

@@ -59,7 +59,7 @@ const adsOnly = "resources come over ADS only: want ads {}"
 
 func honouredTable() map[protoreflect.FullName]rule {
 	all := map[protoreflect.FullName]rule{}
-	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), balanceTable(), healthTable(), tlsTable(), bootstrapTable(), overloadTable(), compressorTable()} {
+	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), balanceTable(), healthTable(), tlsTable(), bootstrapTable(), overloadTable(), compressorTable(), runtimeTable()} {
 		for name, r := range part {
 			all[name] = r
 		}
@@ -383,7 +383,7 @@ func tlsTable() map[protoreflect.FullName]rule {
 func bootstrapTable() map[protoreflect.FullName]rule {
 	const b = "envoy.config.bootstrap.v3."
 	return map[protoreflect.FullName]rule{
-		b + "Bootstrap":                  fields("node static_resources dynamic_resources admin overload_manager"),
+		b + "Bootstrap":                  fields("node static_resources dynamic_resources admin overload_manager layered_runtime"),
 		b + "Bootstrap.StaticResources":  fields("listeners clusters secrets"),
 		b + "Bootstrap.DynamicResources": fields("lds_config cds_config ads_config"),
 		b + "Admin":                      fields("address access_log_path", check{"access_log_path", devNull}),

@@ -114,7 +114,7 @@ var samples = map[string]struct{ message, json string }{
 	"routes":     {"envoy.config.route.v3.RouteConfiguration", `{"name": "r"}`},
 	"host":       {"envoy.config.route.v3.VirtualHost", oneHost},
 	"secret":     {"envoy.extensions.transport_sockets.tls.v3.Secret", `{"name": "s", "validationContext": {"trustedCa": {"inlineString": ` + quote(certPEM) + `}, "crl": {"inlineString": ` + quote(revokedPEM) + `}}}`},
-	"bootstrap": {"envoy.config.bootstrap.v3.Bootstrap", `{"staticResources": {"clusters": [{"name": "c", "type": "STATIC"}]}, "overloadManager": {"refreshInterval": "2s",
+	"bootstrap": {"envoy.config.bootstrap.v3.Bootstrap", `{"staticResources": {"clusters": [{"name": "c", "type": "STATIC"}]}, "layeredRuntime": {"layers": [{"name": "l", "staticLayer": {"overload": {"global_downstream_max_connections": 20}}}]}, "overloadManager": {"refreshInterval": "2s",
 		"resourceMonitors": [{"name": "envoy.resource_monitors.fixed_heap", "typedConfig": {"@type": "type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "maxHeapSizeBytes": "1000"}},
 			{"name": "envoy.resource_monitors.global_downstream_max_connections", "typedConfig": {"@type":
 				"type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig", "maxActiveDownstreamConnections": "10"}}],
@@ -426,7 +426,8 @@ func neutralTable() map[string]string {
 		listener + "Filter.name": label, listener + "ListenerFilter.name": label, "envoy.config.accesslog.v3.AccessLog.name": label, core + "TransportSocket.name": label, h + "HttpFilter.name": label,
 		"xds.core.v3.TypedExtensionConfig.name": label, core + "UdpSocketConfig.prefer_gro": usual,
 		route3 + "RetryPolicy.RetryHostPredicate.name": label, route3 + "RetryPolicy.RetryPriority.name": label, cluster + "Cluster.TransportSocketMatch.name": label,
-		core + "RuntimeUInt32.runtime_key": runtime, core + "RuntimeFeatureFlag.runtime_key": runtime, core + "RuntimeFractionalPercent.runtime_key": runtime,
+		core + "RuntimeUInt32.runtime_key": runtime, core + "RuntimeFeatureFlag.runtime_key": runtime,
+		"envoy.config.bootstrap.v3.RuntimeLayer.name": label, "envoy.config.bootstrap.v3.Bootstrap.layered_runtime": "what counts is in its layers", core + "RuntimeFractionalPercent.runtime_key": runtime,
 		listener + "Listener.metadata": metadata, listener + "FilterChain.metadata": metadata, route3 + "RouteConfiguration.metadata": metadata, route3 + "VirtualHost.metadata": metadata,
 		route3 + "Route.metadata": metadata, "envoy.config.endpoint.v3.LocalityLbEndpoints.metadata": metadata,
 		listener + "Listener.stat_prefix": counted, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.stat_prefix": counted, "envoy.extensions.filters.network.rbac.v3.RBAC.stat_prefix": counted,
