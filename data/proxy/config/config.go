@@ -188,9 +188,17 @@ type TCP struct {
 	MaxConnectAttempts uint32         // at least 1
 	MaxDuration        time.Duration
 	HashSource         bool // connections of one source address keep to one endpoint (hash_policy.source_ip)
-	AccessLogs         []AccessLog
-	Telemetry          bool // Istio's TCP metrics
+	// Tunnel is the destination that upstreams are asked to connect to by CONNECT, "" for none. LocalAddress and ServerName in it stand for those of the connection.
+	Tunnel     string
+	AccessLogs []AccessLog
+	Telemetry  bool // Istio's TCP metrics
 }
+
+// What stands for the connection in TCP.Tunnel, in Envoy's words.
+const (
+	LocalAddress = "%DOWNSTREAM_LOCAL_ADDRESS%"
+	ServerName   = "%REQUESTED_SERVER_NAME%"
+)
 
 // WeightedName is a cluster with its share.
 type WeightedName struct {

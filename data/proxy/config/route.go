@@ -170,10 +170,11 @@ type Forward struct {
 	MaxGRPCTimeout, GRPCHeaderMax *time.Duration
 	Retry                         *Retry
 	// Hedge sends another request when a try takes longer than it may, and takes the first good answer (hedge_on_per_try_timeout); nil: as the virtual host says.
-	Hedge    *bool
-	Mirrors  []Mirror
-	Hash     []HashPolicy
-	Upgrades map[string]bool // per-route switches of upgrades
+	Hedge      *bool
+	Mirrors    []Mirror
+	Hash       []HashPolicy
+	Upgrades   map[string]bool // per-route switches of upgrades
+	EndConnect bool            // a CONNECT ends here: its bytes go to the cluster as they are
 }
 
 // RegexRewrite replaces all matches of a pattern in the path (regex_rewrite).

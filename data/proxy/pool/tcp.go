@@ -4,13 +4,14 @@ import (
 	"strings"
 
 	"github.com/heddle-mesh/heddle/data/proxy/balance"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/tcp"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
 
 // Connect implements tcp.Upstreams for the connections of this worker.
-func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, bySource bool, done func(tcp.Upstream, error)) (cancel func()) {
+func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, t *config.TCP, done func(tcp.Upstream, error)) (cancel func()) {
 	c := w.set.Cluster(cluster)
 	over := false
 	fail := func(f *tcp.Failure) func() {
@@ -25,18 +26,30 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, byS
 		return fail(&tcp.Failure{Flag: "NC"})
 	}
 	def, l := c.Config(), w.local(c)
-	if !c.Breaker(0).Take(upstream.Connections, &def.Thresholds[0]) {
+	need := upstream.Need{Original: from.Original, Hashed: t.HashSource}
+	if t.HashSource {
+		need.Hash = balance.Hash([]byte(from.Remote.Addr().String()))
+	}
+	if t.Tunnel == "" && !c.Breaker(0).Take(upstream.Connections, &def.Thresholds[0]) {
 		w.Shard.Inc(l.stats.ConnectionOverflow)
 		return fail(&tcp.Failure{Flag: "UO", Cluster: def})
 	}
-	need := upstream.Need{Original: from.Original, Hashed: bySource}
-	if bySource {
-		need.Hash = balance.Hash([]byte(from.Remote.Addr().String()))
-	}
 	h := w.Choose(c, need)
 	if h == nil {
-		c.Breaker(0).Give(upstream.Connections)
+		if t.Tunnel == "" {
+			c.Breaker(0).Give(upstream.Connections)
+		}
 		return fail(&tcp.Failure{Flag: "UH", Reason: strings.ReplaceAll(def.Denied, " ", "_"), Cluster: def})
+	}
+	if t.Tunnel != "" {
+		c.Touch()
+		return w.dig(h, destination(t.Tunnel, from), from, func(conn loop.Conn, f *tcp.Failure) {
+			if f != nil {
+				done(tcp.Upstream{}, f)
+				return
+			}
+			done(tcp.Upstream{Conn: conn, Cluster: def, Endpoint: h.Config()}, nil)
+		})
 	}
 	h.Begin()
 	c.Touch()
@@ -65,6 +78,18 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, byS
 		attempt.Cancel()
 		release()
 	}
+}
+
+// destination fills in what of a tunnel's destination is that of the connection.
+func destination(pattern string, from *loop.Origin) string {
+	if !strings.Contains(pattern, "%") {
+		return pattern
+	}
+	at := from.Original
+	if at.IsZero() {
+		at = from.Local
+	}
+	return strings.NewReplacer(config.LocalAddress, at.String(), config.ServerName, from.ServerName).Replace(pattern)
 }
 
 var _ tcp.Upstreams = (*Worker)(nil)

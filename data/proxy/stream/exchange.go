@@ -92,6 +92,8 @@ type Exchange struct {
 	hedging   bool     // a try that takes too long goes on beside the next one
 	now       *hedge   // the current try, of an exchange that hedges
 	hedges    []*hedge // the tries that take too long
+	// giveUpDial ends the connect for a CONNECT that ends here, nil when none runs.
+	giveUpDial func()
 	// What bodies go through, nil for nothing.
 	in, out  Transform
 	headOnly bool   // the response has no body

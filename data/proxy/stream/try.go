@@ -48,6 +48,10 @@ func (x *Exchange) attempt() {
 	if f := x.route.Forward; f.HostRewriteAuto && h.Config().Hostname != "" {
 		x.rewriteHost(h.Config().Hostname, f.AppendXFH)
 	}
+	if x.route.Forward.EndConnect && x.Request.Kind == codec.CONNECT {
+		x.giveUpDial = x.w.Pools.Reach(h, x.origin, (*waiter)(x))
+		return
+	}
 	conn, refused := x.w.Pools.Acquire(h, pool.Want{SNI: x.sni(h), Frames: x.frames(x.cluster), Upgrade: x.tunnel, Client: x.origin}, &x.ticket, (*waiter)(x))
 	switch {
 	case conn != nil:
@@ -100,10 +104,16 @@ func (x *Exchange) frames(c *upstream.Cluster) bool {
 type waiter Exchange
 
 // Ready implements pool.Waiter.
-func (a *waiter) Ready(c pool.Stream) { (*Exchange)(a).send(c) }
+func (a *waiter) Ready(c pool.Stream) {
+	a.giveUpDial = nil
+	(*Exchange)(a).send(c)
+}
 
 // Refused implements pool.Waiter.
-func (a *waiter) Refused(r codec.Reason, detail string) { (*Exchange)(a).tryFailed(r, detail) }
+func (a *waiter) Refused(r codec.Reason, detail string) {
+	a.giveUpDial = nil
+	(*Exchange)(a).tryFailed(r, detail)
+}
 
 // send puts the request, as far as it is here, on a connection.
 func (x *Exchange) send(c pool.Stream) {
@@ -144,11 +154,20 @@ func (x *Exchange) watchTry() {
 	}
 }
 
+// leave gives up waiting for a connection.
+func (x *Exchange) leave() {
+	x.ticket.Leave()
+	if cancel := x.giveUpDial; cancel != nil {
+		x.giveUpDial = nil
+		cancel()
+	}
+}
+
 // endTry lets go of whatever the current try holds.
 func (x *Exchange) endTry() {
 	x.timers.try.Stop()
 	x.timers.tryIdle.Stop()
-	x.ticket.Leave()
+	x.leave()
 	if c := x.up; c != nil {
 		x.up = nil
 		if x.upPaused {
@@ -321,7 +340,7 @@ func (x *Exchange) overdue() {
 func (x *Exchange) dropTry() {
 	x.timers.try.Stop()
 	x.timers.tryIdle.Stop()
-	x.ticket.Leave()
+	x.leave()
 	if c := x.up; c != nil {
 		x.up = nil
 		c.Abort(codec.LocalReset, "")

@@ -106,7 +106,7 @@ func pick(clusters []config.WeightedName, random uint64) string {
 
 func (s *session) connect() {
 	s.record.Attempts++
-	s.cancel = s.upstreams.Connect(s.w, s.record.ClusterName, s.record.Downstream, s.config.HashSource, s.connected)
+	s.cancel = s.upstreams.Connect(s.w, s.record.ClusterName, s.record.Downstream, s.config, s.connected)
 }
 
 func (s *session) connected(u Upstream, err error) {

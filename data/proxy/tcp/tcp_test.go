@@ -27,7 +27,7 @@ type direct struct {
 	err      error
 }
 
-func (d *direct) Connect(w *loop.Worker, cluster string, _ *loop.Origin, _ bool, done func(tcp.Upstream, error)) func() {
+func (d *direct) Connect(w *loop.Worker, cluster string, _ *loop.Origin, _ *config.TCP, done func(tcp.Upstream, error)) func() {
 	to, ok := d.at[cluster]
 	if !ok {
 		w.Defer(func() { done(tcp.Upstream{}, &tcp.Failure{Flag: "NC"}) })

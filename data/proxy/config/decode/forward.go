@@ -55,12 +55,17 @@ func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
 	for i, h := range m.GetHashPolicy() {
 		f.Hash = append(f.Hash, r.hash(at(path, "hash_policy", i), h))
 	}
-	for _, u := range m.GetUpgradeConfigs() {
+	for i, u := range m.GetUpgradeConfigs() {
 		if f.Upgrades == nil {
 			f.Upgrades = map[string]bool{}
 		}
 		name := strings.ToLower(u.GetUpgradeType())
 		f.Upgrades[name] = boolean(u.GetEnabled(), true)
+		if u.GetConnectConfig() != nil {
+			if f.EndConnect = true; name != "connect" {
+				r.add(at(path, "upgrade_configs", i)+".connect_config", "it is for the upgrade type CONNECT")
+			}
+		}
 	}
 	return f
 }

@@ -258,6 +258,15 @@ func (r *read) tcpProxy(path string, m *tcpproxyv3.TcpProxy) *config.TCP {
 		MaxDuration: r.duration(path+".max_downstream_connection_duration", m.GetMaxDownstreamConnectionDuration(), 0), AccessLogs: r.accessLogs(path+".access_log", m.GetAccessLog()),
 		Telemetry: r.d.Telemetry, HashSource: len(m.GetHashPolicy()) > 0,
 	}
+	if c := m.GetTunnelingConfig(); c != nil {
+		t.Tunnel = c.GetHostname()
+		switch rest := strings.NewReplacer(config.LocalAddress, "", config.ServerName, "").Replace(t.Tunnel); {
+		case t.Tunnel == "":
+			r.add(path+".tunneling_config.hostname", "it is empty")
+		case strings.Contains(rest, "%"):
+			r.add(path+".tunneling_config.hostname", "only %s and %s are filled in", config.LocalAddress, config.ServerName)
+		}
+	}
 	for i, h := range m.GetHashPolicy() {
 		if h.GetSourceIp() == nil {
 			r.add(at(path, "hash_policy", i), "it says nothing to hash by")

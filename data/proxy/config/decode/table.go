@@ -166,7 +166,8 @@ func listenerTable() map[protoreflect.FullName]rule {
 		f + "network.connection_limit.v3.ConnectionLimit": fields("stat_prefix max_connections delay runtime_enabled"),
 		f + "network.rbac.v3.RBAC": fields("rules stat_prefix").refuse("enforcement_type", "connections are judged once, when they begin").
 			refuse("shadow_rules", "only requests are judged by shadow rules").refuse("shadow_rules_stat_prefix", "only requests are judged by shadow rules"),
-		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration hash_policy"),
+		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration hash_policy tunneling_config"),
+		f + "network.tcp_proxy.v3.TcpProxy.TunnelingConfig":               fields("hostname").refuse("use_post", "tunnels are asked for by CONNECT").refuse("headers_to_add", "the request has no headers of its own"),
 		"envoy.type.v3.HashPolicy":                                        fields("source_ip"),
 		"envoy.type.v3.HashPolicy.SourceIp":                               fields(""),
 		f + "network.tcp_proxy.v3.TcpProxy.WeightedCluster":               fields("clusters"),
@@ -230,7 +231,8 @@ func routeTable() map[protoreflect.FullName]rule {
 		r + "RouteAction": fields(`cluster cluster_header weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite append_x_forwarded_host
 			timeout idle_timeout retry_policy request_mirror_policies hash_policy max_grpc_timeout upgrade_configs max_stream_duration hedge_policy`).
 			refuse("priority", "only the default priority is supported"),
-		r + "RouteAction.UpgradeConfig":                   fields("upgrade_type enabled").refuse("connect_config", "CONNECT is passed on, never ended here"),
+		r + "RouteAction.UpgradeConfig":                   fields("upgrade_type enabled connect_config"),
+		r + "RouteAction.UpgradeConfig.ConnectConfig":     fields("").refuse("allow_post", "only a CONNECT is ended here"),
 		r + "RouteAction.MaxStreamDuration":               fields("max_stream_duration grpc_timeout_header_max"),
 		r + "RouteAction.RequestMirrorPolicy":             fields("cluster runtime_fraction disable_shadow_host_suffix_append"),
 		r + "RouteAction.HashPolicy":                      fields("header cookie connection_properties query_parameter terminal"),
