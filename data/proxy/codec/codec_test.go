@@ -48,6 +48,11 @@ func TestFieldsAgainstModel(t *testing.T) {
 				model = drop(n.String(), 0)
 			case 3:
 				f.Append(n, ",", []byte(v))
+				for i, p := range model { // the last of the name
+					if p.name == n.String() {
+						at = i
+					}
+				}
 				switch {
 				case at < 0:
 					model = append(model, pair{n.String(), v})

@@ -200,12 +200,16 @@ func (f *Fields) remove(i int) {
 	f.gone++
 }
 
-// Append adds to the value of the first field of the name, behind a separator, or appends a field.
+// Append adds to the value of the last field of the name, behind a separator, or appends a field: what is appended is the end of the list, however many fields it has
+// (RFC 9110 section 5.3).
 func (f *Fields) Append(n Name, separator string, value []byte) {
 	i := f.find(n, 0)
 	if i < 0 {
 		f.Add(n, value)
 		return
+	}
+	for next := f.find(n, i+1); next >= 0; next = f.find(n, i+1) {
+		i = next
 	}
 	old := f.piece(f.list[i].value)
 	if len(old) == 0 {

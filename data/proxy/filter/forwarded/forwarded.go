@@ -93,10 +93,11 @@ func private(a loop.Address) bool {
 
 // fromEdge are names that nobody outside may set; fromInside are those that only an internal client may.
 var (
-	fromEdge   = []codec.Name{codec.EnvoyDecoratorOperation, codec.EnvoyDownstreamCluster, codec.EnvoyDownstreamNode, codec.EnvoyPeerMetadata, codec.EnvoyPeerMetadataID}
+	fromEdge = []codec.Name{codec.EnvoyDecoratorOperation, codec.EnvoyDownstreamCluster, codec.EnvoyDownstreamNode, codec.EnvoyPeerMetadata, codec.EnvoyPeerMetadataID,
+		codec.EnvoyOriginalPath, codec.EnvoyOriginalHost}
 	fromInside = []codec.Name{
 		codec.EnvoyRetryOn, codec.EnvoyRetryGRPCOn, codec.EnvoyMaxRetries, codec.EnvoyAltStat, codec.EnvoyTimeout, codec.EnvoyTryTimeout, codec.EnvoyTimeoutAltResponse,
-		codec.EnvoyExpectedTimeout, codec.EnvoyForceTrace, codec.EnvoyIPTags, codec.EnvoyOriginalPath, codec.EnvoyHedgeOnTryTimeout, codec.EnvoyStreamDuration,
+		codec.EnvoyExpectedTimeout, codec.EnvoyForceTrace, codec.EnvoyIPTags, codec.EnvoyHedgeOnTryTimeout, codec.EnvoyStreamDuration,
 		codec.EnvoyRetriableCodes, codec.EnvoyRetriableHeaders,
 	}
 )

@@ -78,3 +78,26 @@ func TestClientCertificate(t *testing.T) {
 		}
 	}
 }
+
+// TestSeveralFields: what this proxy says of its client stands at the end of the list, in however many fields the client has sent one; and the names of the request before it was
+// rewritten are the mesh's own to tell.
+func TestSeveralFields(t *testing.T) {
+	var h codec.Head
+	h.Reset()
+	for _, v := range []string{"203.0.113.1", "203.0.113.2"} {
+		h.AddString(codec.ForwardedFor, v)
+		h.AddString(codec.ForwardedClientCert, "Hash="+v)
+	}
+	h.AddString(codec.EnvoyOriginalPath, "/forged")
+	h.AddString(codec.EnvoyOriginalHost, "forged")
+	state := &loop.TLSState{LocalURIs: []string{"spiffe://a/b"}, Peer: &loop.Peer{Hash: "ab"}}
+	Request(&h, &loop.Origin{Remote: loop.TCP(netip.MustParseAddrPort("192.0.2.9:4000")), TLS: state}, &config.HTTP{UseRemoteAddress: true, XFCC: config.AppendForward}, nil)
+	for name, want := range map[codec.Name]string{codec.ForwardedFor: "203.0.113.1,203.0.113.2,192.0.2.9", codec.ForwardedClientCert: "Hash=203.0.113.1,Hash=203.0.113.2,By=spiffe://a/b;Hash=ab"} {
+		if got, _, _ := h.Joined(name, nil); string(got) != want {
+			t.Errorf("%s: %q, want %q", name.String(), got, want)
+		}
+	}
+	if h.Has(codec.EnvoyOriginalPath) || h.Has(codec.EnvoyOriginalHost) {
+		t.Error("a client from outside has said what the request was before")
+	}
+}
