@@ -14,6 +14,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/data/proxy/handover"
+	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 	"github.com/heddle-mesh/heddle/data/proxy/server"
 )
@@ -115,6 +116,8 @@ type workload struct {
 	rootCert    string
 	serverName  string
 	ips, labels []string
+	labelsFile  string
+	probes      string
 	apps        []string
 	locality    string
 	ttl         time.Duration
@@ -136,6 +139,8 @@ func (f *workload) add(s *pflag.FlagSet) {
 	s.StringArrayVar(&f.ips, "ip", nil, "an address of the workload (repeated)")
 	s.StringArrayVar(&f.labels, "label", nil, "KEY=VALUE (repeated)")
 	s.StringArrayVar(&f.labels, "labels", nil, "KEY=VALUE,KEY=VALUE (repeated)")
+	s.StringVar(&f.labelsFile, "labels-file", "", "file with KEY=\"VALUE\" in each line, as Kubernetes' downward API writes labels")
+	s.StringVar(&f.probes, "app-probes", "", "JSON with probes of the application that are answered at /app-health/ of the status addresses")
 	s.StringVar(&f.w.ClusterID, "cluster-id", "Kubernetes", "name of the cluster")
 	s.StringVar(&f.w.Network, "network", "", "name of the network")
 	s.StringVar(&f.w.Mesh, "mesh-id", "", "name of the mesh")
@@ -158,6 +163,15 @@ func (f *workload) fill(o *server.Options, kind announce.Kind) error {
 	w := f.w
 	w.Kind, w.Agent, w.Version, w.Features = kind, "heddle-proxy", version, announce.Features()
 	w.Labels = map[string]string{}
+	if f.labelsFile != "" {
+		text, err := os.ReadFile(f.labelsFile)
+		if err != nil {
+			return fmt.Errorf("--labels-file: %w", err)
+		}
+		if w.Labels, err = announce.ParseLabels(string(text)); err != nil {
+			return fmt.Errorf("--labels-file %s: %w", f.labelsFile, err)
+		}
+	}
 	for _, text := range f.labels {
 		for pair := range strings.SplitSeq(text, ",") {
 			k, v, ok := strings.Cut(pair, "=")
@@ -187,6 +201,15 @@ func (f *workload) fill(o *server.Options, kind announce.Kind) error {
 			w.Applications = map[uint16]netip.AddrPort{}
 		}
 		w.Applications[uint16(n)] = to
+	}
+	if f.probes != "" {
+		if len(w.IPs) == 0 {
+			return fmt.Errorf("--app-probes needs --ip: the application is probed at the first address")
+		}
+		var err error
+		if o.Probes, err = kubelet.Parse(f.probes, w.IPs[0]); err != nil {
+			return fmt.Errorf("--app-probes: %w", err)
+		}
 	}
 	parts := append(strings.SplitN(f.locality, "/", 3), "", "")
 	w.Region, w.Zone, w.Subzone = parts[0], parts[1], parts[2]

@@ -62,7 +62,8 @@ What it cannot honour it refuses, with the path of the field; nothing is ignored
 	}
 	common.add(root.PersistentFlags())
 	file.add(root.Flags())
-	root.AddCommand(workloadCommand(ctx, now, &common, "sidecar"), workloadCommand(ctx, now, &common, "gateway"), agentCommand(ctx, now), superviseCommand(ctx, now), hotRestartCommand(), versionCommand())
+	root.AddCommand(workloadCommand(ctx, now, &common, "sidecar"), workloadCommand(ctx, now, &common, "gateway"), agentCommand(ctx, now), superviseCommand(ctx, now), hotRestartCommand(),
+		captureCommand(), waitCommand(ctx), versionCommand())
 	return root
 }
 

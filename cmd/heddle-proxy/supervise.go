@@ -23,6 +23,9 @@ import (
 	"github.com/heddle-mesh/heddle/internal/program"
 )
 
+// ended0 is how a proxy ends that was asked to.
+const ended0 = "exit status 0"
+
 // supervisor runs a proxy, keeps its listening sockets, and replaces it when asked to.
 type supervisor struct {
 	socket   string // where hot-restart asks; "" for SIGHUP only
@@ -40,6 +43,7 @@ func superviseCommand(ctx, now context.Context) *cobra.Command {
 		Use:   "supervise [--socket PATH] -- ARGUMENTS...",
 		Short: "Run a heddle-proxy, keep its listening sockets, and replace it without a gap (hot-restart, or SIGHUP)",
 		Long: `supervise runs heddle-proxy with the arguments behind --, and starts it again when it dies: connections wait in the listening sockets meanwhile.
+When the proxy is asked to end (POST /quitquitquit), supervise ends too.
 SIGHUP, or the command hot-restart with the same --socket, starts the program as it is on disk now beside the one that runs. When the new one serves, the old one
 accepts no more and finishes what it has begun. When the new one does not come up, the old one goes on.`,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
@@ -62,7 +66,8 @@ func (s *supervisor) run(ctx, now context.Context) (err error) {
 		return err
 	}
 	defer s.keeper.Close()
-	s.program = program.Program{Name: "proxy", Log: s.log, Patience: s.patience, Grace: 24 * time.Hour, Start: s.start}
+	s.program = program.Program{Name: "proxy", Log: s.log, Patience: s.patience, Grace: 24 * time.Hour, Start: s.start,
+		Over: func(how string) bool { return how == ended0 }} // somebody asked for it (/quitquitquit)
 	var asked net.Listener
 	if s.socket != "" {
 		if asked, err = s.open(); err != nil {
@@ -123,7 +128,7 @@ func (s *supervisor) start(context.Context) (program.Process, error) {
 	}
 	ended := make(chan string, 1)
 	go func() {
-		how := "exit status 0"
+		how := ended0
 		if err := cmd.Wait(); err != nil {
 			how = err.Error()
 		}

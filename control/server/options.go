@@ -23,6 +23,7 @@ type Options struct {
 	HTTPAddress           string // /ready, /metrics, /version, /debug
 	WebhookAddress        string // "" for none
 	WebhookURL            string // "" is made from the address
+	InjectConfig          string // file with the settings of injection; "" is their defaults
 	TokenFile             string // bearer token of /debug; made if it does not exist
 	JoinTokens            string // folder
 	CADir, StateDir       string // folders; made if they do not exist

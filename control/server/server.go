@@ -230,8 +230,11 @@ func (d *Server) listen() error {
 	}
 	errs = append(errs, d.web.listen())
 	if d.opts.WebhookAddress != "" {
-		d.webhook = newWebhook(d)
-		errs = append(errs, d.webhook.listen())
+		var err error
+		if d.webhook, err = newWebhook(d); err == nil {
+			err = d.webhook.listen()
+		}
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		d.close()
@@ -253,7 +256,7 @@ func (d *Server) close() {
 }
 
 func (d *Server) webhookListener() net.Listener {
-	if d.webhook == nil {
+	if d.webhook == nil || d.webhook.listener == nil {
 		return nil
 	}
 	return d.webhook.listener

@@ -21,14 +21,14 @@ import (
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
-// webhook serves POST /validate over TLS and keeps the Kubernetes API told of it.
+// webhook serves POST /validate and POST /inject over TLS and keeps the Kubernetes API told of it.
 type webhook struct {
 	d        *Server
 	server   *http.Server
 	listener net.Listener
 }
 
-func newWebhook(d *Server) *webhook {
+func newWebhook(d *Server) (*webhook, error) {
 	h := &admission.Handler{Log: d.log.With("part", "admission"), World: func() translate.Lookup {
 		s := d.publisher.Current()
 		if s == nil { // not ready yet: what an object refers to is not judged, only the object
@@ -36,11 +36,17 @@ func newWebhook(d *Server) *webhook {
 		}
 		return snapshot.Answers{Snapshot: s, Store: d.store}
 	}}
+	injector, err := d.injector()
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.Handle("POST /validate", h)
-	return &webhook{d: d, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second,
+	mux.Handle("POST /inject", injector)
+	mux.Handle("POST /inject/", injector)
+	return &webhook{d: d, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: d.certificate().get},
-		ErrorLog:  slog.NewLogLogger(d.log.With("part", "admission").Handler(), slog.LevelDebug)}}
+		ErrorLog:  slog.NewLogLogger(d.log.With("part", "admission").Handler(), slog.LevelDebug)}}, nil
 }
 
 func (w *webhook) listen() (err error) {

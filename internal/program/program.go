@@ -30,6 +30,8 @@ type Program struct {
 	Log   *slog.Logger
 	// Down and Up are told when it dies and when it runs again; either may be nil.
 	Down, Up func()
+	// Over says whether an end, in the words of Process.Ended, is meant and not to be followed by another start; nil: never.
+	Over     func(how string) bool
 	Grace    time.Duration // between SIGTERM and SIGKILL
 	Patience time.Duration // the longest that one which is to replace another may take until it is ready
 
@@ -84,7 +86,7 @@ func (p *Program) keep(ctx context.Context, now Process) {
 			answer <- err
 			continue
 		case how := <-now.Ended:
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || p.Over != nil && p.Over(how) {
 				return
 			}
 			if time.Since(since) > oldEnough {

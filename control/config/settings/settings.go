@@ -25,7 +25,11 @@ import (
 // honoured are the fields of MeshConfig that have an effect.
 var honoured = api.Fields("rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
 	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.attempts",
-	"localityLbSetting.*", "defaultConfig.gatewayTopology.proxyProtocol", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES")
+	"localityLbSetting.*", "defaultConfig.gatewayTopology.proxyProtocol", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
+	// These have an effect on pods that are injected (control/inject).
+	"defaultConfig.concurrency", "defaultConfig.terminationDrainDuration", "defaultConfig.discoveryAddress", "defaultConfig.statusPort", "defaultConfig.meshId",
+	"defaultConfig.interceptionMode=REDIRECT|NONE", "defaultConfig.holdApplicationUntilProxyStarts", "defaultConfig.image.imageType", "defaultConfig.proxyMetadata",
+	"defaultConfig.proxyMetadata.*")
 
 // trust are fields that must not be overlooked: without them the mesh would trust or allow more than its owner wrote.
 var trust = []string{"trustDomainAliases", "caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca", "verifyCertificateAtClient", "inboundTrafficPolicy"}
@@ -52,26 +56,53 @@ func Read(path string) (*mesh.Settings, []mesh.Problem, error) {
 	return s, problems, nil
 }
 
-func parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
+// ReadProxyConfig reads the file's defaultConfig, which injection takes whole; "" gives an empty one.
+func ReadProxyConfig(path string) (*meshconfig.ProxyConfig, error) {
+	if path == "" {
+		return &meshconfig.ProxyConfig{}, nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read mesh config: %w", err)
+	}
+	in, err := decode(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read mesh config %s: %w", path, err)
+	}
+	if in.DefaultConfig == nil {
+		return &meshconfig.ProxyConfig{}, nil
+	}
+	return in.DefaultConfig, nil
+}
+
+func decode(raw []byte) (*meshconfig.MeshConfig, error) {
 	var fields map[string]any
 	if err := yaml.Unmarshal(raw, &fields); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var in meshconfig.MeshConfig
 	if err := checkKnown(in.ProtoReflect().Descriptor(), fields, ""); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	json, err := yaml.YAMLToJSON(raw)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if fields != nil {
 		if err := in.UnmarshalJSON(json); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
+	return &in, nil
+}
+
+func parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
+	in, err := decode(raw)
+	if err != nil {
+		return nil, nil, err
+	}
 	var problems []mesh.Problem
-	for _, f := range honoured.Unlisted(&in) {
+	for _, f := range honoured.Unlisted(in) {
 		field := strings.TrimPrefix(f.Path, "spec.")
 		top, _, _ := strings.Cut(field, ".")
 		top, _, _ = strings.Cut(top, "[")
@@ -80,7 +111,7 @@ func parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 		}
 		problems = append(problems, mesh.Problem{Field: field, Code: mesh.CodeNotEnforced, Message: "the setting is not honoured yet", Hint: "remove it"})
 	}
-	s, err := settings(&in)
+	s, err := settings(in)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -59,8 +59,8 @@ func TestPathForms(t *testing.T) {
 }
 
 func TestWhatIsNotHonoured(t *testing.T) {
-	_, problems, err := read(t, "enableTracing: true\noutboundTrafficPolicy: {mode: ALLOW_ANY}\ndefaultConfig: {concurrency: 3}\n")
-	if err != nil || len(problems) != 2 || problems[0].Field != "enableTracing" || problems[1].Field != "defaultConfig" && problems[1].Field != "defaultConfig.concurrency" {
+	_, problems, err := read(t, "enableTracing: true\noutboundTrafficPolicy: {mode: ALLOW_ANY}\ndefaultConfig: {statNameLength: 3, concurrency: 3}\n")
+	if err != nil || len(problems) != 2 || problems[0].Field != "enableTracing" || problems[1].Field != "defaultConfig" && problems[1].Field != "defaultConfig.statNameLength" {
 		t.Error(problems, err)
 	}
 	for text, want := range map[string]string{

@@ -5,8 +5,11 @@
 package capture
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // The ports of a sidecar (Istio's).
@@ -30,6 +33,16 @@ type Spec struct {
 	ExcludeOutbound      []netip.Prefix
 	NoOutbound           bool // gateways: only what they dial themselves leaves
 	NoInbound            bool
+	// OnlyOutbound captures what goes to IncludeOutbound, OnlyInbound what arrives at IncludeInboundPorts, and nothing else.
+	OnlyOutbound         bool
+	IncludeOutbound      []netip.Prefix
+	IncludeOutboundPorts []uint16 // captured whatever the range
+	OnlyInbound          bool
+	IncludeInboundPorts  []uint16
+	ExcludeInterfaces    []string
+	// OutboundPort and InboundPort are the proxy's; 0 is Istio's. UIDs are the proxy's users; none is ProxyUID.
+	OutboundPort, InboundPort uint16
+	UIDs                      []uint32
 }
 
 // Hook is where a rule stands.
@@ -64,9 +77,16 @@ var reserved = []uint16{15000, 15001, 15006, 15008, 15020, 15021, 15053, 15090}
 
 // Rules are in the order in which they must stand: the first match wins.
 func Rules(s Spec) []Rule {
-	rules := []Rule{
-		{Hook: Output, Mark: ProxyMark, Why: "the proxy's own connections"},
-		{Hook: Output, UID: ProxyUID, Why: "the proxy's own connections"},
+	rules := []Rule{{Hook: Output, Mark: ProxyMark, Why: "the proxy's own connections"}}
+	uids := s.UIDs
+	if len(uids) == 0 {
+		uids = []uint32{ProxyUID}
+	}
+	for _, uid := range uids {
+		rules = append(rules, Rule{Hook: Output, UID: uid, Why: "the proxy's own connections"})
+	}
+	for _, name := range s.ExcludeInterfaces {
+		rules = append(rules, Rule{Hook: Output, Interface: name, Why: "excluded interface"}, Rule{Hook: Prerouting, Interface: name, Why: "excluded interface"})
 	}
 	if s.DNS {
 		rules = append(rules,
@@ -75,22 +95,68 @@ func Rules(s Spec) []Rule {
 	}
 	rules = append(rules, Rule{Hook: Output, Interface: "lo", Why: "a workload talks to itself directly"})
 	if !s.NoOutbound {
-		for _, p := range sorted(s.ExcludeOutboundPorts) {
-			rules = append(rules, Rule{Hook: Output, Protocol: tcp, Port: p, Why: "excluded port"})
-		}
-		for _, p := range s.ExcludeOutbound {
-			rules = append(rules, Rule{Hook: Output, Destination: p, Why: "excluded range"})
-		}
-		rules = append(rules, Rule{Hook: Output, Protocol: tcp, Redirect: OutboundPort, Why: "outbound"})
+		rules = append(rules, outbound(s)...)
 	}
-	if s.NoInbound {
-		return rules
+	if !s.NoInbound {
+		rules = append(rules, inbound(s)...)
 	}
-	rules = append(rules, Rule{Hook: Prerouting, Interface: "lo", Why: "a workload talks to itself directly"})
+	return rules
+}
+
+func outbound(s Spec) (rules []Rule) {
+	to := cmp.Or(s.OutboundPort, OutboundPort)
+	for _, p := range sorted(s.ExcludeOutboundPorts) {
+		rules = append(rules, Rule{Hook: Output, Protocol: tcp, Port: p, Why: "excluded port"})
+	}
+	for _, p := range s.ExcludeOutbound {
+		rules = append(rules, Rule{Hook: Output, Destination: p, Why: "excluded range"})
+	}
+	if !s.OnlyOutbound {
+		return append(rules, Rule{Hook: Output, Protocol: tcp, Redirect: to, Why: "outbound"})
+	}
+	for _, p := range sorted(s.IncludeOutboundPorts) {
+		rules = append(rules, Rule{Hook: Output, Protocol: tcp, Port: p, Redirect: to, Why: "included port"})
+	}
+	for _, p := range s.IncludeOutbound {
+		rules = append(rules, Rule{Hook: Output, Protocol: tcp, Destination: p, Redirect: to, Why: "included range"})
+	}
+	return rules
+}
+
+func inbound(s Spec) []Rule {
+	to := cmp.Or(s.InboundPort, InboundPort)
+	rules := []Rule{{Hook: Prerouting, Interface: "lo", Why: "a workload talks to itself directly"}}
 	for _, p := range append(slices.Clone(reserved), sorted(s.ExcludeInboundPorts)...) {
 		rules = append(rules, Rule{Hook: Prerouting, Protocol: tcp, Port: p, Why: "served by the proxy, or excluded"})
 	}
-	return append(rules, Rule{Hook: Prerouting, Protocol: tcp, Redirect: InboundPort, Why: "inbound"})
+	if !s.OnlyInbound {
+		return append(rules, Rule{Hook: Prerouting, Protocol: tcp, Redirect: to, Why: "inbound"})
+	}
+	for _, p := range sorted(s.IncludeInboundPorts) {
+		rules = append(rules, Rule{Hook: Prerouting, Protocol: tcp, Port: p, Redirect: to, Why: "included port"})
+	}
+	return rules
+}
+
+// String is a rule as people read it.
+func (r Rule) String() string {
+	words := []string{map[Hook]string{Output: "out", Prerouting: "in"}[r.Hook]}
+	add := func(is bool, format string, value any) {
+		if is {
+			words = append(words, fmt.Sprintf(format, value))
+		}
+	}
+	add(r.Mark != 0, "mark %d", r.Mark)
+	add(r.UID != 0, "uid %d", r.UID)
+	add(r.Interface != "", "interface %s", r.Interface)
+	add(r.Protocol == tcp, "%s", "tcp")
+	add(r.Protocol == udp, "%s", "udp")
+	add(r.Destination.IsValid(), "to %s", r.Destination)
+	add(r.Port != 0, "port %d", r.Port)
+	if r.Redirect == 0 {
+		return strings.Join(words, " ") + ": left alone (" + r.Why + ")"
+	}
+	return fmt.Sprintf("%s: to %d (%s)", strings.Join(words, " "), r.Redirect, r.Why)
 }
 
 func sorted(ports []uint16) []uint16 {

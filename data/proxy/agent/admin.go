@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
 )
 
 // admin serves Envoy's admin interface on a socket, and readiness and metrics on ports, in the agent's own process: they answer while Envoy is restarted, too.
@@ -52,7 +54,7 @@ func openAdmin(a *agent) (*admin, error) {
 	status.Handle("GET /stats/prometheus", proxy)
 	errs := []error{s.unix(a.o.AdminSocket, all)}
 	for _, address := range a.o.Status {
-		errs = append(errs, s.tcp("status-address", address, status))
+		errs = append(errs, s.tcp("status-address", address, kubelet.Status(a.o.probes, a.quit, status)))
 	}
 	if err := errors.Join(errs...); err != nil {
 		s.close()

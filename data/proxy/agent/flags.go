@@ -24,6 +24,8 @@ func (o *Options) Bind(fs *flag.FlagSet) {
 	text(&o.RootCertFile, "root-cert", "", "PEM file that verifies the control plane; without it the address must be a unix socket or loopback")
 	text(&o.ServerName, "control-plane-name", "", "name in the control plane's certificate (default: the host of its address)")
 	text(&o.AdminSocket, "admin-socket", "", "path of a unix socket with the admin pages")
+	text(&o.LabelsFile, "labels-file", "", "file with KEY=\"VALUE\" in each line, as Kubernetes' downward API writes labels")
+	text(&o.Probes, "app-probes", "", "JSON with probes of the application that are answered at /app-health/ of the status addresses")
 	text(&o.ResolvConf, "resolv-conf", "/etc/resolv.conf", "name servers for what is not in the mesh")
 	text(&o.WorkDir, "work-dir", "", "folder for bootstrap and sockets (default: beside the admin socket)")
 	text(&o.LogLevel, "log-level", "warning", "Envoy's: trace, debug, info, warning, error, critical or off")

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
+	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 	"github.com/heddle-mesh/heddle/identity"
 )
@@ -34,7 +36,9 @@ type Options struct {
 	Workload announce.Workload // whom Envoy stands for; Kind decides between sidecar and gateway
 
 	AdminSocket    string        // Envoy's admin interface, with the agent's /ready
-	Status         []string      // HOST:PORT, each with /healthz/ready and /stats/prometheus
+	Status         []string      // HOST:PORT, each with /healthz/ready, /stats/prometheus, /quitquitquit and probes of the application
+	Probes         string        // those probes in JSON (package kubelet); "" for none
+	LabelsFile     string        // labels of the workload as Kubernetes' downward API writes them; "" for none
 	DNS            []string      // HOST:PORT of the mesh's names, UDP and TCP
 	ResolvConf     string        // who knows other names; default /etc/resolv.conf
 	Concurrency    int           // Envoy's worker threads; 0 is one per CPU
@@ -45,6 +49,7 @@ type Options struct {
 	Stdout, Stderr *os.File      // Envoy's; default are the process's own
 	Log            *slog.Logger
 
+	probes    *kubelet.Handler
 	temporary bool // WorkDir was made here and goes away
 }
 
@@ -94,10 +99,37 @@ func (o *Options) check() error {
 	if err := o.Workload.Check(); err != nil {
 		return err
 	}
+	if err := o.readFiles(); err != nil {
+		return err
+	}
 	if _, err := os.Stat(o.Envoy); err != nil {
 		return fmt.Errorf("run Envoy: %w; set --envoy to the path of an Envoy binary", err)
 	}
 	return markable(o.Mark)
+}
+
+// readFiles reads what Kubernetes says of the pod.
+func (o *Options) readFiles() error {
+	if o.Probes != "" {
+		var err error
+		if o.probes, err = kubelet.Parse(o.Probes, o.Workload.IPs[0]); err != nil {
+			return fmt.Errorf("--app-probes: %w", err)
+		}
+	}
+	if o.LabelsFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(o.LabelsFile)
+	if err != nil {
+		return fmt.Errorf("--labels-file: %w", err)
+	}
+	labels, err := announce.ParseLabels(string(text))
+	if err != nil {
+		return fmt.Errorf("--labels-file %s: %w", o.LabelsFile, err)
+	}
+	maps.Copy(labels, o.Workload.Labels)
+	o.Workload.Labels = labels
+	return nil
 }
 
 func (o *Options) workDir() (err error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
 	"github.com/heddle-mesh/heddle/data/proxy/handover"
+	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 )
 
@@ -41,8 +42,9 @@ type Options struct {
 
 	Admin       string // HOST:PORT (loopback) instead of the bootstrap's; "" leaves it, or none
 	AdminSocket string
-	Status      []string // addresses of /healthz/ready and /stats/prometheus
-	DNS         []string // addresses of the name server; none for no name server
+	Status      []string         // addresses of /healthz/ready, /stats/prometheus, /quitquitquit and what Probes answers
+	Probes      *kubelet.Handler // of the application; nil for none
+	DNS         []string         // addresses of the name server; none for no name server
 	ResolvConf  string
 
 	// Env reads the environment, for tags of spans; nil has none.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/admin"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 	"github.com/heddle-mesh/heddle/telemetry"
@@ -21,7 +22,7 @@ func (s *Server) buildAdmin() {
 	o := admin.Options{
 		Version: s.opts.Version, Concurrency: uint32(s.opts.Concurrency), Node: s.node, Bootstrap: s.packed, Live: s.live, Stats: s.registry, Level: s.opts.Level, Tap: s.tap, Supervised: s.opts.Kept != nil, Epoch: s.opts.Kept.Epoch(),
 		Ready: s.live.Ready, Waiting: s.live.Waiting, Draining: s.draining.Load, Sockets: s.openSockets, Host: s.host,
-		Drain: s.drainListeners, Quit: func() { s.quitOnce.Do(func() { close(s.quit) }) },
+		Drain: s.drainListeners, Quit: s.leave,
 	}
 	if s.rotation != nil {
 		o.Identity = func() *secret.SVID { return s.rotation.Current() }
@@ -31,6 +32,9 @@ func (s *Server) buildAdmin() {
 	build := s.registry.Gauge(stats.Desc{Name: telemetry.Build.Name, Help: telemetry.Build.Help, Labels: []stats.Label{{Name: "component", Value: "proxy"}, {Name: "tag", Value: s.opts.Version}}})
 	s.shards[0].Inc(build)
 }
+
+// leave ends the proxy as SIGTERM would.
+func (s *Server) leave() { s.quitOnce.Do(func() { close(s.quit) }) }
 
 func (s *Server) openSockets() (out []admin.Socket) {
 	for _, x := range s.listeners.Open() {
@@ -90,7 +94,7 @@ func (s *Server) open() error {
 		}
 	}
 	for _, address := range s.opts.Status {
-		if err := s.page("status", address, s.admin.StatusHandler()); err != nil {
+		if err := s.page("status", address, kubelet.Status(s.opts.Probes, s.leave, s.admin.StatusHandler())); err != nil {
 			return err
 		}
 	}
