@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"runtime"
@@ -202,15 +203,17 @@ func (f *workload) fill(o *server.Options, kind announce.Kind) error {
 		}
 		w.Applications[uint16(n)] = to
 	}
+	var probes *kubelet.Handler
 	if f.probes != "" {
 		if len(w.IPs) == 0 {
 			return fmt.Errorf("--app-probes needs --ip: the application is probed at the first address")
 		}
 		var err error
-		if o.Probes, err = kubelet.Parse(f.probes, w.IPs[0]); err != nil {
+		if probes, err = kubelet.Parse(f.probes, w.IPs[0]); err != nil {
 			return fmt.Errorf("--app-probes: %w", err)
 		}
 	}
+	o.Around = func(quit func(), pages http.Handler) http.Handler { return kubelet.Status(probes, quit, pages) }
 	parts := append(strings.SplitN(f.locality, "/", 3), "", "")
 	w.Region, w.Zone, w.Subzone = parts[0], parts[1], parts[2]
 	o.XDS = secret.Channel{Address: f.xds, TokenFile: f.tokenFile, RootCert: f.rootCert, Name: f.serverName, ClusterID: w.ClusterID}

@@ -6,6 +6,7 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -14,7 +15,6 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
 	"github.com/heddle-mesh/heddle/data/proxy/handover"
-	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 )
 
@@ -42,10 +42,11 @@ type Options struct {
 
 	Admin       string // HOST:PORT (loopback) instead of the bootstrap's; "" leaves it, or none
 	AdminSocket string
-	Status      []string         // addresses of /healthz/ready, /stats/prometheus, /quitquitquit and what Probes answers
-	Probes      *kubelet.Handler // of the application; nil for none
-	DNS         []string         // addresses of the name server; none for no name server
-	ResolvConf  string
+	Status      []string // addresses of /healthz/ready and /stats/prometheus
+	// Around puts around those pages what the proxy is asked besides (package kubelet); quit ends the proxy as SIGTERM would. Nil: nothing.
+	Around     func(quit func(), pages http.Handler) http.Handler
+	DNS        []string // addresses of the name server; none for no name server
+	ResolvConf string
 
 	// Env reads the environment, for tags of spans; nil has none.
 	Env func(name string) (value string, ok bool)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/admin"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
-	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 	"github.com/heddle-mesh/heddle/telemetry"
@@ -93,8 +92,12 @@ func (s *Server) open() error {
 			return err
 		}
 	}
+	pages := s.admin.StatusHandler()
+	if s.opts.Around != nil {
+		pages = s.opts.Around(s.leave, pages)
+	}
 	for _, address := range s.opts.Status {
-		if err := s.page("status", address, kubelet.Status(s.opts.Probes, s.leave, s.admin.StatusHandler())); err != nil {
+		if err := s.page("status", address, pages); err != nil {
 			return err
 		}
 	}
