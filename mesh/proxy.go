@@ -34,6 +34,8 @@ const (
 	FeatureRevocation Feature = "crl"
 	// FeatureBudgetInterval is a retry budget over the requests of an interval.
 	FeatureBudgetInterval Feature = "budget-interval"
+	// FeatureBalance is the form of slow starts, and weights of localities in rings and tables.
+	FeatureBalance Feature = "balance"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )

@@ -50,8 +50,10 @@ const (
 type LoadBalancer struct {
 	Algorithm Algorithm
 	Warmup    time.Duration
-	Hash      *ConsistentHash  // goes before Algorithm
-	Locality  *LocalityBalance // nil: what the service or the mesh says
+	// WarmupLeast is the share that an endpoint begins with, in percent, and WarmupAggression how fast it grows; nil for Istio's defaults, 10 and 1.
+	WarmupLeast, WarmupAggression *float64
+	Hash                          *ConsistentHash  // goes before Algorithm
+	Locality                      *LocalityBalance // nil: what the service or the mesh says
 }
 
 // ConsistentHash keeps like requests on one endpoint (DestinationRule.loadBalancer.consistentHash). One of Header, Cookie, Query and SourceIP says what is alike.

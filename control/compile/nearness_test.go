@@ -48,6 +48,15 @@ func proxyAt(at, version string) *mesh.Proxy {
 	return p
 }
 
+// older is a heddle-proxy that can do less.
+func older(p *mesh.Proxy, features ...mesh.Feature) *mesh.Proxy {
+	p.Envoy, p.Features = false, map[mesh.Feature]bool{}
+	for _, f := range features {
+		p.Features[f] = true
+	}
+	return p
+}
+
 // TestNearness: which localities a client is given, LOCALITY priority×weight, under a setting.
 func TestNearness(t *testing.T) {
 	outlier := &mesh.OutlierDetection{}
@@ -79,7 +88,9 @@ func TestNearness(t *testing.T) {
 		"shares of the mesh":          {mesh.TrafficPolicy{}, false, &shares, proxyAt("us/c", ""), "us/a 0×100", true},
 		"shares for others":           {with(shares), false, nil, proxyAt("ap/a", ""), plain, true},
 		"shares and a hash": {mesh.TrafficPolicy{LoadBalancer: &mesh.LoadBalancer{Locality: &shares, Hash: &mesh.ConsistentHash{SourceIP: true}}, Outlier: outlier}, false, nil,
-			proxyAt("eu/a", ""), plain, false},
+			proxyAt("eu/a", ""), "eu/a 0×54, eu/b 0×27, us/a 0×20", true},
+		"shares and a hash, of a proxy with one ring": {mesh.TrafficPolicy{LoadBalancer: &mesh.LoadBalancer{Locality: &shares, Hash: &mesh.ConsistentHash{SourceIP: true}}, Outlier: outlier}, false, nil,
+			older(proxyAt("eu/a", ""), mesh.FeatureHash), plain, false},
 		"labels": {with(mesh.LocalityBalance{Labels: []mesh.LabelPriority{{Key: mesh.LabelRegion}, {Key: "version"}}}), false, nil, proxyAt("eu/b", "v1"),
 			"ap/a 2×1, eu/a 0×2, eu/b 1×1, us/a 2×1", false},
 		"label that both lack":  {with(mesh.LocalityBalance{Labels: []mesh.LabelPriority{{Key: "version"}}}), false, nil, proxyAt("eu/b", ""), "ap/a 1×1, eu/a 1×2, eu/b 0×1, us/a 1×1", false},

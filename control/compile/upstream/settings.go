@@ -85,10 +85,7 @@ func (t *target) balancer(v *view.View, c *clusterv3.Cluster) {
 		hashing(c, lb.Hash, v.Kind() == mesh.Proxyless)
 		return
 	}
-	var slow *clusterv3.Cluster_SlowStartConfig
-	if lb.Warmup > 0 {
-		slow = &clusterv3.Cluster_SlowStartConfig{SlowStartWindow: message.Duration(lb.Warmup)}
-	}
+	slow := t.slowStart(v, lb)
 	switch lb.Algorithm {
 	case mesh.RoundRobin:
 		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
@@ -105,9 +102,41 @@ func (t *target) balancer(v *view.View, c *clusterv3.Cluster) {
 	}
 }
 
+// slowStart gives new endpoints less than their share.
+func (t *target) slowStart(v *view.View, lb *mesh.LoadBalancer) *clusterv3.Cluster_SlowStartConfig {
+	if lb.Warmup == 0 {
+		return nil
+	}
+	slow := &clusterv3.Cluster_SlowStartConfig{SlowStartWindow: message.Duration(lb.Warmup)}
+	if lb.WarmupLeast == nil && lb.WarmupAggression == nil {
+		return slow
+	}
+	if !v.Can(mesh.FeatureBalance) {
+		t.incapable(v, "warmup", "some connected proxies begin with 10 percent and grow evenly")
+		return slow
+	}
+	if p := lb.WarmupLeast; p != nil {
+		slow.MinWeightPercent = &typev3.Percent{Value: *p}
+	}
+	if a := lb.WarmupAggression; a != nil {
+		slow.Aggression = &corev3.RuntimeDouble{DefaultValue: *a, RuntimeKey: "heddle.slow_start.aggression"}
+	}
+	return slow
+}
+
+// incapable tells the owner of the rule that some proxies cannot do all that a field of its load balancer asks for.
+func (t *target) incapable(v *view.View, field, message string) {
+	v.Notice(mesh.Problem{
+		Object: t.rule.Origin, Field: "spec.trafficPolicy.loadBalancer." + field, Code: mesh.CodeNotEnforced, Message: message, Hint: "upgrade them",
+	})
+}
+
 // localities says that the weights of localities count. Without a distribution they only say how many endpoints there are.
 func (t *target) localities(v *view.View, c *clusterv3.Cluster) {
 	near, _ := v.Nearness(t.service, t.policy)
+	if lb := t.policy.LoadBalancer; lb != nil && lb.Hash != nil && lb.Locality != nil && len(lb.Locality.Distribute) > 0 && !v.Can(mesh.FeatureBalance) {
+		t.incapable(v, "localityLbSetting.distribute", "some connected proxies have one ring or table for the endpoints of all localities alike")
+	}
 	if near != nil && len(near.Distribute) > 0 && c.GetType() != clusterv3.Cluster_ORIGINAL_DST {
 		c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},

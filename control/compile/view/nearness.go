@@ -17,7 +17,7 @@ func (v *View) Nearness(s *mesh.Service, p mesh.TrafficPolicy) (near *mesh.Local
 	if near.Off {
 		return nil, false
 	}
-	if lb != nil && lb.Hash != nil && len(near.Distribute) > 0 { // one ring for all localities
+	if lb != nil && lb.Hash != nil && len(near.Distribute) > 0 && !v.Can(mesh.FeatureBalance) { // it has one ring for all localities
 		return nil, false
 	}
 	return near, p.Outlier != nil

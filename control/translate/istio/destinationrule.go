@@ -13,7 +13,7 @@ import (
 
 // policyFields are honoured in each of the four places where a traffic policy stands.
 var policyFields = []string{
-	"loadBalancer.simple", "loadBalancer.warmup.duration", "loadBalancer.warmupDurationSecs", "loadBalancer.consistentHash.*", "loadBalancer.localityLbSetting.*",
+	"loadBalancer.simple", "loadBalancer.warmup.*", "loadBalancer.warmupDurationSecs", "loadBalancer.consistentHash.*", "loadBalancer.localityLbSetting.*",
 	"connectionPool.tcp.maxConnections", "connectionPool.tcp.connectTimeout", "connectionPool.tcp.idleTimeout", "connectionPool.tcp.maxConnectionDuration",
 	"connectionPool.tcp.tcpKeepalive.*",
 	"connectionPool.http.http1MaxPendingRequests", "connectionPool.http.http2MaxRequests", "connectionPool.http.maxRequestsPerConnection",

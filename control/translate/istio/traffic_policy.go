@@ -36,19 +36,27 @@ func (v *visit) loadBalancer(x *networking.LoadBalancerSettings, path string) *m
 			v.Invalid(path+".warmup.duration", "the duration is missing")
 		}
 		lb.Warmup = v.duration(x.Warmup.Duration, path+".warmup.duration")
+		if p := x.Warmup.MinimumPercent; p != nil {
+			least := p.Value
+			if lb.WarmupLeast = &least; !(p.Value >= 0 && p.Value <= 100) {
+				v.Invalid(path+".warmup.minimumPercent", "%v is not a percentage from 0 to 100", p.Value)
+			}
+		}
+		if a := x.Warmup.Aggression; a != nil {
+			aggression := a.Value
+			if lb.WarmupAggression = &aggression; !(a.Value >= 1) {
+				v.Invalid(path+".warmup.aggression", "%v is not a number of 1 or more", a.Value)
+			}
+		}
 	}
 	return lb
 }
 
 func (v *visit) localityBalance(x *networking.LoadBalancerSettings, path string) *mesh.LocalityBalance {
 	path += ".localityLbSetting"
-	out := locality.Read(x.LocalityLbSetting,
+	return locality.Read(x.LocalityLbSetting,
 		func(field, message string) { v.Invalid(path+"."+field, "%s", message) },
 		func(field, message string) { v.NotEnforced(path+"."+field, "%s", message) })
-	if x.GetConsistentHash() != nil && out != nil && len(out.Distribute) > 0 {
-		v.NotEnforced(path+".distribute", "with consistentHash the endpoints of all localities share one ring or table, so it has no effect")
-	}
-	return out
 }
 
 func (v *visit) pool(x *networking.ConnectionPoolSettings, path string) *mesh.ConnectionPool {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -49,6 +50,40 @@ func TestANewEndpointStartsSlowly(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestTheFormOfASlowStart: the share of a new endpoint by its age in a window of 100 s (Envoy: the age as a part of the window, to the power of 1/aggression, and never
+// less than the least).
+func TestTheFormOfASlowStart(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for _, tt := range []struct {
+		aggression, least, age, want float64
+	}{{1, 10, 0, .1}, {1, 10, 50, .5}, {1, 0, 1, .01}, {2, 10, 0, .1}, {2, 10, 25, .5}, {2, 10, 81, .9}, {0.5, 0, 50, .25}, {1, 70, 50, .7}, {1, 10, 100, 1}, {1, 10, 1000, 1}} {
+		w := weigher{SlowStart: config.SlowStart{Window: 100 * time.Second, Aggression: tt.aggression, Least: tt.least}, now: now}
+		h := &Host{added: now.Add(-time.Duration(tt.age) * time.Second)}
+		if got := w.share(h); math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}
+
+// TestASlowStartAfterChecks: an endpoint that passes its health checks again is new.
+func TestASlowStartAfterChecks(t *testing.T) {
+	now := time.Unix(1000, 0)
+	s := NewSet(nil, slog.New(slog.DiscardHandler))
+	s.Now = func() time.Time { return now }
+	def := &config.Cluster{Name: "c", Policy: config.RoundRobin, SlowStart: config.SlowStart{Window: 100 * time.Second, Aggression: 1, Least: 10}, Check: &config.HealthCheck{}, Endpoints: endpoints(1, 1)}
+	if err := s.Update(map[string]*config.Cluster{"c": def}); err != nil {
+		t.Fatal(err)
+	}
+	c := s.Cluster("c")
+	c.Hosts()[0].SetChecked(0, true)
+	now = now.Add(time.Hour)
+	c.Hosts()[1].SetChecked(0, true)
+	got := spread(NewChooser(rand.New(rand.NewPCG(1, 2)).Uint64), c, 11_000)
+	if n := got["10.0.0.2:80"]; n < 950 || n > 1050 {
+		t.Errorf("%d of 11,000 requests went to the endpoint that has just come back, want about 1000", n)
 	}
 }
 
