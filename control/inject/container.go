@@ -79,7 +79,8 @@ func (b *builder) args(probers string) []string {
 	}
 	var args []string
 	if w.envoy {
-		args = []string{"agent", "--kind", kind, "--envoy", envoyPath, "--work-dir", workDir, "--log-level", w.logLevel}
+		// The volume itself belongs to root: the agent makes a folder of its own in it, which nobody else may enter.
+		args = []string{"agent", "--kind", kind, "--envoy", envoyPath, "--work-dir", workDir + "/agent", "--log-level", w.logLevel}
 	} else {
 		// The supervisor keeps the listening sockets while the proxy is started again (docs/decisions/012-hot-restart.md).
 		args = []string{"supervise", "--socket", workDir + "/supervisor.sock", "--", kind, "--admin-address", "127.0.0.1:" + strconv.Itoa(adminPort), "--log-level", ownLevel(w.logLevel)}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -148,5 +149,44 @@ func ok(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestOnlyWhatIsIncludedIsCaptured(t *testing.T) {
+	client, server := twoNamespaces(t)
+	spec := capture.Spec{OnlyOutbound: true, IncludeOutbound: []netip.Prefix{netip.MustParsePrefix("10.90.0.0/16")}, IncludeOutboundPorts: []uint16{443}, ExcludeOutboundPorts: []uint16{25},
+		OnlyInbound: true, IncludeInboundPorts: []uint16{8080}, OutboundPort: 16001, InboundPort: 16006, ExcludeInterfaces: []string{"docker0"}, UIDs: []uint32{65000}}
+	ok(t, client.Do(func() error { return capture.Apply(capture.Rules(spec)) }))
+	ok(t, server.Do(func() error { return capture.Apply(capture.Rules(spec)) }))
+	greet(t, client, "[::]:16001", "captured")
+	greet(t, server, "[::]:16006", "taken in")
+	greet(t, server, "[::]:80", "direct")
+	for target, want := range map[string]string{"10.90.0.1:80": "captured", "10.78.0.3:443": "captured", "10.78.0.3:80": "direct", "10.78.0.3:8080": "taken in"} {
+		if got := call(t, client, target, 0); got != want {
+			t.Errorf("%s answered %q, want %q", target, got, want)
+		}
+	}
+}
+
+func TestRulesInWords(t *testing.T) {
+	var got []string
+	for _, r := range capture.Rules(capture.Spec{DNS: true, OnlyOutbound: true, IncludeOutbound: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, IncludeOutboundPorts: []uint16{443},
+		ExcludeOutboundPorts: []uint16{25}, ExcludeOutbound: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, ExcludeInterfaces: []string{"docker0"}, NoInbound: true, UIDs: []uint32{7, 8}}) {
+		got = append(got, r.String())
+	}
+	want := `out mark 1337: left alone (the proxy's own connections)
+out uid 7: left alone (the proxy's own connections)
+out uid 8: left alone (the proxy's own connections)
+out interface docker0: left alone (excluded interface)
+in interface docker0: left alone (excluded interface)
+out udp port 53: to 15053 (names are answered by the mesh)
+out tcp port 53: to 15053 (names are answered by the mesh)
+out interface lo: left alone (a workload talks to itself directly)
+out tcp port 25: left alone (excluded port)
+out to 10.1.0.0/16: left alone (excluded range)
+out tcp port 443: to 15001 (included port)
+out tcp to 10.0.0.0/8: to 15001 (included range)`
+	if text := strings.Join(got, "\n"); text != want {
+		t.Errorf("%s\nwant\n%s", text, want)
 	}
 }
