@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -60,6 +61,24 @@ func TestActiveHealthChecks(t *testing.T) {
 		if got := spread(p, "/http", 20); !slices.Contains(got, "200 b") {
 			t.Errorf("b is back: %q", got)
 		}
+		var asked atomic.Bool
+		b.Answer(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path != "/healthz":
+			case asked.Load():
+				w.WriteHeader(503)
+				return
+			default:
+				return
+			}
+			asked.Store(true)
+			w.Header().Set("X-Envoy-Immediate-Health-Check-Fail", "yes")
+			fmt.Fprint(w, "b")
+		})
+		p.Until("b has asked to be left", func() bool { p.Get("/http"); return p.Stat("cluster.http.health_check.passive_failure") > 0 })
+		is("http", "b", "/failed_active_hc/excluded_via_immediate_hc_fail")
+		b.Answer(nil)
+		is("http", "b", "healthy")
 		shop.SetServingStatus("shop", healthv1.HealthCheckResponse_NOT_SERVING)
 		is("grpc", "g", "/failed_active_hc")
 		if got := p.Get("/grpc"); got != "503 no healthy upstream" {

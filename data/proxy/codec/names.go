@@ -48,6 +48,7 @@ var (
 	EnvoyExpectedTimeout     = MakeName("x-envoy-expected-rq-timeout-ms")
 	EnvoyExternalAddress     = MakeName("x-envoy-external-address")
 	EnvoyForceTrace          = MakeName("x-envoy-force-trace")
+	EnvoyImmediateFail       = MakeName("x-envoy-immediate-health-check-fail")
 	EnvoyInternal            = MakeName("x-envoy-internal")
 	EnvoyIPTags              = MakeName("x-envoy-ip-tags")
 	EnvoyMaxRetries          = MakeName("x-envoy-max-retries")

@@ -48,11 +48,26 @@ func New(o Options) *Prober {
 	return p
 }
 
-// mine says whether the cluster is checked from this worker.
-func (p *Prober) mine(cluster string) bool {
+// Owner is the worker, out of so many, from which a cluster is checked.
+func Owner(cluster string, workers int) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(cluster)) // never fails
-	return int(h.Sum32()%uint32(p.Workers)) == p.Loop.Index()
+	return int(h.Sum32() % uint32(workers))
+}
+
+// Fail takes an endpoint out that asked for it in a response to a request (x-envoy-immediate-health-check-fail), until its checks pass again. Call it on the Owner of its
+// cluster.
+func (p *Prober) Fail(h *upstream.Host) {
+	c := p.checks[h.Cluster.Name]
+	if c == nil || c.cluster != h.Cluster {
+		return
+	}
+	for _, s := range c.sessions {
+		if s.host == h {
+			s.failPassively()
+			return
+		}
+	}
 }
 
 // Review looks at what is to be checked. Call it on the worker after each change of the set.
@@ -65,7 +80,7 @@ func (p *Prober) Review() {
 		}
 	}
 	for name, cl := range all {
-		if cl.Config().Check != nil && p.checks[name] == nil && p.mine(name) {
+		if cl.Config().Check != nil && p.checks[name] == nil && Owner(name, p.Workers) == p.Loop.Index() {
 			p.checks[name] = newCheck(p, cl)
 		}
 	}

@@ -211,6 +211,29 @@ func TestDefinedAnew(t *testing.T) {
 	}
 }
 
+// TestAResponseMayAskToBeLeft: an endpoint that says so in a response to a request is out at once and does not count, until its checks pass again.
+func TestAResponseMayAskToBeLeft(t *testing.T) {
+	w := newWorld(t, 4)
+	w.serve(at, status(200))
+	w.apply(cluster(http(nil), at))
+	w.sim.Run(200 * time.Millisecond)
+	h := w.set.Cluster("web").Hosts()[0]
+	w.prober.Fail(h)
+	if h.Checked() != upstream.CheckFailed|upstream.CheckExcluded || w.count("passive_failure") != 1 || w.count("failure") != 1 || w.count("healthy") != 0 {
+		t.Errorf("the state is %b, %d passive failures of %d", h.Checked(), w.count("passive_failure"), w.count("failure"))
+	}
+	w.sim.Run(time.Second)
+	if h.Checked() != 0 || w.count("healthy") != 1 {
+		t.Errorf("after the next check the state is %b", h.Checked())
+	}
+	w.apply()
+	w.sim.Run(time.Second)
+	w.prober.Fail(h) // it is gone
+	if w.count("passive_failure") != 1 {
+		t.Error("an endpoint that is gone was failed")
+	}
+}
+
 // TestSchedules: servers that flap, stay silent and go, endpoints that come and go, over many seeds. At the end nothing is left: no timer, no connection, no session, and
 // no check was counted twice.
 func TestSchedules(t *testing.T) {

@@ -14,9 +14,8 @@ import (
 const userAgent = "Envoy/HC" // what servers and their logs know
 
 var (
-	immediateFail = codec.MakeName("x-envoy-immediate-health-check-fail")
-	degradedName  = codec.MakeName("x-envoy-degraded")
-	checkedName   = codec.MakeName("x-envoy-upstream-healthchecked-cluster")
+	degradedName = codec.MakeName("x-envoy-degraded")
+	checkedName  = codec.MakeName("x-envoy-upstream-healthchecked-cluster")
 )
 
 // httpProbe asks for a path.
@@ -76,7 +75,7 @@ func (p *httpProbe) cancel() {
 }
 
 func (p *httpProbe) heard(h *codec.Head) {
-	p.status, p.exclude, p.last = h.Status, h.Has(immediateFail), h.Has(degradedName)
+	p.status, p.exclude, p.last = h.Status, h.Has(codec.EnvoyImmediateFail), h.Has(degradedName)
 	if m := p.s.c.config.HTTP.Service; m != nil {
 		v, _ := h.Value(checkedName)
 		p.foreign = !route.String(m, v)

@@ -127,16 +127,9 @@ func (s *session) report(o outcome, exclude bool) {
 		is |= upstream.CheckExcluded
 	}
 	s.count(o)
-	s.gauge(is)
 	s.tell(o, was, is, first)
 	s.interval.Set(pause(s.c.config, o.well(), c, s.c.cluster.Used(), s.c.p.Loop.Rand))
-	s.host.SetChecked(is, o.well())
-	if s.host.Gone() {
-		s.c.drop(s)
-	}
-	if was&upstream.CheckPending != 0 && s.c.p.Checked != nil && !s.c.cluster.Unchecked() {
-		s.c.p.Checked()
-	}
+	s.settle(o, was, is)
 }
 
 func (s *session) count(o outcome) {
@@ -179,6 +172,29 @@ func (s *session) tell(o outcome, was, is upstream.Checked, first bool) {
 		log.Info("a health check failed", "reason", o.String())
 	case o.well() && k.LogPasses:
 		log.Info("a health check passed")
+	}
+}
+
+// failPassively is a failure without a check; the checks go on as they would.
+func (s *session) failPassively() {
+	was := s.host.Checked()
+	is, _ := s.verdict.judge(s.c.config, failed, was)
+	is |= upstream.CheckExcluded
+	s.tell(failed, was, is, false)
+	s.c.p.Shard.Inc(s.c.stats.failure)
+	s.c.p.Shard.Inc(s.c.stats.passive)
+	s.settle(failed, was, is)
+}
+
+// settle puts a new state into force.
+func (s *session) settle(o outcome, was, is upstream.Checked) {
+	s.gauge(is)
+	s.host.SetChecked(is, o.well())
+	if s.host.Gone() {
+		s.c.drop(s)
+	}
+	if was&upstream.CheckPending != 0 && s.c.p.Checked != nil && !s.c.cluster.Unchecked() {
+		s.c.p.Checked()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/netip"
 
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
 	"github.com/heddle-mesh/heddle/data/proxy/http2"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
@@ -128,6 +129,13 @@ func (w *Worker) Report(h *upstream.Host, o upstream.Outcome) {
 func (w *Worker) Connected(h *upstream.Host) {
 	if d := h.Cluster.Config().Outlier; d != nil && d.SplitLocal {
 		w.Report(h, upstream.Connected)
+	}
+}
+
+// Responded looks at a response for what an endpoint of a checked cluster says of its own health.
+func (w *Worker) Responded(host *upstream.Host, h *codec.Head) {
+	if w.set.Fail != nil && host.IsChecked() && h.Has(codec.EnvoyImmediateFail) {
+		w.set.Fail(host)
 	}
 }
 

@@ -150,6 +150,10 @@ func (s *Server) buildPlane() (err error) {
 	}
 	s.clusters = upstream.NewSet(s.secrets, s.opts.Log)
 	s.clusters.Stats, s.clusters.Shard = s.registry, s.registry.NewShard()
+	s.clusters.Fail = func(h *upstream.Host) {
+		i := health.Owner(h.Cluster.Name, len(s.workers))
+		s.workers[i].Post(func(*loop.Worker) { s.probers[i].Fail(h) })
+	}
 	for _, w := range s.workers {
 		shard := s.registry.NewShard()
 		s.shards = append(s.shards, shard)

@@ -28,6 +28,7 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	x.timers.try.Stop()
 	x.heard()
 	x.w.Pools.Report(x.host, upstream.OutcomeOf(x.statusFor(h)))
+	x.w.Pools.Responded(x.host, h)
 	x.endTrySpan(h.Status)
 	if x.retries && x.policyOf.Response(h, x.matchResponse) {
 		if x.again(h) {

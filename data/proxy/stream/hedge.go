@@ -116,6 +116,7 @@ func (h *hedge) Head(head *codec.Head, end bool) {
 		return
 	}
 	x.w.Pools.Report(h.host, upstream.OutcomeOf(x.statusFor(head)))
+	x.w.Pools.Responded(h.host, head)
 	h.closeSpan(func(x *Exchange) { x.endTrySpan(head.Status) })
 	if x.retries && x.policyOf.Response(head, x.matchResponse) && x.drop(h) {
 		h.end()

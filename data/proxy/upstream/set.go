@@ -27,6 +27,8 @@ type Set struct {
 	// Stats, if set before the first Update, counts ejections, and Shard is where.
 	Stats *stats.Registry
 	Shard *stats.Shard
+	// Fail, if set, is told of endpoints that ask in a response to be left alone. Any worker calls it.
+	Fail func(*Host)
 }
 
 // NewSet makes an empty set.
