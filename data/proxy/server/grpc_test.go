@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +32,41 @@ func TestGRPCInterop(t *testing.T) {
 		start(t, bootstrap(listener("front", front, ""), strings.TrimSuffix(cluster(at), "}")+explicitHTTP2)).ready(t)
 		at = front
 		t.Run(name, func(t *testing.T) { grpcCases(t, front) })
+	}
+}
+
+// TestGRPCDeadlineOfTheServer: a server that gives a stream up because the client's time has passed resets it, and that is the deadline and not a failure of the server, for a
+// client that sees the proxy's answer before its own time is up.
+func TestGRPCDeadlineOfTheServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := grpc.NewServer()
+	testgrpc.RegisterTestServiceServer(s, interop.NewTestServer())
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(s.Stop)
+	front := free(t)
+	start(t, bootstrap(listener("front", front, ""), strings.TrimSuffix(cluster(l.Addr().String()), "}")+explicitHTTP2)).ready(t)
+	second := &http.Protocols{}
+	second.SetUnencryptedHTTP2(true)
+	client := http.Client{Transport: &http.Transport{Protocols: second}, Timeout: 20 * time.Second}
+	body, open := io.Pipe() // the stream stays open, so that only the deadline ends it
+	defer open.Close()
+	req, err := http.NewRequest(http.MethodPost, "http://"+front+"/grpc.testing.TestService/FullDuplexCall", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range map[string]string{"Content-Type": "application/grpc", "Te": "trailers", "Grpc-Timeout": "50m"} {
+		req.Header.Set(k, v)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got := resp.Header.Get("Grpc-Status"); got != "4" {
+		t.Errorf("grpc-status %q, %v", got, resp.Header)
 	}
 }
 

@@ -45,6 +45,12 @@ func (x *Exchange) tooLong() {
 
 func deadlineExceeded(h *codec.Head) { h.SetInt(codec.GRPCStatus, 4) }
 
+// expired says whether the time that the request's header grpc-timeout gives has passed.
+func (x *Exchange) expired() bool {
+	asked, ok := grpcTimeout(&x.Request)
+	return ok && x.w.Loop.Now().Sub(x.started) >= asked
+}
+
 // atMost bounds a duration; a bound of 0 is none.
 func atMost(d, bound time.Duration) time.Duration {
 	if bound > 0 {

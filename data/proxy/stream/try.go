@@ -214,8 +214,12 @@ func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 	body += "reset reason: " + r.String() // why the transport failed is for the log, not for the client
 	x.endTry()
 	var edit func(*codec.Head)
-	if r == codec.Overflow && !x.m.Config.SuppressEnvoy {
+	switch {
+	case r == codec.Overflow && !x.m.Config.SuppressEnvoy:
 		edit = overloaded
+	case r == codec.RemoteReset && x.isGRPC() && x.expired():
+		// The server counts the deadline as well, and gives the stream up when it has passed. Envoy says 14 here; gRPC's own clients take such a reset for what it is.
+		edit = deadlineExceeded
 	}
 	x.reply(status, body, "upstream_reset_before_response_started{"+resetDetail(r, detail)+"}", edit)
 }
