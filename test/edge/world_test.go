@@ -17,8 +17,8 @@ import (
 // file is a bootstrap with one listener ("front") and one cluster. More of the connection manager, its filters in front of the router, its routes, network filters and more of the bootstrap go where
 // they belong.
 type file struct {
-	manager, filters, routes, listener, network, rest string
-	http2                                             bool // to the upstream
+	manager, filters, routes, listener, network, transport, rest string
+	http2                                                        bool // to the upstream
 }
 
 func (f file) text() string {
@@ -60,6 +60,7 @@ static_resources:
 ` + indent(f.filters, 10) + `
           - name: router
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+` + f.transport + `
   clusters:
   - name: app
     type: STATIC` + up + `

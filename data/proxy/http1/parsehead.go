@@ -23,8 +23,14 @@ func (p *Parser) feedHead(b []byte) (int, bool, error) {
 		n, more, err := p.wholeHead(b)
 		return skipped + n, more, err
 	}
+	if n := min(len(b), len(version)); p.kind == Response && string(b[:n]) != version[:n] {
+		return 0, false, ErrCodec // what does not begin so never becomes an answer, and may never have a line end
+	}
 	return p.wholeHead(b)
 }
+
+// version is what a status line begins with.
+const version = "HTTP/1."
 
 func (p *Parser) wholeHead(b []byte) (int, bool, error) {
 	end, err := p.block(b, ErrHeadSize)
