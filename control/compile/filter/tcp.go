@@ -19,9 +19,14 @@ type Share struct {
 	Source  bool // connections of one source address keep to one endpoint
 }
 
-// TCP passes a connection on to one of the clusters. idle 0 is Envoy's default (1 hour).
-func TCP(s *mesh.Settings, idle time.Duration, shares ...Share) *listenerv3.Filter {
-	p := &tcpv3.TcpProxy{StatPrefix: shares[0].Cluster, AccessLog: AccessLog(s), IdleTimeout: message.Set(idle)}
+// Limits bound a connection's time: Idle without a byte (0: Envoy's default, 1 hour), and Life in all (0: no bound).
+type Limits struct{ Idle, Life time.Duration }
+
+// TCP passes a connection on to one of the clusters.
+func TCP(s *mesh.Settings, l Limits, shares ...Share) *listenerv3.Filter {
+	p := &tcpv3.TcpProxy{
+		StatPrefix: shares[0].Cluster, AccessLog: AccessLog(s), IdleTimeout: message.Set(l.Idle), MaxDownstreamConnectionDuration: message.Set(l.Life),
+	}
 	if len(shares) == 1 {
 		p.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: shares[0].Cluster}
 	} else {

@@ -58,8 +58,8 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 			(&manager{statPrefix: "outbound_" + name, route: p.Plain[0].Route, edge: true, guard: guard}).filter(v),
 		}}
 	case len(p.TCP) > 0:
-		if to := tcpAt(v, p.TCP[0]); len(to) > 0 {
-			l.DefaultFilterChain = &listenerv3.FilterChain{Filters: append(guard.TCP(), filter.TCP(v.Settings(), 0, to...))}
+		if to, within := tcpAt(v, p.TCP[0]); len(to) > 0 {
+			l.DefaultFilterChain = &listenerv3.FilterChain{Filters: append(guard.TCP(), filter.TCP(v.Settings(), within, to...))}
 		}
 	}
 	if len(p.Plain) > 0 && len(p.TCP) > 0 {
@@ -100,8 +100,8 @@ func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[stri
 	if s.Protocol.IsHTTP() || s.Protocol == mesh.HTTPS {
 		m := &manager{statPrefix: "outbound_" + s.Route, route: s.Route, edge: true, guard: guard}
 		c.Filters = []*listenerv3.Filter{m.filter(v)}
-	} else if to := tcpAt(v, s); len(to) > 0 {
-		c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), 0, to...))
+	} else if to, within := tcpAt(v, s); len(to) > 0 {
+		c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), within, to...))
 	} else {
 		c.TransportSocket, c.Filters = nil, nowhere(v)
 	}
@@ -123,7 +123,7 @@ func refusing(v *view.View, s gate.Server, named map[string]bool) []*listenerv3.
 
 // nowhere closes a connection.
 func nowhere(v *view.View) []*listenerv3.Filter {
-	return []*listenerv3.Filter{filter.TCP(v.Settings(), 0, filter.Share{Cluster: view.BlackHoleCluster})}
+	return []*listenerv3.Filter{filter.TCP(v.Settings(), filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster})}
 }
 
 // unclaimed are the server names that no older server of the port has, and takes them; no name at all is one too, for whatever others leave. Of names that are taken the owner
@@ -146,40 +146,40 @@ func unclaimed(v *view.View, s gate.Server, wanted []string, named map[string]bo
 
 // passing are the chains of a server that passes TLS on as it is: where TLS rules say by server name, or to the cluster that the server name of a sidecar names.
 func passing(v *view.View, s gate.Server, guard filter.Guard, named map[string]bool) (out []*listenerv3.FilterChain) {
-	chain := func(wanted []string, to ...filter.Share) {
+	chain := func(wanted []string, within filter.Limits, to ...filter.Share) {
 		names, free := unclaimed(v, s, wanted, named)
 		if !free {
 			return
 		}
 		out = append(out, &listenerv3.FilterChain{
-			FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}, Filters: append(guard.TCP(), filter.TCP(v.Settings(), 0, to...)),
+			FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}, Filters: append(guard.TCP(), filter.TCP(v.Settings(), within, to...)),
 		})
 	}
 	if s.TLS.Mode == mesh.ServerAutoPassthrough {
 		for name := range s.Passed(v) {
-			chain([]string{name}, filter.Share{Cluster: name})
+			chain([]string{name}, filter.Limits{}, filter.Share{Cluster: name})
 		}
 		return out
 	}
 	for _, r := range s.TLSRoutes(v) {
 		if to := shares(v, r.Rule.Backends, s.Port); len(to) > 0 {
-			chain(r.Names, to...)
+			chain(r.Names, limitsTo(v, r.Rule.Backends, s.Port), to...)
 		}
 	}
 	return out
 }
 
-// tcpAt are the clusters of the first TCP rule at a server.
-func tcpAt(v *view.View, s gate.Server) []filter.Share {
+// tcpAt are the clusters of the first TCP rule at a server, and the time-outs towards them.
+func tcpAt(v *view.View, s gate.Server) ([]filter.Share, filter.Limits) {
 	for _, r := range s.Routes(v) {
 		for _, rule := range r.Route.TCP {
 			applies := len(rule.Matches) == 0 || slices.ContainsFunc(rule.Matches, s.L4)
 			if to := shares(v, rule.Backends, s.Port); applies && len(to) > 0 {
-				return to
+				return to, limitsTo(v, rule.Backends, s.Port)
 			}
 		}
 	}
-	return nil
+	return nil, filter.Limits{}
 }
 
 // serverContext is the server side of a gateway's TLS with its credential.

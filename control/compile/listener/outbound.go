@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -93,7 +92,7 @@ func shared(v *view.View, name string, port uint16) *listenerv3.Listener {
 			}
 		}
 	}
-	l.DefaultFilterChain = &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: []*listenerv3.Filter{filter.TCP(s, 0, rest...)}}
+	l.DefaultFilterChain = &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: []*listenerv3.Filter{filter.TCP(s, filter.Limits{}, rest...)}}
 	sniff(v, l)
 	return outboundListener(v, l, port, false)
 }
@@ -142,15 +141,33 @@ func addressed(v *view.View, name string, ip netip.Addr, port uint16) *listenerv
 }
 
 func tcpFilters(v *view.View, t view.Target) []*listenerv3.Filter {
-	return []*listenerv3.Filter{filter.TCP(v.Settings(), idle(v, t), tcpShares(v, t)...)}
+	return []*listenerv3.Filter{filter.TCP(v.Settings(), limits(v, t), tcpShares(v, t)...)}
 }
 
-// idle is the DestinationRule's TCP idle time-out.
-func idle(v *view.View, t view.Target) time.Duration {
+// limits are the DestinationRule's time-outs of TCP.
+func limits(v *view.View, t view.Target) filter.Limits {
 	if p := view.Policy(v.Traffic(t.Service), "", t.Port.Number).Pool; p != nil {
-		return p.TCPIdleTimeout
+		return filter.Limits{Idle: p.TCPIdleTimeout, Life: p.MaxConnectionDuration}
 	}
-	return 0
+	return filter.Limits{}
+}
+
+// limitsTo are those towards the first of several backends, which hold for all of them, as in Istio.
+func limitsTo(v *view.View, backends []mesh.Backend, port uint16) filter.Limits {
+	if len(backends) == 0 {
+		return filter.Limits{}
+	}
+	s, ok := v.Resolve(backends[0].Host)
+	if !ok {
+		return filter.Limits{}
+	}
+	if n := backends[0].Port; n != 0 {
+		port = n
+	} else if len(s.Ports) == 1 {
+		port = s.Ports[0].Number
+	}
+	p, _ := s.Port(port)
+	return limits(v, view.Target{Service: s, Port: p})
 }
 
 // tcpShares are the clusters that connections to a service go to: what the first TCP rule that applies says, else the service itself.
@@ -228,7 +245,7 @@ func tlsChains(v *view.View, t view.Target) []*listenerv3.FilterChain {
 	chain := func(names []string, to []filter.Share) {
 		out = append(out, &listenerv3.FilterChain{
 			FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"},
-			Filters:          []*listenerv3.Filter{filter.TCP(v.Settings(), idle(v, t), to...)},
+			Filters:          []*listenerv3.Filter{filter.TCP(v.Settings(), limits(v, t), to...)},
 		})
 	}
 	named := map[string]bool{}
