@@ -46,8 +46,8 @@ var differs = map[string]string{
 	"x-echo-key":                    "unique for each data plane",
 }
 
-// hash is the digest of a client's certificate in x-forwarded-client-cert: every world has certificates of its own.
-var hash = regexp.MustCompile(`Hash=[0-9a-f]+`)
+// hash is the digest of a client's certificate in x-forwarded-client-cert, or the certificate itself: every world has certificates of its own.
+var hash = regexp.MustCompile(`(Hash=)[0-9a-f]+|((?:Cert|Chain)=)"[^"]*"`)
 
 // made is the value of a cookie that a data plane makes of the connection's addresses.
 var made = regexp.MustCompile(`"[0-9a-f]{16}"`)
@@ -182,7 +182,7 @@ func outcomeOf(resp *http.Response, body string) outcome {
 	o.Upstream = []string{seen.Method + " " + seen.Path + " " + seen.Host, seen.Body}
 	for k, v := range seen.Headers {
 		if k = strings.ToLower(k); differs[k] == "" {
-			o.Upstream = append(o.Upstream, hash.ReplaceAllString(k+": "+strings.Join(v, ", "), "Hash=…"))
+			o.Upstream = append(o.Upstream, hash.ReplaceAllString(k+": "+strings.Join(v, ", "), "$1$2…"))
 		}
 	}
 	slices.Sort(o.Upstream[2:])
