@@ -63,8 +63,17 @@ func onFiles(t *testing.T, config string, given map[string]string, run func(p *f
 	if t.Failed() || len(ours) == 0 || len(theirs) == 0 {
 		return
 	}
-	if !slices.Equal(ours, theirs) {
+	if slices.Equal(ours, theirs) {
+		return
+	}
+	if len(ours) != len(theirs) {
 		t.Errorf("heddle-proxy:\n%s\nEnvoy:\n%s", strings.Join(ours, "\n"), strings.Join(theirs, "\n"))
+		return
+	}
+	for i := range ours {
+		if ours[i] != theirs[i] {
+			t.Errorf("line %d\nheddle-proxy: %s\nEnvoy:        %s", i, ours[i], theirs[i])
+		}
 	}
 }
 
@@ -85,7 +94,7 @@ func (p *filed) start(config string) {
 	args := program(t, p.plane, "-c")
 	if p.plane == "envoy" {
 		envoy, _ := binary(t, ".cache", "envoy", "envoy")
-		args = []string{envoy, "-c", file, "--disable-hot-restart", "-l", "warning", "--config-yaml", soon}
+		args = []string{envoy, "-c", file, "--disable-hot-restart", "-l", "warning", "--file-flush-interval-msec", "10", "--config-yaml", soon}
 	} else {
 		args = []string{args[0], "-c", file}
 	}

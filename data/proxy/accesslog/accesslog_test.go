@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"time"
 	"unicode/utf8"
 )
@@ -22,7 +24,7 @@ func sample() *Record {
 	return &Record{
 		Start: time.Date(2026, 1, 2, 3, 4, 5, 67e6, time.UTC), Protocol: "HTTP/1.1", Code: 200, Details: "via_upstream", Received: 5, Sent: 1024, Duration: 12 * time.Millisecond,
 		Request:  headers{":method": "GET", ":path": "/a?b=c", "user-agent": "curl", ":authority": "reviews", "x-forwarded-for": "10.1.1.1"},
-		Response: headers{"x-envoy-upstream-service-time": "11"}, UpstreamHost: addr("10.0.0.1:8080"), UpstreamLocal: addr("10.0.0.9:4444"), Cluster: "outbound|80||reviews",
+		Response: headers{"x-envoy-upstream-service-time": "11"}, UpstreamHost: addr("10.0.0.1:8080"), UpstreamRemote: addr("10.0.0.1:8080"), UpstreamLocal: addr("10.0.0.9:4444"), Cluster: "outbound|80||reviews",
 		Local: addr("10.9.0.1:80"), Remote: addr("[fd00::1]:5555"), RouteName: "default", RequestDuration: -1, ResponseDuration: 11 * time.Millisecond,
 	}
 }
@@ -50,6 +52,7 @@ func TestOperators(t *testing.T) {
 		"%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%":    "10.0.0.1",
 		"%REQUEST_DURATION% %RESPONSE_TX_DURATION%": "- 1",
 		"%TRAILER(GRPC-STATUS)%":                    "-",
+		"%TRACE_ID% %GRPC_STATUS% %GRPC_STATUS_NUMBER% %RESPONSE_FLAGS_LONG%": "- - - -",
 	} {
 		f, err := Text(format, false)
 		if err != nil {
@@ -62,9 +65,36 @@ func TestOperators(t *testing.T) {
 	}
 }
 
+// TestOperatorsOfGRPCAndTraces: a short trace id has 16 digits, and a status without a name is a number.
+func TestOperatorsOfGRPCAndTraces(t *testing.T) {
+	f, err := Text("%TRACE_ID% %GRPC_STATUS% %GRPC_STATUS(CAMEL_STRING)% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %RESPONSE_FLAGS_LONG%", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := sample()
+	for want, set := range map[string]func(){
+		"00000000000000ab Canceled Canceled CANCELLED 1 -":                                                                    func() { r.TraceHigh, r.TraceLow, r.GRPC, r.Flags = 0, 0xab, 2, "" },
+		"00000000000000010000000000000000 77 77 77 77 UpstreamRetryLimitExceeded,UpstreamConnectionFailure,NoHealthyUpstream": func() { r.TraceHigh, r.TraceLow, r.GRPC, r.Flags = 1, 0, 78, "URX,UF,UH" },
+	} {
+		set()
+		if got := string(f.Append(nil, r)); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// TestEveryFlagHasALongName goes through the flags that there are.
+func TestEveryFlagHasALongName(t *testing.T) {
+	for f := codec.NoFlag + 1; f <= codec.FlagDownstreamRemoteReset; f++ {
+		if longNames[f.String()] == "" {
+			t.Errorf("%s has no long name", f)
+		}
+	}
+}
+
 func TestFormatsThatAreRefused(t *testing.T) {
 	for format, want := range map[string]string{
-		"%NOPE%": "NOPE is not supported", "%REQ(x": "not closed", "%REQ()%": "header name is missing", "%REQ(X):a%": "not a length", "%START_TIME(%Q)%": "%Q", "%PROTOCOL(x)%": "takes no argument", "50%": "not closed",
+		"%NOPE%": "NOPE is not supported", "%GRPC_STATUS(X)%": "CAMEL_STRING", "%REQ(x": "not closed", "%REQ()%": "header name is missing", "%REQ(X):a%": "not a length", "%START_TIME(%Q)%": "%Q", "%PROTOCOL(x)%": "takes no argument", "50%": "not closed",
 	} {
 		if _, err := Text(format, false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", format, err, want)
@@ -76,7 +106,7 @@ func TestJSONKeepsTypesAndOrder(t *testing.T) {
 	format := map[string]any{"code": "%RESPONSE_CODE%", "both": "%PROTOCOL% %REQ(NOPE)%", "none": "%REQ(NOPE)%", "deep": map[string]any{"list": []any{"%DURATION%", true, 1.5}}, "a\"key": "x\"y\n"}
 	for omit, want := range map[bool]string{
 		false: `{"a\"key":"x\"y\u000a","both":"HTTP/1.1 -","code":200,"deep":{"list":[12,true,1.5]},"none":null}`,
-		true:  `{"a\"key":"x\"y\u000a","both":"HTTP/1.1 -","code":200,"deep":{"list":[12,true,1.5]}}`,
+		true:  `{"a\"key":"x\"y\u000a","both":"HTTP/1.1 ","code":200,"deep":{"list":[12,true,1.5]}}`,
 	} {
 		f, err := JSON(format, omit)
 		if err != nil {

@@ -19,7 +19,7 @@ type node struct {
 }
 
 // JSON compiles a format that is an object: its strings may hold operators. A string that is one operator keeps the operator's type (a number, or null for an
-// absent value); others become strings with "-" for what is absent. Keys are written in order. omitEmpty leaves absent values out.
+// absent value); others become strings with "-" for what is absent. Keys are written in order. omitEmpty leaves absent values out, also within strings.
 func JSON(format map[string]any, omitEmpty bool) (*Format, error) {
 	root, err := object(format, omitEmpty)
 	if err != nil {
@@ -49,7 +49,7 @@ func value(v any, omit bool) (*node, error) {
 	case map[string]any:
 		return object(v, omit)
 	case []any:
-		n := &node{list: true}
+		n := &node{list: true, omit: omit}
 		for i, e := range v {
 			child, err := value(e, omit)
 			if err != nil {
@@ -63,7 +63,7 @@ func value(v any, omit bool) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		n := &node{parts: parts}
+		n := &node{parts: parts, omit: omit}
 		if len(parts) == 1 && parts[0].write != nil {
 			n.single = &parts[0].operator
 		}
@@ -76,39 +76,38 @@ func value(v any, omit bool) (*node, error) {
 	return &node{constant: constant}, nil
 }
 
-// append writes the value; ok is false when it is an absent operator's null.
+// append writes the value; ok is false when it is an absent operator's null, or a container of nothing.
 func (n *node) append(b []byte, r *Record) (out []byte, ok bool) {
 	switch {
 	case n.keys != nil:
-		return n.appendObject(b, r), true
+		return n.appendMembers(b, r, '{', '}')
 	case n.list:
-		b = append(b, '[')
-		for i, c := range n.children {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b, _ = c.append(b, r)
-		}
-		return append(b, ']'), true
+		return n.appendMembers(b, r, '[', ']')
 	case n.constant != nil:
 		return append(b, n.constant...), true
 	case n.single != nil:
 		return n.single.appendJSON(b, r)
 	}
-	start := len(b)
-	b = appendParts(append(b, '"'), n.parts, r, absence)
+	start, absent := len(b), absence
+	if n.omit {
+		absent = ""
+	}
+	b = appendParts(append(b, '"'), n.parts, r, absent)
 	return append(fixJSON(b, start+1), '"'), true
 }
 
-func (n *node) appendObject(b []byte, r *Record) []byte {
-	b = append(b, '{')
+// appendMembers writes an object or a list; ok is false for an object of which all is left out. A list stays, as Envoy has it.
+func (n *node) appendMembers(b []byte, r *Record, open, end byte) (out []byte, ok bool) {
+	b = append(b, open)
 	first := true
 	for i, c := range n.children {
 		before := len(b)
 		if !first {
 			b = append(b, ',')
 		}
-		b = append(b, n.keys[i]...)
+		if !n.list {
+			b = append(b, n.keys[i]...)
+		}
 		var ok bool
 		if b, ok = c.append(b, r); !ok && n.omit {
 			b = b[:before]
@@ -116,7 +115,7 @@ func (n *node) appendObject(b []byte, r *Record) []byte {
 		}
 		first = false
 	}
-	return append(b, '}')
+	return append(b, end), n.list || !first || !n.omit
 }
 
 func (o *operator) appendJSON(b []byte, r *Record) ([]byte, bool) {

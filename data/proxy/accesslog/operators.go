@@ -73,9 +73,9 @@ func plainTable() map[string]operator {
 		"RESPONSE_TX_DURATION":                          number(txDuration),
 		"UPSTREAM_REQUEST_ATTEMPT_COUNT":                number(func(r *Record) int64 { return int64(r.Attempts) }),
 		"UPSTREAM_HOST":                                 address(func(r *Record) Address { return r.UpstreamHost }),
-		"UPSTREAM_REMOTE_ADDRESS":                       address(func(r *Record) Address { return r.UpstreamHost }),
-		"UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT":          ip(func(r *Record) Address { return r.UpstreamHost }),
-		"UPSTREAM_REMOTE_PORT":                          port(func(r *Record) Address { return r.UpstreamHost }),
+		"UPSTREAM_REMOTE_ADDRESS":                       address(func(r *Record) Address { return r.UpstreamRemote }),
+		"UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT":          ip(func(r *Record) Address { return r.UpstreamRemote }),
+		"UPSTREAM_REMOTE_PORT":                          port(func(r *Record) Address { return r.UpstreamRemote }),
 		"UPSTREAM_LOCAL_ADDRESS":                        address(func(r *Record) Address { return r.UpstreamLocal }),
 		"UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT":           ip(func(r *Record) Address { return r.UpstreamLocal }),
 		"UPSTREAM_LOCAL_PORT":                           port(func(r *Record) Address { return r.UpstreamLocal }),
@@ -102,6 +102,9 @@ func plainTable() map[string]operator {
 		"CONNECTION_ID":                                 number(func(r *Record) int64 { return int64(r.ConnectionID) }),
 		"HOSTNAME":                                      text(func(*Record) string { return hostname }),
 		"START_TIME":                                    startTime(defaultTime),
+		"RESPONSE_FLAGS_LONG":                           {write: longFlags},
+		"GRPC_STATUS_NUMBER":                            number(func(r *Record) int64 { return int64(r.GRPC) - 1 }),
+		"TRACE_ID":                                      {write: traceID},
 	}
 }
 
@@ -201,6 +204,11 @@ func operatorNamed(name, argument string) (operator, error) {
 		return header(func(r *Record) Headers { return r.Response }, argument, false)
 	case "TRAILER":
 		return header(func(r *Record) Headers { return r.Trailers }, argument, false)
+	case "GRPC_STATUS":
+		if op, ok := grpcStatuses[argument]; ok {
+			return op, nil
+		}
+		return operator{}, fmt.Errorf("%q is not one of CAMEL_STRING, SNAKE_STRING and NUMBER", argument)
 	case "START_TIME":
 		if argument == "" {
 			return startTime(defaultTime), nil

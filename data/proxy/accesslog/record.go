@@ -43,7 +43,8 @@ type Record struct {
 	RequestDuration    time.Duration // until the request's last byte; below 0: unknown
 	ResponseDuration   time.Duration // until the response's first byte; below 0: unknown
 	Attempts           int
-	UpstreamHost       Address
+	UpstreamHost       Address // the chosen endpoint
+	UpstreamRemote     Address // as far as there was a connection
 	UpstreamLocal      Address
 	Cluster            string
 	Local              Address // downstream
@@ -60,6 +61,9 @@ type Record struct {
 	ConnectionID       uint64
 	VirtualHost        string
 	UpstreamTLSVersion string
+	GRPC               int    // status plus one; 0: none
+	TraceHigh          uint64 // with TraceLow the trace's id; both 0: none
+	TraceLow           uint64
 }
 
 // String is IP:port or the path, "" for none.

@@ -60,11 +60,8 @@ func (f *Facts) grpc(x *stream.Exchange) {
 		return
 	}
 	f.GRPC = true
-	v, _ := x.Response.Value(codec.GRPCStatus)
-	for _, s := range statuses {
-		if string(v) == s {
-			f.Status = s
-		}
+	if n := x.GRPCStatus(); n >= 0 && n < len(statuses) {
+		f.Status = statuses[n]
 	}
 }
 

@@ -120,7 +120,7 @@ func connectionRecord(r *tcp.Record, now time.Time) accesslog.Record {
 	Downstream(&a, r.Downstream)
 	if c := r.Upstream.Conn; c != nil {
 		o := c.Origin()
-		a.UpstreamHost, a.UpstreamLocal, a.UpstreamPeerURI = Address(o.Remote), Address(o.Local), o.Identity()
+		a.UpstreamHost, a.UpstreamRemote, a.UpstreamLocal, a.UpstreamPeerURI = Address(o.Remote), Address(o.Remote), Address(o.Local), o.Identity()
 		if o.TLS != nil {
 			a.UpstreamTLSVersion = config.VersionName(o.TLS.State.Version)
 		}

@@ -49,7 +49,7 @@ func (x *Exchange) recordFor() *accesslog.Record {
 		Received: x.received, Sent: x.sent, ReceivedWire: x.received + uint64(x.requestBytes), SentWire: x.sent + uint64(x.Response.Bytes()),
 		Duration: x.Duration(), RequestDuration: -1, ResponseDuration: -1, Attempts: x.attempts,
 		Local: logged(x.origin.Original), Remote: logged(x.Client.Address), DirectRemote: logged(x.origin.DirectRemote()), ServerName: x.origin.ServerName,
-		PeerURI: x.origin.Identity(), UpstreamPeerURI: x.peerURI, ConnectionID: x.down.connection(),
+		PeerURI: x.origin.Identity(), ConnectionID: x.down.connection(),
 	}
 	if !x.origin.Original.AddrPort.IsValid() {
 		r.Local = logged(x.origin.Local)
@@ -60,6 +60,13 @@ func (x *Exchange) recordFor() *accesslog.Record {
 	if x.Response.Status != 0 {
 		r.Response = &x.Response
 	}
+	r.GRPC = x.GRPCStatus() + 1
+	if x.trailers != nil {
+		r.Trailers = (*trailing)(x.trailers)
+	}
+	if x.trace.active {
+		r.TraceHigh, r.TraceLow = x.trace.context.High, x.trace.context.Low
+	}
 	if x.requestDone {
 		r.RequestDuration = x.complete.Sub(x.started)
 	}
@@ -68,7 +75,12 @@ func (x *Exchange) recordFor() *accesslog.Record {
 	}
 	if x.host != nil {
 		r.UpstreamHost = logged(x.host.Address)
-		r.UpstreamLocal = logged(x.upLocal)
+	}
+	if x.tryBegan {
+		r.UpstreamRemote, r.UpstreamLocal, r.UpstreamPeerURI = logged(x.tryOrigin.Remote), logged(x.upLocal), x.peerURI
+		if t := x.tryOrigin.TLS; t != nil {
+			r.UpstreamTLSVersion = config.VersionName(t.State.Version)
+		}
 	}
 	if x.route != nil {
 		r.RouteName = x.route.Name
@@ -84,9 +96,6 @@ func (x *Exchange) recordFor() *accesslog.Record {
 			r.PeerSubject = t.Peer.Subject
 		}
 		r.TLSVersion, r.TLSCipher = config.VersionName(t.State.Version), config.SuiteName(t.State.CipherSuite)
-	}
-	if o := x.tryOrigin; o != nil && o.TLS != nil {
-		r.UpstreamTLSVersion = config.VersionName(o.TLS.State.Version)
 	}
 	return r
 }

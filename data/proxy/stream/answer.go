@@ -122,6 +122,7 @@ func (a *answer) Trailers(t *codec.Fields) {
 		x.gather(nil, true)
 		return
 	}
+	x.noteTrailers(t)
 	x.deliverTrailers(t)
 	x.finish()
 }

@@ -108,6 +108,9 @@ type Exchange struct {
 
 	timers timers
 	trace  tracing
+
+	trailers   *codec.Fields // of the response, while it ends
+	grpcStatus uint8         // that they told, plus one; 0: nothing
 }
 
 // open ties the exchange to a connection.

@@ -101,3 +101,49 @@ func (x *Exchange) Times() Times {
 
 // Protocol is the client's, such as HTTP/1.1.
 func (x *Exchange) Protocol() string { return x.down.protocol() }
+
+// noteTrailers keeps the response's trailers for the books, and their gRPC status, which a filter may take away.
+func (x *Exchange) noteTrailers(t *codec.Fields) {
+	x.trailers = t
+	if v, ok := t.Value(codec.GRPCStatus); ok {
+		x.grpcStatus = grpcNumber(v)
+	}
+}
+
+// grpcNumber is a gRPC status plus one, 0 for what is none.
+func grpcNumber(v []byte) (n uint8) {
+	if len(v) == 0 || len(v) > 2 {
+		return 0
+	}
+	for _, c := range v {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = n*10 + c - '0'
+	}
+	return n + 1
+}
+
+// GRPCStatus is the gRPC status of the response: in its trailers, or in the head of one that is nothing else, or what its HTTP status stands for. -1: there is no response, or
+// the request is not gRPC's.
+func (x *Exchange) GRPCStatus() int {
+	if !x.isGRPC() || x.Response.Status == 0 {
+		return -1
+	}
+	n := x.grpcStatus
+	if v, ok := x.Response.Value(codec.GRPCStatus); ok && n == 0 {
+		n = grpcNumber(v)
+	}
+	if n == 0 {
+		return grpcCode(x.Response.Status)
+	}
+	return int(n) - 1
+}
+
+// trailing shows trailers to the access log.
+type trailing codec.Fields
+
+// Get implements accesslog.Headers.
+func (t *trailing) Get(name string) ([]byte, bool) {
+	return (*codec.Fields)(t).Value(codec.MakeName(name))
+}

@@ -125,7 +125,7 @@ func (h *hedge) Head(head *codec.Head, end bool) {
 	x.endTry() // whatever runs or waits now
 	x.timers.pause.Stop()
 	x.timers.then = nil
-	x.now, x.up, x.host, x.tryOrigin = h, h.up, h.host, h.origin
+	x.now, x.up, x.host, x.tryOrigin, x.tryBegan = h, h.up, h.host, h.origin, true
 	x.upLocal, x.peerURI = h.origin.Local, h.origin.Identity()
 	x.accept(head, end)
 }
