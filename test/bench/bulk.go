@@ -26,7 +26,7 @@ func (b *bench) runTCP() error {
 		}
 	}
 	b.title("TCP, 1 KiB exchanges of HTTP/1.1 that the proxy does not look at, 64 connections")
-	if err := b.measureAll("haproxy", func(r running) (int, error) { return b.wrk(r, 64, "/") }); err != nil {
+	if err := b.measureAll(tunnelBases, func(r running) (int, error) { return b.wrk(r, 64, "/") }); err != nil {
 		return err
 	}
 	b.running = nil
@@ -45,7 +45,7 @@ func (b *bench) runTCP() error {
 		b.running = append(b.running, running{proxy: p, pid: pid})
 	}
 	b.title("TCP, one connection with bulk, each MiB")
-	return b.measureAll("haproxy", b.bulk)
+	return b.measureAll(tunnelBases, b.bulk)
 }
 
 // bulk sends for one measurement and counts mebibytes.

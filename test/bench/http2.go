@@ -68,12 +68,12 @@ func (b *bench) runFrames() error {
 	}
 	for _, shape := range [][2]int{{4, 32}, {16, 1}} {
 		b.title("HTTP/2, 1 KiB body, %d connections × %d streams", shape[0], shape[1])
-		if err := b.measureAll("haproxy", func(r running) (int, error) { return b.h2load(r, shape[0], shape[1]) }); err != nil {
+		if err := b.measureAll(tunnelBases, func(r running) (int, error) { return b.h2load(r, shape[0], shape[1]) }); err != nil {
 			return err
 		}
 		// nghttpd sends grpc-status in trailers, and its answer is no message of gRPC; nobody on the way looks at those.
 		b.title("gRPC unary, 100 bytes to 1 KiB, %d connections × %d streams", shape[0], shape[1])
-		if err := b.measureAll("haproxy", func(r running) (int, error) {
+		if err := b.measureAll(tunnelBases, func(r running) (int, error) {
 			return b.h2load(r, shape[0], shape[1], "-d", b.path("message"), "-H", "content-type: application/grpc", "-H", "te: trailers")
 		}); err != nil {
 			return err

@@ -20,13 +20,14 @@ func (b *bench) runIdle() error {
 	if err := b.certificates(); err != nil {
 		return err
 	}
-	fmt.Printf("\nmemory with %d idle connections, 1 worker each, RSS in MiB (RssAnon)\n%-16s %18s %18s %18s %18s\n", idleConnections, "proxy", "none", "clear, 1 KiB", "mTLS, 1 KiB", "mTLS, 16 KiB")
+	fmt.Printf("\n### Memory with %d idle connections, 1 worker each, RSS in MiB (RssAnon)\n", idleConnections)
+	out := table("proxy", "none", "clear, 1 KiB", "mTLS, 1 KiB", "mTLS, 16 KiB")
 	port := 21930
 	for _, name := range []string{"heddle-proxy", "nginx", "haproxy", "envoy"} {
 		if b.skips(name) {
 			continue
 		}
-		row := ""
+		row := []string{name}
 		for i, shape := range []struct {
 			secure bool
 			path   string
@@ -48,12 +49,12 @@ func (b *bench) runIdle() error {
 			c.Close()
 			if i == 0 {
 				time.Sleep(5 * time.Second)
-				row += held(pid)
+				row = append(row, held(pid))
 			}
 			open, err := b.open(port, shape.secure, shape.path)
 			if err == nil {
 				time.Sleep(5 * time.Second)
-				row += held(pid)
+				row = append(row, held(pid))
 			}
 			for _, c := range open {
 				c.Close()
@@ -62,8 +63,9 @@ func (b *bench) runIdle() error {
 				return fmt.Errorf("%s: %w: %.2000s", name, err, b.said.String())
 			}
 		}
-		fmt.Printf("%-16s %s\n", name, row)
+		out.row(row...)
 	}
+	out.end()
 	return nil
 }
 
@@ -73,7 +75,7 @@ func held(pid int) string {
 		all += status(p, "VmRSS")
 		anonymous += status(p, "RssAnon")
 	}
-	return fmt.Sprintf(" %10.1f (%5.1f)", all, anonymous)
+	return fmt.Sprintf("%.1f (%.1f)", all, anonymous)
 }
 
 // idleProxy is a proxy on a port, which asks for certificates if it should.

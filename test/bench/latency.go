@@ -37,8 +37,8 @@ func (b *bench) runLatency() error {
 			all[i][0], all[i][1] = append(all[i][0], p50), append(all[i][1], p99)
 		}
 	}
-	fmt.Printf("\nlatency, HTTP/1.1, 1 KiB, %d connections, %.0f requests/s, 1 worker each, %s × %d rounds (medians)\n", latencyConnections, rate, b.duration, b.rounds)
-	fmt.Printf("%-16s %10s %10s %14s %14s\n", "proxy", "p50", "p99", "added at p50", "added at p99")
+	b.title("Latency at half load: HTTP/1.1, 1 KiB, %d connections, %.0f requests/s", latencyConnections, rate)
+	out := table("proxy", "p50", "p99", "added at p50", "added at p99")
 	var direct [2]time.Duration
 	for i, t := range targets {
 		var m [2]time.Duration
@@ -49,12 +49,13 @@ func (b *bench) runLatency() error {
 		if i == 0 {
 			direct = m
 		}
-		fmt.Printf("%-16s %10s %10s %14s %14s\n", t.name, round(m[0]), round(m[1]), round(m[0]-direct[0]), round(m[1]-direct[1]))
+		out.row(t.name, round(m[0]), round(m[1]), round(m[0]-direct[0]), round(m[1]-direct[1]))
 	}
+	out.end()
 	return nil
 }
 
-func round(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
+func round(d time.Duration) string { return d.Round(time.Microsecond).String() }
 
 // paced asks at a steady rate, whatever the answers do: a request that waits for the one before it on its connection is timed from when it was due.
 func paced(port int, rate float64, length time.Duration) (p50, p99 time.Duration, err error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -69,6 +70,7 @@ func (s *said) String() string {
 // result is one measurement.
 type result struct {
 	cpu      float64 // microseconds per request
+	user     float64 // of them, outside the kernel
 	requests float64 // per second
 	rss      float64 // MiB
 }
@@ -169,20 +171,29 @@ func (b *bench) keep(r running, round int, one result) error {
 	if b.raw == nil {
 		return nil
 	}
-	return b.raw.Encode(map[string]any{"shape": b.shape, "proxy": r.name, "round": round, "cpuMicrosecondsEach": one.cpu, "perSecond": one.requests, "rssMiB": one.rss})
+	return b.raw.Encode(map[string]any{"shape": b.shape, "proxy": r.name, "round": round, "cpuMicrosecondsEach": one.cpu, "userMicrosecondsEach": one.user, "perSecond": one.requests, "rssMiB": one.rss})
 }
 
-// measureAll prints a table, with ratios to the base and to Envoy. It takes turns, so that whatever else the machine does falls on all alike.
-func (b *bench) measureAll(base string, load func(running) (int, error)) error {
-	fmt.Printf("%-16s %14s %12s %10s %10s %10s\n", "proxy", "CPU µs each", "per second", "RSS MiB", "to "+base, "to envoy")
+// measureAll prints a table, with ratios to the bases. It takes turns, so that whatever else the machine does falls on all alike. One that fails has no figure.
+func (b *bench) measureAll(bases []string, load func(running) (int, error)) error {
+	columns := []string{"proxy", "CPU µs each", "outside the kernel", "per second", "RSS MiB"}
+	for _, base := range bases {
+		columns = append(columns, "to "+base)
+	}
+	out := table(columns...)
 	all := make([][]result, len(b.running))
+	failed := make([]error, len(b.running))
 	for round := range b.rounds {
 		for i, r := range b.running {
-			one, err := b.measure(r, load)
-			if err == nil {
-				err = b.keep(r, round, one)
+			if failed[i] != nil {
+				continue
 			}
+			one, err := b.measure(r, load)
 			if err != nil {
+				failed[i] = err
+				continue
+			}
+			if err := b.keep(r, round, one); err != nil {
 				return err
 			}
 			all[i] = append(all[i], one)
@@ -190,13 +201,24 @@ func (b *bench) measureAll(base string, load func(running) (int, error)) error {
 	}
 	medians := map[string]result{}
 	for i, r := range b.running {
-		slices.SortFunc(all[i], func(x, y result) int { return int(1000 * (x.cpu - y.cpu)) })
-		medians[r.name] = all[i][len(all[i])/2]
+		if failed[i] == nil {
+			slices.SortFunc(all[i], func(x, y result) int { return cmp.Compare(x.cpu, y.cpu) })
+			medians[r.name] = all[i][len(all[i])/2]
+		}
 	}
-	for _, r := range b.running {
+	for i, r := range b.running {
+		if failed[i] != nil {
+			out.note("%s failed: %v", r.name, failed[i])
+			continue
+		}
 		m := medians[r.name]
-		fmt.Printf("%-16s %14.2f %12.0f %10.1f %10s %10s\n", r.name, m.cpu, m.requests, m.rss, ratio(m.cpu, medians[base].cpu), ratio(m.cpu, medians["envoy"].cpu))
+		row := []string{r.name, fmt.Sprintf("%.2f", m.cpu), fmt.Sprintf("%.2f", m.user), fmt.Sprintf("%.0f", m.requests), fmt.Sprintf("%.1f", m.rss)}
+		for _, base := range bases {
+			row = append(row, ratio(m.cpu, medians[base].cpu))
+		}
+		out.row(row...)
 	}
+	out.end()
 	return nil
 }
 
@@ -218,13 +240,17 @@ func (b *bench) measure(r running, load func(running) (int, error)) (result, err
 	if r.second != 0 {
 		pids = append(pids, tree(r.second)...)
 	}
-	before, from := cpu(pids), time.Now()
+	user, system := cpu(pids)
+	from := time.Now()
 	n, err := load(r)
 	if err != nil {
 		return result{}, err
 	}
-	spent, took := cpu(pids)-before, time.Since(from)
-	return result{cpu: spent.Seconds() * 1e6 / float64(n), requests: float64(n) / took.Seconds(), rss: rss(pids)}, nil
+	took := time.Since(from)
+	userAfter, systemAfter := cpu(pids)
+	user, system = userAfter-user, systemAfter-system
+	each := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(n) }
+	return result{cpu: each(user + system), user: each(user), requests: float64(n) / took.Seconds(), rss: rss(pids)}, nil
 }
 
 // wrk makes requests for one measurement and counts them.
@@ -273,16 +299,16 @@ func statFields(path string) []string {
 	return strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 }
 
-// cpu is the user and system time of processes; the unit of /proc is 10 ms.
-func cpu(pids []int) (sum time.Duration) {
+// cpu is the time of processes outside and inside the kernel; the unit of /proc is 10 ms.
+func cpu(pids []int) (user, system time.Duration) {
 	for _, pid := range pids {
 		if f := statFields(fmt.Sprintf("/proc/%d/stat", pid)); len(f) > 12 {
-			user, _ := strconv.Atoi(f[11])
-			system, _ := strconv.Atoi(f[12])
-			sum += time.Duration(user+system) * 10 * time.Millisecond
+			u, _ := strconv.Atoi(f[11])
+			s, _ := strconv.Atoi(f[12])
+			user, system = user+time.Duration(u)*10*time.Millisecond, system+time.Duration(s)*10*time.Millisecond
 		}
 	}
-	return sum
+	return user, system
 }
 
 func rss(pids []int) (mib float64) {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,8 +13,8 @@ const rested = 20 * time.Second
 
 // runMemory measures what proxies hold for the services that they know, at rest: 1, and 1,000 with 10 endpoints each. 2 workers, as sidecars have.
 func (b *bench) runMemory() error {
-	fmt.Printf("\nmemory at rest, 2 workers, %s after the start, MiB\n", rested)
-	fmt.Printf("%-14s %10s %10s %10s\n", "proxy", "services", "RssAnon", "RSS")
+	fmt.Printf("\n### Memory at rest, 2 workers, %s after the start, MiB\n", rested)
+	out := table("proxy", "services", "RssAnon", "RSS")
 	port := 21850
 	for _, name := range []string{"heddle-proxy", "envoy"} {
 		if b.skips(name) {
@@ -34,9 +35,10 @@ func (b *bench) runMemory() error {
 			}
 			pid := b.running[len(b.running)-1].pid
 			time.Sleep(rested)
-			fmt.Printf("%-14s %10d %10.1f %10.1f\n", name, services, status(pid, "RssAnon"), status(pid, "VmRSS"))
+			out.row(name, strconv.Itoa(services), fmt.Sprintf("%.1f", status(pid, "RssAnon")), fmt.Sprintf("%.1f", status(pid, "VmRSS")))
 		}
 	}
+	out.end()
 	return nil
 }
 
