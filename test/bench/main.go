@@ -24,13 +24,14 @@ func main() {
 	kills := flag.Int("kills", 20, "proxies to kill")
 	changes := flag.Int("changes", 200, "changes of a route to measure")
 	only := flag.String("only", "", "comma-separated proxies to measure")
+	baseline := flag.String("baseline", "", "another heddle-proxy to measure beside this one")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "heddle-bench-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	b := &bench{dir: dir, duration: time.Duration(*seconds) * time.Second, rounds: *rounds, only: *only, rawFile: *raw}
+	b := &bench{dir: dir, duration: time.Duration(*seconds) * time.Second, rounds: *rounds, only: *only, baseline: *baseline, rawFile: *raw}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
 	go func() {

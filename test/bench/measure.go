@@ -25,6 +25,7 @@ type bench struct {
 	duration time.Duration
 	rounds   int
 	only     string
+	baseline string // another build of heddle-proxy, "" for none
 	rawFile  string
 	raw      *json.Encoder // nil if nobody wants it
 	shape    string        // what is measured now

@@ -34,7 +34,7 @@ func (b *bench) proxies() []proxy {
 	features := func(port, admin int) func(*bench) string {
 		return func(*bench) string { return meshFeatures(envoyConfig(port, admin)) }
 	}
-	return []proxy{
+	all := []proxy{
 		{name: "heddle-proxy", path: heddlePath, ext: ".yaml", port: 21801, config: minimal(21801, 21811), args: heddleArgs},
 		{name: "heddle-proxy+mesh", path: heddlePath, ext: ".yaml", port: 21805, config: features(21805, 21815), args: heddleArgs},
 		{name: "nginx", path: find("nginx"), ext: ".conf", port: 21802, config: nginxConfig,
@@ -44,6 +44,11 @@ func (b *bench) proxies() []proxy {
 		{name: "envoy", path: envoyPath, ext: ".yaml", port: 21804, config: minimal(21804, 21814), args: envoyArgs},
 		{name: "envoy+mesh", path: envoyPath, ext: ".yaml", port: 21806, config: features(21806, 21816), args: envoyArgs},
 	}
+	if b.baseline != "" {
+		all = append(all, proxy{name: "baseline", path: b.baseline, ext: ".yaml", port: 21807, config: minimal(21807, 21817), args: heddleArgs},
+			proxy{name: "baseline+mesh", path: b.baseline, ext: ".yaml", port: 21808, config: features(21808, 21818), args: heddleArgs})
+	}
+	return all
 }
 
 // meshFeatures adds an access log in Istio's words, request ids, one rule of authorization by path, fault injection and CORS that are not asked for, and counters for each

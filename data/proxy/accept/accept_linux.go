@@ -222,6 +222,9 @@ func (l *Listener) origin(w *loop.Worker, s loop.Socket, fd int, remote loop.Add
 	if o.Local.Addr().IsUnspecified() || l.options.Transparent {
 		o.Local = s.Local()
 	}
+	if o.Local.Addr().IsLoopback() || o.Local.Addr() == remote.Addr() {
+		loop.Near(fd)
+	}
 	o.Original = o.Local
 	switch {
 	case !l.original.Load():

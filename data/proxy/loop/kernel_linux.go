@@ -162,7 +162,7 @@ func (kernel) Connect(to Address, o ConnectOptions) (Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open socket: %w", err)
 	}
-	if err := prepare(fd, family, o); err != nil {
+	if err := prepare(fd, family, to, o); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (kernel) Connect(to Address, o ConnectOptions) (Socket, error) {
 	}
 }
 
-func prepare(fd, family int, o ConnectOptions) error {
+func prepare(fd, family int, to Address, o ConnectOptions) error {
 	if o.Mark != 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, o.Mark); err != nil {
 			return fmt.Errorf("set SO_MARK %d: %w", o.Mark, err)
@@ -190,6 +190,9 @@ func prepare(fd, family int, o ConnectOptions) error {
 		}
 		if err := keepalive(fd, o); err != nil {
 			return err
+		}
+		if isLoopback(to) || isLoopback(o.Bind) {
+			Near(fd)
 		}
 	}
 	if !o.Bind.IsZero() {
@@ -203,6 +206,14 @@ func prepare(fd, family int, o ConnectOptions) error {
 	}
 	return nil
 }
+
+// Near tells the kernel that both ends of a connection are on this machine. There is nothing between them that congestion could be in, so that the cheapest control is the
+// right one, whatever the machine's default: BBR, for one, sets a timer for what it sends, which costs more than a tenth of a small request.
+func Near(fd int) {
+	_ = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno") // always there and allowed to all; without it only time is lost
+}
+
+func isLoopback(a Address) bool { return !a.IsUnix() && a.Addr().IsLoopback() }
 
 func keepalive(fd int, o ConnectOptions) error {
 	if o.Keepalive <= 0 {

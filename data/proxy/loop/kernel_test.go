@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -186,8 +187,38 @@ func TestConnectOptionsReachTheKernel(t *testing.T) {
 			t.Errorf("option %v is %d, want %d (%v)", option, got, want, err)
 		}
 	}
+	if got := control(t, fd); got != "reno" {
+		t.Errorf("between two sockets of this machine congestion is controlled by %s", got)
+	}
 	if a := s.Local().Addr().String(); a != "127.0.0.3" {
 		t.Errorf("bound to %s", a)
+	}
+}
+
+// control is a socket's congestion control.
+func control(t *testing.T, fd int) string {
+	t.Helper()
+	name, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimRight(name, "\x00")
+}
+
+// TestFarConnectionsKeepTheMachinesCongestionControl: only what stays on this machine is told to do without.
+func TestFarConnectionsKeepTheMachinesCongestionControl(t *testing.T) {
+	plain, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(plain)
+	s, err := kernelWorker(t).Connect(loop.TCP(netip.MustParseAddrPort("192.0.2.1:9")), loop.ConnectOptions{})
+	if err != nil {
+		t.Skip("no way out of this machine: ", err)
+	}
+	defer s.Close()
+	if got, want := control(t, s.(loop.FD).FD()), control(t, plain); got != want {
+		t.Errorf("%s, the machine's is %s", got, want)
 	}
 }
 
