@@ -87,9 +87,7 @@ func program(t *testing.T, name string, args ...string) string {
 		t.Skipf("%s is not installed", name)
 	}
 	cmd := exec.Command(name, args...)
-	modules, err := filepath.Abs("../../.cache/python")
-	must(t, err)
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+modules, "no_proxy=*")
+	cmd.Env = environment(t)
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 77 {
 		t.Skip("a module that it needs is not installed")
