@@ -90,6 +90,15 @@ type Frames struct {
 	EmptyFrames    *uint32 // max_consecutive_inbound_frames_with_empty_payload
 	PriorityFrames *uint32 // max_inbound_priority_frames_per_stream
 	WindowUpdates  *uint32 // max_inbound_window_update_frames_per_data_frame_sent
+	KeepAlive      *KeepAlive
+}
+
+// KeepAlive is envoy.config.core.v3.KeepaliveSettings.
+type KeepAlive struct {
+	Interval time.Duration // between the PINGs; 0: none of them
+	Timeout  time.Duration // for an answer
+	Jitter   float64       // interval_jitter, percent that an interval may be longer
+	Idle     time.Duration // connection_idle_interval; 0: never
 }
 
 // ServerHeader is server_header_transformation.

@@ -22,6 +22,7 @@ type shared struct {
 	attend   func() // bound once, because every exchange asks for it
 	idle     loop.Alarm
 	life     loop.Timer
+	alive    *http2.KeepAlive
 }
 
 // frames are the limits of HTTP/2 connections: what is configured, else Envoy's.
@@ -39,6 +40,7 @@ func newShared(p *pool, lc loop.Conn, admitted bool) *shared {
 		c.life = p.w.Loop.After(d, c.retire)
 	}
 	c.h2.Init(http2.Client, frames(p.host.Cluster.Config()), c, c, &p.w.slab)
+	c.alive = http2.StartKeepAlive(p.w.Loop, &c.h2, p.host.Cluster.Config().Frames.KeepAlive, c.silent)
 	lc.SetHandler(c)
 	return c
 }
@@ -52,6 +54,7 @@ func (c *shared) room(upgrade bool) bool {
 // take begins an exchange.
 func (c *shared) take() *Call {
 	c.idle.Stop()
+	c.alive.Opening()
 	c.served++
 	sh, l := c.pool.w.Shard, c.pool.l
 	sh.Inc(l.stats.Requests)
@@ -103,6 +106,14 @@ func (c *shared) idled() {
 	}
 }
 
+// silent gives the connection up: its peer does not answer.
+func (c *shared) silent() {
+	c.pool.w.Shard.Inc(c.pool.l.stats.KeepAliveTimeout)
+	c.broken = true
+	c.h2.Close(codec.ConnectionTermination, "")
+	c.lc.Abort(false)
+}
+
 // Write implements http2.Output.
 func (c *shared) Write(p []byte) {
 	c.pool.w.Shard.Add(c.pool.l.stats.TxBytes, uint64(len(p)))
@@ -120,6 +131,7 @@ func (c *shared) OnData(p []byte) int {
 	n, err := c.h2.Feed(p)
 	c.pool.w.Shard.Add(c.pool.l.stats.RxBytes, uint64(n))
 	c.broken = c.broken || err != nil
+	c.alive.Heard()
 	c.settle()
 	return n
 }
@@ -142,6 +154,7 @@ func (c *shared) OnClose(error) {
 	c.closed, c.broken = true, true
 	c.idle.Stop()
 	c.life.Stop()
+	c.alive.Stop()
 	c.pool.unshare(c)
 	c.h2.Close(codec.ConnectionTermination, c.lc.Origin().Failure)
 	c.pool.closed(c.admitted)

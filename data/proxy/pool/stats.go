@@ -14,6 +14,7 @@ type Stats struct {
 	Connections, ConnectionsActive, ConnectFail, ConnectTimeout    stats.Handle
 	ConnectionOverflow, ConnectionDestroy, MaxRequests             stats.Handle
 	RxBytes, TxBytes                                               stats.Handle
+	KeepAliveTimeout                                               stats.Handle // of HTTP/2 connections
 }
 
 func newStats(r *stats.Registry, name string) *Stats {
@@ -37,6 +38,7 @@ func newStats(r *stats.Registry, name string) *Stats {
 		ConnectTimeout: counter("upstream_cx_connect_timeout"), ConnectionOverflow: counter("upstream_cx_overflow"), ConnectionDestroy: counter("upstream_cx_destroy"),
 		MaxRequests: counter("upstream_cx_max_requests"), RxBytes: counter("upstream_cx_rx_bytes_total"), TxBytes: counter("upstream_cx_tx_bytes_total"),
 	}
+	s.KeepAliveTimeout = r.Counter(stats.Desc{Name: "envoy_cluster_http2_keepalive_timeout", Labels: labels, Dotted: "cluster." + name + ".http2.keepalive_timeout"})
 	s.DestinationInvalid = counter("original_dst_host_invalid")
 	for i, class := range []string{"", "1", "2", "3", "4", "5"} {
 		if class != "" {

@@ -29,6 +29,7 @@ type shared struct {
 	idle   loop.Alarm // without an exchange; while it drains, the answer to the announcement
 	head   loop.Alarm // the head that is being received
 	life   loop.Timer
+	alive  *http2.KeepAlive
 }
 
 func newShared(w *Worker, m *Manager, lc loop.Conn) {
@@ -42,6 +43,7 @@ func newShared(w *Worker, m *Manager, lc loop.Conn) {
 		c.life = w.Loop.After(d, c.drain)
 	}
 	c.h2.Init(http2.Server, m.frames, lc, c, &w.slab)
+	c.alive = http2.StartKeepAlive(w.Loop, &c.h2, m.Config.Frames.KeepAlive, c.silent)
 	c.rest()
 	lc.SetHandler(c)
 }
@@ -94,6 +96,14 @@ func (c *shared) settle() {
 	}
 }
 
+// silent gives the connection up: its client does not answer.
+func (c *shared) silent() {
+	c.w.Shard.Inc(c.first.stats.KeepAliveTimeout)
+	c.broken = true
+	c.h2.Close(codec.ConnectionTermination, "")
+	c.lc.Abort(false)
+}
+
 // shut closes behind what is queued.
 func (c *shared) shut() {
 	c.idle.Stop()
@@ -111,6 +121,7 @@ func (c *shared) OnData(p []byte) int {
 		c.broken = true
 		c.w.Shard.Inc(c.m.stats.ProtocolError)
 	}
+	c.alive.Heard()
 	c.watchHead(c.h2.Unfinished(p[n:]))
 	c.settle()
 	return n
@@ -158,6 +169,7 @@ func (c *shared) OnClose(error) {
 	c.idle.Stop()
 	c.head.Stop()
 	c.life.Stop()
+	c.alive.Stop()
 	c.w.strike(&c.place)
 	c.w.Shard.Inc(c.first.stats.Destroyed)
 	c.w.Shard.Dec(c.first.stats.ConnectionsActive)

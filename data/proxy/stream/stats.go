@@ -11,6 +11,7 @@ type Stats struct {
 	Timeout, HeaderTimeout, IdleTimeout, MaxDuration  stats.Handle
 	NoRoute, NoCluster, Direct, Redirect, Total       stats.Handle
 	TooLarge, DrainClose                              stats.Handle
+	KeepAliveTimeout                                  stats.Handle // of HTTP/2 connections, all managers together
 	OverloadRequest, OverloadKeepAlive, OverloadReset stats.Handle
 	Time                                              stats.Histogram
 }
@@ -33,6 +34,7 @@ func newStats(r *stats.Registry, prefix string) Stats {
 		OverloadRequest: counter("downstream_rq_overload_close"), OverloadKeepAlive: counter("downstream_cx_overload_disable_keepalive"),
 		OverloadReset: counter("downstream_rq_overload_reset"), Time: r.Milliseconds(stats.Desc{Name: "envoy_http_downstream_rq_time", Labels: labels, Dotted: "http." + prefix + ".downstream_rq_time"}),
 	}
+	s.KeepAliveTimeout = r.Counter(stats.Desc{Name: "envoy_http2_keepalive_timeout", Dotted: "http2.keepalive_timeout"})
 	for i := 1; i <= 5; i++ {
 		class := string(rune('0' + i))
 		s.ByClass[i] = r.Counter(stats.Desc{

@@ -102,8 +102,9 @@ func coreTable() map[protoreflect.FullName]rule {
 			refuse("enable_trailers", "trailers end at this proxy"),
 		"envoy.config.core.v3.Http2ProtocolOptions": fields(`hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect max_outbound_frames
 			max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent
-			override_stream_error_on_invalid_http_message`,
+			override_stream_error_on_invalid_http_message connection_keepalive`,
 			only1("override_stream_error_on_invalid_http_message", true, "a request that breaks the protocol ends its stream, never the connection")),
+		"envoy.config.core.v3.KeepaliveSettings":                    fields("interval timeout interval_jitter connection_idle_interval"),
 		"envoy.config.core.v3.UpstreamHttpProtocolOptions":          fields("auto_sni").refuse("auto_san_validation", "names are checked by match_typed_subject_alt_names only"),
 		"envoy.extensions.access_loggers.file.v3.FileAccessLog":     fields("path format json_format typed_json_format log_format"),
 		"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": fields("log_format"),
