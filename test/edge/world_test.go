@@ -18,7 +18,8 @@ import (
 // they belong.
 type file struct {
 	manager, filters, routes, listener, network, transport, rest string
-	http2                                                        bool // to the upstream
+	cluster                                                      string // more of it
+	http2                                                        bool   // to the upstream
 }
 
 func (f file) text() string {
@@ -64,6 +65,7 @@ static_resources:
   clusters:
   - name: app
     type: STATIC` + up + `
+` + indent(f.cluster, 4) + `
     load_assignment: {cluster_name: app, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${app}}}}}]}]}
 ` + f.rest
 }

@@ -49,6 +49,7 @@ type HTTP struct {
 	Codec              Codec
 	Frames             Frames
 	AcceptHTTP10       bool
+	Trailers           bool   // enable_trailers: of requests in HTTP/1.1, and of responses whether or not the client asks for them
 	DefaultHost        string // of a request in HTTP/1.0 without one
 	AccessLogs         []AccessLog
 	SuppressEnvoy      bool // no x-envoy-* from the router

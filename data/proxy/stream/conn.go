@@ -349,9 +349,9 @@ func (c *conn) Body(p []byte, end bool) {
 	}
 }
 
-// Trailers implements codec.Stream. A client that does not say that it takes them gets none (RFC 9110 section 6.5.1), as from Envoy.
+// Trailers implements codec.Stream. A client that does not say that it takes them gets none (RFC 9110 section 6.5.1) unless enable_trailers is set. Envoy looks at that alone.
 func (c *conn) Trailers(t *codec.Fields) {
-	if v, ok := c.x.Request.Value(codec.TE); !ok || !bytes.Contains(v, []byte("trailers")) {
+	if v, ok := c.x.Request.Value(codec.TE); !c.m.Config.Trailers && (!ok || !bytes.Contains(v, []byte("trailers"))) {
 		t = nil
 	}
 	if c.framing == http1.ByChunks {
@@ -431,9 +431,14 @@ func (r *requests) Body(p []byte) int {
 	return len(p)
 }
 
-// End implements http1.Sink. Trailers end here: Envoy drops them on HTTP/1 too, unless told otherwise (enable_trailers).
-func (r *requests) End([]http1.Field) {
-	if r.x != nil && !r.x.requestDone {
-		r.x.body(nil, true)
+// End implements http1.Sink. Trailers end here, as at Envoy, unless enable_trailers is set.
+func (r *requests) End(t []http1.Field) {
+	x := r.x
+	if x == nil || x.requestDone {
+		return
 	}
+	if len(t) > 0 && x.m.Config.Trailers {
+		http1.Trailers(&x.tail, t)
+	}
+	x.body(nil, true)
 }

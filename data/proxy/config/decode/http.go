@@ -48,7 +48,7 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 		Codec:              config.Codec(m.GetCodecType()),
 		Frames:             r.frames(path+".http2_protocol_options", m.GetHttp2ProtocolOptions()),
 		DefaultHost:        r.defaultHost(path+".http_protocol_options.default_host_for_http_10", m.GetHttpProtocolOptions().GetDefaultHostForHttp_10()),
-		AcceptHTTP10:       m.GetHttpProtocolOptions().GetAcceptHttp_10(), AccessLogs: r.accessLogs(path+".access_log", m.GetAccessLog()),
+		AcceptHTTP10:       m.GetHttpProtocolOptions().GetAcceptHttp_10(), Trailers: m.GetHttpProtocolOptions().GetEnableTrailers(), AccessLogs: r.accessLogs(path+".access_log", m.GetAccessLog()),
 	}
 	if d := r.duration(path+".delayed_close_timeout", m.GetDelayedCloseTimeout(), delayedClose); d != delayedClose {
 		r.add(path+".delayed_close_timeout", "a closed connection always waits %s for the client's end", delayedClose)

@@ -98,8 +98,7 @@ func coreTable() map[protoreflect.FullName]rule {
 		"envoy.type.matcher.v3.PathMatcher":             fields("path"),
 		"envoy.config.core.v3.HttpProtocolOptions": fields("idle_timeout max_connection_duration max_headers_count max_stream_duration max_requests_per_connection headers_with_underscores_action",
 			only("headers_with_underscores_action", "want ALLOW, REJECT_REQUEST or DROP_HEADER", 0, 1, 2)),
-		"envoy.config.core.v3.Http1ProtocolOptions": fields("allow_absolute_url accept_http_10 default_host_for_http_10", only1("allow_absolute_url", true, "absolute URLs are always taken")).
-			refuse("enable_trailers", "trailers end at this proxy"),
+		"envoy.config.core.v3.Http1ProtocolOptions": fields("allow_absolute_url accept_http_10 default_host_for_http_10 enable_trailers", only1("allow_absolute_url", true, "absolute URLs are always taken")),
 		"envoy.config.core.v3.Http2ProtocolOptions": fields(`hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect max_outbound_frames
 			max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent
 			override_stream_error_on_invalid_http_message connection_keepalive`,
