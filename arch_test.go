@@ -58,6 +58,7 @@ func packages(t *testing.T) []pkg {
 var tiers = map[string]int{
 	"internal": 0,
 	"api":      1, "identity": 1, "authz": 1, "xds": 1, "telemetry": 1,
+	"charts":  1,
 	"mesh":    2,
 	"control": 3, "data": 3,
 	"platform": 4, "cli": 4,
@@ -95,7 +96,7 @@ var bans = []ban{
 	{prefix: "k8s.io/kubernetes", reason: "only the apiserver module and the test lab link Kubernetes itself"},
 	{prefix: "k8s.io/client-go", allowed: []string{"control/config/kube", "control/registry/kube", "control/status", "control/inject", "platform", "cli", "cmd/heddle", "test"},
 		reason: "a Kubernetes client belongs to the two ends of the control plane"},
-	{prefix: "k8s.io/apimachinery", allowed: []string{"api", "control", "platform", "cli", "cmd/heddled", "cmd/heddle", "test"}, reason: "mesh and the data plane know nothing of Kubernetes' types"},
+	{prefix: "k8s.io/apimachinery", allowed: []string{"api", "charts", "control", "platform", "cli", "cmd/heddled", "cmd/heddle", "test"}, reason: "mesh and the data plane know nothing of Kubernetes' types"},
 	{prefix: "github.com/envoyproxy/go-control-plane/envoy/config", allowed: []string{"control/compile", "data/proxy", "xds", "platform/observe", "cli", "control/serve", "test"},
 		reason: "Envoy's resource types stay at the two ends of the wire"},
 	{prefix: "github.com/envoyproxy/go-control-plane/envoy/extensions", allowed: []string{"control/compile", "data/proxy", "cli", "control/serve", "test"},
