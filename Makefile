@@ -6,14 +6,15 @@ GOFLAGS_BUILD := -trimpath -buildvcs=false -ldflags "-s -w"
 APISERVER_SOURCES := $(shell find apiserver -name '*.go' -o -name go.mod -o -name go.sum 2>/dev/null)
 LINT_VERSION := v2.9.0
 LINT := .cache/lint/golangci-lint
+VERSION ?= dev
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test check lint bench soak e2e interop conformance fuzz envoy fmt clean
+.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e interop conformance fuzz envoy fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-build: $(BIN)/heddle-apiserver ## build the four binaries into bin/
+build: $(BIN)/heddle-apiserver crds ## build the four binaries into bin/
 	@echo "build: heddle, heddled, heddle-proxy"
 	@mkdir -p $(BIN)
 	@go build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
@@ -22,6 +23,18 @@ $(BIN)/heddle-apiserver: $(APISERVER_SOURCES)
 	@mkdir -p $(BIN)
 	@echo "build: heddle-apiserver (links the Kubernetes API server: 5 to 7 minutes the first time on two cores, seconds afterwards)"
 	@bash apiserver/build.sh $(abspath $@)
+
+crds: ## take the definitions of the Istio and Gateway APIs out of their Go modules into the chart
+	@cd apiserver && go run ./crdgen ../charts/heddle/crds >/dev/null
+
+images: crds ## build the container images into dist/ as OCI archives, without a container engine (VERSION=dev)
+	@bash charts/images.sh $(VERSION)
+
+lab: ## start a real Kubernetes cluster on this machine, as root (LAB=1 LAB_NODES=1); lab-down ends it
+	@bash test/lab/cluster/up.sh
+
+lab-down: ## end the cluster of make lab
+	@bash test/lab/cluster/down.sh
 
 demo: build ## run a whole mesh with a sample shop on this machine; Ctrl-C ends it
 	@exec $(BIN)/heddle up
