@@ -36,6 +36,9 @@ func (b *builder) overlay(field string, ours corev1.Container, own *corev1.Conta
 	own = own.DeepCopy()
 	if own.Image == imageAuto {
 		own.Image = ""
+		if own.ImagePullPolicy == corev1.PullAlways { // what the API writes for an image without a tag; the author did not mean it
+			own.ImagePullPolicy = ""
+		}
 	}
 	if err := patch(ours, own, &out); err != nil {
 		return out, Refusal{field + "[" + ours.Name + "]", err.Error()}
