@@ -184,3 +184,33 @@ func FuzzSign(f *testing.F) {
 		}
 	})
 }
+
+func TestFilesMoveAnAuthority(t *testing.T) {
+	from, to, other := t.TempDir(), t.TempDir(), t.TempDir()
+	domain, err := identity.ParseTrustDomain("cluster.local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := Open(from, domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := Files(from)
+	if err != nil || len(files) != 3 {
+		t.Fatal(len(files), err)
+	}
+	if _, err := Open(to, domain); err != nil { // it holds another one
+		t.Fatal(err)
+	}
+	if err := Restore(to, files); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(to, domain)
+	if err != nil || string(b.Roots()) != string(a.Roots()) {
+		t.Error("the authority has other roots, or none: ", err)
+	}
+	delete(files, "ca-key.pem")
+	if err := Restore(other, files); err == nil {
+		t.Error("an authority without its key is restored")
+	}
+}

@@ -156,3 +156,44 @@ func privateKey(data []byte) (crypto.Signer, error) {
 	}
 	return signer, nil
 }
+
+// Files are an authority's files by their names, to be kept elsewhere as well.
+func Files(dir string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, name := range []string{certFile, keyFile, chainFile, rootFile} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, os.ErrNotExist) && name == chainFile {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the authority in %s: %w", dir, err)
+		}
+		files[name] = data
+	}
+	return files, nil
+}
+
+// Restore makes a folder hold an authority's files, and not those of another one.
+func Restore(dir string, files map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("restore the authority in %s: %w", dir, err)
+	}
+	for _, name := range []string{keyFile, chainFile, rootFile, certFile} {
+		data, ok := files[name]
+		var err error
+		switch {
+		case ok:
+			err = write(filepath.Join(dir, name), data, 0o600)
+		case name == chainFile:
+			if err = os.Remove(filepath.Join(dir, name)); errors.Is(err, os.ErrNotExist) {
+				err = nil
+			}
+		default:
+			err = fmt.Errorf("%s is missing", name)
+		}
+		if err != nil {
+			return fmt.Errorf("restore the authority in %s: %w", dir, err)
+		}
+	}
+	return nil
+}

@@ -23,6 +23,10 @@ type Options struct {
 	HTTPAddress           string // /ready, /metrics, /version, /debug
 	WebhookAddress        string // "" for none
 	WebhookURL            string // "" is made from the address
+	WebhookName           string // of the validating webhook's registration; "" is made from the namespace
+	InjectWebhook         string // MutatingWebhookConfiguration that gets the authority's roots; "" for none
+	CASecret              string // Secret that keeps the certificate authority; "" for none
+	Owner                 string // ClusterRole that owns what heddled makes in the cluster; "" for none
 	InjectConfig          string // file with the settings of injection; "" is their defaults
 	TokenFile             string // bearer token of /debug; made if it does not exist
 	JoinTokens            string // folder
@@ -60,6 +64,10 @@ func (o *Options) complete() error {
 		return errors.New("--xds-tls-address needs a certificate authority: give --ca-dir DIR")
 	case o.WebhookAddress != "" && o.CADir == "" && o.StateDir == "":
 		return errors.New("--webhook-address needs a certificate authority: give --ca-dir DIR")
+	case o.ConfigDir != "" && (o.CASecret != "" || o.Owner != "" || o.InjectWebhook != ""):
+		return errors.New("--ca-secret, --owner and --inject-webhook need a Kubernetes API: give --kubeconfig FILE")
+	case o.CASecret != "" && o.CADir == "" && o.StateDir == "":
+		return errors.New("--ca-secret needs a folder for what is in it: give --state-dir DIR")
 	}
 	if o.AllowAnonymous && o.XDSAddress != "" && !loopback(o.XDSAddress) {
 		return fmt.Errorf("--allow-anonymous-xds is possible on loopback only: --xds-address %s is not; write 127.0.0.1:PORT", o.XDSAddress)

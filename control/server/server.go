@@ -51,6 +51,7 @@ type Server struct {
 	rejected     *status.Rejections
 	memo         *compile.Memo
 	authority    *ca.Authority // nil without a CA folder
+	owners       ownerReferences
 	auth         serve.Authenticator
 	serve        *serve.Server
 	told         []mesh.Problem // of the mesh config
@@ -81,10 +82,8 @@ func New(o Options) (*Server, error) {
 		snapshot.NewBuilder(d.meshSettings, registry.Options{Cluster: mesh.ClusterID(o.ClusterID), Network: mesh.NetworkID(o.Network), TrustDomain: d.opts.domain,
 			Health: d.board.State, Addresses: d.addresses}, d.store, d.accepted),
 		d.store, d.board, snapshot.Timing{Quiet: o.Quiet, Max: o.Max}, log.With("part", "snapshot"))
-	if o.CADir != "" {
-		if d.authority, err = ca.Open(o.CADir, d.opts.domain); err != nil {
-			return nil, err
-		}
+	if err := d.openAuthority(); err != nil {
+		return nil, err
 	}
 	d.auth, err = d.authenticator()
 	if err != nil {
@@ -272,6 +271,9 @@ func (d *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return d.tellLate(ctx) })
 	if d.client != nil {
 		group.Go(func() error { return d.writeStatus(ctx) })
+	}
+	if d.client != nil && d.authority != nil && d.opts.Owner != "" {
+		group.Go(func() error { return d.tellCluster(ctx) })
 	}
 	if d.webhook != nil {
 		group.Go(func() error { return d.webhook.run(ctx) })

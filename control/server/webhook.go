@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -85,7 +86,7 @@ func (w *webhook) run(ctx context.Context) error {
 	})
 	if w.d.client != nil {
 		group.Go(func() error {
-			hook := kube.Webhook{Name: "heddled-" + w.d.opts.Namespace, URL: w.url(), CA: w.d.authority.Roots(), Asks: services.Wishes()}
+			hook := kube.Webhook{Name: cmp.Or(w.d.opts.WebhookName, "heddled-"+w.d.opts.Namespace), URL: w.url(), Owners: w.d.owners, CA: w.d.authority.Roots(), Asks: services.Wishes()}
 			return w.d.client.Register(ctx, hook, w.d.log.With("part", "admission"))
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +20,10 @@ import (
 // Webhook is where the API finds heddled's validating webhook.
 type Webhook struct {
 	Name string // of the configuration object
-	URL  string
-	CA   []byte // PEM of what vouches for it
+	// URL is where the webhook is; https://NAME.NAMESPACE.svc is registered as that Service, which the API finds without DNS.
+	URL    string
+	Owners []metav1.OwnerReference
+	CA     []byte // PEM of what vouches for it
 	// Asks are expressions (CEL) that tell the Services which ask the mesh for something from the others.
 	Asks []string
 }
@@ -70,7 +74,7 @@ func (c *Client) register(ctx context.Context, w Webhook) error {
 func (w Webhook) current(have *admissionregistrationv1.ValidatingWebhookConfiguration) bool {
 	want := w.configuration()
 	return slices.EqualFunc(have.Webhooks, want.Webhooks, func(a, b admissionregistrationv1.ValidatingWebhook) bool {
-		return a.Name == b.Name && a.ClientConfig.URL != nil && *a.ClientConfig.URL == w.URL && string(a.ClientConfig.CABundle) == string(w.CA) &&
+		return a.Name == b.Name && reflect.DeepEqual(a.ClientConfig, b.ClientConfig) &&
 			a.FailurePolicy != nil && *a.FailurePolicy == *b.FailurePolicy && len(a.Rules) == len(b.Rules) && slices.Equal(a.MatchConditions, b.MatchConditions)
 	})
 }
@@ -81,16 +85,27 @@ func (w Webhook) configuration() *admissionregistrationv1.ValidatingWebhookConfi
 	none, timeout := admissionregistrationv1.SideEffectClassNone, int32(5)
 	hook := func(name string, policy admissionregistrationv1.FailurePolicyType, covers func(*api.Kind) bool) admissionregistrationv1.ValidatingWebhook {
 		return admissionregistrationv1.ValidatingWebhook{Name: name, Rules: rules(covers), FailurePolicy: &policy, SideEffects: &none, TimeoutSeconds: &timeout,
-			AdmissionReviewVersions: []string{"v1"}, ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &w.URL, CABundle: w.CA}}
+			AdmissionReviewVersions: []string{"v1"}, ClientConfig: w.client()}
 	}
 	dialect := func(k *api.Kind) bool { return k.Istio() || k.Gateway() }
 	core := hook("core.heddle.dev", admissionregistrationv1.Ignore, (*api.Kind).Conditioned)
 	core.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "asks-the-mesh", Expression: w.asks()}}
-	return &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: w.Name}, Webhooks: []admissionregistrationv1.ValidatingWebhook{
+	return &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: w.Name, OwnerReferences: w.Owners}, Webhooks: []admissionregistrationv1.ValidatingWebhook{
 		hook("security.heddle.dev", admissionregistrationv1.Fail, func(k *api.Kind) bool { return dialect(k) && k.Security }),
 		hook("config.heddle.dev", admissionregistrationv1.Ignore, func(k *api.Kind) bool { return dialect(k) && !k.Security }),
 		core,
 	}}
+}
+
+// client is how the API calls the webhook.
+func (w Webhook) client() admissionregistrationv1.WebhookClientConfig {
+	at, err := url.Parse(w.URL)
+	if err != nil || !strings.HasSuffix(at.Host, ".svc") || strings.Count(at.Host, ".") != 2 {
+		return admissionregistrationv1.WebhookClientConfig{URL: &w.URL, CABundle: w.CA}
+	}
+	parts := strings.Split(at.Host, ".")
+	return admissionregistrationv1.WebhookClientConfig{CABundle: w.CA,
+		Service: &admissionregistrationv1.ServiceReference{Name: parts[0], Namespace: parts[1], Path: &at.Path, Port: new(int32(443))}}
 }
 
 func (w Webhook) asks() string {

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/heddle-mesh/heddle/control/ca"
+	"github.com/heddle-mesh/heddle/control/config/kube"
+	"github.com/heddle-mesh/heddle/control/inject"
+)
+
+// asking bounds what is asked of the Kubernetes API before heddled runs.
+const asking = 30 * time.Second
+
+// rootKey is the file under which proxies find the roots in their ConfigMap; it is Istio's.
+const rootKey = "root-cert.pem"
+
+// openAuthority opens the folder of the certificate authority, which first gets what the Secret keeps for all replicas.
+func (d *Server) openAuthority() (err error) {
+	if d.opts.CADir == "" {
+		return nil
+	}
+	if d.client != nil && (d.opts.Owner != "" || d.opts.CASecret != "") {
+		ctx, cancel := context.WithTimeout(context.Background(), asking)
+		defer cancel()
+		if d.owners, err = d.client.Owners(ctx, d.opts.Owner); err != nil {
+			return err
+		}
+		if d.opts.CASecret != "" {
+			if err := d.restoreAuthority(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	d.authority, err = ca.Open(d.opts.CADir, d.opts.domain)
+	return err
+}
+
+func (d *Server) restoreAuthority(ctx context.Context) error {
+	files, err := d.client.KeepSecret(ctx, d.opts.Namespace, d.opts.CASecret, d.owners, func() (map[string][]byte, error) {
+		dir, err := os.MkdirTemp(d.opts.StateDir, "new-ca-")
+		if err != nil {
+			return nil, fmt.Errorf("make an authority: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		if _, err := ca.Open(dir, d.opts.domain); err != nil {
+			return nil, err
+		}
+		return ca.Files(dir)
+	})
+	if err != nil {
+		return err
+	}
+	if err := ca.Restore(d.opts.CADir, files); err != nil {
+		return fmt.Errorf("the Secret %s/%s: %w", d.opts.Namespace, d.opts.CASecret, err)
+	}
+	return nil
+}
+
+// tellCluster keeps the cluster told of what verifies heddled: every namespace for its proxies, and the API for the webhook that injects.
+func (d *Server) tellCluster(ctx context.Context) error {
+	log := d.log.With("part", "cluster")
+	if d.opts.InjectWebhook != "" {
+		go d.client.Vouch(ctx, d.opts.InjectWebhook, d.authority.Roots(), log)
+	}
+	file, err := inject.ReadConfig(d.opts.InjectConfig)
+	if err != nil {
+		return err
+	}
+	d.client.Spread(ctx, kube.Roots{Name: file.RootConfigMap, Data: map[string]string{rootKey: string(d.authority.Roots())}, Owners: d.owners}, log)
+	return nil
+}
+
+// ownerReferences are empty without --owner.
+type ownerReferences = []metav1.OwnerReference
