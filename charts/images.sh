@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# images.sh VERSION builds the container images of the chart from static binaries, as OCI archives in dist/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=${1:-dev}
+export CGO_ENABLED=0
+mkdir -p dist/bin
+go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$version" -o dist/bin/ ./cmd/heddled ./cmd/heddle-proxy
+go build -trimpath -buildvcs=false -o dist/bin/ ./charts/image
+dist/bin/image -name "heddle.dev/heddled:$version" -user 65532:65532 -o dist/heddled.tar dist/bin/heddled
+dist/bin/image -name "heddle.dev/heddle-proxy:$version" -user 1337:1337 -o dist/heddle-proxy.tar dist/bin/heddle-proxy
+if [ -x .cache/envoy/envoy ]; then # make envoy
+	dist/bin/image -name "heddle.dev/heddle-proxy-envoy:$version" -user 1337:1337 -file .cache/envoy/envoy:/usr/local/bin/envoy -o dist/heddle-proxy-envoy.tar dist/bin/heddle-proxy
+fi
+echo "images: $(ls dist/*.tar | xargs)"

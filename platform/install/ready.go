@@ -1,0 +1,100 @@
+package install
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var pods = schema.GroupVersionKind{Version: "v1", Kind: "Pod"}
+
+// ready waits until every Deployment runs as it is written, and the API can verify every webhook.
+func (c *Cluster) ready(ctx context.Context, objects []*unstructured.Unstructured) error {
+	for _, o := range objects {
+		r := refOf(o)
+		look := map[string]func(context.Context, ref) (string, error){"Deployment": c.deployed, "MutatingWebhookConfiguration": c.vouched}[r.Kind]
+		if look == nil {
+			continue
+		}
+		if err := c.wait(ctx, func(ctx context.Context) (string, error) { return look(ctx, r) }); err != nil {
+			return fmt.Errorf("%s is not ready: %w", r, err)
+		}
+		c.Say(r.String() + " is ready")
+	}
+	return nil
+}
+
+func (c *Cluster) deployed(ctx context.Context, r ref) (string, error) {
+	u, err := c.get(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	number := func(fields ...string) int64 {
+		n, _, _ := unstructured.NestedInt64(u.Object, fields...)
+		return n
+	}
+	want := number("spec", "replicas")
+	if number("status", "observedGeneration") >= u.GetGeneration() && number("status", "updatedReplicas") >= want &&
+		number("status", "availableReplicas") >= want && number("status", "replicas") == number("status", "updatedReplicas") {
+		return "", nil
+	}
+	reason := fmt.Sprintf("%d of %d pods of %s are ready", min(number("status", "availableReplicas"), number("status", "updatedReplicas")), want, r.Name)
+	if why := c.why(ctx, u); why != "" {
+		reason += " (" + why + ")"
+	}
+	return reason, nil
+}
+
+// why looks for what keeps the pods of a Deployment from being ready; without an answer it says nothing.
+func (c *Cluster) why(ctx context.Context, deployment *unstructured.Unstructured) string {
+	if list, _, _ := unstructured.NestedSlice(deployment.Object, "status", "conditions"); condition(deployment, "ReplicaFailure") == "True" {
+		for _, x := range list {
+			if m, _ := x.(map[string]any); m["type"] == "ReplicaFailure" {
+				return fmt.Sprint(m["message"])
+			}
+		}
+	}
+	match, _, _ := unstructured.NestedStringMap(deployment.Object, "spec", "selector", "matchLabels")
+	list, err := c.at(pods, deployment.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(match).String()})
+	if err != nil {
+		return ""
+	}
+	for _, p := range list.Items {
+		for _, field := range []string{"initContainerStatuses", "containerStatuses"} {
+			statuses, _, _ := unstructured.NestedSlice(p.Object, "status", field)
+			for _, s := range statuses {
+				m, _ := s.(map[string]any)
+				reason, _, _ := unstructured.NestedString(m, "state", "waiting", "reason")
+				message, _, _ := unstructured.NestedString(m, "state", "waiting", "message")
+				switch reason {
+				case "", "ContainerCreating", "PodInitializing":
+					continue
+				case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull":
+					return fmt.Sprintf("container %v of pod %s: the image %v cannot be had", m["name"], p.GetName(), m["image"])
+				}
+				return strings.TrimSuffix(fmt.Sprintf("container %v of pod %s: %s: %.200s", m["name"], p.GetName(), reason, message), ": ")
+			}
+		}
+	}
+	return ""
+}
+
+func (c *Cluster) vouched(ctx context.Context, r ref) (string, error) {
+	u, err := c.get(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	hooks, _, _ := unstructured.NestedSlice(u.Object, "webhooks")
+	for _, h := range hooks {
+		m, _ := h.(map[string]any)
+		if bundle, _, _ := unstructured.NestedString(m, "clientConfig", "caBundle"); bundle == "" {
+			return "the control plane tells the API how to verify " + r.Name, nil
+		}
+	}
+	return "", nil
+}
