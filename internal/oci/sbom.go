@@ -11,6 +11,18 @@ import (
 
 // BillOfMaterials lists what Go programs are made of, as the linker recorded it, in SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3/).
 func BillOfMaterials(name string, programs []string) ([]byte, error) {
+	var all []*buildinfo.BuildInfo
+	for _, program := range programs {
+		info, err := buildinfo.ReadFile(program)
+		if err != nil {
+			return nil, fmt.Errorf("read what %s is made of: %w", path.Base(program), err)
+		}
+		all = append(all, info)
+	}
+	return bill(name, all)
+}
+
+func bill(name string, programs []*buildinfo.BuildInfo) ([]byte, error) {
 	type pkg struct {
 		ID       string `json:"SPDXID"`
 		Name     string `json:"name"`
@@ -30,11 +42,7 @@ func BillOfMaterials(name string, programs []string) ([]byte, error) {
 		found[module+"@"+version] = pkg{ID: id, Name: module, Version: version, Location: "NOASSERTION", Refs: []any{map[string]string{
 			"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": "pkg:golang/" + module + "@" + version}}}
 	}
-	for _, program := range programs {
-		info, err := buildinfo.ReadFile(program)
-		if err != nil {
-			return nil, fmt.Errorf("read what %s is made of: %w", path.Base(program), err)
-		}
+	for _, info := range programs {
 		add("stdlib", strings.TrimPrefix(info.GoVersion, "go"))
 		add(info.Main.Path, info.Main.Version)
 		for _, d := range info.Deps {
