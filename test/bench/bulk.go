@@ -104,13 +104,13 @@ func sink() error {
 // tcpProxies forward what they do not look at to a port.
 func tcpProxies(base, to int) []proxy {
 	return []proxy{
-		{name: "heddle-proxy", path: "bin/heddle-proxy", ext: ".yaml", port: base + 1, config: func(*bench) string { return tcpConfig(base+1, base+11, to) },
+		{name: "heddle-proxy", path: heddlePath, ext: ".yaml", port: base + 1, config: func(*bench) string { return tcpConfig(base+1, base+11, to) },
 			args: heddleArgs},
 		{name: "haproxy", path: find("haproxy"), ext: ".cfg", port: base + 3, args: func(_ *bench, file string) []string { return []string{"-db", "-f", file} },
 			config: func(b *bench) string {
 				return strings.NewReplacer("maxconn 9000", "maxconn 1024", "mode http", "mode tcp\n  option splice-auto", "  http-reuse always\n", "", "21803", strconv.Itoa(base+3), strconv.Itoa(backendPort), strconv.Itoa(to)).Replace(haproxyConfig(b))
 			}},
-		{name: "envoy", path: ".cache/envoy/envoy", ext: ".yaml", port: base + 4, config: func(*bench) string { return tcpConfig(base+4, base+14, to) },
+		{name: "envoy", path: envoyPath, ext: ".yaml", port: base + 4, config: func(*bench) string { return tcpConfig(base+4, base+14, to) },
 			args: envoyArgs},
 	}
 }

@@ -25,7 +25,7 @@ func (b *bench) framesProxies() []proxy {
 		}
 	}
 	return []proxy{
-		{name: "heddle-proxy", path: "bin/heddle-proxy", ext: "-h2.yaml", port: framesPort, config: both(framesPort, framesPort+10),
+		{name: "heddle-proxy", path: heddlePath, ext: "-h2.yaml", port: framesPort, config: both(framesPort, framesPort+10),
 			args: heddleArgs},
 		{name: "haproxy", path: find("haproxy"), ext: "-h2.cfg", port: framesPort + 1, config: haproxyFrames,
 			args: func(_ *bench, file string) []string { return []string{"-db", "-f", file} }},
@@ -33,7 +33,7 @@ func (b *bench) framesProxies() []proxy {
 			args: func(_ *bench, file string) []string {
 				return []string{"--conf=" + file, fmt.Sprintf("--frontend=127.0.0.1,%d;no-tls", framesPort+2), fmt.Sprintf("--backend=127.0.0.1,%d;;proto=h2", framesBackend), "--workers=1", "--log-level=FATAL", "--accesslog-file="}
 			}},
-		{name: "envoy", path: ".cache/envoy/envoy", ext: "-h2.yaml", port: framesPort + 3, config: both(framesPort+3, framesPort+13),
+		{name: "envoy", path: envoyPath, ext: "-h2.yaml", port: framesPort + 3, config: both(framesPort+3, framesPort+13),
 			args: envoyArgs},
 	}
 }

@@ -25,13 +25,14 @@ func main() {
 	changes := flag.Int("changes", 200, "changes of a route to measure")
 	only := flag.String("only", "", "comma-separated proxies to measure")
 	baseline := flag.String("baseline", "", "another heddle-proxy to measure beside this one")
+	profiles := flag.String("profiles", "", "folder for profiles of heddle-proxy, one for each shape, from a load of its own")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "heddle-bench-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	b := &bench{dir: dir, duration: time.Duration(*seconds) * time.Second, rounds: *rounds, only: *only, baseline: *baseline, rawFile: *raw}
+	b := &bench{dir: dir, duration: time.Duration(*seconds) * time.Second, rounds: *rounds, only: *only, baseline: *baseline, profiles: *profiles, rawFile: *raw}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
 	go func() {

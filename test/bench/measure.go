@@ -25,6 +25,7 @@ type bench struct {
 	duration time.Duration
 	rounds   int
 	only     string
+	profiles string // folder for profiles of heddle-proxy, "" for none
 	baseline string // another build of heddle-proxy, "" for none
 	rawFile  string
 	raw      *json.Encoder // nil if nobody wants it
@@ -220,7 +221,7 @@ func (b *bench) measureAll(bases []string, load func(running) (int, error)) erro
 		out.row(row...)
 	}
 	out.end()
-	return nil
+	return b.profile(load)
 }
 
 func ratio(a, b float64) string {

@@ -22,10 +22,10 @@ func (b *bench) runMemory() error {
 		}
 		for _, services := range []int{1, 1000} {
 			port += 2
-			p := proxy{name: name, path: "bin/heddle-proxy", ext: fmt.Sprintf("-%d.yaml", services), port: port, args: func(_ *bench, file string) []string { return []string{"-c", file, "--concurrency", "2"} },
+			p := proxy{name: name, path: heddlePath, ext: fmt.Sprintf("-%d.yaml", services), port: port, args: func(_ *bench, file string) []string { return []string{"-c", file, "--concurrency", "2"} },
 				config: func(*bench) string { return meshConfig(port, services, 10) }}
 			if name == "envoy" {
-				p.path = ".cache/envoy/envoy"
+				p.path = envoyPath
 				p.args = func(_ *bench, file string) []string {
 					return []string{"-c", file, "--concurrency", "2", "--disable-hot-restart", "-l", "error"}
 				}

@@ -60,7 +60,7 @@ func (b *bench) pairs() [][2]proxy {
 			{name: name, path: path, ext: ".yaml", port: back, args: args, config: func(b *bench) string {
 				return b.terminates(envoyConfig(back, back+20))
 			}},
-			{name: name, path: path, ext: "-tls.yaml", port: front, args: args, config: func(b *bench) string {
+			{name: name, path: path, ext: "-tls.yaml", port: front, admin: front + 20, args: args, config: func(b *bench) string {
 				c := strings.ReplaceAll(envoyConfig(front, front+20), "port_value: "+strconv.Itoa(backendPort), "port_value: "+strconv.Itoa(back))
 				return strings.Replace(c, "    connect_timeout: 5s", fmt.Sprintf(`    connect_timeout: 5s
     transport_socket:

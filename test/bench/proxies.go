@@ -10,7 +10,7 @@ const backendPort = 21800
 // proxy is one program under measurement: each forwards to the backend with keep-alive connections, one worker, no access log.
 type proxy struct {
 	name, path, ext string
-	port            int
+	port, admin     int // admin 0: port + 10
 	config          func(*bench) string
 	args            func(b *bench, file string) []string
 }

@@ -94,6 +94,8 @@ func New(o Options) *Server {
 	s.page("/memory", "memory in use", s.memory)
 	s.page("/runtime", "runtime values, of which there are none", s.runtime)
 	s.page("/hot_restart_version", "version of the hand-over to a new process, or disabled", func(w http.ResponseWriter, _ *http.Request) { text(w, "%s\n", s.handover()) })
+	s.page("/debug/pprof/profile", "where the CPU's time goes, for go tool pprof (seconds=30)", s.cpuProfile)
+	s.page("/debug/pprof/{name}", "heap, allocs, goroutine or threadcreate, for go tool pprof (debug)", s.profile)
 	s.action("/logging", "query/change the log level (level, paths, heddle)", s.logging)
 	s.action("/drain_listeners", "close listeners (inboundonly, graceful, skip_exit)", s.drain)
 	s.action("/healthcheck/fail", "say that the proxy is not ready", s.health(true))
