@@ -17,24 +17,24 @@ const (
 
 // framesProxies are those that speak HTTP/2 in clear on both sides; nginx does towards clients only.
 func (b *bench) framesProxies() []proxy {
-	both := func(port, admin int) func(*bench) string {
+	both := func(port, admin int, features func(string) string) func(*bench) string {
 		return func(*bench) string {
-			c := strings.Replace(envoyConfig(port, admin), "stat_prefix: in", "stat_prefix: in\n          codec_type: HTTP2", 1)
+			c := strings.Replace(features(envoyConfig(port, admin)), "stat_prefix: in", "stat_prefix: in\n          codec_type: HTTP2", 1)
 			c = strings.Replace(c, "connect_timeout: 5s", "connect_timeout: 5s\n    http2_protocol_options: {}", 1)
 			return strings.ReplaceAll(c, strconv.Itoa(backendPort), strconv.Itoa(framesBackend))
 		}
 	}
 	return []proxy{
-		{name: "heddle-proxy", path: heddlePath, ext: "-h2.yaml", port: framesPort, config: both(framesPort, framesPort+10),
-			args: heddleArgs},
+		{name: "heddle-proxy", path: heddlePath, ext: "-h2.yaml", port: framesPort, config: both(framesPort, framesPort+10, strings.Clone), args: heddleArgs},
+		{name: "heddle-proxy+mesh", path: heddlePath, ext: "-h2.yaml", port: framesPort + 4, config: both(framesPort+4, framesPort+14, meshFeatures), args: heddleArgs},
 		{name: "haproxy", path: find("haproxy"), ext: "-h2.cfg", port: framesPort + 1, config: haproxyFrames,
 			args: func(_ *bench, file string) []string { return []string{"-db", "-f", file} }},
 		{name: "nghttpx", path: find("nghttpx"), ext: "-h2.conf", port: framesPort + 2, config: func(*bench) string { return "" },
 			args: func(_ *bench, file string) []string {
 				return []string{"--conf=" + file, fmt.Sprintf("--frontend=127.0.0.1,%d;no-tls", framesPort+2), fmt.Sprintf("--backend=127.0.0.1,%d;;proto=h2", framesBackend), "--workers=1", "--log-level=FATAL", "--accesslog-file="}
 			}},
-		{name: "envoy", path: envoyPath, ext: "-h2.yaml", port: framesPort + 3, config: both(framesPort+3, framesPort+13),
-			args: envoyArgs},
+		{name: "envoy", path: envoyPath, ext: "-h2.yaml", port: framesPort + 3, config: both(framesPort+3, framesPort+13, strings.Clone), args: envoyArgs},
+		{name: "envoy+mesh", path: envoyPath, ext: "-h2.yaml", port: framesPort + 5, config: both(framesPort+5, framesPort+15, meshFeatures), args: envoyArgs},
 	}
 }
 

@@ -50,18 +50,21 @@ func (b *bench) runTLS() error {
 }
 
 // tunnelBases are what others are compared with where HAProxy sets the mark.
-var tunnelBases = []string{"haproxy", "envoy"}
+var tunnelBases = []string{"haproxy", "envoy", "envoy+mesh"}
 
 // pairs are (back, front) of each program.
 func (b *bench) pairs() [][2]proxy {
-	envoy := func(front, back int, path string, args func(b *bench, file string) []string) [2]proxy {
-		name := path[strings.LastIndexByte(path, '/')+1:]
+	envoy := func(front, back int, path string, mesh bool, args func(b *bench, file string) []string) [2]proxy {
+		name, features, identity := path[strings.LastIndexByte(path, '/')+1:], strings.Clone, strings.Clone
+		if mesh {
+			name, features, identity = name+"+mesh", meshFeatures, identified
+		}
 		return [2]proxy{
 			{name: name, path: path, ext: ".yaml", port: back, args: args, config: func(b *bench) string {
-				return b.terminates(envoyConfig(back, back+20))
+				return b.terminates(identity(features(envoyConfig(back, back+20))))
 			}},
 			{name: name, path: path, ext: "-tls.yaml", port: front, admin: front + 20, args: args, config: func(b *bench) string {
-				c := strings.ReplaceAll(envoyConfig(front, front+20), "port_value: "+strconv.Itoa(backendPort), "port_value: "+strconv.Itoa(back))
+				c := strings.ReplaceAll(features(envoyConfig(front, front+20)), "port_value: "+strconv.Itoa(backendPort), "port_value: "+strconv.Itoa(back))
 				return strings.Replace(c, "    connect_timeout: 5s", fmt.Sprintf(`    connect_timeout: 5s
     transport_socket:
       name: tls
@@ -74,7 +77,8 @@ func (b *bench) pairs() [][2]proxy {
 	nginx := func(b *bench, file string) []string { return []string{"-p", b.dir, "-c", file} }
 	haproxy := func(file string) []string { return []string{"-db", "-f", file} }
 	return [][2]proxy{
-		envoy(21841, 21842, heddlePath, heddleArgs),
+		envoy(21841, 21842, heddlePath, false, heddleArgs),
+		envoy(22041, 22042, heddlePath, true, heddleArgs),
 		{
 			{name: "haproxy", path: find("haproxy"), ext: ".cfg", args: func(_ *bench, file string) []string { return haproxy(file) }, config: func(b *bench) string {
 				return b.haproxyTerminates(21844)
@@ -94,7 +98,8 @@ func (b *bench) pairs() [][2]proxy {
 					b.path("cert.pem"), b.path("key.pem"), b.path("ca.pem")), 1)
 			}},
 		},
-		envoy(21845, 21846, envoyPath, envoyArgs),
+		envoy(21845, 21846, envoyPath, false, envoyArgs),
+		envoy(22045, 22046, envoyPath, true, envoyArgs),
 	}
 }
 
