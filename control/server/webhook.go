@@ -45,7 +45,8 @@ func newWebhook(d *Server) (*webhook, error) {
 	mux.Handle("POST /validate", h)
 	mux.Handle("POST /inject", injector)
 	mux.Handle("POST /inject/", injector)
-	return &webhook{d: d, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+	// An API server waits up to 30 s; whoever is slow because the machine is busy is not cut off before.
+	return &webhook{d: d, server: &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, ReadTimeout: 30 * time.Second,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: d.certificate().get},
 		ErrorLog:  slog.NewLogLogger(d.log.With("part", "admission").Handler(), slog.LevelDebug)}}, nil
 }

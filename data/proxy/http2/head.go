@@ -132,7 +132,8 @@ func (h *head) special(name, value []byte, never bool) bool {
 		return true
 	case classCookie:
 		if h.section == sectionRequest { // RFC 9113 section 8.2.3
-			if h.crumbs {
+			// An empty piece adds nothing: a value that ends with a space is none in HTTP/1.1.
+			if len(h.cookie) > 0 && len(value) > 0 {
 				h.cookie = append(h.cookie, "; "...)
 			}
 			h.crumbs, h.cookie = true, append(h.cookie, value...)
