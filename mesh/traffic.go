@@ -256,5 +256,6 @@ type Settings struct {
 	DefaultRetryCount uint32
 	Locality          *LocalityBalance // localityLbSetting; nil is its zero value
 	Paths             PathForm         // pathNormalization
+	Injects           bool             // this control plane puts proxies into pods, so labels that ask for it are honoured
 	GatewayProxy      bool             // connections to gateways begin with a PROXY header (defaultConfig.gatewayTopology.proxyProtocol)
 }

@@ -117,6 +117,7 @@ func (d *Server) settings() (*mesh.Settings, error) {
 			d.log.Warn("mesh config", "problem", p.String())
 		}
 	}
+	s.Injects = d.opts.InjectWebhook != ""
 	if d.opts.TrustDomain != "" {
 		s.TrustDomain = d.opts.TrustDomain
 	}

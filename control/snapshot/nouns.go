@@ -63,7 +63,7 @@ func (b *Builder) core(o api.Object) (n nouns, problems []mesh.Problem) {
 		n.slice = kube.EndpointSlice(o, b.now.Settings.ClusterDomain)
 	}
 	if o.Kind.Conditioned() {
-		problems = append(problems, translate.Marks(o)...)
+		problems = append(problems, translate.Marks(o, b.now.Settings)...)
 	}
 	return n, problems
 }

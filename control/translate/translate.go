@@ -11,6 +11,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/translate/istio"
 	"github.com/heddle-mesh/heddle/control/translate/note"
 	"github.com/heddle-mesh/heddle/mesh"
+	"maps"
 )
 
 // Lookup answers what translations of both dialects ask about the rest of the mesh.
@@ -146,8 +147,12 @@ func Status(o api.Object, problems []mesh.Problem) *condition.Status {
 }
 
 // Marks gives the labels and annotations of the mesh's domains that are not honoured on an object, for core kinds, which Object says nothing of.
-func Marks(o api.Object) []mesh.Problem {
+func Marks(o api.Object, s *mesh.Settings) []mesh.Problem {
 	p := note.For(o)
+	if s.Injects && o.Kind.Kind == "Namespace" {
+		o.Meta.Labels = maps.Clone(o.Meta.Labels)
+		maps.DeleteFunc(o.Meta.Labels, func(key, _ string) bool { return key == "istio-injection" || key == "istio.io/rev" })
+	}
 	p.Marks(o)
 	return p.Problems()
 }

@@ -89,7 +89,9 @@ func TestBillOfMaterials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type document struct{ Packages []struct{ Name, VersionInfo string } }
+	type document struct {
+		Packages []struct{ Name, VersionInfo string }
+	}
 	var got []string
 	for _, p := range parse[document](t, text).Packages {
 		got = append(got, p.Name+" "+p.VersionInfo)

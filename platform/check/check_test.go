@@ -1,0 +1,216 @@
+package check
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/version"
+	discoveryfake "k8s.io/client-go/discovery/fake"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	part    = "app.kubernetes.io/part-of"
+	release = "app.kubernetes.io/instance"
+)
+
+// healthy is a cluster in which all is well; a case breaks one thing.
+type healthy struct {
+	ns        map[string]*corev1.Namespace
+	deploy    *appsv1.Deployment
+	lease     *coordinationv1.Lease
+	secret    *corev1.Secret
+	maps      map[string]*corev1.ConfigMap
+	mutating  *admissionregistrationv1.MutatingWebhookConfiguration
+	checking  *admissionregistrationv1.ValidatingWebhookConfiguration
+	pod       *corev1.Pod
+	service   *corev1.Service
+	more      []runtime.Object
+	crds      []runtime.Object
+	minor     string
+	forbidden string // resource that may not be created
+	injects   bool
+	down      bool
+	options   Options
+}
+
+func meta(ns, name string, labels ...string) metav1.ObjectMeta {
+	m := metav1.ObjectMeta{Namespace: ns, Name: name, Labels: map[string]string{}}
+	for i := 0; i < len(labels); i += 2 {
+		m.Labels[labels[i]] = labels[i+1]
+	}
+	return m
+}
+
+func certificate(t *testing.T, until time.Time) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-24 * 365 * time.Hour), NotAfter: until}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func newHealthy(t *testing.T) *healthy {
+	holder, now := "heddled-1", metav1.NowMicro()
+	at := &admissionregistrationv1.ServiceReference{Namespace: "istio-system", Name: "heddled"}
+	client := admissionregistrationv1.WebhookClientConfig{Service: at, CABundle: []byte("roots")}
+	roots := func(ns string) *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: meta(ns, rootMap), Data: map[string]string{rootKey: "roots"}}
+	}
+	return &healthy{minor: "36", injects: true, options: Options{Namespace: "istio-system", Revision: "default", Version: "v1"},
+		ns:     map[string]*corev1.Namespace{"istio-system": {ObjectMeta: meta("", "istio-system")}, "shop": {ObjectMeta: meta("", "shop", labelInjection, "enabled")}},
+		deploy: &appsv1.Deployment{ObjectMeta: meta("istio-system", "heddled", part, "heddle", release, "heddle", "app.kubernetes.io/version", "v1"), Status: appsv1.DeploymentStatus{AvailableReplicas: 1, UpdatedReplicas: 1}},
+		lease:  &coordinationv1.Lease{ObjectMeta: meta("istio-system", leaderLease), Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, RenewTime: &now}},
+		secret: &corev1.Secret{ObjectMeta: meta("istio-system", caSecret), Data: map[string][]byte{rootKey: []byte("roots"), caKey: certificate(t, time.Now().Add(365*24*time.Hour))}},
+		maps:   map[string]*corev1.ConfigMap{"istio-system": roots("istio-system"), "shop": roots("shop")},
+		mutating: &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: meta("", "injector", part, "heddle"), Webhooks: []admissionregistrationv1.MutatingWebhook{{ClientConfig: client,
+			NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: labelRevision, Operator: "In", Values: []string{"default", "prod"}}}}}}},
+		checking: &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: meta("", "checks"), Webhooks: []admissionregistrationv1.ValidatingWebhook{{ClientConfig: client}}},
+		pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Annotations: map[string]string{markStatus: "{}"}}, Spec: corev1.PodSpec{InitContainers: []corev1.Container{{Name: proxyContainer, Image: "x:v1"}}},
+			Status: corev1.PodStatus{Phase: corev1.PodRunning, InitContainerStatuses: []corev1.ContainerStatus{{Name: proxyContainer, Ready: true}}}},
+		service: &corev1.Service{ObjectMeta: meta("istio-system", "gateway", part, "heddle"), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer},
+			Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "10.0.0.1"}}}}},
+	}
+}
+
+func (c *healthy) run() (all []Finding) {
+	objects := append([]runtime.Object{c.lease, c.secret, c.mutating, c.checking, c.pod, c.service}, c.more...)
+	if c.deploy != nil {
+		objects = append(objects, c.deploy)
+	}
+	for _, o := range c.ns {
+		objects = append(objects, o)
+	}
+	for _, o := range c.maps {
+		objects = append(objects, o)
+	}
+	typed := fake.NewClientset(objects...)
+	typed.Discovery().(*discoveryfake.FakeDiscovery).FakedServerVersion = &version.Info{Major: "1", Minor: c.minor, GitVersion: "v1." + c.minor + ".0"}
+	typed.PrependReactor("create", "selfsubjectaccessreviews", func(a k8stesting.Action) (bool, runtime.Object, error) {
+		r := a.(k8stesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview).DeepCopy()
+		r.Status.Allowed = r.Spec.ResourceAttributes.Resource != c.forbidden
+		return true, r, nil
+	})
+	typed.PrependReactor("create", "pods", func(a k8stesting.Action) (bool, runtime.Object, error) {
+		p := a.(k8stesting.CreateAction).GetObject().(*corev1.Pod).DeepCopy()
+		if c.injects {
+			p.Spec.InitContainers = []corev1.Container{{Name: proxyContainer}}
+		}
+		return true, p, nil
+	})
+	if c.down {
+		typed.PrependReactor("get", "version", func(k8stesting.Action) (bool, runtime.Object, error) {
+			return true, nil, errors.New("connection refused")
+		})
+	}
+	Run(context.Background(), Cluster{Typed: typed, Dynamic: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), c.crds...)}, c.options, func(f Finding) { all = append(all, f) })
+	return all
+}
+
+func TestAllIsWell(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		c := newHealthy(t)
+		if c.options.Before = before; before {
+			c.more = append(c.more, &appsv1.Deployment{ObjectMeta: meta("x", "x")})
+		}
+		all := c.run()
+		for _, f := range all {
+			if f.Result != Success {
+				t.Errorf("%+v", f)
+			}
+		}
+		if len(all) < 6 {
+			t.Errorf("only %d findings", len(all))
+		}
+	}
+}
+
+// TestOneThingIsWrong breaks one thing at a time: that, and nothing else, must be found.
+func TestOneThingIsWrong(t *testing.T) {
+	for name, x := range map[string]struct {
+		breaks func(*healthy)
+		result Result
+		want   string
+	}{
+		"API away":             {func(c *healthy) { c.down = true }, Failure, "connection refused"},
+		"old Kubernetes":       {func(c *healthy) { c.minor = "28+" }, Failure, "it is v1.28+.0"},
+		"not installed":        {func(c *healthy) { c.deploy = nil }, Failure, "there is no Deployment heddled in namespace istio-system"},
+		"pods not ready":       {func(c *healthy) { c.deploy.Status.AvailableReplicas = 0 }, Failure, "0 of 1 pods of heddled are ready"},
+		"other version":        {func(c *healthy) { c.options.Version = "v2" }, Warning, "it is v1, this program v2"},
+		"no leader":            {func(c *healthy) { c.lease.Spec.RenewTime = &metav1.MicroTime{Time: time.Now().Add(-time.Hour)} }, Warning, "not been renewed"},
+		"authority ended":      {func(c *healthy) { c.secret.Data[caKey] = certificate(t, time.Now().Add(-time.Hour)) }, Failure, "it ended on"},
+		"authority ends":       {func(c *healthy) { c.secret.Data[caKey] = certificate(t, time.Now().Add(24*time.Hour)) }, Warning, "it ends on"},
+		"no roots":             {func(c *healthy) { delete(c.maps, "shop") }, Failure, "they are missing in shop"},
+		"other roots":          {func(c *healthy) { c.maps["shop"].Data[rootKey] = "old" }, Failure, "another authority in shop"},
+		"no bundle":            {func(c *healthy) { c.mutating.Webhooks[0].ClientConfig.CABundle = nil }, Failure, "injector has no caBundle"},
+		"not injected":         {func(c *healthy) { c.injects = false }, Failure, "as it is"},
+		"fails open":           {func(c *healthy) { c.mutating.Webhooks[0].FailurePolicy = new(admissionregistrationv1.Ignore) }, Warning, "failurePolicy: Ignore"},
+		"not validated":        {func(c *healthy) { c.checking.Webhooks = nil }, Failure, "there is no ValidatingWebhookConfiguration"},
+		"validated by another": {func(c *healthy) { c.checking.Webhooks[0].ClientConfig.CABundle = []byte("old") }, Failure, "the caBundle of checks"},
+		"unknown revision":     {func(c *healthy) { c.ns["shop"].Labels[labelRevision] = "gone" }, Failure, "shop asks for gone"},
+		"no proxy":             {func(c *healthy) { c.pod.Annotations = nil }, Warning, "none in shop/web"},
+		"proxy not ready":      {func(c *healthy) { c.pod.Status.InitContainerStatuses[0].Ready = false }, Failure, "not in shop/web"},
+		"old proxy":            {func(c *healthy) { c.pod.Spec.InitContainers[0].Image = "r/x:v0" }, Warning, "not v1: shop/web (v0)"},
+		"no address":           {func(c *healthy) { c.service.Status = corev1.ServiceStatus{} }, Warning, "none: gateway"},
+		"before: rights":       {func(c *healthy) { c.options.Before, c.forbidden = true, "clusterroles" }, Failure, "create clusterroles.rbac.authorization.k8s.io"},
+		"before: namespace": {func(c *healthy) {
+			c.options.Before = true
+			c.ns["istio-system"].DeletionTimestamp, c.ns["istio-system"].Finalizers = &metav1.Time{Time: time.Now()}, []string{"x"}
+		}, Failure, "namespace istio-system is being removed"},
+		"before: another": {func(c *healthy) { c.options.Before = true; c.mutating.Labels = nil }, Warning, "there is injector"},
+		"before: old definitions": {func(c *healthy) {
+			c.options.Before = true
+			u := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: telemetries.telemetry.istio.io}, spec: {versions: [{name: v1beta9, served: true}, {name: v1, served: false}]}}`), &u.Object); err != nil {
+				t.Fatal(err)
+			}
+			c.crds = append(c.crds, u)
+		}, Failure, "telemetries.telemetry.istio.io does not serve v1 or v1alpha1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newHealthy(t)
+			x.breaks(c)
+			var bad []Finding
+			for _, f := range c.run() {
+				if f.Result != Success {
+					bad = append(bad, f)
+				}
+			}
+			if len(bad) != 1 || bad[0].Result != x.result || !strings.Contains(bad[0].Error, x.want) || bad[0].Hint == "" {
+				t.Errorf("%+v, want one %s with %q", bad, x.result, x.want)
+			}
+		})
+	}
+}
+
+func TestSome(t *testing.T) {
+	if got := some([]string{"a", "b", "c", "d", "e", "f", "g"}); got != "a, b, c, d, e and 2 more" {
+		t.Error(got)
+	}
+}
