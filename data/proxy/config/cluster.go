@@ -78,6 +78,7 @@ type Cluster struct {
 	LocalityWeighted      bool
 	Overprovisioning      uint32 // percent; 140 by default
 	SlowStart             SlowStart
+	Subsets               *Subsets // nil: endpoints are not divided
 	DNSRefresh            time.Duration
 	DNSRetry              [2]time.Duration // after a failure: the first pause and the longest
 	RespectDNSTTL         bool

@@ -151,6 +151,7 @@ func (c *CORS) Over(base *CORS) *CORS {
 type Forward struct {
 	Cluster       string
 	ClusterHeader string
+	Match         *SubsetMatch // labels that the endpoint must have; of Weighted each has its own
 	Weighted      []WeightedCluster
 	TotalWeight   uint32
 	NotFoundCode  int // cluster_not_found_response_code: 503 by default
@@ -190,6 +191,7 @@ type WeightedCluster struct {
 	Headers     HeaderEdits
 	HostRewrite string
 	PerFilter   PerFilter
+	Match       *SubsetMatch
 }
 
 // Retry is envoy.config.route.v3.RetryPolicy, resolved.

@@ -87,7 +87,9 @@ func (l *local) all() iter.Seq[*pool] {
 
 // New makes the pools of a worker.
 func New(w *loop.Worker, shard *stats.Shard, registry *stats.Registry, set *upstream.Set, d *dial.Dialer) *Worker {
-	return &Worker{Loop: w, Shard: shard, set: set, stats: registry, dialer: d, chooser: upstream.NewChooser(w.Rand), locals: map[*upstream.Cluster]*local{}}
+	chooser := upstream.NewChooser(w.Rand)
+	chooser.Shard = shard
+	return &Worker{Loop: w, Shard: shard, set: set, stats: registry, dialer: d, chooser: chooser, locals: map[*upstream.Cluster]*local{}}
 }
 
 // Cluster finds a cluster by name, nil if there is none.

@@ -49,10 +49,11 @@ func (x *Exchange) choose() {
 		return
 	}
 	f := x.route.Forward
+	x.need.Match = f.Match
 	switch {
 	case len(f.Weighted) > 0:
 		if x.weighted = route.Pick(f, x.random>>20); x.weighted != nil {
-			x.name = x.weighted.Name
+			x.name, x.need.Match = x.weighted.Name, x.weighted.Match
 		}
 	case f.ClusterHeader != "":
 		v, _ := x.Request.Get(f.ClusterHeader)

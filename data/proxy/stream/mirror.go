@@ -23,6 +23,8 @@ func (x *Exchange) chooseMirrors(f *config.Forward) {
 
 // mirror sends the copies, when the whole request is here. Nobody waits for the answers.
 func (x *Exchange) mirror() {
+	need := x.need
+	need.Match = nil // the labels are about the route's own cluster
 	for i := range x.route.Forward.Mirrors {
 		if x.mirrors&(1<<i) == 0 {
 			continue
@@ -32,7 +34,7 @@ func (x *Exchange) mirror() {
 		if c == nil {
 			continue
 		}
-		h := x.w.Pools.Choose(c, x.need)
+		h := x.w.Pools.Choose(c, need)
 		if h == nil {
 			continue
 		}

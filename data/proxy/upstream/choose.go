@@ -4,18 +4,22 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/balance"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/stats"
 )
 
 // Chooser chooses endpoints for one worker.
 type Chooser struct {
 	random func() uint64
 	turns  map[*Cluster]*turns
+	// Shard, if set, is where choices are counted.
+	Shard *stats.Shard
 }
 
 // turns is the round robin of one cluster on one worker, per priority and locality group.
 type turns struct {
 	made   uint64
 	groups map[[2]int]*balance.RoundRobin
+	parts  map[string]*turns // of subsets
 }
 
 // NewChooser makes a chooser that draws from random.
@@ -35,6 +39,8 @@ type Need struct {
 	Attempts int
 	// Forfeit, if set, keeps retries away from priorities that were tried.
 	Forfeit *Forfeit
+	// Match is the labels that the endpoint must have, for clusters with subsets; nil: none are asked for.
+	Match *config.SubsetMatch
 }
 
 // Forfeit remembers the priorities that the tries of one request used: after every so many tries the next ones leave out all that were used so far, until none is
@@ -82,13 +88,21 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 	if def.Type == config.OriginalDst {
 		return cl.pass(n.Original.WithPort(def.DestinationPort))
 	}
+	v := cl.view.Load()
+	switch {
+	case v == nil || len(v.sets) == 0:
+		return nil
+	case v.parts != nil:
+		return c.divided(cl, def, v, n)
+	}
+	return c.from(cl, def, v, n)
+}
+
+// from chooses among the endpoints of a view.
+func (c *Chooser) from(cl *Cluster, def *config.Cluster, v *view, n Need) *Host {
 	hash := n.Hash
 	if !n.Hashed || !hashes(def.Policy) {
 		hash = c.random()
-	}
-	v := cl.view.Load()
-	if v == nil || len(v.sets) == 0 {
-		return nil
 	}
 	loads := v.loads
 	if n.Forfeit != nil {
@@ -167,12 +181,27 @@ func (c *Chooser) turn(cl *Cluster, v *view, p, at int) *balance.RoundRobin {
 		t = &turns{made: v.made, groups: map[[2]int]*balance.RoundRobin{}}
 		c.turns[cl] = t
 	}
+	if v.name != "" {
+		t = t.part(v.name)
+	}
 	r := t.groups[[2]int{p, at}]
 	if r == nil {
 		r = &balance.RoundRobin{}
 		t.groups[[2]int{p, at}] = r
 	}
 	return r
+}
+
+func (t *turns) part(name string) *turns {
+	p := t.parts[name]
+	if p == nil {
+		p = &turns{made: t.made, groups: map[[2]int]*balance.RoundRobin{}}
+		if t.parts == nil {
+			t.parts = map[string]*turns{}
+		}
+		t.parts[name] = p
+	}
+	return p
 }
 
 // Forget lets go of clusters that are no longer in the set.

@@ -19,8 +19,9 @@ type Cluster struct {
 	breakers *[2]Breaker
 	log      *slog.Logger
 	counts   ejections
-	recent   *recent // nil without a retry budget over an interval
-	now      func() time.Time
+	subsetStats
+	recent *recent // nil without a retry budget over an interval
+	now    func() time.Time
 
 	mu      sync.Mutex // guards hosts, updates, swept and the making of views
 	hosts   []*Host

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"testing"
 
@@ -52,6 +53,36 @@ func TestLocalities(t *testing.T) {
 		}
 		if got := 100 * float64(first) / float64(n); got < float64(tt.want)-2 || got > float64(tt.want)+2 {
 			t.Errorf("%s: %.1f %% went to the first locality, want %d", name, got, tt.want)
+		}
+	}
+}
+
+// TestSubsetsHaveLocalities: within a subset the weights of localities count, scaled by how many of a locality's endpoints are in it where that is asked for; nothing is
+// allocated once a route is known.
+func TestSubsetsHaveLocalities(t *testing.T) {
+	labelled := func(address, stage string) *config.Endpoint {
+		return &config.Endpoint{Address: netip.MustParseAddrPort(address), Weight: 1, Labels: map[string]string{"stage": stage}}
+	}
+	for scale, want := range map[bool]float64{false: 0.5, true: 1.0 / 3} {
+		def := &config.Cluster{Name: "c", Policy: config.RoundRobin, LocalityWeighted: true, Subsets: &config.Subsets{Fallback: config.FallbackNone, LocalityAware: true, ScaleWeights: scale,
+			Selectors: []config.SubsetSelector{{Keys: []string{"stage"}}}}, Endpoints: &config.Assignment{Localities: []config.Locality{
+			{Zone: "a", Weight: 1, Endpoints: []*config.Endpoint{labelled("10.0.0.1:1", `"x"`), labelled("10.0.0.2:1", `"y"`)}},
+			{Zone: "b", Weight: 1, Endpoints: []*config.Endpoint{labelled("10.0.0.3:1", `"x"`)}},
+		}}}
+		_, c, ch := newSet(t, def)
+		need := Need{Match: config.NewSubsetMatch(map[string]string{"stage": `"x"`})}
+		n := map[string]int{}
+		for range 6000 {
+			n[ch.Choose(c, need).Address.String()]++
+		}
+		if got := float64(n["10.0.0.1:1"]) / 6000; len(n) != 2 || math.Abs(got-want) > 0.03 {
+			t.Errorf("scaled %v: %v, want a share of %.2f at the first", scale, n, want)
+		}
+		if allocs := testing.AllocsPerRun(100, func() { ch.Choose(c, need) }); allocs > 0 {
+			t.Errorf("choosing within a subset allocates %v times", allocs)
+		}
+		if h := ch.Choose(c, Need{Match: config.NewSubsetMatch(map[string]string{"stage": `"z"`})}); h != nil {
+			t.Errorf("%s is in no subset", h.Address)
 		}
 	}
 }

@@ -85,6 +85,7 @@ func sameDefinition(a, b *config.Cluster) bool {
 func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
 	c := &Cluster{Name: def.Name, log: s.log, now: s.Now, swept: s.Now()}
 	c.counts.count(s.Stats, s.Shard, def)
+	c.subsetStats = newSubsetStats(s.Stats, def)
 	c.def.Store(def)
 	var former []*Host
 	if before != nil {

@@ -17,6 +17,8 @@ type view struct {
 	sets     []priority
 	made     uint64 // counts views, so that choosers notice
 	starting bool   // an endpoint is new and gets less than its share: the view changes with time
+	name     string // of a subset
+	parts    *subsets
 }
 
 // without are the loads when some priorities may not be used; nil when no other can serve.
@@ -58,16 +60,25 @@ func (g *group) Sums() []uint64      { return g.sums }
 // remake makes the view; mu is held.
 func (c *Cluster) remake() {
 	def := c.def.Load()
-	v := &view{over: overprovisioning(def)}
+	v := c.viewOf(def, c.hosts, nil)
 	if old := c.view.Load(); old != nil {
 		v.made = old.made + 1
 	}
+	if def.Subsets != nil {
+		v.parts = &subsets{c: c, def: def, hosts: c.hosts, made: v.made}
+	}
+	c.view.Store(v)
+}
+
+// viewOf is the view of some endpoints: all, or those of a subset, for which scaled says how many each locality has in all where that matters.
+func (c *Cluster) viewOf(def *config.Cluster, hosts []*Host, scaled map[int]int) *view {
+	v := &view{over: overprovisioning(def)}
 	levels := 0
-	for _, h := range c.hosts {
+	for _, h := range hosts {
 		levels = max(levels, int(h.priority)+1)
 	}
 	by := make([][]*Host, levels)
-	for _, h := range c.hosts {
+	for _, h := range hosts {
 		by[h.priority] = append(by[h.priority], h)
 	}
 	v.levels = make([]balance.Level, levels)
@@ -76,7 +87,7 @@ func (c *Cluster) remake() {
 	}
 	loads := balance.Priorities(v.levels, v.over, def.Panic)
 	v.loads, v.sets = append(loads.Healthy, loads.Degraded...), make([]priority, 2*levels)
-	w := &weigher{SlowStart: def.SlowStart, now: c.now()}
+	w := &weigher{SlowStart: def.SlowStart, now: c.now(), scaled: scaled}
 	for p, hosts := range by {
 		if loads.Panic[p] {
 			v.sets[p] = some(def, hosts, anyState, w)
@@ -85,7 +96,7 @@ func (c *Cluster) remake() {
 		v.sets[p], v.sets[levels+p] = some(def, hosts, healthy, w), some(def, hosts, degraded, w)
 	}
 	v.starting = w.starting
-	c.view.Store(v)
+	return v
 }
 
 func (c *Cluster) count(def *config.Cluster, hosts []*Host) (l balance.Level) {
@@ -125,7 +136,7 @@ func some(def *config.Cluster, hosts []*Host, in state, w *weigher) (p priority)
 		p.hashed(def, order)
 	case in != anyState:
 		for _, g := range order {
-			if share := g.share(def); share > 0 {
+			if share := w.scale(g, g.share(def)); share > 0 {
 				p.add(g, share, w)
 			}
 		}

@@ -12,6 +12,15 @@ type weigher struct {
 	config.SlowStart
 	now      time.Time
 	starting bool // somebody was new
+	scaled   map[int]int
+}
+
+// scale makes a locality's share smaller by how many of its endpoints are not in the subset.
+func (w *weigher) scale(g *gathered, share uint64) uint64 {
+	if all := w.scaled[g.locality]; all > 0 {
+		return share * uint64(g.all) / uint64(all)
+	}
+	return share
 }
 
 // fine is how much finer than the configured ones weights are while somebody is new, and roomy the largest weight for which there is room for that.

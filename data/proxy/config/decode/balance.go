@@ -14,6 +14,7 @@ import (
 	randomv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/random/v3"
 	ringv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/ring_hash/v3"
 	roundv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/round_robin/v3"
+	subsetv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/subset/v3"
 	localityv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/wrr_locality/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -38,6 +39,10 @@ func (r *read) balancing(path string, m *clusterv3.Cluster, c *config.Cluster) {
 		r.policy(join(path, "load_balancing_policy"), m.GetLoadBalancingPolicy(), c)
 	} else {
 		r.lbPolicy(path, m, c)
+		r.lbSubsets(join(path, "lb_subset_config"), m.GetLbSubsetConfig(), c)
+	}
+	if c.Subsets != nil && !c.Subsets.LocalityAware { // Envoy's endpoints of a subset have no localities with weights then
+		c.LocalityWeighted = false
 	}
 	r.destination(join(path, "original_dst_lb_config"), m.GetOriginalDstLbConfig(), c)
 	at := join(path, "lb_policy")
@@ -117,6 +122,8 @@ func (r *read) policy(path string, m *clusterv3.LoadBalancingPolicy, c *config.C
 			r.add(path+".endpoint_picking_policy", "want round_robin, least_request or random, without a word on localities")
 		}
 		c.LocalityWeighted = true
+	case *subsetv3.Subset:
+		r.subsetPolicy(path, p, c)
 	case *providedv3.ClusterProvided:
 		c.Policy = config.ClusterProvided
 	default:

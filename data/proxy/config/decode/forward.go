@@ -28,6 +28,7 @@ func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
 	if p := m.GetPrefixRewrite(); p != "" {
 		f.PrefixRewrite = &p
 	}
+	f.Match = r.subsetMatch(path+".metadata_match", m.GetMetadataMatch(), nil)
 	f.IdleTimeout, f.MaxGRPCTimeout = r.optional(path+".idle_timeout", m.GetIdleTimeout()), r.optional(path+".max_grpc_timeout", m.GetMaxGrpcTimeout())
 	if d := m.GetMaxStreamDuration(); d != nil {
 		// It replaces the older time-outs altogether, as in Envoy ("using new timeouts").
@@ -41,7 +42,7 @@ func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
 			r.add(path+".cluster", "it is empty")
 		}
 	case *routev3.RouteAction_WeightedClusters:
-		r.weighted(path+".weighted_clusters", m.GetWeightedClusters(), f)
+		r.weighted(path+".weighted_clusters", m, f)
 	default:
 		r.add(path, "no cluster is set")
 	}
@@ -70,7 +71,8 @@ func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
 	return f
 }
 
-func (r *read) weighted(path string, m *routev3.WeightedCluster, f *config.Forward) {
+func (r *read) weighted(path string, action *routev3.RouteAction, f *config.Forward) {
+	m := action.GetWeightedClusters()
 	for i, w := range m.GetClusters() {
 		p := at(path, "clusters", i)
 		if w.GetName() == "" {
@@ -78,6 +80,7 @@ func (r *read) weighted(path string, m *routev3.WeightedCluster, f *config.Forwa
 		}
 		f.Weighted = append(f.Weighted, config.WeightedCluster{
 			Name: w.GetName(), Weight: w.GetWeight().GetValue(), HostRewrite: w.GetHostRewriteLiteral(), PerFilter: r.perFilter(p+".typed_per_filter_config", w.GetTypedPerFilterConfig()),
+			Match:   r.subsetMatch(p+".metadata_match", action.GetMetadataMatch(), w.GetMetadataMatch()),
 			Headers: r.edits(p, w.GetRequestHeadersToAdd(), w.GetRequestHeadersToRemove(), w.GetResponseHeadersToAdd(), w.GetResponseHeadersToRemove()),
 		})
 		f.TotalWeight += w.GetWeight().GetValue()

@@ -45,7 +45,21 @@ func upstreamValues() map[string][]string {
 	for _, any := range policies {
 		typed = append(typed, `{"name": "p", "typedConfig": `+any+`}`)
 	}
+	subset := inAny(lb+"subset.v3.Subset", `{"subsetSelectors": [{"keys": ["a", "b"], "fallbackPolicy": "KEYS_SUBSET", "fallbackKeysSubset": ["a"]}], "subsetLbPolicy": `+policy(policies[1])+`}`)
+	policies, typed = append(policies, subset), append(typed, `{"name": "p", "typedConfig": `+subset+`}`)
+	selectors := []string{`{"keys": ["c"], "singleHostPerSubset": true}`, `{"keys": ["c", "d"], "fallbackPolicy": "ANY_ENDPOINT"}`}
+	labels := []string{`{"filterMetadata": {"envoy.lb": {"a": 3, "fallback_list": [{"b": 4}]}}}`}
 	return map[string][]string{
+		route3 + "RouteAction.metadata_match":                         labels,
+		route3 + "WeightedCluster.ClusterWeight.metadata_match":       labels,
+		cluster + "Cluster.lb_subset_config":                          {`{"subsetSelectors": [{"keys": ["a", "b"], "fallbackPolicy": "KEYS_SUBSET", "fallbackKeysSubset": ["a"]}]}`},
+		cluster + "Cluster.LbSubsetConfig.subset_selectors":           selectors,
+		lb + "subset.v3.Subset.subset_selectors":                      selectors,
+		cluster + "Cluster.LbSubsetConfig.default_subset":             {`{"a": "b"}`},
+		lb + "subset.v3.Subset.default_subset":                        {`{"a": "b"}`},
+		lb + "subset.v3.Subset.subset_lb_policy":                      {policy(least)},
+		cluster + "Cluster.LbSubsetConfig.LbSubsetSelector.keys":      {`"e"`},
+		lb + "subset.v3.Subset.LbSubsetSelector.keys":                 {`"e"`},
 		route3 + "RetryPolicy.retry_host_predicate":                   predicates,
 		cluster + "Cluster.load_balancing_policy":                     {policy(least), policy(policies[5])},
 		cluster + "LoadBalancingPolicy.policies":                      {`{"typedExtensionConfig": {"name": "p", "typedConfig": ` + least + `}}`},
