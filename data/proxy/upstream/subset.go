@@ -191,17 +191,18 @@ func (s *subsets) counted() map[int]int {
 
 func hasLabels(e *config.Endpoint, labels map[string]string, lists bool) bool {
 	for k, v := range labels {
-		if e.Labels[k] != v && !(lists && oneOf(e.Labels[k], v)) {
+		is := e.Labels[k]
+		if list := lists && strings.HasPrefix(is, "["); list && !oneOf(is, v) || !list && is != v {
 			return false
 		}
 	}
 	return true
 }
 
-// oneOf says whether a value, as JSON, is in a list.
+// oneOf says whether a value is in a list, both as JSON. A list that counts by its elements is no value of its own.
 func oneOf(list, v string) bool {
 	var values []json.RawMessage
-	if !strings.HasPrefix(list, "[") || json.Unmarshal([]byte(list), &values) != nil {
+	if json.Unmarshal([]byte(list), &values) != nil {
 		return false
 	}
 	return slices.ContainsFunc(values, func(m json.RawMessage) bool { return string(m) == v })
