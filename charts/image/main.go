@@ -32,14 +32,19 @@ func run(args []string) error {
 	f.StringVar(&i.User, "user", "", "`UID[:GID]` of the program; empty: root")
 	f.StringVar(&i.Architecture, "arch", i.Architecture, "`GOARCH` of the programs")
 	out := f.String("o", "", "`archive` to write")
-	f.Func("file", "`SRC:DST`: a further file, executable if SRC is", func(text string) error {
+	f.Func("file", "`SRC:DST`: a further file, executable if SRC is; a dynamically linked program brings its libraries", func(text string) error {
 		from, to, ok := strings.Cut(text, ":")
 		info, err := os.Stat(from)
 		if !ok || err != nil {
 			return errors.Join(errors.New("want SRC:DST"), err)
 		}
 		i.Files = append(i.Files, oci.File{Path: to, From: from, Executable: info.Mode()&0o111 != 0})
-		return nil
+		if info.Mode()&0o111 == 0 {
+			return nil
+		}
+		libraries, err := oci.Libraries(from)
+		i.Files = append(i.Files, libraries...)
+		return err
 	})
 	if err := f.Parse(args); err != nil {
 		return err

@@ -110,3 +110,20 @@ func TestBillOfMaterials(t *testing.T) {
 		t.Error("a text has no bill of materials")
 	}
 }
+
+func TestLibraries(t *testing.T) {
+	sh, err := Libraries("/bin/sh")
+	if err != nil {
+		t.Skip("no dynamically linked shell here: ", err)
+	}
+	var names []string
+	for _, f := range sh {
+		names = append(names, f.Path)
+	}
+	if all := strings.Join(names, " "); !strings.Contains(all, "/ld-") || !strings.Contains(all, "libc.so") {
+		t.Errorf("libraries of /bin/sh: %s", all)
+	}
+	if _, err := Libraries("oci.go"); err == nil {
+		t.Error("a text is no program")
+	}
+}
