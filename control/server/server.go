@@ -52,6 +52,7 @@ type Server struct {
 	memo         *compile.Memo
 	authority    *ca.Authority // nil without a CA folder
 	owners       ownerReferences
+	published    chan struct{} // holds one when there is a newer snapshot
 	auth         serve.Authenticator
 	serve        *serve.Server
 	told         []mesh.Problem // of the mesh config
@@ -66,7 +67,7 @@ func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	d, log := &Server{opts: o, log: o.Log, metrics: prometheus.NewRegistry()}, o.Log
+	d, log := &Server{opts: o, log: o.Log, metrics: prometheus.NewRegistry(), published: make(chan struct{}, 1)}, o.Log
 	var err error
 	d.meshSettings, err = d.settings()
 	if err != nil {
@@ -192,6 +193,10 @@ func (d *Server) publish(p snapshot.Published) {
 	}
 	store, changes := d.memo.Publish(p.Now)
 	d.serve.Publish(serve.Publication{Revision: p.Now.Revision, Store: store, Changes: changed(changes), Since: p.Since})
+	select {
+	case d.published <- struct{}{}:
+	default: // it is told already
+	}
 	d.log.Info("snapshot published", "revision", uint64(p.Now.Revision), "services", p.Now.Services.Len(), "workloads", p.Now.Workloads.Len(),
 		"routes", p.Now.Routes.Len(), "took", time.Since(p.Since).Round(time.Millisecond))
 }

@@ -33,5 +33,8 @@ func (d *Server) writeStatus(ctx context.Context) error {
 	if !d.opts.LeaderElection {
 		return d.status.Run(ctx, source)
 	}
-	return d.client.Lead(ctx, d.opts.Namespace, d.log.With("part", "status"), func(ctx context.Context) { _ = d.status.Run(ctx, source) })
+	return d.client.Lead(ctx, d.opts.Namespace, d.log.With("part", "status"), func(ctx context.Context) {
+		go d.deployGateways(ctx)
+		_ = d.status.Run(ctx, source)
+	})
 }

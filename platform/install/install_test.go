@@ -171,6 +171,15 @@ func TestTheLastRevisionTakesWhatIsShared(t *testing.T) {
 	}
 }
 
+func TestPodsThatEndHoldNothingUp(t *testing.T) {
+	const pod = `{apiVersion: v1, kind: Pod, metadata: {name: %, namespace: shop, annotations: {sidecar.istio.io/status: "{}", istio.io/rev: default}`
+	a := newAPI(t, strings.Replace(pod, "%", "once", 1)+`}, status: {phase: Succeeded}}`, strings.Replace(pod, "%", "ends", 1)+`, deletionTimestamp: "2026-01-01T00:00:00Z"}}`)
+	a.install("heddle", service, `{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingWebhookConfiguration, metadata: {name: injector, labels: {istio.io/rev: default}}}`)
+	if err := a.uninstall(Removal{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPodsWithProxies(t *testing.T) {
 	a := newAPI(t, `{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop, annotations: {sidecar.istio.io/status: "{}", istio.io/rev: default}}}`)
 	a.install("heddle", service, `{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingWebhookConfiguration, metadata: {name: injector, labels: {istio.io/rev: default}}}`)

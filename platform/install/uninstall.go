@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -128,6 +129,10 @@ func (c *Cluster) orphans(ctx context.Context, have *inventory, namespace string
 	}
 	counts := map[string]int{}
 	for _, p := range list.Items {
+		phase, _, _ := unstructured.NestedString(p.Object, "status", "phase")
+		if p.GetDeletionTimestamp() != nil || phase == "Succeeded" || phase == "Failed" {
+			continue // it needs no certificate any more
+		}
 		if p.GetAnnotations()["sidecar.istio.io/status"] != "" && p.GetAnnotations()["istio.io/rev"] == revision && p.GetNamespace() != namespace {
 			counts[p.GetNamespace()]++
 		}

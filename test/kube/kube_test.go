@@ -38,6 +38,7 @@ func TestCluster(t *testing.T) {
 		{"strict", strict},
 		{"canary", canary},
 		{"gateway", gateway},
+		{"gateway of the Gateway API", deployed},
 		{"job", job},
 		{"twenty pods", twenty},
 		{"update under load", update},
@@ -99,19 +100,56 @@ func canary(t *testing.T) {
 
 func gateway(t *testing.T) {
 	address := k(t, "-n", "istio-system", "get", "service", "heddle-ingressgateway", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")
-	eventually(t, "a call through the gateway", func() error {
-		r, err := http.NewRequest(http.MethodGet, "http://"+net.JoinHostPort(address, "80")+"/", nil)
-		if err != nil {
-			return err
-		}
-		r.Host = "shop.example"
-		answer, err := (&http.Client{Timeout: 3 * time.Second}).Do(r)
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			return fmt.Errorf("status %d", answer.StatusCode)
+	eventually(t, "a call through the gateway", func() error { return call(address, "shop.example") })
+}
+
+// call asks a gateway from outside of the cluster.
+func call(address, host string) error {
+	r, err := http.NewRequest(http.MethodGet, "http://"+net.JoinHostPort(address, "80")+"/", nil)
+	if err != nil {
+		return err
+	}
+	r.Host = host
+	answer, err := (&http.Client{Timeout: 3 * time.Second}).Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", answer.StatusCode)
+	}
+	return nil
+}
+
+// deployed is a Gateway that names no workloads: they are made for it, and go with it.
+func deployed(t *testing.T) {
+	apply(t, `apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: heddle}
+spec: {controllerName: heddle.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: front, namespace: shop}
+spec:
+  gatewayClassName: heddle
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{name: front}]
+  rules: [{backendRefs: [{name: web, port: 80}]}]
+`)
+	k(t, "-n", "shop", "wait", "--for=condition=Programmed", "gateway/front", "--timeout=120s")
+	address := k(t, "-n", "shop", "get", "gateway", "front", "-o", "jsonpath={.status.addresses[0].value}")
+	eventually(t, "a call through the deployed gateway", func() error { return call(address, "any.example") })
+	k(t, "-n", "shop", "delete", "gateway/front", "httproute/web")
+	k(t, "delete", "gatewayclass/heddle")
+	eventually(t, "its workloads go", func() error {
+		if out := k(t, "-n", "shop", "get", "deployments,services,serviceaccounts", "-l", "gateway.networking.k8s.io/gateway-name=front", "-o", "name"); out != "" {
+			return fmt.Errorf("left: %s", out)
 		}
 		return nil
 	})
@@ -200,9 +238,12 @@ func revision(t *testing.T) {
 		k(t, append([]string{"label", "namespace", "shop", "--overwrite"}, strings.Fields(label)...)...)
 		k(t, "-n", "shop", "rollout", "restart", "deployment/web-v1")
 		rollout(t, "shop", "web-v1")
-		if got := k(t, "-n", "shop", "get", "pods", "-l", "version=v1", "--field-selector=status.phase=Running", "-o", `jsonpath={.items[0].metadata.annotations.istio\.io/rev}`); got != revision {
-			t.Errorf("pods are injected by %q, want %q", got, revision)
-		}
+		eventually(t, "the old pods are gone", func() error {
+			if got := k(t, "-n", "shop", "get", "pods", "-l", "version=v1", "-o", `jsonpath={.items[*].metadata.annotations.istio\.io/rev}`); got != revision+" "+revision {
+				return fmt.Errorf("the two pods are injected by %q, want %q", got, revision)
+			}
+			return nil
+		})
 		answers(t, "shop", "client", "http://web/", "200 v1")
 	}
 	move("istio-injection- istio.io/rev=canary", "canary")

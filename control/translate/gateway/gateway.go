@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
@@ -25,7 +26,14 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 		return nil, nil, nil
 	}
 	v := open(o, in)
-	v.Unhonoured(o, gatewayFields, nil)
+	written, skip := o, (func(string) bool)(nil)
+	if len(spec.Addresses) == 0 && in.Settings().Injects { // then workloads are made for it (control/deploy)
+		written.Meta.Labels, written.Meta.Annotations = without(o.Meta.Labels, "istio.io/rev"), without(o.Meta.Annotations, "networking.istio.io/service-type")
+		skip = func(path string) bool {
+			return note.Under(path, "spec.infrastructure.labels") || note.Under(path, "spec.infrastructure.annotations")
+		}
+	}
+	v.Unhonoured(written, gatewayFields, skip)
 	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: o.Meta.Name}, Origin: o.Ref(), Created: o.Meta.Created,
 		Namespace: v.ns, Selector: mesh.Labels{nameLabel: o.Meta.Name}}
 	states := v.listeners(spec)
@@ -58,6 +66,12 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 		return nil, status, v.Problems()
 	}
 	return g, status, v.Problems()
+}
+
+func without(m map[string]string, key string) map[string]string {
+	m = maps.Clone(m)
+	delete(m, key)
+	return m
 }
 
 // refused judges what concerns all listeners; it gives the condition that refuses the gateway, or nil. A refused gateway listens nowhere.

@@ -1,0 +1,140 @@
+// Package deploy renders what serves a Gateway of the Gateway API that names no workloads of its own: a ServiceAccount, a Deployment and a Service.
+//
+// In: the gateway as written, and its listeners as translated. Out: objects for server-side apply. The pods are made proxies by injection. Everything is a pure function.
+package deploy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Labels and annotations; their names are the Gateway API's (GEP-1762) and Istio's.
+const (
+	GatewayLabel  = "gateway.networking.k8s.io/gateway-name"
+	ClassLabel    = "gateway.networking.k8s.io/gateway-class-name"
+	ManagedLabel  = "gateway.istio.io/managed"
+	ManagedBy     = "heddle.dev-gateway-controller"
+	RevisionLabel = "heddle.dev/revision"              // the control plane that made it
+	ServiceType   = "networking.istio.io/service-type" // annotation of the Gateway: ClusterIP, NodePort or LoadBalancer
+)
+
+const readyPort = 15021
+
+// Gateway is what is deployed for.
+type Gateway struct {
+	Object   api.Object // a Gateway of the Gateway API
+	Listens  *mesh.Gateway
+	Revision string // of the control plane whose injection makes the pods proxies
+}
+
+// Wanted says whether a gateway is served by what this package renders: one that names no address is.
+func Wanted(g *mesh.Gateway) bool {
+	return g.ID.Dialect == mesh.GatewayAPI && len(g.Servers) > 0 && g.Selector[GatewayLabel] == g.ID.Name && len(g.Selector) == 1
+}
+
+// Name is that of all the objects, NAME-CLASS, and shorter than a label may be.
+func Name(gateway, class string) string {
+	name := gateway + "-" + class
+	if len(name) > 63 {
+		name = name[:54] + "-" + short(name)
+	}
+	return name
+}
+
+// Objects renders them in the order in which they are applied.
+func Objects(g Gateway) []*unstructured.Unstructured {
+	spec, ok := g.Object.Spec.(*gwv1.GatewaySpec)
+	if !ok {
+		return nil
+	}
+	d := deployment{g: g, spec: spec, name: Name(g.Object.Meta.Name, string(spec.GatewayClassName)), labels: map[string]any{}, annotations: map[string]any{}}
+	if i := spec.Infrastructure; i != nil {
+		for k, v := range i.Labels {
+			d.labels[string(k)] = string(v)
+		}
+		for k, v := range i.Annotations {
+			d.annotations[string(k)] = string(v)
+		}
+	}
+	d.labels[GatewayLabel], d.labels[ClassLabel], d.labels[ManagedLabel] = g.Object.Meta.Name, string(spec.GatewayClassName), ManagedBy
+	d.labels[RevisionLabel] = cmp.Or(g.Revision, "default")
+	return []*unstructured.Unstructured{d.account(), d.deployment(), d.service()}
+}
+
+type deployment struct {
+	g                   Gateway
+	spec                *gwv1.GatewaySpec
+	name                string
+	labels, annotations map[string]any
+}
+
+func (d *deployment) object(apiVersion, kind string, rest map[string]any) *unstructured.Unstructured {
+	meta := d.g.Object.Meta
+	out := map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{
+		"name": d.name, "namespace": meta.Namespace, "labels": maps.Clone(d.labels), "annotations": maps.Clone(d.annotations),
+		// Without its Gateway the cluster removes it.
+		"ownerReferences": []any{map[string]any{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": meta.Name, "uid": meta.UID}},
+	}}
+	maps.Copy(out, rest)
+	return &unstructured.Unstructured{Object: out}
+}
+
+func (d *deployment) account() *unstructured.Unstructured {
+	return d.object("v1", "ServiceAccount", nil)
+}
+
+func (d *deployment) selector() map[string]any {
+	return map[string]any{GatewayLabel: d.labels[GatewayLabel]}
+}
+
+func (d *deployment) deployment() *unstructured.Unstructured {
+	labels, annotations := maps.Clone(d.labels), maps.Clone(d.annotations)
+	delete(labels, ManagedLabel)
+	delete(labels, RevisionLabel)
+	labels["sidecar.istio.io/inject"] = "true"
+	if rev := cmp.Or(d.g.Revision, "default"); rev != "default" {
+		labels["istio.io/rev"] = rev
+	}
+	annotations["inject.istio.io/templates"] = "gateway"
+	// No replicas: whoever scales the Deployment goes before.
+	return d.object("apps/v1", "Deployment", map[string]any{"spec": map[string]any{
+		"selector": map[string]any{"matchLabels": d.selector()},
+		"strategy": map[string]any{"rollingUpdate": map[string]any{"maxSurge": int64(1), "maxUnavailable": int64(0)}},
+		"template": map[string]any{
+			"metadata": map[string]any{"labels": labels, "annotations": annotations},
+			"spec": map[string]any{
+				"serviceAccountName": d.name,
+				// The proxy listens on the ports that the listeners name, without a capability.
+				"securityContext": map[string]any{"seccompProfile": map[string]any{"type": "RuntimeDefault"}, "sysctls": []any{map[string]any{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}}},
+				"containers": []any{map[string]any{"name": "istio-proxy", "image": "auto", "securityContext": map[string]any{
+					"allowPrivilegeEscalation": false, "capabilities": map[string]any{"drop": []any{"ALL"}}, "readOnlyRootFilesystem": true,
+					"runAsNonRoot": true, "runAsUser": int64(1337), "runAsGroup": int64(1337)}}},
+			},
+		},
+	}})
+}
+
+func (d *deployment) service() *unstructured.Unstructured {
+	ports := []any{map[string]any{"name": "status-port", "port": int64(readyPort), "protocol": "TCP"}}
+	seen := []uint16{readyPort}
+	for _, s := range d.g.Listens.Servers {
+		if slices.Contains(seen, s.Port) {
+			continue // listeners of one port differ by their hosts
+		}
+		seen = append(seen, s.Port)
+		ports = append(ports, map[string]any{"name": "port-" + strconv.Itoa(int(s.Port)), "port": int64(s.Port), "protocol": "TCP"})
+	}
+	kind := "LoadBalancer"
+	if t := d.g.Object.Meta.Annotations[ServiceType]; t == "ClusterIP" || t == "NodePort" {
+		kind = t
+	}
+	return d.object("v1", "Service", map[string]any{"spec": map[string]any{"type": kind, "selector": d.selector(), "ports": ports}})
+}

@@ -1,0 +1,91 @@
+package deploy
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+	"sigs.k8s.io/yaml"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+var update = flag.Bool("update", false, "write what comes out into the fixtures")
+
+func TestGolden(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no fixtures: ", err)
+	}
+	for _, p := range paths {
+		a, err := txtar.ParseFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects, problems := api.DecodeAll(a.Files[0].Data, p)
+		if len(problems) > 0 || len(objects) != 1 {
+			t.Fatal(p, problems)
+		}
+		o := objects[0]
+		o.Meta.UID = "u-1"
+		listens := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: "shop", Name: o.Meta.Name}, Servers: []mesh.Server{{Name: "a", Port: 80}, {Name: "b", Port: 443}, {Name: "c", Port: 443}}}
+		var b strings.Builder
+		for _, u := range Objects(Gateway{Object: o, Listens: listens, Revision: revisionOf(p)}) {
+			text, err := yaml.Marshal(u.Object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.WriteString("---\n" + string(text))
+		}
+		if *update {
+			a.Files = []txtar.File{a.Files[0], {Name: "out", Data: []byte(b.String())}}
+			if err := os.WriteFile(p, txtar.Format(a), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(a.Files) != 2 || string(a.Files[1].Data) != b.String() {
+			t.Errorf("%s gives\n%s", p, b.String())
+		}
+	}
+}
+
+func revisionOf(path string) string {
+	if strings.Contains(path, "revision") {
+		return "canary"
+	}
+	return "default"
+}
+
+func TestWanted(t *testing.T) {
+	own := func() *mesh.Gateway {
+		return &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: "shop", Name: "front"}, Selector: mesh.Labels{GatewayLabel: "front"}, Servers: []mesh.Server{{Port: 80}}}
+	}
+	if !Wanted(own()) {
+		t.Error("a gateway that names no workloads gets some")
+	}
+	for what, change := range map[string]func(*mesh.Gateway){
+		"of the Istio dialect":       func(g *mesh.Gateway) { g.ID.Dialect = mesh.Istio },
+		"served by another Service":  func(g *mesh.Gateway) { g.Selector = mesh.Labels{"istio": "ingressgateway"} },
+		"without a valid listener":   func(g *mesh.Gateway) { g.Servers = nil },
+		"whose address is not found": func(g *mesh.Gateway) { g.Selector = nil },
+	} {
+		g := own()
+		if change(g); Wanted(g) {
+			t.Errorf("a gateway %s gets workloads", what)
+		}
+	}
+}
+
+func TestNamesFitALabel(t *testing.T) {
+	long := strings.Repeat("a", 60)
+	if got := Name("front", "heddle"); got != "front-heddle" {
+		t.Error(got)
+	}
+	if a, b := Name(long, "heddle"), Name(long, "hedge"); len(a) > 63 || a == b {
+		t.Error(a, b)
+	}
+}

@@ -1,0 +1,46 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/heddle-mesh/heddle/control/config/kube"
+	"github.com/heddle-mesh/heddle/control/deploy"
+	"github.com/heddle-mesh/heddle/control/inject"
+)
+
+// deployGateways keeps workloads for the gateways of the Gateway API that name none of their own. Only a control plane that injects can: the pods are nothing before.
+func (d *Server) deployGateways(ctx context.Context) {
+	file, err := inject.ReadConfig(d.opts.InjectConfig)
+	if err != nil || d.opts.InjectWebhook == "" {
+		return // a file that cannot be read has stopped New
+	}
+	d.client.Deploy(ctx, kube.Deployment{
+		Mark:  map[string]string{deploy.ManagedLabel: deploy.ManagedBy, deploy.RevisionLabel: file.Revision},
+		Kinds: []schema.GroupVersionKind{{Version: "v1", Kind: "ServiceAccount"}, {Group: "apps", Version: "v1", Kind: "Deployment"}, {Version: "v1", Kind: "Service"}},
+		Want:  func() []*unstructured.Unstructured { return d.gatewayObjects(file) }, Changed: d.published,
+	}, d.log.With("part", "gateways"))
+}
+
+// gatewayObjects renders them for the snapshot of now. A gateway belongs to the revision that its label names.
+func (d *Server) gatewayObjects(file inject.Config) (all []*unstructured.Unstructured) {
+	snap := d.publisher.Current()
+	if snap == nil {
+		return nil
+	}
+	for _, g := range snap.Gateways.All() {
+		e, ok := d.store.Get(g.Origin)
+		if !ok || !deploy.Wanted(g) || e.Object.Meta.UID == "" {
+			continue
+		}
+		revision := cmp.Or(e.Object.Meta.Labels["istio.io/rev"], "default")
+		if revision == file.Revision || slices.Contains(file.Tags, revision) {
+			all = append(all, deploy.Objects(deploy.Gateway{Object: e.Object, Listens: g, Revision: file.Revision})...)
+		}
+	}
+	return all
+}
