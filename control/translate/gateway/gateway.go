@@ -15,8 +15,13 @@ import (
 const nameLabel = "gateway.networking.k8s.io/gateway-name"
 
 // gatewayFields are honoured; TLS settings are judged by api.Unenforced.
-var gatewayFields = api.Fields("gatewayClassName", "listeners[].name", "listeners[].hostname", "listeners[].port", "listeners[].protocol", "listeners[].tls.*",
-	"listeners[].allowedRoutes.*", "tls.*", "addresses.*", "defaultScope=None")
+var (
+	gatewayPaths = []string{"gatewayClassName", "listeners[].name", "listeners[].hostname", "listeners[].port", "listeners[].protocol", "listeners[].tls.*",
+		"listeners[].allowedRoutes.*", "tls.*", "addresses.*", "defaultScope=None"}
+	gatewayFields = api.Fields(gatewayPaths...)
+	// deployedFields are honoured where workloads are made for the gateway.
+	deployedFields = api.Fields(append(gatewayPaths, "infrastructure.labels", "infrastructure.labels.*", "infrastructure.annotations", "infrastructure.annotations.*")...)
+)
 
 // Gateway gives the listeners of a Gateway and its status; nothing when its class belongs to another controller. The number of attached routes in the
 // status is 0: see WithRoutes. Listeners that are not valid are not among the servers; one whose TLS settings cannot be enforced denies.
@@ -26,14 +31,12 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 		return nil, nil, nil
 	}
 	v := open(o, in)
-	written, skip := o, (func(string) bool)(nil)
+	written, fields := o, gatewayFields
 	if len(spec.Addresses) == 0 && in.Settings().Injects { // then workloads are made for it (control/deploy)
 		written.Meta.Labels, written.Meta.Annotations = without(o.Meta.Labels, "istio.io/rev"), without(o.Meta.Annotations, "networking.istio.io/service-type")
-		skip = func(path string) bool {
-			return note.Under(path, "spec.infrastructure.labels") || note.Under(path, "spec.infrastructure.annotations")
-		}
+		fields = deployedFields
 	}
-	v.Unhonoured(written, gatewayFields, skip)
+	v.Unhonoured(written, fields, nil)
 	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: o.Meta.Name}, Origin: o.Ref(), Created: o.Meta.Created,
 		Namespace: v.ns, Selector: mesh.Labels{nameLabel: o.Meta.Name}}
 	states := v.listeners(spec)
