@@ -78,7 +78,8 @@ type Cluster struct {
 	LocalityWeighted      bool
 	Overprovisioning      uint32 // percent; 140 by default
 	SlowStart             SlowStart
-	Subsets               *Subsets // nil: endpoints are not divided
+	Subsets               *Subsets     // nil: endpoints are not divided
+	Load                  *LoadWeights // nil: endpoints weigh what discovery says
 	DNSRefresh            time.Duration
 	DNSRetry              [2]time.Duration // after a failure: the first pause and the longest
 	RespectDNSTTL         bool
@@ -124,6 +125,15 @@ type SlowStart struct {
 	Window     time.Duration // 0: no slow start
 	Aggression float64       // 1: the share grows evenly; more: it grows fast at first
 	Least      float64       // the share at the beginning, in percent
+}
+
+// LoadWeights weighs endpoints by what they tell of their load (ClientSideWeightedRoundRobin).
+type LoadWeights struct {
+	Blackout time.Duration // how long an endpoint must have told something before it counts
+	Expiry   time.Duration // after which the last word does not count any more
+	Update   time.Duration // how often weights change
+	Penalty  float64       // of errors per request, on the utilization
+	Metrics  []string      // whose highest is the utilization, before what the application says
 }
 
 // Thresholds are circuit breakers; Envoy's defaults are 1024, 1024, 1024 and 3.

@@ -8,6 +8,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
 	"github.com/heddle-mesh/heddle/data/proxy/http2"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/orca"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
@@ -136,8 +137,22 @@ func (w *Worker) Connected(h *upstream.Host) {
 
 // Responded looks at a response for what an endpoint of a checked cluster says of its own health.
 func (w *Worker) Responded(host *upstream.Host, h *codec.Head) {
+	w.Told(host, &h.Fields)
 	if w.set.Fail != nil && host.IsChecked() && h.Has(codec.EnvoyImmediateFail) {
 		w.set.Fail(host)
+	}
+}
+
+// Told looks at the head or the trailers of a response for what an endpoint says of its load.
+func (w *Worker) Told(host *upstream.Host, f *codec.Fields) {
+	c := host.Cluster.Config().Load
+	if c == nil {
+		return
+	}
+	if r, err := orca.Read(f); r != nil && err == nil { // a report that cannot be read tells nothing
+		if weight, err := orca.Weight(r, c); err == nil {
+			host.Weigh(weight)
+		}
 	}
 }
 

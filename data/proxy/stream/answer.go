@@ -122,6 +122,7 @@ func (a *answer) Trailers(t *codec.Fields) {
 		x.gather(nil, true)
 		return
 	}
+	x.w.Pools.Told(x.host, t)
 	x.noteTrailers(t)
 	x.deliverTrailers(t)
 	x.finish()

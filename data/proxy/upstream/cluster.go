@@ -27,6 +27,7 @@ type Cluster struct {
 	hosts   []*Host
 	updates uint64
 	swept   time.Time // when outlier detection last looked
+	weighed time.Time // when endpoints were last weighed by what they tell
 	view    atomic.Pointer[view]
 	// passing are hosts of original destinations, which nobody lists.
 	passing sync.Map // loop.Address → *Host

@@ -35,6 +35,7 @@ type Host struct {
 	ejected atomic.Bool
 	checked atomic.Uint32 // Checked
 	outlier *outlier      // nil without outlier detection
+	load    *load         // nil where endpoints are not weighed by what they tell
 }
 
 // together says whether two localities are the same place at the same priority.
@@ -52,6 +53,9 @@ func newHost(c *Cluster, e *config.Endpoint, t Transport, k key) *Host {
 	h.config.Store(e)
 	if c.Config().Outlier != nil {
 		h.outlier = &outlier{}
+	}
+	if c.Config().Load != nil {
+		h.load = &load{}
 	}
 	return h
 }

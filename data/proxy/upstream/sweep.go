@@ -21,12 +21,12 @@ func (s *Set) Sweep(now time.Time) time.Duration {
 }
 
 func (c *Cluster) sweep(now time.Time, random func() uint64) (next time.Duration) {
-	d, v := c.Config().Outlier, c.view.Load()
+	d, l, v := c.Config().Outlier, c.Config().Load, c.view.Load()
 	changed := v != nil && v.starting
 	if next = math.MaxInt64; changed {
 		next = slowStep
 	}
-	if d == nil && !changed {
+	if d == nil && l == nil && !changed {
 		return next
 	}
 	c.mu.Lock()
@@ -37,6 +37,13 @@ func (c *Cluster) sweep(now time.Time, random func() uint64) (next time.Duration
 			changed = c.interval(d, now, random) || changed
 		}
 		next = min(next, d.Interval-now.Sub(c.swept))
+	}
+	if l != nil {
+		if now.Sub(c.weighed) >= l.Update {
+			c.weighed = now
+			changed = c.reweigh(now) || changed
+		}
+		next = min(next, l.Update-now.Sub(c.weighed))
 	}
 	if changed {
 		c.remake()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -207,5 +208,37 @@ func TestEjectionsEndAtIntervals(t *testing.T) {
 	s.Sweep(at(50))
 	if n := h.outlier.times; n != 0 {
 		t.Errorf("%d ejections are remembered, want 0", n)
+	}
+}
+
+// TestWeighedByWhatTheyTell: an endpoint counts once it has told its load for a while, and until it has been silent for a while; those that do not count get the median.
+func TestWeighedByWhatTheyTell(t *testing.T) {
+	def := &config.Cluster{Name: "c", Policy: config.RoundRobin, Load: &config.LoadWeights{Blackout: 10 * time.Second, Expiry: time.Minute, Update: time.Second}, Endpoints: endpoints(1, 1, 1, 7)}
+	s, c, _ := newSet(t, def)
+	now := time.Unix(1000, 0)
+	at := func(seconds int, tell ...uint32) []uint32 {
+		now = time.Unix(1000+int64(seconds), 0)
+		c.now = func() time.Time { return now }
+		for i, w := range tell {
+			if w > 0 {
+				c.Hosts()[i].Weigh(w)
+			}
+		}
+		if next := s.Sweep(now); next > time.Second {
+			t.Errorf("the next look is in %v", next)
+		}
+		return c.view.Load().sets[0].groups[0].weights
+	}
+	for _, step := range []struct {
+		at   int
+		tell []uint32
+		want []uint32
+	}{
+		{0, []uint32{10, 20, 60}, []uint32{1, 1, 1, 1}}, {5, nil, []uint32{1, 1, 1, 1}}, {10, nil, []uint32{10, 20, 60, 20}}, {11, []uint32{0, 40}, []uint32{10, 40, 60, 40}},
+		{61, []uint32{0, 0, 50}, []uint32{45, 40, 50, 45}}, {62, []uint32{30}, []uint32{45, 40, 50, 45}}, {72, nil, []uint32{30, 40, 50, 40}},
+	} {
+		if got := at(step.at, step.tell...); !slices.Equal(got, step.want) {
+			t.Errorf("after %d s: %v, want %v", step.at, got, step.want)
+		}
 	}
 }

@@ -30,7 +30,7 @@ func (w *weigher) weigh(hosts []*Host) []uint32 {
 	out := make([]uint32, len(hosts))
 	most, young := uint32(0), false
 	for i, h := range hosts {
-		out[i] = max(1, h.Config().Weight)
+		out[i] = h.weight()
 		most = max(most, out[i])
 		young = young || w.share(h) < 1
 	}

@@ -4,9 +4,11 @@ import (
 	"math"
 	"math/big"
 	"strings"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	weightedv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3"
 	providedv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/cluster_provided/v3"
 	commonlbv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/common/v3"
 	leastv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/least_request/v3"
@@ -122,6 +124,8 @@ func (r *read) policy(path string, m *clusterv3.LoadBalancingPolicy, c *config.C
 			r.add(path+".endpoint_picking_policy", "want round_robin, least_request or random, without a word on localities")
 		}
 		c.LocalityWeighted = true
+	case *weightedv3.ClientSideWeightedRoundRobin:
+		r.loadWeights(path, p, c)
 	case *subsetv3.Subset:
 		r.subsetPolicy(path, p, c)
 	case *providedv3.ClusterProvided:
@@ -129,6 +133,30 @@ func (r *read) policy(path string, m *clusterv3.LoadBalancingPolicy, c *config.C
 	default:
 		r.add(path, "%s is not expected here, want a policy of load balancing", short(any.MessageName()))
 	}
+}
+
+// leastUpdate is how often weights change at most, as in Envoy.
+const leastUpdate = 100 * time.Millisecond
+
+// loadWeights is a round robin with weights that endpoints tell. The defaults are those of stock Envoy, whose error_utilization_penalty is 0, although its API says 1.
+func (r *read) loadWeights(path string, m *weightedv3.ClientSideWeightedRoundRobin, c *config.Cluster) {
+	l := &config.LoadWeights{
+		Blackout: r.duration(path+".blackout_period", m.GetBlackoutPeriod(), 10*time.Second), Expiry: r.duration(path+".weight_expiration_period", m.GetWeightExpirationPeriod(), 3*time.Minute),
+		Update: max(leastUpdate, r.duration(path+".weight_update_period", m.GetWeightUpdatePeriod(), time.Second)), Metrics: m.GetMetricNamesForComputingUtilization(),
+	}
+	if p := m.GetErrorUtilizationPenalty(); p != nil {
+		if l.Penalty = float64(p.GetValue()); !(l.Penalty >= 0) || math.IsInf(l.Penalty, 0) {
+			r.add(path+".error_utilization_penalty", "want 0 or more")
+		}
+	}
+	for i, name := range l.Metrics {
+		kind, key, _ := strings.Cut(name, ".")
+		if name != "cpu_utilization" && name != "mem_utilization" && !(key != "" && (kind == "named_metrics" || kind == "utilization")) {
+			r.add(at(path, "metric_names_for_computing_utilization", i), "want cpu_utilization, mem_utilization, named_metrics.NAME or utilization.NAME")
+		}
+	}
+	r.slow(path, m.GetSlowStartConfig(), c)
+	c.Load = l
 }
 
 func hashes(p config.Policy) bool { return p == config.RingHash || p == config.Maglev }

@@ -70,7 +70,7 @@ func honouredTable() map[protoreflect.FullName]rule {
 func coreTable() map[protoreflect.FullName]rule {
 	opaque := rule{opaque: true}
 	return map[protoreflect.FullName]rule{
-		"google.protobuf.Duration": opaque, "google.protobuf.Struct": opaque, "google.protobuf.UInt32Value": opaque, "google.protobuf.UInt64Value": opaque, "google.protobuf.BoolValue": opaque,
+		"google.protobuf.Duration": opaque, "google.protobuf.Struct": opaque, "google.protobuf.UInt32Value": opaque, "google.protobuf.UInt64Value": opaque, "google.protobuf.BoolValue": opaque, "google.protobuf.FloatValue": opaque,
 		"envoy.config.core.v3.Metadata": opaque, "envoy.config.core.v3.Locality": opaque, "envoy.type.v3.Percent": opaque, "envoy.type.v3.FractionalPercent": opaque,
 		"envoy.type.v3.Int64Range": opaque, "envoy.type.v3.Int32Range": opaque, "envoy.config.core.v3.CidrRange": opaque, "envoy.config.core.v3.HeaderValue": fields("key value"),
 		"envoy.config.core.v3.Address":                  fields("socket_address pipe"),
@@ -336,6 +336,9 @@ func balanceTable() map[protoreflect.FullName]rule {
 		p + "random.v3.Random":                      fields("locality_lb_config"),
 		p + "ring_hash.v3.RingHash": fields("hash_function minimum_ring_size maximum_ring_size locality_weighted_lb_config",
 			only("hash_function", "only XX_HASH is supported", 0, 1)),
+		p + "client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin": fields("enable_oob_load_report blackout_period weight_expiration_period weight_update_period error_utilization_penalty metric_names_for_computing_utilization slow_start_config",
+			only1("enable_oob_load_report", false, "endpoints tell their load with their answers")).
+			refuse("oob_reporting_period", "endpoints tell their load with their answers").refuse("oob_reporting_config", "endpoints tell their load with their answers"),
 		p + "subset.v3.Subset": fields("fallback_policy default_subset subset_selectors locality_weight_aware scale_locality_weight panic_mode_any list_as_any metadata_fallback_policy subset_lb_policy",
 			only("fallback_policy", "it is unknown", 0, 1, 2), only("metadata_fallback_policy", "it is unknown", 0, 1)),
 		p + "subset.v3.Subset.LbSubsetSelector":                   fields("keys single_host_per_subset fallback_policy fallback_keys_subset", only("fallback_policy", "it is unknown", 0, 1, 2, 3, 4)),

@@ -29,6 +29,7 @@ var omitted = inAny(omitMetadata, `{"metadataMatch": {"filterMetadata": {"envoy.
 // upstreamValues are what fields about balancing and retries are set to where the usual values for their types will not do.
 func upstreamValues() map[string][]string {
 	const route3, cluster, lb = "envoy.config.route.v3.", "envoy.config.cluster.v3.", "envoy.extensions.load_balancing_policies."
+	const weighted = lb + "client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin"
 	policy := func(any string) string {
 		return `{"policies": [{"typedExtensionConfig": {"name": "p", "typedConfig": ` + any + `}}]}`
 	}
@@ -48,12 +49,14 @@ func upstreamValues() map[string][]string {
 	subset := inAny(lb+"subset.v3.Subset", `{"subsetSelectors": [{"keys": ["a", "b"], "fallbackPolicy": "KEYS_SUBSET", "fallbackKeysSubset": ["a"]}], "subsetLbPolicy": `+policy(policies[1])+`}`)
 	policies, typed = append(policies, subset), append(typed, `{"name": "p", "typedConfig": `+subset+`}`)
 	selectors := []string{`{"keys": ["c"], "singleHostPerSubset": true}`, `{"keys": ["c", "d"], "fallbackPolicy": "ANY_ENDPOINT"}`}
+	policies, typed = append(policies, inAny(weighted, `{"blackoutPeriod": "1s"}`)), append(typed, `{"name": "p", "typedConfig": `+inAny(weighted, `{"metricNamesForComputingUtilization": ["utilization.a"]}`)+`}`)
 	labels := []string{`{"filterMetadata": {"envoy.lb": {"a": 3, "fallback_list": [{"b": 4}]}}}`}
 	return map[string][]string{
-		route3 + "RouteAction.metadata_match":                         labels,
-		route3 + "WeightedCluster.ClusterWeight.metadata_match":       labels,
-		cluster + "Cluster.lb_subset_config":                          {`{"subsetSelectors": [{"keys": ["a", "b"], "fallbackPolicy": "KEYS_SUBSET", "fallbackKeysSubset": ["a"]}]}`},
-		cluster + "Cluster.LbSubsetConfig.subset_selectors":           selectors,
+		route3 + "RouteAction.metadata_match":                   labels,
+		route3 + "WeightedCluster.ClusterWeight.metadata_match": labels,
+		cluster + "Cluster.lb_subset_config":                    {`{"subsetSelectors": [{"keys": ["a", "b"], "fallbackPolicy": "KEYS_SUBSET", "fallbackKeysSubset": ["a"]}]}`},
+		cluster + "Cluster.LbSubsetConfig.subset_selectors":     selectors,
+		weighted + ".error_utilization_penalty":                 {`3`}, weighted + ".metric_names_for_computing_utilization": {`"named_metrics.b"`},
 		lb + "subset.v3.Subset.subset_selectors":                      selectors,
 		cluster + "Cluster.LbSubsetConfig.default_subset":             {`{"a": "b"}`},
 		lb + "subset.v3.Subset.default_subset":                        {`{"a": "b"}`},
@@ -77,6 +80,7 @@ func upstreamValues() map[string][]string {
 
 // upstreamNeutral are fields that may be taken without an effect; see neutral.
 var upstreamNeutral = map[string]string{
+	"envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin.enable_oob_load_report": "only the value that says what is done anyway is taken",
 	"envoy.config.core.v3.TypedExtensionConfig.name":                               "it only names the element; what it is says the type of its configuration",
 	"envoy.config.core.v3.RuntimeDouble.runtime_key":                               "there is no runtime layer, so the default is what counts",
 	"envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash.hash_function": "only the value that says what is done anyway is taken",
