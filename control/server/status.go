@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/heddle-mesh/heddle/control/config/kube"
+	"github.com/heddle-mesh/heddle/control/inject"
 )
 
 // tellEvery is how often what is found out after translation is looked at: rejections by proxies, and what the compiler leaves out for some.
@@ -35,6 +36,9 @@ func (d *Server) writeStatus(ctx context.Context) error {
 	}
 	return d.client.Lead(ctx, d.opts.Namespace, d.log.With("part", "status"), func(ctx context.Context) {
 		go d.deployGateways(ctx)
+		if d.opts.InjectWebhook != "" {
+			go d.client.Bury(ctx, d.opts.Namespace, inject.ProxyContainer, d.log.With("part", "injection"))
+		}
 		_ = d.status.Run(ctx, source)
 	})
 }

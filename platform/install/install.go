@@ -63,22 +63,31 @@ func (c *Cluster) Install(ctx context.Context, p Plan) error {
 	if err := c.define(ctx, missing); err != nil {
 		return err
 	}
-	c.Say(fmt.Sprintf("%d objects", len(p.Rendered.Objects)))
-	for _, u := range p.Rendered.Objects {
-		if err := c.apply(ctx, u); err != nil {
-			return err
-		}
+	if err := c.applyAll(ctx, p.Rendered.Objects, p.Wait); err != nil {
+		return err
 	}
 	if err := c.prune(ctx, whole.Objects, now.Objects); err != nil {
 		return err
 	}
-	if err := c.writeInventory(ctx, p.Namespace, p.Release, now); err != nil {
-		return err
+	return c.writeInventory(ctx, p.Namespace, p.Release, now)
+}
+
+// applyAll applies objects in their order. It waits after each Deployment: the pods of the next one may need the webhook of the one before.
+func (c *Cluster) applyAll(ctx context.Context, objects []*unstructured.Unstructured, wait bool) error {
+	c.Say(fmt.Sprintf("%d objects", len(objects)))
+	waited := 0
+	for i, u := range objects {
+		if err := c.apply(ctx, u); err != nil {
+			return err
+		}
+		if wait && (u.GetKind() == "Deployment" || i == len(objects)-1) {
+			if err := c.ready(ctx, objects[waited:i+1]); err != nil {
+				return err
+			}
+			waited = i + 1
+		}
 	}
-	if !p.Wait {
-		return nil
-	}
-	return c.ready(ctx, p.Rendered.Objects)
+	return nil
 }
 
 // namespace makes the namespace unless it is there.

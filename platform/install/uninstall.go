@@ -179,7 +179,7 @@ func (c *Cluster) collected(ctx context.Context) error {
 func (c *Cluster) undefine(ctx context.Context, names []string, purge bool) error {
 	definitions := schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 	var kept []string
-	removed := 0
+	var removed []ref
 	for _, name := range names {
 		r := ref{definitions.Group, definitions.Version, definitions.Kind, "", name}
 		u, err := c.get(ctx, r)
@@ -200,13 +200,15 @@ func (c *Cluster) undefine(ctx context.Context, names []string, purge bool) erro
 		if err := c.remove(ctx, r); err != nil {
 			return err
 		}
+		removed = append(removed, r)
+	}
+	for _, r := range removed {
 		if err := c.vanish(ctx, r); err != nil {
 			return err
 		}
-		removed++
 	}
-	if removed > 0 {
-		c.Say(fmt.Sprintf("%d definitions are gone", removed))
+	if len(removed) > 0 {
+		c.Say(fmt.Sprintf("%d definitions are gone", len(removed)))
 	}
 	if len(kept) > 0 {
 		c.Say("kept, because there are objects of them (--purge removes both): " + strings.Join(kept, ", "))
