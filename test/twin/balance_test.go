@@ -11,12 +11,12 @@ import (
 	"github.com/heddle-mesh/heddle/test/twin"
 )
 
-// TestBalancing: the same hashes lead to the same endpoints, whatever weights localities and endpoints have; a full scan finds the idle one; a bias of 0 leaves the weights;
+// TestBalancing: the same hashes lead to the same endpoints, whatever weights localities and endpoints have, by whatever names endpoints are placed, and in whatever order they fill where loads are bounded; a full scan finds the idle one; a bias of 0 leaves the weights;
 // and headers name destinations.
 func TestBalancing(t *testing.T) {
 	ports := twin.NewPorts(t)
 	hold := make(chan struct{})
-	held := make(chan string, 10)
+	held := make(chan string, 20)
 	for _, name := range []string{"a", "b", "c", "d", "e"} {
 		twin.Serve(t, ports, name).Answer(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/hold") {
@@ -29,11 +29,22 @@ func TestBalancing(t *testing.T) {
 	var first map[string]string
 	twin.Run(t, ports, "testdata/balance.yaml", func(t *testing.T, p *twin.Proxy) {
 		at := map[string]string{}
-		for _, cluster := range []string{"ring", "maglev"} {
+		for _, cluster := range []string{"ring", "maglev", "names", "maglevnames"} {
 			for i := range 200 {
 				key := fmt.Sprint("key-", i)
 				at[cluster+" "+key] = p.Get("/"+cluster+"/", "X-Key: "+key)
 			}
+		}
+		var all sync.WaitGroup
+		for _, cluster := range []string{"bounded", "loose"} {
+			for i := range 12 { // all for one, which may not have them all
+				all.Go(func() { p.Get("/"+cluster+"/hold", "X-Key: some key") })
+				at[fmt.Sprintf("%s %d", cluster, i)] = <-held
+			}
+			for range 12 {
+				hold <- struct{}{}
+			}
+			all.Wait()
 		}
 		if first == nil {
 			first = at
@@ -45,7 +56,6 @@ func TestBalancing(t *testing.T) {
 			}
 		}
 
-		var all sync.WaitGroup
 		busy := map[string]bool{}
 		for range 2 {
 			all.Go(func() { p.Get("/full/hold") })

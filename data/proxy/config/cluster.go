@@ -53,6 +53,8 @@ type Cluster struct {
 	RingMin       uint64   // least number of places of a ring, and its bound
 	RingMax       uint64
 	MaglevSize    uint64 // of the table, prime
+	HashHostnames bool   // endpoints are placed by their host names
+	HashBalance   uint32 // percent of an even load that an endpoint may have before a hash means another; 0: any
 	// DestinationHeader of a request names where it goes, before the original destination; DestinationPort, when it is not 0, replaces the port of either.
 	DestinationHeader string
 	DestinationPort   uint16

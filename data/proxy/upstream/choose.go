@@ -156,7 +156,7 @@ func (c *Chooser) one(cl *Cluster, def *config.Cluster, v *view, p int, hash uin
 	case len(g.hosts) == 1:
 		return g.hosts[0]
 	case hashes(def.Policy):
-		return g.hosts[g.places.of(g, def).Choose(hash, attempt)]
+		return g.hosts[g.places.choose(cl, def, g, hash, attempt)]
 	case def.Policy == config.Random:
 		return g.hosts[balance.Random(g, c.random())]
 	case def.Policy == config.LeastRequest:

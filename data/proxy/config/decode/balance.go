@@ -38,6 +38,9 @@ func (r *read) balancing(path string, m *clusterv3.Cluster, c *config.Cluster) {
 		if m.GetCommonLbConfig().GetLocalityConfigSpecifier() != nil {
 			r.add(join(path, "common_lb_config"), "with load_balancing_policy, what it says of localities belongs there")
 		}
+		if m.GetCommonLbConfig().GetConsistentHashingLbConfig() != nil {
+			r.add(join(path, "common_lb_config.consistent_hashing_lb_config"), "with load_balancing_policy it belongs there")
+		}
 		r.policy(join(path, "load_balancing_policy"), m.GetLoadBalancingPolicy(), c)
 	} else {
 		r.lbPolicy(path, m, c)
@@ -64,7 +67,23 @@ const (
 	firstPolicy       = ".policies[0].typed_extension_config.typed_config"
 )
 
+// hashingSettings is what both forms of ConsistentHashingLbConfig have.
+type hashingSettings interface {
+	GetUseHostnameForHashing() bool
+	GetHashBalanceFactor() *wrapperspb.UInt32Value
+}
+
+func (r *read) hashing(path string, m hashingSettings, c *config.Cluster) {
+	c.HashHostnames = m.GetUseHostnameForHashing()
+	if f := m.GetHashBalanceFactor(); f != nil {
+		if c.HashBalance = f.GetValue(); c.HashBalance < 100 {
+			r.add(path+".hash_balance_factor", "want 100 or more")
+		}
+	}
+}
+
 func (r *read) lbPolicy(path string, m *clusterv3.Cluster, c *config.Cluster) {
+	r.hashing(join(path, "common_lb_config.consistent_hashing_lb_config"), m.GetCommonLbConfig().GetConsistentHashingLbConfig(), c)
 	c.LocalityWeighted = m.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil
 	switch m.GetLbPolicy() {
 	case clusterv3.Cluster_LEAST_REQUEST:
@@ -114,9 +133,11 @@ func (r *read) policy(path string, m *clusterv3.LoadBalancingPolicy, c *config.C
 		c.Policy, c.LocalityWeighted = config.Random, weightedLocality(p.GetLocalityLbConfig())
 	case *ringv3.RingHash:
 		c.Policy, c.LocalityWeighted = config.RingHash, p.GetLocalityWeightedLbConfig() != nil
+		r.hashing(path+".consistent_hashing_lb_config", p.GetConsistentHashingLbConfig(), c)
 		r.ring(path, p.GetMinimumRingSize(), p.GetMaximumRingSize(), c)
 	case *maglevv3.Maglev:
 		c.Policy, c.LocalityWeighted = config.Maglev, p.GetLocalityWeightedLbConfig() != nil
+		r.hashing(path+".consistent_hashing_lb_config", p.GetConsistentHashingLbConfig(), c)
 		r.table(path, p.GetTableSize(), c)
 	case *localityv3.WrrLocality:
 		r.policy(path+".endpoint_picking_policy", p.GetEndpointPickingPolicy(), c)
