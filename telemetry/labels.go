@@ -67,6 +67,16 @@ func HTTPLabels() []Label {
 	return all
 }
 
+// MessageLabels are the labels of the metrics of gRPC messages: those that are known while a stream goes on.
+func MessageLabels() (labels []Label) {
+	for _, l := range TCPLabels() {
+		if l != ResponseFlags {
+			labels = append(labels, l)
+		}
+	}
+	return labels
+}
+
 // TCPLabels are the labels of the TCP metrics.
 func TCPLabels() (labels []Label) {
 	for _, l := range HTTPLabels() {

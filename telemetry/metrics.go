@@ -35,6 +35,8 @@ var (
 	RequestDuration     = Metric{"istio_request_duration_milliseconds", Histogram, Milliseconds, "Time from the first byte of a request to the last byte of its response."}
 	RequestBytes        = Metric{"istio_request_bytes", Histogram, Bytes, "Size of request bodies and headers."}
 	ResponseBytes       = Metric{"istio_response_bytes", Histogram, Bytes, "Size of response bodies and headers."}
+	RequestMessages     = Metric{"istio_request_messages_total", Counter, One, "gRPC messages that clients sent."}
+	ResponseMessages    = Metric{"istio_response_messages_total", Counter, One, "gRPC messages that servers sent."}
 	TCPSentBytes        = Metric{"istio_tcp_sent_bytes_total", Counter, Bytes, "Bytes sent to clients in responses of TCP connections."}
 	TCPReceivedBytes    = Metric{"istio_tcp_received_bytes_total", Counter, Bytes, "Bytes received from clients in requests of TCP connections."}
 	TCPConnectionOpened = Metric{"istio_tcp_connections_opened_total", Counter, One, "TCP connections that were opened."}
@@ -44,7 +46,7 @@ var (
 
 // All lists the standard metrics.
 func All() []Metric {
-	return []Metric{Requests, RequestDuration, RequestBytes, ResponseBytes, TCPSentBytes, TCPReceivedBytes, TCPConnectionOpened, TCPConnectionClosed, Build}
+	return []Metric{Requests, RequestDuration, RequestBytes, ResponseBytes, RequestMessages, ResponseMessages, TCPSentBytes, TCPReceivedBytes, TCPConnectionOpened, TCPConnectionClosed, Build}
 }
 
 // Buckets are the upper bounds of every histogram: Envoy's defaults, which Istio's dashboards are drawn for.

@@ -13,10 +13,32 @@ type Requests struct{ Reporter *Reporter }
 
 // Finished implements stream.Reporter.
 func (r *Requests) Finished(x *stream.Exchange) {
-	m := x.Manager()
-	if !counted(m.Config) {
+	if !counted(x.Manager().Config) {
 		return
 	}
+	f := r.facts(x)
+	received, sent := x.Bytes()
+	r.Reporter.Request(x.Worker().Loop.Index(), &f, x.Duration(), received, sent)
+	r.messages(x, &f)
+}
+
+// Talking implements stream.Reporter.
+func (r *Requests) Talking(x *stream.Exchange) {
+	if counted(x.Manager().Config) {
+		f := r.facts(x)
+		r.messages(x, &f)
+	}
+}
+
+func (r *Requests) messages(x *stream.Exchange, f *Facts) {
+	if request, response := x.Messages(); request|response > 0 {
+		f.Messages, f.Code, f.Status, f.Flags = true, 0, "", "" // what is known only at the end
+		r.Reporter.messages(x.Worker().Loop.Index(), f, request, response)
+	}
+}
+
+func (r *Requests) facts(x *stream.Exchange) Facts {
+	m := x.Manager()
 	f := Facts{Direction: m.Direction, Code: x.Response.Status, Flags: x.Flags().String()}
 	name, cluster := x.Cluster()
 	f.Cluster = name
@@ -37,8 +59,7 @@ func (r *Requests) Finished(x *stream.Exchange) {
 		}
 	}
 	f.grpc(x)
-	received, sent := x.Bytes()
-	r.Reporter.Request(x.Worker().Loop.Index(), &f, x.Duration(), received, sent)
+	return f
 }
 
 // counted says whether a connection manager has Istio's metrics.

@@ -58,6 +58,7 @@ type Facts struct {
 	Direction config.Direction
 	TCP       bool
 	GRPC      bool
+	Messages  bool // of gRPC, which have fewer labels
 	Mutual    bool // mutual TLS with the downstream
 	Code      int
 	Status    string // of gRPC, "" for none
@@ -76,6 +77,7 @@ type series struct {
 	duration, request, reply stats.Histogram
 	sent, received           stats.Handle
 	opened, closed           stats.Handle
+	asked, answered          stats.Handle
 }
 
 // Reporter makes series.
@@ -145,6 +147,14 @@ func (r *Reporter) moved(index int, f *Facts, received, sent uint64) {
 	w.shard.Add(s.sent, sent)
 }
 
+// messages counts gRPC messages.
+func (r *Reporter) messages(index int, f *Facts, request, response uint64) {
+	w := &r.workers[index]
+	s := r.find(w, f)
+	w.shard.Add(s.asked, request)
+	w.shard.Add(s.answered, response)
+}
+
 // describe registers the series of a combination.
 func (r *Reporter) describe(f *Facts) *series {
 	values := r.labels(f)
@@ -161,6 +171,10 @@ func (r *Reporter) describe(f *Facts) *series {
 			sent: r.registry.Counter(desc(telemetry.TCPSentBytes, tcp)), received: r.registry.Counter(desc(telemetry.TCPReceivedBytes, tcp)),
 			opened: r.registry.Counter(desc(telemetry.TCPConnectionOpened, tcp)), closed: r.registry.Counter(desc(telemetry.TCPConnectionClosed, tcp)),
 		}
+	}
+	if f.Messages {
+		of := telemetry.MessageLabels()
+		return &series{asked: r.registry.Counter(desc(telemetry.RequestMessages, of)), answered: r.registry.Counter(desc(telemetry.ResponseMessages, of))}
 	}
 	http, bounds := telemetry.HTTPLabels(), telemetry.Buckets()
 	return &series{

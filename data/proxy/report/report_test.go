@@ -87,6 +87,24 @@ func TestInboundRequest(t *testing.T) {
 	})
 }
 
+// TestMessages: what is known only at the end is no label of messages, which are told while a stream goes on.
+func TestMessages(t *testing.T) {
+	r, registry := reporter()
+	f := Facts{Direction: config.Inbound, GRPC: true, Messages: true, Mutual: true, SourceID: "spiffe://cluster.local/ns/front/sa/gateway"}
+	r.messages(0, &f, 3, 40)
+	r.messages(0, &f, 0, 2)
+	page := text(t, registry)
+	for metric, value := range map[string]string{"istio_request_messages_total": "3", "istio_response_messages_total": "42"} {
+		got := line(t, page, metric)
+		expect(t, got, map[string]string{"": value, "request_protocol": "grpc", "reporter": "destination", "source_workload_namespace": "front", "connection_security_policy": "mutual_tls"})
+		for _, late := range []string{"response_code", "response_flags", "grpc_response_status"} {
+			if v, ok := got[late]; ok {
+				t.Errorf("%s has the label %s=%q", metric, late, v)
+			}
+		}
+	}
+}
+
 func TestConnection(t *testing.T) {
 	r, registry := reporter()
 	f := Facts{Direction: config.Outbound, TCP: true, Cluster: "PassthroughCluster"}

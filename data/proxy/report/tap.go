@@ -62,6 +62,9 @@ type TapEvent struct {
 	Duration      float64 `json:"duration_ms"`
 }
 
+// Talking implements stream.Reporter: a tap shows what has finished.
+func (t *Tap) Talking(x *stream.Exchange) { t.Next.Talking(x) }
+
 // Finished implements stream.Reporter.
 func (t *Tap) Finished(x *stream.Exchange) {
 	t.Next.Finished(x)

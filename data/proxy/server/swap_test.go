@@ -200,6 +200,9 @@ func (s *swaps) play() {
 // arrived notes a request that a server got.
 func (s *swaps) arrived(a arrival) { s.arrivals[a.id] = append(s.arrivals[a.id], a) }
 
+// Talking implements stream.Reporter.
+func (*swaps) Talking(*stream.Exchange) {}
+
 // Finished implements stream.Reporter for the first proxy.
 func (s *swaps) Finished(x *stream.Exchange) {
 	path := string(x.Request.Path())

@@ -111,6 +111,7 @@ type Exchange struct {
 
 	trailers   *codec.Fields // of the response, while it ends
 	grpcStatus uint8         // that they told, plus one; 0: nothing
+	talk       talk
 }
 
 // open ties the exchange to a connection.
@@ -233,6 +234,7 @@ func (x *Exchange) body(p []byte, end bool) {
 			return
 		}
 	}
+	x.asked(p)
 	up := x.up
 	switch {
 	case x.tunnel && !x.Response.Upgrade:

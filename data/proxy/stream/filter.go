@@ -24,7 +24,9 @@ type ResponseFilter interface {
 	Response(x *Exchange)
 }
 
-// Reporter hears of finished exchanges: telemetry. It must not keep x.
+// Reporter hears of exchanges: telemetry. It must not keep x.
 type Reporter interface {
 	Finished(x *Exchange)
+	// Talking is called now and then while a stream of gRPC goes on; Exchange.Messages says what has come.
+	Talking(x *Exchange)
 }

@@ -46,6 +46,7 @@ func (x *Exchange) ResponseEnded() bool { return x.headOnly }
 
 // deliver sends a piece of the response's body to the client.
 func (x *Exchange) deliver(p []byte, end bool) {
+	x.replied(p)
 	if x.out != nil {
 		if p = x.out.Body(p, end); len(p) == 0 && !end {
 			return

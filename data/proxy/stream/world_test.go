@@ -29,6 +29,7 @@ type world struct {
 	worker   *stream.Worker
 	manager  *stream.Manager
 	finished []report
+	messages [][2]uint64 // of gRPC in requests and responses, each time that they were told
 	servers  map[string]*server
 }
 
@@ -40,8 +41,15 @@ type report struct {
 	trail   stream.Trail
 }
 
+// Talking implements stream.Reporter.
+func (w *world) Talking(x *stream.Exchange) {
+	in, out := x.Messages()
+	w.messages = append(w.messages, [2]uint64{in, out})
+}
+
 // Finished implements stream.Reporter.
 func (w *world) Finished(x *stream.Exchange) {
+	w.Talking(x)
 	w.finished = append(w.finished, report{x.Response.Status, x.Flags().String(), x.Details(), x.Trail()})
 }
 
