@@ -192,13 +192,17 @@ func aliases(v *view.View, s *mesh.Service) []string {
 		if v.InNamespace(s.ID.Namespace) {
 			forms = append(forms, name)
 		}
+		if s.Headless { // its pods have names below each form: web-0.web
+			wide := []string{"*." + string(s.ID.Host)}
+			for _, f := range forms {
+				wide = append(wide, "*."+f)
+			}
+			forms = append(forms, wide...)
+		}
 		for _, f := range forms {
 			if _, taken := v.Resolve(mesh.Host(f)); !taken {
 				out = append(out, f)
 			}
-		}
-		if s.Headless {
-			out = append(out, "*."+string(s.ID.Host))
 		}
 	}
 	if !s.Headless {
