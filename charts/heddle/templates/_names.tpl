@@ -22,7 +22,7 @@ app.kubernetes.io/name: heddle
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: heddle
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
 {{- end }}
 
 {{/* what every pod of Heddle's own may do: nothing but run */}}
