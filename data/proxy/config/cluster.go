@@ -80,6 +80,7 @@ type Cluster struct {
 	LocalityWeighted      bool
 	Overprovisioning      uint32 // percent; 140 by default
 	SlowStart             SlowStart
+	Zones                 *Zones       // nil: requests are not kept in their zone
 	Subsets               *Subsets     // nil: endpoints are not divided
 	Load                  *LoadWeights // nil: endpoints weigh what discovery says
 	DNSRefresh            time.Duration
@@ -127,6 +128,13 @@ type SlowStart struct {
 	Window     time.Duration // 0: no slow start
 	Aggression float64       // 1: the share grows evenly; more: it grows fast at first
 	Least      float64       // the share at the beginning, in percent
+}
+
+// Zones keeps requests in the proxy's own locality where there are enough endpoints (zone_aware_lb_config).
+type Zones struct {
+	Percent     float64 // of the requests (routing_enabled)
+	Least       uint64  // endpoints of the cluster (min_cluster_size)
+	FailOnPanic bool    // in panic nobody is chosen
 }
 
 // LoadWeights weighs endpoints by what they tell of their load (ClientSideWeightedRoundRobin).

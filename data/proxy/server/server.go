@@ -149,6 +149,10 @@ func (s *Server) buildPlane() (err error) {
 		s.dialer.Outside = &dial.Outside{Relay: loop.Unix(absolute(s.opts.Outside)), Inside: s.opts.Inside}
 	}
 	s.clusters = upstream.NewSet(s.secrets, s.opts.Log)
+	if s.bootstrap != nil {
+		l := s.node.GetLocality()
+		s.clusters.Home = upstream.Home{Cluster: s.bootstrap.LocalCluster, Region: l.GetRegion(), Zone: l.GetZone(), Subzone: l.GetSubZone()}
+	}
 	s.clusters.Stats, s.clusters.Shard = s.registry, s.registry.NewShard()
 	s.clusters.Fail = func(h *upstream.Host) {
 		i := health.Owner(h.Cluster.Name, len(s.workers))

@@ -19,6 +19,7 @@ type Cluster struct {
 	breakers *[2]Breaker
 	log      *slog.Logger
 	counts   ejections
+	set      *Set
 	subsetStats
 	recent *recent // nil without a retry budget over an interval
 	now    func() time.Time

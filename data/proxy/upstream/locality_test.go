@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -83,6 +85,40 @@ func TestSubsetsHaveLocalities(t *testing.T) {
 		}
 		if h := ch.Choose(c, Need{Match: config.NewSubsetMatch(map[string]string{"stage": `"z"`})}); h != nil {
 			t.Errorf("%s is in no subset", h.Address)
+		}
+	}
+}
+
+// TestZonesFollowTheProxies: how much stays in the zone depends on where the proxies are, and changes with that.
+func TestZonesFollowTheProxies(t *testing.T) {
+	zones := func(n ...int) *config.Assignment {
+		a := &config.Assignment{}
+		for i, count := range n {
+			l := zone(i+1, 0, 0, count, 0)
+			l.Zone = string(rune('a' + i))
+			a.Localities = append(a.Localities, l)
+		}
+		return a
+	}
+	s := NewSet(nil, slog.New(slog.DiscardHandler))
+	s.Home = Home{Cluster: "self", Zone: "a"}
+	app := &config.Cluster{Name: "app", Zones: &config.Zones{Percent: 100, Least: 4}, Panic: 50, Endpoints: zones(2, 2)}
+	ch := NewChooser(rand.New(rand.NewPCG(1, 2)).Uint64)
+	for _, tt := range []struct {
+		self *config.Assignment
+		want float64
+	}{{zones(1, 1), 1}, {zones(3, 1), 2.0 / 3}, {zones(1, 3), 1}, {zones(0, 2), .5}, {zones(), .5}, {zones(4, 0), .5}} {
+		if err := s.Update(map[string]*config.Cluster{"app": app, "self": {Name: "self", Version: "1", Endpoints: tt.self}}); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for range 3000 {
+			if h := ch.Choose(s.Cluster("app"), Need{}); h.in.Zone == "a" {
+				n++
+			}
+		}
+		if got := float64(n) / 3000; math.Abs(got-tt.want) > 0.04 {
+			t.Errorf("proxies %v: %.2f of the requests stay, want %.2f", tt.self.Localities, got, tt.want)
 		}
 	}
 }

@@ -29,6 +29,9 @@ type Set struct {
 	Shard *stats.Shard
 	// Fail, if set, is told of endpoints that ask in a response to be left alone. Any worker calls it.
 	Fail func(*Host)
+	// Home, if set before the first Update, is where this proxy is.
+	Home   Home
+	around atomic.Pointer[around]
 }
 
 // NewSet makes an empty set.
@@ -67,6 +70,11 @@ func (s *Set) Update(clusters map[string]*config.Cluster) error {
 		next[name] = c
 	}
 	s.current.Store(&next)
+	if local := next[s.Home.Cluster]; local != nil {
+		local.mu.Lock()
+		s.relocate(local, local.hosts) // for those that are new
+		local.mu.Unlock()
+	}
 	for name, c := range old {
 		if next[name] != c {
 			c.retire()
@@ -83,7 +91,7 @@ func sameDefinition(a, b *config.Cluster) bool {
 }
 
 func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
-	c := &Cluster{Name: def.Name, log: s.log, now: s.Now, swept: s.Now()}
+	c := &Cluster{Name: def.Name, set: s, log: s.log, now: s.Now, swept: s.Now()}
 	c.counts.count(s.Stats, s.Shard, def)
 	c.subsetStats = newSubsetStats(s.Stats, def)
 	c.def.Store(def)

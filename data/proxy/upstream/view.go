@@ -68,6 +68,7 @@ func (c *Cluster) remake() {
 		v.parts = &subsets{c: c, def: def, hosts: c.hosts, made: v.made}
 	}
 	c.view.Store(v)
+	c.set.relocate(c, c.hosts)
 }
 
 // viewOf is the view of some endpoints: all, or those of a subset, for which scaled says how many each locality has in all where that matters.
@@ -89,8 +90,15 @@ func (c *Cluster) viewOf(def *config.Cluster, hosts []*Host, scaled map[int]int)
 	v.loads, v.sets = append(loads.Healthy, loads.Degraded...), make([]priority, 2*levels)
 	w := &weigher{SlowStart: def.SlowStart, now: c.now(), scaled: scaled}
 	for p, hosts := range by {
+		if loads.Panic[p] && def.Zones != nil && def.Zones.FailOnPanic {
+			continue
+		}
 		if loads.Panic[p] {
 			v.sets[p] = some(def, hosts, anyState, w)
+			continue
+		}
+		if z, ok := c.zones(def, p, hosts, w); ok {
+			v.sets[p], v.sets[levels+p] = z, some(def, hosts, degraded, w)
 			continue
 		}
 		v.sets[p], v.sets[levels+p] = some(def, hosts, healthy, w), some(def, hosts, degraded, w)
@@ -118,18 +126,7 @@ func (c *Cluster) count(def *config.Cluster, hosts []*Host) (l balance.Level) {
 // some are the endpoints of a priority in one state, by locality where localities have weights. In panic they are all of them, wherever and however they are, but for those
 // that discovery wants to be left.
 func some(def *config.Cluster, hosts []*Host, in state, w *weigher) (p priority) {
-	together, order, by := &gathered{}, []*gathered{}, map[int]*gathered{}
-	for _, h := range hosts {
-		g := by[h.locality]
-		if g == nil {
-			g = &gathered{locality: h.locality}
-			by[h.locality], order = g, append(order, g)
-		}
-		if g.all++; h.state() == in || in == anyState && h.Config().Health != config.Draining {
-			g.hosts = append(g.hosts, h)
-			together.hosts = append(together.hosts, h)
-		}
-	}
+	together, order := gather(hosts, in)
 	switch {
 	case !def.LocalityWeighted:
 	case hashes(def.Policy):
@@ -145,6 +142,32 @@ func some(def *config.Cluster, hosts []*Host, in state, w *weigher) (p priority)
 		p.add(together, 1, w)
 	}
 	return p
+}
+
+// zones is some for a cluster that keeps requests in their zone, at its first priority.
+func (c *Cluster) zones(def *config.Cluster, p int, hosts []*Host, w *weigher) (priority, bool) {
+	if p > 0 || def.Zones == nil {
+		return priority{}, false
+	}
+	_, order := gather(hosts, healthy)
+	return c.zoned(def, order, w)
+}
+
+// gather finds the endpoints in one state, in all and by locality.
+func gather(hosts []*Host, in state) (together *gathered, order []*gathered) {
+	together, by := &gathered{}, map[int]*gathered{}
+	for _, h := range hosts {
+		g := by[h.locality]
+		if g == nil {
+			g = &gathered{locality: h.locality}
+			by[h.locality], order = g, append(order, g)
+		}
+		if g.all++; h.state() == in || in == anyState && h.Config().Health != config.Draining {
+			g.hosts = append(g.hosts, h)
+			together.hosts = append(together.hosts, h)
+		}
+	}
+	return together, order
 }
 
 // hashed makes one group, so that a hash means one endpoint whatever its locality; localities share as they weigh (Envoy, "Locality weighted load balancing" of

@@ -49,6 +49,9 @@ func (r *read) balancing(path string, m *clusterv3.Cluster, c *config.Cluster) {
 	if c.Subsets != nil && !c.Subsets.LocalityAware { // Envoy's endpoints of a subset have no localities with weights then
 		c.LocalityWeighted = false
 	}
+	if c.LocalityWeighted { // the weights split requests between localities
+		c.Zones = nil
+	}
 	r.destination(join(path, "original_dst_lb_config"), m.GetOriginalDstLbConfig(), c)
 	at := join(path, "lb_policy")
 	if m.GetLoadBalancingPolicy() != nil {
@@ -85,6 +88,12 @@ func (r *read) hashing(path string, m hashingSettings, c *config.Cluster) {
 func (r *read) lbPolicy(path string, m *clusterv3.Cluster, c *config.Cluster) {
 	r.hashing(join(path, "common_lb_config.consistent_hashing_lb_config"), m.GetCommonLbConfig().GetConsistentHashingLbConfig(), c)
 	c.LocalityWeighted = m.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil
+	zones := m.GetCommonLbConfig().GetZoneAwareLbConfig()
+	if p := m.GetLbPolicy(); !c.LocalityWeighted && (p == clusterv3.Cluster_ROUND_ROBIN || p == clusterv3.Cluster_LEAST_REQUEST || p == clusterv3.Cluster_RANDOM) {
+		r.zones(join(path, "common_lb_config.zone_aware_lb_config"), zones, c)
+	} else if zones != nil {
+		r.add(join(path, "common_lb_config.zone_aware_lb_config"), "it is for ROUND_ROBIN, LEAST_REQUEST and RANDOM")
+	}
 	switch m.GetLbPolicy() {
 	case clusterv3.Cluster_LEAST_REQUEST:
 		x := m.GetLeastRequestLbConfig()
@@ -124,13 +133,15 @@ func (r *read) policy(path string, m *clusterv3.LoadBalancingPolicy, c *config.C
 	switch p := p.(type) {
 	case *roundv3.RoundRobin:
 		r.slow(path, p.GetSlowStartConfig(), c)
-		c.LocalityWeighted = weightedLocality(p.GetLocalityLbConfig())
+		r.locality(path, p.GetLocalityLbConfig(), c)
 	case *leastv3.LeastRequest:
-		c.Policy, c.LocalityWeighted = config.LeastRequest, weightedLocality(p.GetLocalityLbConfig())
+		c.Policy = config.LeastRequest
+		r.locality(path, p.GetLocalityLbConfig(), c)
 		c.FullScan = p.GetSelectionMethod() == leastv3.LeastRequest_FULL_SCAN || p.GetEnableFullScan().GetValue()
 		r.least(path, p.GetChoiceCount(), p.GetActiveRequestBias(), p.GetSlowStartConfig(), c)
 	case *randomv3.Random:
-		c.Policy, c.LocalityWeighted = config.Random, weightedLocality(p.GetLocalityLbConfig())
+		c.Policy = config.Random
+		r.locality(path, p.GetLocalityLbConfig(), c)
 	case *ringv3.RingHash:
 		c.Policy, c.LocalityWeighted = config.RingHash, p.GetLocalityWeightedLbConfig() != nil
 		r.hashing(path+".consistent_hashing_lb_config", p.GetConsistentHashingLbConfig(), c)
@@ -182,8 +193,34 @@ func (r *read) loadWeights(path string, m *weightedv3.ClientSideWeightedRoundRob
 
 func hashes(p config.Policy) bool { return p == config.RingHash || p == config.Maglev }
 
-func weightedLocality(m *commonlbv3.LocalityLbConfig) bool {
-	return m.GetLocalityWeightedLbConfig() != nil
+func (r *read) locality(path string, m *commonlbv3.LocalityLbConfig, c *config.Cluster) {
+	if c.LocalityWeighted = m.GetLocalityWeightedLbConfig() != nil; c.LocalityWeighted {
+		return
+	}
+	r.zones(path+".locality_lb_config.zone_aware_lb_config", m.GetZoneAwareLbConfig(), c)
+}
+
+// zoneSettings is what both forms of ZoneAwareLbConfig have.
+type zoneSettings interface {
+	GetRoutingEnabled() *typev3.Percent
+	GetMinClusterSize() *wrapperspb.UInt64Value
+	GetFailTrafficOnPanic() bool
+}
+
+// leastZones is Envoy's min_cluster_size.
+const leastZones = 6
+
+// zones: where nothing is said the defaults are in force, as in Envoy; they mean nothing without a local cluster.
+func (r *read) zones(path string, m zoneSettings, c *config.Cluster) {
+	c.Zones = &config.Zones{Percent: 100, Least: leastZones, FailOnPanic: m.GetFailTrafficOnPanic()}
+	if p := m.GetRoutingEnabled(); p != nil {
+		if c.Zones.Percent = p.GetValue(); !(c.Zones.Percent >= 0 && c.Zones.Percent <= 100) {
+			r.add(path+".routing_enabled", "want 0 to 100")
+		}
+	}
+	if n := m.GetMinClusterSize(); n != nil {
+		c.Zones.Least = n.GetValue()
+	}
 }
 
 func (r *read) least(path string, choices *wrapperspb.UInt32Value, bias *corev3.RuntimeDouble, slow slowStart, c *config.Cluster) {

@@ -16,12 +16,14 @@ import (
 
 // Bootstrap is what a bootstrap file says.
 type Bootstrap struct {
-	Node      *corev3.Node
-	Admin     string // HOST:PORT, or the path of a unix socket; "" for none
-	Listeners []*config.Listener
-	Clusters  []*config.Cluster
-	Secrets   []*config.SecretRef
-	Overload  *config.Overload // nil for none
+	Node *corev3.Node
+	// LocalCluster is the cluster that this proxy and its like form, "" for none.
+	LocalCluster string
+	Admin        string // HOST:PORT, or the path of a unix socket; "" for none
+	Listeners    []*config.Listener
+	Clusters     []*config.Cluster
+	Secrets      []*config.SecretRef
+	Overload     *config.Overload // nil for none
 	// Limits are how many connections a listener may have open, by its name; also of those that come by xDS.
 	Limits map[string]uint32
 	// ADS is nil when everything is static.
@@ -75,7 +77,7 @@ func (d *Decoder) Bootstrap(file []byte) (*Bootstrap, error) {
 		return nil, err
 	}
 	r := d.start("", m)
-	out := &Bootstrap{Node: m.GetNode(), Message: m}
+	out := &Bootstrap{Node: m.GetNode(), LocalCluster: m.GetClusterManager().GetLocalClusterName(), Message: m}
 	if a := m.GetAdmin().GetAddress(); a != nil {
 		switch x := r.address("admin.address", a); {
 		case x.path != "":

@@ -297,14 +297,15 @@ func clusterTable() map[protoreflect.FullName]rule {
 		c + "Cluster.RingHashLbConfig":                fields("minimum_ring_size maximum_ring_size").refuse("hash_function", "only XX_HASH is supported"),
 		c + "Cluster.MaglevLbConfig":                  fields("table_size"),
 		c + "Cluster.SlowStartConfig":                 fields("slow_start_window aggression min_weight_percent"),
-		c + "Cluster.CommonLbConfig": fields("healthy_panic_threshold locality_weighted_lb_config consistent_hashing_lb_config ignore_new_hosts_until_first_hc update_merge_window",
+		c + "Cluster.CommonLbConfig": fields("healthy_panic_threshold locality_weighted_lb_config zone_aware_lb_config consistent_hashing_lb_config ignore_new_hosts_until_first_hc update_merge_window",
 			check{"update_merge_window", atOnce}),
 		c + "Cluster.CommonLbConfig.LocalityWeightedLbConfig":  fields(""),
+		c + "Cluster.CommonLbConfig.ZoneAwareLbConfig":         fields("routing_enabled min_cluster_size fail_traffic_on_panic"),
 		c + "Cluster.CommonLbConfig.ConsistentHashingLbConfig": fields("use_hostname_for_hashing hash_balance_factor"),
-		c + "CircuitBreakers":                        fields("thresholds"),
-		c + "CircuitBreakers.Thresholds":             fields("priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining"),
-		c + "CircuitBreakers.Thresholds.RetryBudget": fields("budget_percent min_retry_concurrency budget_interval"),
-		c + "UpstreamConnectionOptions":              fields("tcp_keepalive"),
+		c + "CircuitBreakers":                                  fields("thresholds"),
+		c + "CircuitBreakers.Thresholds":                       fields("priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining"),
+		c + "CircuitBreakers.Thresholds.RetryBudget":           fields("budget_percent min_retry_concurrency budget_interval"),
+		c + "UpstreamConnectionOptions":                        fields("tcp_keepalive"),
 		c + "OutlierDetection": fields(`consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate success_rate_minimum_hosts
 			success_rate_request_volume success_rate_stdev_factor consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors
 			consecutive_local_origin_failure enforcing_consecutive_local_origin_failure enforcing_local_origin_success_rate failure_percentage_threshold enforcing_failure_percentage
@@ -326,7 +327,6 @@ func clusterTable() map[protoreflect.FullName]rule {
 
 func balanceTable() map[protoreflect.FullName]rule {
 	const c, p = "envoy.config.cluster.v3.LoadBalancingPolicy", "envoy.extensions.load_balancing_policies."
-	const zones = "requests are not kept in their zone; the weights of localities and priorities split them"
 	return map[protoreflect.FullName]rule{
 		c:             fields("policies"),
 		c + ".Policy": fields("typed_extension_config"),
@@ -348,7 +348,8 @@ func balanceTable() map[protoreflect.FullName]rule {
 		p + "wrr_locality.v3.WrrLocality":                         fields("endpoint_picking_policy"),
 		p + "cluster_provided.v3.ClusterProvided":                 fields(""),
 		p + "common.v3.SlowStartConfig":                           fields("slow_start_window aggression min_weight_percent"),
-		p + "common.v3.LocalityLbConfig":                          fields("locality_weighted_lb_config").refuse("zone_aware_lb_config", zones),
+		p + "common.v3.LocalityLbConfig":                          fields("locality_weighted_lb_config zone_aware_lb_config"),
+		p + "common.v3.LocalityLbConfig.ZoneAwareLbConfig":        fields("routing_enabled min_cluster_size fail_traffic_on_panic"),
 		p + "common.v3.LocalityLbConfig.LocalityWeightedLbConfig": fields(""),
 	}
 }
@@ -396,7 +397,8 @@ func tlsTable() map[protoreflect.FullName]rule {
 func bootstrapTable() map[protoreflect.FullName]rule {
 	const b = "envoy.config.bootstrap.v3."
 	return map[protoreflect.FullName]rule{
-		b + "Bootstrap":                  fields("node static_resources dynamic_resources admin overload_manager layered_runtime"),
+		b + "Bootstrap":                  fields("node static_resources dynamic_resources admin overload_manager layered_runtime cluster_manager"),
+		b + "ClusterManager":             fields("local_cluster_name"),
 		b + "Bootstrap.StaticResources":  fields("listeners clusters secrets"),
 		b + "Bootstrap.DynamicResources": fields("lds_config cds_config ads_config"),
 		b + "Admin":                      fields("address access_log_path", check{"access_log_path", devNull}),
