@@ -40,9 +40,12 @@ func TestCluster(t *testing.T) {
 		{"gateway", gateway},
 		{"gateway of the Gateway API", deployed},
 		{"job", job},
+		{"StatefulSet", stateful},
 		{"twenty pods", twenty},
 		{"update under load", update},
 		{"control plane killed", killed},
+		{"two replicas", replicas},
+		{"control plane away", away},
 		{"Envoy", envoy},
 		{"revision", revision},
 		{"uninstall refuses", refuses},
@@ -168,6 +171,36 @@ spec: {template: {spec: {restartPolicy: Never, containers: [{name: app, image: "
 	}
 }
 
+// stateful asks each pod of a StatefulSet by its own name, through its headless Service, with mutual TLS.
+func stateful(t *testing.T) {
+	apply(t, `apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {clusterIP: None, selector: {app: db}, ports: [{name: http, port: 8080}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec:
+  serviceName: db
+  replicas: 2
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: app, image: "lab.local/app:1", args: [serve], env: [{name: VERSION, value: db}], ports: [{containerPort: 8080}], readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}}
+`)
+	k(t, "-n", "shop", "rollout", "status", "statefulset/db", "--timeout=120s")
+	for _, name := range []string{"db-0", "db-1"} {
+		answers(t, "shop", "client", "http://"+name+".db:8080/", "200 db "+name)
+		answers(t, "shop", "client", "http://"+name+".db:8080/", "URI=spiffe://cluster.local/ns/shop/sa/client")
+	}
+	answers(t, "outside", "client", "http://db-0.db.shop:8080/", "0 Get")
+	k(t, "-n", "shop", "delete", "statefulset/db", "service/db")
+}
+
 func twenty(t *testing.T) {
 	k(t, "-n", "shop", "scale", "deployment/web-v2", "--replicas=20")
 	rollout(t, "shop", "web-v2")
@@ -219,6 +252,59 @@ func killed(t *testing.T) {
 		k(t, "-n", "istio-system", "delete", "pod", "-l", "app=heddled", "--force", "--grace-period=0")
 		rollout(t, "istio-system", "heddled")
 	})
+}
+
+// replicas upgrades to two replicas; one of them, whichever leads, is killed, and objects are answered all the same.
+func replicas(t *testing.T) {
+	h(t, "install", "--profile", "demo", "--set", "controlPlane.replicas=2")
+	if got := k(t, "-n", "istio-system", "get", "poddisruptionbudget", "heddled", "-o", "jsonpath={.spec.minAvailable}"); got != "1" {
+		t.Errorf("minAvailable is %s", got)
+	}
+	holder := k(t, "-n", "istio-system", "get", "lease", "heddled-leader", "-o", "jsonpath={.spec.holderIdentity}")
+	pod := ""
+	for _, name := range strings.Fields(k(t, "-n", "istio-system", "get", "pods", "-l", "app=heddled", "-o", "jsonpath={.items[*].metadata.name}")) {
+		if strings.HasPrefix(holder, name) {
+			pod = name
+		}
+	}
+	if pod == "" {
+		t.Fatalf("nobody leads: %q", holder)
+	}
+	loaded(t, "100", "10s", func() { k(t, "-n", "istio-system", "delete", "pod", pod, "--force", "--grace-period=0") })
+	k(t, "-n", "shop", "patch", "virtualservice", "web", "--type=merge", "-p", `{"metadata":{"labels":{"touched":"yes"}},"spec":{"http":[{"timeout":"9s","route":[{"destination":{"host":"web","subset":"v2"}}]}]}}`)
+	eventually(t, "the other replica answers", func() error {
+		got := k(t, "-n", "shop", "get", "virtualservice", "web", "-o", `jsonpath={.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Enforced")].status}`)
+		if f := strings.Fields(got); len(f) != 3 || f[0] != f[1] || f[2] != "True" {
+			return fmt.Errorf("generation, observed generation, Enforced: %s", got)
+		}
+		return nil
+	})
+	apply(t, rules)
+	k(t, "-n", "shop", "patch", "virtualservice", "web", "--type=json", "-p",
+		`[{"op":"replace","path":"/spec/http/0/route/0/weight","value":0},{"op":"replace","path":"/spec/http/0/route/1/weight","value":100}]`)
+	h(t, "install", "--profile", "demo")
+}
+
+// away takes the control plane away: pods do not start without a proxy, heddle check says so, and traffic goes on.
+func away(t *testing.T) {
+	k(t, "-n", "istio-system", "scale", "deployment/heddled", "--replicas=0")
+	eventually(t, "the control plane is gone", func() error {
+		if out := k(t, "-n", "istio-system", "get", "endpointslices", "-l", "kubernetes.io/service-name=heddled", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}"); out != "" {
+			return fmt.Errorf("it is at %s", out)
+		}
+		return nil
+	})
+	if out, err := kubectl("-n", "shop", "run", "late", "--image=lab.local/app:1", "--", "serve"); err == nil || !strings.Contains(out, "failed calling webhook") {
+		t.Errorf("a pod starts without a proxy: %s", out)
+	}
+	out, err := run("", *heddle, "check", "-o", "short")
+	if err == nil || !strings.Contains(out, "× a pod would be injected") || !strings.Contains(out, "hint:") {
+		t.Errorf("%v: %s", err, out)
+	}
+	answers(t, "shop", "client", "http://web/", "200")
+	k(t, "-n", "istio-system", "scale", "deployment/heddled", "--replicas=1")
+	rollout(t, "istio-system", "heddled")
+	h(t, "check")
 }
 
 // envoy runs the same application behind Envoy.
