@@ -73,6 +73,10 @@ static_resources:
        http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}],
        route_config: {name: r, virtual_hosts: [{name: v, domains: ["*"], routes: [
 ` + routes.String() + `         {match: {prefix: /}, direct_response: {status: 404}}]}]}}}]}]}
+  - {name: tcp1, address: {socket_address: {address: 127.0.0.1, port_value: ${TCP1}}}, filter_chains: [{filters: [{name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: one, metadata_match: {filter_metadata: {envoy.lb: {stage: prod}}}}}]}]}
+  - {name: tcp2, address: {socket_address: {address: 127.0.0.1, port_value: ${TCP2}}}, filter_chains: [{filters: [{name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, metadata_match: {filter_metadata: {envoy.lb: {stage: dev, version: "2"}}},
+       weighted_clusters: {clusters: [{name: two, weight: 1, metadata_match: {filter_metadata: {envoy.lb: {version: "1"}}}}]}}}]}]}
+  - {name: tcp3, address: {socket_address: {address: 127.0.0.1, port_value: ${TCP3}}}, filter_chains: [{filters: [{name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: none, metadata_match: {filter_metadata: {envoy.lb: {stage: other}}}}}]}]}
   clusters:
 ` + clusters.String()
 }
@@ -108,6 +112,22 @@ func TestSubsets(t *testing.T) {
 				}
 				out = append(out, line)
 			}
+		}
+		once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		for _, listener := range []string{"TCP1", "TCP2", "TCP3"} {
+			got := map[string]bool{}
+			for range 20 {
+				resp, err := once.Get("http://" + p.at(listener) + "/")
+				if err != nil {
+					got["closed"] = true
+					continue
+				}
+				b, err := io.ReadAll(resp.Body)
+				must(t, err)
+				resp.Body.Close()
+				got[string(b)] = true
+			}
+			out = append(out, fmt.Sprint(listener, slices.Sorted(maps.Keys(got))))
 		}
 		counted := p.stats("lb_subsets_")
 		for _, name := range names {

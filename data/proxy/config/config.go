@@ -204,6 +204,7 @@ const (
 type WeightedName struct {
 	Name   string
 	Weight uint32
+	Match  *SubsetMatch // labels that the endpoint must have
 }
 
 // AccessLog is one access log with its filter, compiled by package decode: an *accesslog.Log. This package does not know it, so that it knows nothing of formats.

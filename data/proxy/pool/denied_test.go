@@ -35,7 +35,7 @@ func TestADeniedDestinationIsNotDialled(t *testing.T) {
 		w := New(s.Worker(), registry.NewShard(), registry, set, &dial.Dialer{})
 		var got error
 		s.At(0, func() {
-			w.Connect(s.Worker(), "web", &loop.Origin{}, &config.TCP{}, func(u tcp.Upstream, err error) {
+			w.Connect(s.Worker(), &config.WeightedName{Name: "web"}, &loop.Origin{}, &config.TCP{}, func(u tcp.Upstream, err error) {
 				if got = err; err == nil {
 					u.Conn.SetHandler(&sim.Recorder{})
 				}

@@ -11,8 +11,8 @@ import (
 )
 
 // Connect implements tcp.Upstreams for the connections of this worker.
-func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, t *config.TCP, done func(tcp.Upstream, error)) (cancel func()) {
-	c := w.set.Cluster(cluster)
+func (w *Worker) Connect(lw *loop.Worker, to *config.WeightedName, from *loop.Origin, t *config.TCP, done func(tcp.Upstream, error)) (cancel func()) {
+	c := w.set.Cluster(to.Name)
 	over := false
 	fail := func(f *tcp.Failure) func() {
 		lw.Defer(func() {
@@ -26,7 +26,7 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, t *
 		return fail(&tcp.Failure{Flag: "NC"})
 	}
 	def, l := c.Config(), w.local(c)
-	need := upstream.Need{Original: from.Original, Hashed: t.HashSource}
+	need := upstream.Need{Original: from.Original, Hashed: t.HashSource, Match: to.Match}
 	if t.HashSource {
 		need.Hash = balance.Hash([]byte(from.Remote.Addr().String()))
 	}
@@ -61,9 +61,9 @@ func (w *Worker) Connect(lw *loop.Worker, cluster string, from *loop.Origin, t *
 		w.Shard.Inc(l.stats.ConnectionDestroy)
 		w.Shard.Dec(l.stats.ConnectionsActive)
 	}
-	to := Target(h, "")
-	to.From, to.To = from.Remote.AddrPort, from.Original.AddrPort
-	attempt := w.dialer.Dial(lw, to, func(conn loop.Conn, err error) {
+	target := Target(h, "")
+	target.From, target.To = from.Remote.AddrPort, from.Original.AddrPort
+	attempt := w.dialer.Dial(lw, target, func(conn loop.Conn, err error) {
 		if err != nil {
 			release()
 			_, reason := w.connectFailed(l, err)

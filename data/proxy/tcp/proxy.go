@@ -37,6 +37,7 @@ type session struct {
 
 	w         *loop.Worker
 	config    *config.TCP
+	to        *config.WeightedName
 	upstreams Upstreams
 	observer  Observer
 	record    Record
@@ -65,11 +66,11 @@ type side struct {
 
 // Serve proxies a connection that a listener took. observer and listener may be nil.
 func (all *Sessions) Serve(c loop.Conn, t *config.TCP, upstreams Upstreams, observer Observer, listener *config.Listener) {
-	s := &session{all: all, next: all.first, w: c.Worker(), config: t, upstreams: upstreams, observer: observer}
+	s := &session{all: all, next: all.first, w: c.Worker(), config: t, to: pick(t.Clusters, c.Worker().Rand()), upstreams: upstreams, observer: observer}
 	if all.first = s; s.next != nil {
 		s.next.prev = s
 	}
-	s.record = Record{Listener: listener, Config: t, Downstream: c.Origin(), ClusterName: pick(t.Clusters, s.w.Rand())}
+	s.record = Record{Listener: listener, Config: t, Downstream: c.Origin(), ClusterName: s.to.Name}
 	s.down = side{s: s, conn: c, other: &s.up, count: &s.record.Received}
 	s.up = side{s: s, other: &s.down, count: &s.record.Sent}
 	s.active = s.w.Now()
@@ -84,29 +85,30 @@ func (all *Sessions) Serve(c loop.Conn, t *config.TCP, upstreams Upstreams, obse
 }
 
 // pick chooses a cluster by weight.
-func pick(clusters []config.WeightedName, random uint64) string {
+func pick(clusters []config.WeightedName, random uint64) *config.WeightedName {
 	total := uint64(0)
 	for _, c := range clusters {
 		total += uint64(c.Weight)
 	}
 	if total > 0 {
 		at := random % total
-		for _, c := range clusters {
+		for i := range clusters {
+			c := &clusters[i]
 			if at < uint64(c.Weight) {
-				return c.Name
+				return c
 			}
 			at -= uint64(c.Weight)
 		}
 	}
 	if len(clusters) > 0 {
-		return clusters[0].Name
+		return &clusters[0]
 	}
-	return ""
+	return &config.WeightedName{}
 }
 
 func (s *session) connect() {
 	s.record.Attempts++
-	s.cancel = s.upstreams.Connect(s.w, s.record.ClusterName, s.record.Downstream, s.config, s.connected)
+	s.cancel = s.upstreams.Connect(s.w, s.to, s.record.Downstream, s.config, s.connected)
 }
 
 func (s *session) connected(u Upstream, err error) {

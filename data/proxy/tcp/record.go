@@ -10,9 +10,9 @@ import (
 
 // Upstreams connects to clusters; package upstream implements it.
 type Upstreams interface {
-	// Connect chooses an endpoint of the cluster for a connection of this downstream and dials it as t says. done is called once, later, with the
+	// Connect chooses an endpoint of the cluster, with the labels that are asked for, for a connection of this downstream and dials it as t says. done is called once, later, with the
 	// connection or with an error, as a rule a *Failure. cancel gives up; done is not called after it.
-	Connect(w *loop.Worker, cluster string, downstream *loop.Origin, t *config.TCP, done func(Upstream, error)) (cancel func())
+	Connect(w *loop.Worker, cluster *config.WeightedName, downstream *loop.Origin, t *config.TCP, done func(Upstream, error)) (cancel func())
 }
 
 // Upstream is a connection to an endpoint.

@@ -80,7 +80,7 @@ type secured struct {
 	context *tls.ClientContext
 }
 
-func (s *secured) Connect(w *loop.Worker, _ string, _ *loop.Origin, _ *config.TCP, done func(tcp.Upstream, error)) func() {
+func (s *secured) Connect(w *loop.Worker, _ *config.WeightedName, _ *loop.Origin, _ *config.TCP, done func(tcp.Upstream, error)) func() {
 	return (&dial.Dialer{}).Dial(w, dial.Target{Addr: s.to, TLS: s.context}, func(c loop.Conn, err error) {
 		if err != nil {
 			var e *dial.Error

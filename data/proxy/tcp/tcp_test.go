@@ -27,13 +27,13 @@ type direct struct {
 	err      error
 }
 
-func (d *direct) Connect(w *loop.Worker, cluster string, _ *loop.Origin, _ *config.TCP, done func(tcp.Upstream, error)) func() {
-	to, ok := d.at[cluster]
+func (d *direct) Connect(w *loop.Worker, to *config.WeightedName, _ *loop.Origin, _ *config.TCP, done func(tcp.Upstream, error)) func() {
+	at, ok := d.at[to.Name]
 	if !ok {
 		w.Defer(func() { done(tcp.Upstream{}, &tcp.Failure{Flag: "NC"}) })
 		return func() {}
 	}
-	a := (&dial.Dialer{}).Dial(w, dial.Target{Addr: to, ConnectTimeout: time.Second}, func(c loop.Conn, err error) {
+	a := (&dial.Dialer{}).Dial(w, dial.Target{Addr: at, ConnectTimeout: time.Second}, func(c loop.Conn, err error) {
 		if err != nil {
 			var e *dial.Error
 			errors.As(err, &e)

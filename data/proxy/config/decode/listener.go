@@ -273,13 +273,14 @@ func (r *read) tcpProxy(path string, m *tcpproxyv3.TcpProxy) *config.TCP {
 		}
 	}
 	if name := m.GetCluster(); name != "" {
-		t.Clusters = []config.WeightedName{{Name: name, Weight: 1}}
+		t.Clusters = []config.WeightedName{{Name: name, Weight: 1, Match: r.subsetMatch(path+".metadata_match", m.GetMetadataMatch(), nil)}}
 	}
 	for i, w := range m.GetWeightedClusters().GetClusters() {
 		if w.GetWeight() == 0 {
 			r.add(at(path, "weighted_clusters.clusters", i)+".weight", "want 1 or more")
 		}
-		t.Clusters = append(t.Clusters, config.WeightedName{Name: w.GetName(), Weight: w.GetWeight()})
+		t.Clusters = append(t.Clusters, config.WeightedName{Name: w.GetName(), Weight: w.GetWeight(),
+			Match: r.subsetMatch(at(path, "weighted_clusters.clusters", i)+".metadata_match", m.GetMetadataMatch(), w.GetMetadataMatch())})
 	}
 	if len(t.Clusters) == 0 {
 		r.add(path, "neither cluster nor weighted_clusters is set")

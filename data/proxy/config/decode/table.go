@@ -166,12 +166,12 @@ func listenerTable() map[protoreflect.FullName]rule {
 		f + "network.connection_limit.v3.ConnectionLimit": fields("stat_prefix max_connections delay runtime_enabled"),
 		f + "network.rbac.v3.RBAC": fields("rules stat_prefix").refuse("enforcement_type", "connections are judged once, when they begin").
 			refuse("shadow_rules", "only requests are judged by shadow rules").refuse("shadow_rules_stat_prefix", "only requests are judged by shadow rules"),
-		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration hash_policy tunneling_config"),
+		f + "network.tcp_proxy.v3.TcpProxy":                               fields("stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts max_downstream_connection_duration hash_policy tunneling_config metadata_match"),
 		f + "network.tcp_proxy.v3.TcpProxy.TunnelingConfig":               fields("hostname").refuse("use_post", "tunnels are asked for by CONNECT").refuse("headers_to_add", "the request has no headers of its own"),
 		"envoy.type.v3.HashPolicy":                                        fields("source_ip"),
 		"envoy.type.v3.HashPolicy.SourceIp":                               fields(""),
 		f + "network.tcp_proxy.v3.TcpProxy.WeightedCluster":               fields("clusters"),
-		f + "network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": fields("name weight"),
+		f + "network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": fields("name weight metadata_match"),
 	}
 }
 

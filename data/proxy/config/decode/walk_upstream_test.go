@@ -52,7 +52,8 @@ func upstreamValues() map[string][]string {
 	policies, typed = append(policies, inAny(weighted, `{"blackoutPeriod": "1s"}`)), append(typed, `{"name": "p", "typedConfig": `+inAny(weighted, `{"metricNamesForComputingUtilization": ["utilization.a"]}`)+`}`)
 	labels := []string{`{"filterMetadata": {"envoy.lb": {"a": 3, "fallback_list": [{"b": 4}]}}}`}
 	return map[string][]string{
-		route3 + "RouteAction.metadata_match":                   labels,
+		route3 + "RouteAction.metadata_match":                                   labels,
+		"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.metadata_match": labels, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight.metadata_match": labels,
 		route3 + "WeightedCluster.ClusterWeight.metadata_match": labels,
 		cluster + "Cluster.lb_subset_config":                    {`{"subsetSelectors": [{"keys": ["a", "b"], "fallbackPolicy": "KEYS_SUBSET", "fallbackKeysSubset": ["a"]}]}`},
 		cluster + "Cluster.LbSubsetConfig.subset_selectors":     selectors,
