@@ -71,10 +71,11 @@ func up(run string) (*laptop.Status, func(), error) {
 	}
 	start := heddle("up", "--detach", "--rate", "0")
 	start.Stderr = os.Stderr
+	down := func() { _ = heddle("down").Run() } // a mesh that has ended is what is wanted
 	if err := start.Run(); err != nil {
+		down()
 		return nil, nil, fmt.Errorf("heddle up: %w", err)
 	}
-	down := func() { _ = heddle("down").Run() } // a mesh that has ended is what is wanted
 	out, err := heddle("status", "-o", "json").Output()
 	var s laptop.Status
 	if err == nil {

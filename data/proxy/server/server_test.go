@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -44,15 +45,18 @@ func bootstrap(listeners, clusters string) []byte {
 	return []byte(`{"node": {"id": "t"}, "static_resources": {"listeners": [` + listeners + `], "clusters": [` + clusters + `]}}`)
 }
 
-// free is an address that nobody listens on.
+// free is an address that nobody listens on, and that no connection gets by chance: below the ports that the kernel gives out.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // proxy is a Server that runs.

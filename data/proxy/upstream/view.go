@@ -128,7 +128,7 @@ func (c *Cluster) count(def *config.Cluster, hosts []*Host) (l balance.Level) {
 func some(def *config.Cluster, hosts []*Host, in state, w *weigher) (p priority) {
 	together, order := gather(hosts, in)
 	switch {
-	case !def.LocalityWeighted:
+	case !weighsLocalities(def):
 	case hashes(def.Policy):
 		p.hashed(def, order)
 	case in != anyState:
@@ -240,4 +240,9 @@ func overprovisioning(def *config.Cluster) uint32 {
 		return e.Overprovisioning
 	}
 	return cmp.Or(def.Overprovisioning, 140)
+}
+
+// weighsLocalities says whether the weights of localities count. Where a cluster has subsets, Envoy takes even all of its endpoints for one.
+func weighsLocalities(def *config.Cluster) bool {
+	return def.LocalityWeighted && (def.Subsets == nil || def.Subsets.LocalityAware)
 }

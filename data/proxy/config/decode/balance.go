@@ -46,10 +46,7 @@ func (r *read) balancing(path string, m *clusterv3.Cluster, c *config.Cluster) {
 		r.lbPolicy(path, m, c)
 		r.lbSubsets(join(path, "lb_subset_config"), m.GetLbSubsetConfig(), c)
 	}
-	if c.Subsets != nil && !c.Subsets.LocalityAware { // Envoy's endpoints of a subset have no localities with weights then
-		c.LocalityWeighted = false
-	}
-	if c.LocalityWeighted { // the weights split requests between localities
+	if c.LocalityWeighted && (c.Subsets == nil || c.Subsets.LocalityAware) { // the weights split requests between localities
 		c.Zones = nil
 	}
 	r.destination(join(path, "original_dst_lb_config"), m.GetOriginalDstLbConfig(), c)
