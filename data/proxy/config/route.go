@@ -151,6 +151,7 @@ func (c *CORS) Over(base *CORS) *CORS {
 type Forward struct {
 	Cluster       string
 	ClusterHeader string
+	Level         uint8        // routing priority (priority): 0 the default, 1 HIGH; its circuit breakers count
 	Match         *SubsetMatch // labels that the endpoint must have; of Weighted each has its own
 	Weighted      []WeightedCluster
 	TotalWeight   uint32

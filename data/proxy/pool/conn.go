@@ -82,7 +82,7 @@ func (c *Conn) release() {
 	c.busy = false
 	c.receiver = nil
 	c.pool.host.End()
-	c.pool.host.Cluster.Breaker(0).Give(upstream.Requests)
+	c.pool.host.Cluster.Breaker(int(c.pool.key.level)).Give(upstream.Requests)
 	c.pool.w.Shard.Dec(c.pool.l.stats.RequestsActive)
 }
 

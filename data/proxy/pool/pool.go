@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
+	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
@@ -71,12 +72,13 @@ type Want struct {
 	Frames  bool         // HTTP/2
 	Upgrade bool         // its server has said whether it takes upgrades
 	Client  *loop.Origin // whose request it is
+	Level   uint8        // routing priority: 0 is the default one, 1 the high one; each has limits and connections of its own
 }
 
 // Acquire gives an exchange on a connection to a host: at once, or (nil and NoReason) later by the ticket, or never (a reason).
 func (w *Worker) Acquire(h *upstream.Host, want Want, t *Ticket, waiter Waiter) (Stream, codec.Reason) {
 	l, upgrade := w.local(h.Cluster), want.Upgrade
-	key := announcedKey{poolKey: poolKey{host: h, sni: want.SNI, frames: want.Frames}}
+	key := announcedKey{poolKey: poolKey{host: h, sni: want.SNI, frames: want.Frames, level: want.Level}}
 	if h.Proxy != 0 && want.Client != nil {
 		key.from, key.to = want.Client.Remote.AddrPort, want.Client.Original.AddrPort
 	}
@@ -85,7 +87,7 @@ func (w *Worker) Acquire(h *upstream.Host, want Want, t *Ticket, waiter Waiter) 
 		p = &pool{w: w, l: l, key: key, host: h}
 		l.add(p)
 	}
-	b, limits := h.Cluster.Breaker(0), &h.Cluster.Config().Thresholds[0]
+	b, limits := p.breaker()
 	if i := p.ready(upgrade); i >= 0 {
 		if !b.Take(upstream.Requests, limits) {
 			w.Shard.Inc(l.stats.PendingOverflow)
@@ -104,6 +106,11 @@ func (w *Worker) Acquire(h *upstream.Host, want Want, t *Ticket, waiter Waiter) 
 		p.connect()
 	}
 	return nil, codec.NoReason
+}
+
+// breaker is what bounds the pool's priority.
+func (p *pool) breaker() (*upstream.Breaker, *config.Thresholds) {
+	return p.host.Cluster.Breaker(int(p.key.level)), &p.host.Cluster.Config().Thresholds[p.key.level]
 }
 
 // ready finds a connection that can take an exchange now, by its place among those of its kind; -1 if there is none.
@@ -163,14 +170,14 @@ func (p *pool) unqueue(t *Ticket) {
 	}
 	t.prev, t.next, t.pool = nil, nil, nil
 	p.waiting--
-	p.host.Cluster.Breaker(0).Give(upstream.Pending)
+	p.host.Cluster.Breaker(int(p.key.level)).Give(upstream.Pending)
 	p.w.Shard.Dec(p.l.stats.PendingActive)
 }
 
 // connect opens another connection if the bounds allow it; a pool that has none may always open one, or its queue would wait for ever.
 func (p *pool) connect() {
-	def := p.host.Cluster.Config()
-	admitted := p.host.Cluster.Breaker(0).Take(upstream.Connections, &def.Thresholds[0])
+	b, limits := p.breaker()
+	admitted := b.Take(upstream.Connections, limits)
 	if !admitted {
 		p.w.Shard.Inc(p.l.stats.ConnectionOverflow)
 		if p.open > 0 {
@@ -233,7 +240,7 @@ func (p *pool) closed(admitted bool) {
 func (p *pool) settle(admitted bool) {
 	p.open--
 	if admitted {
-		p.host.Cluster.Breaker(0).Give(upstream.Connections)
+		p.host.Cluster.Breaker(int(p.key.level)).Give(upstream.Connections)
 	}
 	p.w.Shard.Inc(p.l.stats.ConnectionDestroy)
 	p.w.Shard.Dec(p.l.stats.ConnectionsActive)
@@ -289,7 +296,7 @@ func (p *pool) connected(lc loop.Conn, err error, admitted bool) {
 
 // share gives exchanges on a connection to those who wait longest.
 func (p *pool) share(c *shared) {
-	b, limits := p.host.Cluster.Breaker(0), &p.host.Cluster.Config().Thresholds[0]
+	b, limits := p.breaker()
 	for p.first != nil && c.room(p.first.upgrade) {
 		t := p.first
 		p.unqueue(t)
@@ -339,7 +346,7 @@ func (p *pool) refuse(reason codec.Reason, detail string) {
 
 // serve gives a connection to whoever waits longest, or keeps it.
 func (p *pool) serve(c *Conn) {
-	b, limits := p.host.Cluster.Breaker(0), &p.host.Cluster.Config().Thresholds[0]
+	b, limits := p.breaker()
 	for p.first != nil {
 		t := p.first
 		p.unqueue(t)

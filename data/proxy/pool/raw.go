@@ -17,12 +17,13 @@ type raw struct {
 	ended    bool // the upstream's end was told
 	sent     bool // so was the client's
 	over     bool
+	level    uint8 // of the circuit breaker
 }
 
 // Reach connects to a host for a CONNECT that ends here, and gives the connection as an exchange. cancel gives up; the waiter hears nothing after it.
-func (w *Worker) Reach(h *upstream.Host, client *loop.Origin, waiter Waiter) (cancel func()) {
+func (w *Worker) Reach(h *upstream.Host, level uint8, client *loop.Origin, waiter Waiter) (cancel func()) {
 	c, l := h.Cluster, w.local(h.Cluster)
-	if !c.Breaker(0).Take(upstream.Connections, &c.Config().Thresholds[0]) {
+	if !c.Breaker(int(level)).Take(upstream.Connections, &c.Config().Thresholds[level]) {
 		w.Shard.Inc(l.stats.ConnectionOverflow)
 		over := false
 		w.Loop.Defer(func() {
@@ -35,7 +36,7 @@ func (w *Worker) Reach(h *upstream.Host, client *loop.Origin, waiter Waiter) (ca
 	h.Begin()
 	w.Shard.Inc(l.stats.Connections)
 	w.Shard.Inc(l.stats.ConnectionsActive)
-	x := &raw{w: w, l: l, host: h}
+	x := &raw{w: w, l: l, host: h, level: level}
 	to := Target(h, "")
 	to.From, to.To = client.Remote.AddrPort, client.Original.AddrPort
 	attempt := w.dialer.Dial(w.Loop, to, func(conn loop.Conn, err error) {
@@ -63,7 +64,7 @@ func (x *raw) release() {
 	}
 	x.over = true
 	x.host.End()
-	x.host.Cluster.Breaker(0).Give(upstream.Connections)
+	x.host.Cluster.Breaker(int(x.level)).Give(upstream.Connections)
 	x.w.Shard.Inc(x.l.stats.ConnectionDestroy)
 	x.w.Shard.Dec(x.l.stats.ConnectionsActive)
 }

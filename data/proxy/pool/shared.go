@@ -69,7 +69,7 @@ func (c *shared) take() *Call {
 // given ends the accounts of an exchange, and gives its place to whoever waits.
 func (c *shared) given() {
 	c.pool.host.End()
-	c.pool.host.Cluster.Breaker(0).Give(upstream.Requests)
+	c.pool.host.Cluster.Breaker(int(c.pool.key.level)).Give(upstream.Requests)
 	c.pool.w.Shard.Dec(c.pool.l.stats.RequestsActive)
 }
 

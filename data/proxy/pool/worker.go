@@ -41,7 +41,8 @@ type local struct {
 type poolKey struct {
 	host   *upstream.Host
 	sni    string
-	frames bool // HTTP/2
+	frames bool  // HTTP/2
+	level  uint8 // of the circuit breaker: routing priority
 }
 
 // announcedKey has the ends of the client's connection: nobody else's requests go over one that was announced as this client's.

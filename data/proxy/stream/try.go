@@ -49,10 +49,10 @@ func (x *Exchange) attempt() {
 		x.rewriteHost(h.Config().Hostname, f.AppendXFH)
 	}
 	if x.route.Forward.EndConnect && x.Request.Kind == codec.CONNECT {
-		x.giveUpDial = x.w.Pools.Reach(h, x.origin, (*waiter)(x))
+		x.giveUpDial = x.w.Pools.Reach(h, x.route.Forward.Level, x.origin, (*waiter)(x))
 		return
 	}
-	conn, refused := x.w.Pools.Acquire(h, pool.Want{SNI: x.sni(h), Frames: x.frames(x.cluster), Upgrade: x.tunnel, Client: x.origin}, &x.ticket, (*waiter)(x))
+	conn, refused := x.w.Pools.Acquire(h, pool.Want{SNI: x.sni(h), Frames: x.frames(x.cluster), Upgrade: x.tunnel, Client: x.origin, Level: x.route.Forward.Level}, &x.ticket, (*waiter)(x))
 	switch {
 	case conn != nil:
 		x.send(conn)
@@ -178,7 +178,7 @@ func (x *Exchange) endTry() {
 	}
 	if x.retrying {
 		x.retrying = false
-		x.cluster.EndRetry()
+		x.cluster.EndRetry(x.route.Forward.Level)
 	}
 }
 
@@ -257,7 +257,7 @@ func (x *Exchange) again(h *codec.Head) bool {
 		return false
 	}
 	x.left--
-	if !x.cluster.BeginRetry() {
+	if !x.cluster.BeginRetry(x.route.Forward.Level) {
 		x.w.Shard.Inc(x.counters.RetryOverflow)
 		x.flags = x.flags.With(codec.FlagUpstreamOverflow)
 		return false
@@ -284,7 +284,7 @@ func (x *Exchange) backoff(h *codec.Head) time.Duration {
 func (x *Exchange) retry() {
 	if x.retrying {
 		x.retrying = false
-		x.cluster.EndRetry()
+		x.cluster.EndRetry(x.route.Forward.Level)
 	}
 	x.failure = ""
 	x.attempt()

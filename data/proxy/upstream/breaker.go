@@ -70,10 +70,10 @@ func budget(t *config.Thresholds, requests int64) int64 {
 	return max(int64(t.BudgetPercent/100*float64(requests)), int64(t.BudgetMin))
 }
 
-// BeginRetry counts a retry if the limits allow it; EndRetry is its counterpart.
-func (c *Cluster) BeginRetry() bool {
-	b, t := &c.breakers[0], &c.Config().Thresholds[0]
-	if c.recent == nil {
+// BeginRetry counts a retry at a priority if the limits allow it; EndRetry is its counterpart.
+func (c *Cluster) BeginRetry(level uint8) bool {
+	b, t := &c.breakers[level], &c.Config().Thresholds[level]
+	if c.recent == nil || level > 0 {
 		return b.Take(Retries, t)
 	}
 	if b.retries.Add(1) > budget(t, c.recent.count(c.now())) {
@@ -84,7 +84,7 @@ func (c *Cluster) BeginRetry() bool {
 }
 
 // EndRetry is the counterpart of BeginRetry.
-func (c *Cluster) EndRetry() { c.breakers[0].Give(Retries) }
+func (c *Cluster) EndRetry(level uint8) { c.breakers[level].Give(Retries) }
 
 // parts is how finely an interval is divided: a request counts for it, and up to one part longer.
 const parts = 32

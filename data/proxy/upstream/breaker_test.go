@@ -24,11 +24,11 @@ func TestABudgetOverAnInterval(t *testing.T) {
 	}
 	c := update(def)
 	allowed := func() (n int) {
-		for c.BeginRetry() {
+		for c.BeginRetry(0) {
 			n++
 		}
 		for range n {
-			c.EndRetry()
+			c.EndRetry(0)
 		}
 		return n
 	}

@@ -35,7 +35,7 @@ func (p *places) choose(cl *Cluster, def *config.Cluster, g *group, hash uint64,
 	if p.shares == nil {
 		return i
 	}
-	return balance.Bounded(g, p.shares, i, hash, uint64(max(0, cl.Breaker(0).Count(Requests))), def.HashBalance)
+	return balance.Bounded(g, p.shares, i, hash, uint64(max(0, cl.Breaker(0).Count(Requests)+cl.Breaker(1).Count(Requests))), def.HashBalance)
 }
 
 // keyed is a group as consistent hashing sees it.

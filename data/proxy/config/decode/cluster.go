@@ -229,6 +229,9 @@ func (r *read) breakers(path string, list []*clusterv3.CircuitBreakers_Threshold
 				to.BudgetPercent = b.GetBudgetPercent().GetValue()
 			}
 			to.BudgetInterval = r.duration(path+indexed(i)+".retry_budget.budget_interval", b.GetBudgetInterval(), 0)
+			if to.BudgetInterval > 0 && t.GetPriority() != corev3.RoutingPriority_DEFAULT {
+				r.add(path+indexed(i)+".retry_budget.budget_interval", "it is honoured at the default priority only")
+			}
 		}
 	}
 }

@@ -28,6 +28,7 @@ func (r *read) forward(path string, m *routev3.RouteAction) *config.Forward {
 	if p := m.GetPrefixRewrite(); p != "" {
 		f.PrefixRewrite = &p
 	}
+	f.Level = uint8(m.GetPriority())
 	f.Match = r.subsetMatch(path+".metadata_match", m.GetMetadataMatch(), nil)
 	f.IdleTimeout, f.MaxGRPCTimeout = r.optional(path+".idle_timeout", m.GetIdleTimeout()), r.optional(path+".max_grpc_timeout", m.GetMaxGrpcTimeout())
 	if d := m.GetMaxStreamDuration(); d != nil {

@@ -229,8 +229,8 @@ func routeTable() map[protoreflect.FullName]rule {
 		r + "HeaderMatcher":                    fields("name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match invert_match treat_missing_header_as_empty"),
 		r + "QueryParameterMatcher":            fields("name string_match present_match"),
 		r + "RouteAction": fields(`cluster cluster_header weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite append_x_forwarded_host
-			timeout idle_timeout retry_policy request_mirror_policies hash_policy metadata_match max_grpc_timeout upgrade_configs max_stream_duration hedge_policy`).
-			refuse("priority", "only the default priority is supported"),
+			timeout idle_timeout retry_policy request_mirror_policies hash_policy metadata_match priority max_grpc_timeout upgrade_configs max_stream_duration hedge_policy`,
+			only("priority", "want DEFAULT or HIGH", 0, 1)),
 		r + "RouteAction.UpgradeConfig":                   fields("upgrade_type enabled connect_config"),
 		r + "RouteAction.UpgradeConfig.ConnectConfig":     fields("").refuse("allow_post", "only a CONNECT is ended here"),
 		r + "RouteAction.MaxStreamDuration":               fields("max_stream_duration grpc_timeout_header_max"),
