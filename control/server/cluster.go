@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +13,9 @@ import (
 	"github.com/heddle-mesh/heddle/control/config/kube"
 	"github.com/heddle-mesh/heddle/control/inject"
 )
+
+// lookAtOwner is how often heddled looks whether its owner is still the same.
+const lookAtOwner = 30 * time.Second
 
 // asking bounds what is asked of the Kubernetes API before heddled runs.
 const asking = 30 * time.Second
@@ -41,7 +45,7 @@ func (d *Server) openAuthority() (err error) {
 }
 
 func (d *Server) restoreAuthority(ctx context.Context) error {
-	files, err := d.client.KeepSecret(ctx, d.opts.Namespace, d.opts.CASecret, d.owners, func() (map[string][]byte, error) {
+	files, err := d.client.KeepSecret(ctx, d.opts.Namespace, d.opts.CASecret, func() (map[string][]byte, error) {
 		dir, err := os.MkdirTemp(d.opts.StateDir, "new-ca-")
 		if err != nil {
 			return nil, fmt.Errorf("make an authority: %w", err)
@@ -71,8 +75,25 @@ func (d *Server) tellCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.client.Spread(ctx, kube.Roots{Name: file.RootConfigMap, Data: map[string]string{rootKey: string(d.authority.Roots())}, Owners: d.owners}, log)
-	return nil
+	go d.client.Spread(ctx, kube.Roots{Name: file.RootConfigMap, Data: map[string]string{rootKey: string(d.authority.Roots())}, Owners: d.owners}, log)
+	return d.sameOwner(ctx)
+}
+
+// sameOwner ends heddled when its owner was made anew: what names the old one would be collected again and again. It is started again, and finds the new one.
+func (d *Server) sameOwner(ctx context.Context) error {
+	tick := time.NewTicker(lookAtOwner)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now, err := d.client.Owners(ctx, d.opts.Owner)
+		if err == nil && !slices.EqualFunc(now, d.owners, func(a, b metav1.OwnerReference) bool { return a.UID == b.UID }) {
+			return fmt.Errorf("the ClusterRole %s was made anew; heddled must be started again to belong to it", d.opts.Owner)
+		}
+	}
 }
 
 // ownerReferences are empty without --owner.

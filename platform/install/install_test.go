@@ -29,7 +29,7 @@ type api struct {
 
 func newAPI(t *testing.T, objects ...string) *api {
 	kinds := map[schema.GroupVersionResource]string{}
-	for _, k := range []string{"v1 Namespace", "v1 ConfigMap", "v1 Service", "v1 Pod", "apps/v1 Deployment", "coordination.k8s.io/v1 Lease", "apiextensions.k8s.io/v1 CustomResourceDefinition",
+	for _, k := range []string{"v1 Namespace", "v1 ConfigMap", "v1 Service", "v1 Secret", "v1 Pod", "apps/v1 Deployment", "coordination.k8s.io/v1 Lease", "apiextensions.k8s.io/v1 CustomResourceDefinition",
 		"admissionregistration.k8s.io/v1 MutatingWebhookConfiguration", "shop.example/v1 Widget"} {
 		gv, kind, _ := strings.Cut(k, " ")
 		kinds[resource(schema.FromAPIVersionAndKind(gv, kind))] = kind + "List"
@@ -142,6 +142,15 @@ func TestWhatOthersHaveStays(t *testing.T) {
 	a.install("heddle", service)
 	if err := a.uninstall(Removal{}); err != nil || !a.has("Namespace", "", "mesh") || !a.has("CustomResourceDefinition", "", "widgets.shop.example") {
 		t.Error("a namespace and a definition that were there before go too; ", err)
+	}
+}
+
+func TestTheAuthorityGoesUnlessItWasGiven(t *testing.T) {
+	a := newAPI(t, `{apiVersion: v1, kind: Namespace, metadata: {name: mesh}}`, `{apiVersion: v1, kind: Secret, metadata: {name: made, namespace: mesh, labels: {heddle.dev/made-by: heddled}}}`,
+		`{apiVersion: v1, kind: Secret, metadata: {name: given, namespace: mesh}}`)
+	a.install("heddle", service)
+	if err := a.uninstall(Removal{}); err != nil || a.has("Secret", "mesh", "made") || !a.has("Secret", "mesh", "given") {
+		t.Error(err)
 	}
 }
 

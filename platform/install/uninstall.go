@@ -67,6 +67,9 @@ func (c *Cluster) Uninstall(ctx context.Context, o Removal) error {
 	if err := c.remove(ctx, ref{Group: "coordination.k8s.io", Version: "v1", Kind: "Lease", Namespace: o.Namespace, Name: "heddled-leader"}); err != nil {
 		return err
 	}
+	if err := c.distrust(ctx, o.Namespace); err != nil {
+		return err
+	}
 	if err := c.collected(ctx); err != nil {
 		return err
 	}
@@ -159,6 +162,20 @@ func (c *Cluster) vanish(ctx context.Context, r ref) error {
 		}
 		return "", err
 	})
+}
+
+// distrust removes the authority that the control plane made; one that was given stays.
+func (c *Cluster) distrust(ctx context.Context, namespace string) error {
+	list, err := c.at(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, namespace).List(ctx, metav1.ListOptions{LabelSelector: madeBy + "=heddled"})
+	if err != nil {
+		return fmt.Errorf("look for the authority: %w", err)
+	}
+	for _, s := range list.Items {
+		if err := c.remove(ctx, ref{Version: "v1", Kind: "Secret", Namespace: namespace, Name: s.GetName()}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // collected waits until the cluster has removed what the control plane made.

@@ -46,6 +46,7 @@ func TestCluster(t *testing.T) {
 		{"control plane killed", killed},
 		{"two replicas", replicas},
 		{"control plane away", away},
+		{"role made anew", role},
 		{"Envoy", envoy},
 		{"revision", revision},
 		{"uninstall refuses", refuses},
@@ -305,6 +306,33 @@ func away(t *testing.T) {
 	k(t, "-n", "istio-system", "scale", "deployment/heddled", "--replicas=1")
 	rollout(t, "istio-system", "heddled")
 	h(t, "check")
+}
+
+// role removes what owns the control plane's objects: after another installation all is as it was, and trust is the same.
+func role(t *testing.T) {
+	const roots = "jsonpath={.data.root-cert\\.pem}"
+	before := k(t, "-n", "shop", "get", "configmap", "istio-ca-root-cert", "-o", roots)
+	k(t, "delete", "clusterrole", "heddled-istio-system")
+	h(t, "install", "--profile", "demo")
+	uid := k(t, "get", "clusterrole", "heddled-istio-system", "-o", "jsonpath={.metadata.uid}")
+	eventually(t, "the roots belong to the new role", func() error {
+		got, err := kubectl("-n", "shop", "get", "configmap", "istio-ca-root-cert", "-o", "jsonpath={.metadata.ownerReferences[*].uid}")
+		if err != nil || got != uid {
+			return fmt.Errorf("they belong to %q, want %q (%v)", got, uid, err)
+		}
+		return nil
+	})
+	if after := k(t, "-n", "shop", "get", "configmap", "istio-ca-root-cert", "-o", roots); after != before || before == "" {
+		t.Error("there is another authority")
+	}
+	eventually(t, "all is well", func() error {
+		out, err := run("", *heddle, "check", "-o", "short")
+		if err != nil {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	answers(t, "shop", "client", "http://web/", "200")
 }
 
 // envoy runs the same application behind Envoy.

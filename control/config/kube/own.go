@@ -38,8 +38,9 @@ func apply(owners []metav1.OwnerReference) (manager string, list []*applymetav1.
 	return manager, list
 }
 
-// KeepSecret gives the content of a Secret. When there is none it is created with what create makes; of several replicas that do so at once, the first one's counts.
-func (c *Client) KeepSecret(ctx context.Context, namespace, name string, owners []metav1.OwnerReference, create func() (map[string][]byte, error)) (map[string][]byte, error) {
+// KeepSecret gives the content of a Secret. When there is none it is created with what create makes; of several replicas that do so at once, the first one's
+// counts. Nothing owns it: trust must not go with a role that somebody removes.
+func (c *Client) KeepSecret(ctx context.Context, namespace, name string, create func() (map[string][]byte, error)) (map[string][]byte, error) {
 	secrets := c.typed.CoreV1().Secrets(namespace)
 	have, err := secrets.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -54,13 +55,6 @@ func (c *Client) KeepSecret(ctx context.Context, namespace, name string, owners 
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keep the Secret %s/%s: %w", namespace, name, err)
-	}
-	// What its author put there stays when Heddle goes.
-	if have.Labels[ownLabel] != "" && len(owners) > 0 {
-		manager, list := apply(owners)
-		if _, err := secrets.Apply(ctx, applycorev1.Secret(name, namespace).WithOwnerReferences(list...), metav1.ApplyOptions{FieldManager: manager, Force: true}); err != nil {
-			return nil, fmt.Errorf("own the Secret %s/%s: %w", namespace, name, err)
-		}
 	}
 	return have.Data, nil
 }
