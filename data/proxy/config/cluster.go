@@ -28,6 +28,7 @@ const (
 	ClusterProvided // original destination
 	RingHash
 	Maglev
+	PeakEWMA
 )
 
 // Speaks is which version of HTTP goes to a cluster.
@@ -80,6 +81,7 @@ type Cluster struct {
 	LocalityWeighted      bool
 	Overprovisioning      uint32 // percent; 140 by default
 	SlowStart             SlowStart
+	Quickness             Quickness
 	Zones                 *Zones       // nil: requests are not kept in their zone
 	Subsets               *Subsets     // nil: endpoints are not divided
 	Load                  *LoadWeights // nil: endpoints weigh what discovery says
@@ -135,6 +137,12 @@ type Zones struct {
 	Percent     float64 // of the requests (routing_enabled)
 	Least       uint64  // endpoints of the cluster (min_cluster_size)
 	FailOnPanic bool    // in panic nobody is chosen
+}
+
+// Quickness is what PeakEWMA goes by (envoy.extensions.load_balancing_policies.peak_ewma).
+type Quickness struct {
+	Decay   time.Duration // after which what was measured counts for 37 % (1/e)
+	Unknown time.Duration // of an endpoint that was never measured
 }
 
 // LoadWeights weighs endpoints by what they tell of their load (ClientSideWeightedRoundRobin).

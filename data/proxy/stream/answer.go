@@ -29,6 +29,7 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	x.heard()
 	x.w.Pools.Report(x.host, upstream.OutcomeOf(x.statusFor(h)))
 	x.w.Pools.Responded(x.host, h)
+	x.host.Took(x.waited())
 	x.endTrySpan(h.Status)
 	if x.retries && x.policyOf.Response(h, x.matchResponse) {
 		if x.again(h) {

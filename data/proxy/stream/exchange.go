@@ -85,7 +85,8 @@ type Exchange struct {
 	policyOf  retry.Policy
 	tryLimit  time.Duration
 	tryIdle   time.Duration
-	tryBegan  bool // the request was on its way
+	tryAt     loop.Time // when the latest try began
+	tryBegan  bool      // the request was on its way
 	avoid     func(*upstream.Host) bool
 	upPaused  bool
 	tryOrigin *loop.Origin

@@ -23,7 +23,7 @@ func (x *Exchange) omits(h *upstream.Host) bool {
 // attempt makes a try: an endpoint, a connection, the request.
 func (x *Exchange) attempt() {
 	x.attempts++
-	x.tryBegan = false
+	x.tryBegan, x.tryAt = false, x.w.Loop.Now()
 	if x.vhost.IncludeAttemptCount {
 		x.Request.SetInt(codec.EnvoyAttemptCount, int64(x.attempts))
 	}
@@ -170,6 +170,7 @@ func (x *Exchange) endTry() {
 	x.leave()
 	if c := x.up; c != nil {
 		x.up = nil
+		x.host.Late(x.waited())
 		if x.upPaused {
 			x.upPaused = false
 			c.Resume()
@@ -347,8 +348,18 @@ func (x *Exchange) dropTry() {
 	x.leave()
 	if c := x.up; c != nil {
 		x.up = nil
+		x.host.Late(x.waited())
 		c.Abort(codec.LocalReset, "")
 	}
+}
+
+// waited is how long the upstream has had the whole request, or the try if it began later.
+func (x *Exchange) waited() time.Duration {
+	from := x.tryAt
+	if x.requestDone {
+		from = max(from, x.complete)
+	}
+	return x.w.Loop.Now().Sub(from)
 }
 
 // charge counts a status for the cluster.

@@ -84,6 +84,7 @@ func newWorld(t testing.TB, seed uint64, h *config.HTTP, routes *config.RouteTab
 	t.Helper()
 	w := &world{t: t, sim: sim.New(seed), stats: stats.New(), servers: map[string]*server{}}
 	w.set = upstream.NewSet(nil, slog.New(slog.DiscardHandler))
+	w.set.Now = func() time.Time { return time.Unix(1e9, int64(w.sim.Now())) }
 	all := map[string]*config.Cluster{}
 	for _, c := range clusters {
 		all[c.Name] = c

@@ -161,6 +161,8 @@ func (c *Chooser) one(cl *Cluster, def *config.Cluster, v *view, p int, hash uin
 		return g.hosts[balance.Random(g, c.random())]
 	case def.Policy == config.LeastRequest:
 		return g.hosts[c.least(def, g)]
+	case def.Policy == config.PeakEWMA:
+		return g.hosts[c.quickest(cl, def, g)]
 	}
 	return g.hosts[c.turn(cl, v, p, at).Next(g, c.random)]
 }

@@ -29,6 +29,7 @@ type Host struct {
 	listed   uint64 // the latest update that named it
 	in       *config.Locality
 
+	quick   quickness
 	active  atomic.Int32
 	gone    atomic.Bool
 	removed atomic.Bool

@@ -19,6 +19,7 @@ import (
 	subsetv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/subset/v3"
 	localityv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/wrr_locality/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	ewmav3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/load_balancing_policies/peak_ewma/v3alpha"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -155,6 +156,10 @@ func (r *read) policy(path string, m *clusterv3.LoadBalancingPolicy, c *config.C
 		c.LocalityWeighted = true
 	case *weightedv3.ClientSideWeightedRoundRobin:
 		r.loadWeights(path, p, c)
+	case *ewmav3.PeakEwma:
+		c.Policy = config.PeakEWMA
+		c.Quickness.Decay = r.positive(path+".decay_time", p.GetDecayTime(), 10*time.Second)
+		c.Quickness.Unknown = r.positive(path+".default_rtt", p.GetDefaultRtt(), 10*time.Millisecond)
 	case *subsetv3.Subset:
 		r.subsetPolicy(path, p, c)
 	case *providedv3.ClusterProvided:
@@ -299,4 +304,12 @@ func (r *read) destination(path string, m *clusterv3.Cluster_OriginalDstLbConfig
 		r.add(path+".upstream_port_override", "%d is above 65535", port)
 	}
 	c.DestinationPort = uint16(port)
+}
+
+func (r *read) positive(path string, m *durationpb.Duration, otherwise time.Duration) time.Duration {
+	d := r.duration(path, m, otherwise)
+	if d <= 0 {
+		r.add(path, "want more than 0s")
+	}
+	return d
 }

@@ -337,6 +337,9 @@ func balanceTable() map[protoreflect.FullName]rule {
 		p + "random.v3.Random":                      fields("locality_lb_config"),
 		p + "ring_hash.v3.RingHash": fields("hash_function minimum_ring_size maximum_ring_size locality_weighted_lb_config consistent_hashing_lb_config",
 			only("hash_function", "only XX_HASH is supported", 0, 1)),
+		p + "peak_ewma.v3alpha.PeakEwma": fields("decay_time default_rtt").
+			refuse("aggregation_interval", "what one worker measures all see at once").refuse("max_samples_per_host", "no samples are kept").
+			refuse("penalty_value", "default_rtt stands for what was not measured"),
 		p + "client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin": fields("enable_oob_load_report blackout_period weight_expiration_period weight_update_period error_utilization_penalty metric_names_for_computing_utilization slow_start_config",
 			only1("enable_oob_load_report", false, "endpoints tell their load with their answers")).
 			refuse("oob_reporting_period", "endpoints tell their load with their answers").refuse("oob_reporting_config", "endpoints tell their load with their answers"),

@@ -49,6 +49,8 @@ func upstreamValues() map[string][]string {
 	subset := inAny(lb+"subset.v3.Subset", `{"subsetSelectors": [{"keys": ["a", "b"], "fallbackPolicy": "KEYS_SUBSET", "fallbackKeysSubset": ["a"]}], "subsetLbPolicy": `+policy(policies[1])+`}`)
 	policies, typed = append(policies, subset), append(typed, `{"name": "p", "typedConfig": `+subset+`}`)
 	selectors := []string{`{"keys": ["c"], "singleHostPerSubset": true}`, `{"keys": ["c", "d"], "fallbackPolicy": "ANY_ENDPOINT"}`}
+	ewma := inAny(lb+"peak_ewma.v3alpha.PeakEwma", `{}`)
+	policies, typed = append(policies, ewma), append(typed, `{"name": "p", "typedConfig": `+ewma+`}`)
 	policies, typed = append(policies, inAny(weighted, `{"blackoutPeriod": "1s"}`)), append(typed, `{"name": "p", "typedConfig": `+inAny(weighted, `{"metricNamesForComputingUtilization": ["utilization.a"]}`)+`}`)
 	labels := []string{`{"filterMetadata": {"envoy.lb": {"a": 3, "fallback_list": [{"b": 4}]}}}`}
 	return map[string][]string{
