@@ -95,7 +95,7 @@ func (e *Env) tap(ctx context.Context, page string, raw bool) error {
 	lines := bufio.NewReader(resp.Body)
 	for {
 		line, err := lines.ReadString('\n')
-		if err == io.EOF || ctx.Err() != nil {
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {

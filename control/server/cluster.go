@@ -50,7 +50,7 @@ func (d *Server) restoreAuthority(ctx context.Context) error {
 		if err != nil {
 			return nil, fmt.Errorf("make an authority: %w", err)
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 		if _, err := ca.Open(dir, d.opts.domain); err != nil {
 			return nil, err
 		}

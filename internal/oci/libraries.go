@@ -46,7 +46,7 @@ func needed(path string) (names []string, loader string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
 			text, err := io.ReadAll(p.Open())

@@ -81,7 +81,7 @@ func answers(t *testing.T, namespace, pod, url, want string) {
 	eventually(t, pod+" in "+namespace+" asks "+url, func() error {
 		out, err := app(namespace, pod, "get", url, "5")
 		if n := strings.Count(out, want); err != nil || n != 5 {
-			return fmt.Errorf("%d of 5 answers have %q: %v %s", n, want, err, out)
+			return errors.Join(fmt.Errorf("%d of 5 answers have %q: %s", n, want, out), err)
 		}
 		return nil
 	})

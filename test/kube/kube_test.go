@@ -2,6 +2,7 @@ package kube
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -214,7 +215,7 @@ func twenty(t *testing.T) {
 			}
 		}
 		if len(seen) != 20 {
-			return fmt.Errorf("%d of 20 pods answer (%v)", len(seen), err)
+			return errors.Join(fmt.Errorf("%d of 20 pods answer", len(seen)), err)
 		}
 		return nil
 	})
@@ -318,7 +319,7 @@ func role(t *testing.T) {
 	eventually(t, "the roots belong to the new role", func() error {
 		got, err := kubectl("-n", "shop", "get", "configmap", "istio-ca-root-cert", "-o", "jsonpath={.metadata.ownerReferences[*].uid}")
 		if err != nil || got != uid {
-			return fmt.Errorf("they belong to %q, want %q (%v)", got, uid, err)
+			return errors.Join(fmt.Errorf("they belong to %q, want %q", got, uid), err)
 		}
 		return nil
 	})

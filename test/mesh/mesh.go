@@ -63,7 +63,7 @@ func Start(t testing.TB) *Mesh {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mesh") // a test's own folder has too long a name for sockets
 	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	m := &Mesh{t: t, dir: dir, network: freeNetwork(), objects: map[string]map[string]any{}}
 	t.Cleanup(func() {
 		if t.Failed() {

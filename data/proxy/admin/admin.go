@@ -189,7 +189,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintln(w, state) // the reader is gone otherwise
 	if state == adminv3.ServerInfo_INITIALIZING && s.Waiting != nil {
 		for _, line := range s.Waiting() {
-			fmt.Fprintln(w, "waiting for "+line)
+			_, _ = fmt.Fprintln(w, "waiting for "+line)
 		}
 	}
 }

@@ -83,10 +83,10 @@ func (s *Server) clusters(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	static := s.staticClusters()
 	s.eachEndpoint(func(c *config.Cluster) {
-		fmt.Fprintf(w, "%s::observability_name::%s\n%s::added_via_api::%t\n", c.Name, cmp.Or(c.AltStat, c.Name), c.Name, !static[c.Name])
+		_, _ = fmt.Fprintf(w, "%s::observability_name::%s\n%s::added_via_api::%t\n", c.Name, cmp.Or(c.AltStat, c.Name), c.Name, !static[c.Name])
 		for i, priority := range []string{"default_priority", "high_priority"} {
 			t := c.Thresholds[i]
-			fmt.Fprintf(w, "%s::%s::max_connections::%d\n%s::%s::max_pending_requests::%d\n%s::%s::max_requests::%d\n%s::%s::max_retries::%d\n",
+			_, _ = fmt.Fprintf(w, "%s::%s::max_connections::%d\n%s::%s::max_pending_requests::%d\n%s::%s::max_requests::%d\n%s::%s::max_retries::%d\n",
 				c.Name, priority, t.Connections, c.Name, priority, t.Pending, c.Name, priority, t.Requests, c.Name, priority, t.Retries)
 		}
 	}, func(c *config.Cluster, l *config.Locality, e *config.Endpoint, h Host) {

@@ -178,7 +178,7 @@ func TestALoweredLimitMustBeObeyed(t *testing.T) {
 	}
 	d = newDecoder(4096)
 	d.SetLimit(100)
-	if _, err := show(d, []byte{0x3f, 101 - 31, 0x82}, 0); err != ErrUpdate {
+	if _, err := show(d, []byte{0x3f, 101 - 31, 0x82}, 0); !errors.Is(err, ErrUpdate) {
 		t.Errorf("an update above the new limit: %v", err)
 	}
 	d = newDecoder(4096)
@@ -334,7 +334,7 @@ func TestHuffmanAgainstReference(t *testing.T) {
 			t.Fatalf("%q came back as %q, %v", s, back, err)
 		}
 		if len(s) > 0 {
-			if _, err := appendDecoded(nil, got, len(s)-1); err != ErrString {
+			if _, err := appendDecoded(nil, got, len(s)-1); !errors.Is(err, ErrString) {
 				t.Fatalf("%q above the limit: %v", s, err)
 			}
 		}

@@ -196,7 +196,7 @@ func (h *Handler) check(ctx context.Context, p *port) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // it was only for this question
 	answer, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: p.Service})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package loop_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -77,7 +78,7 @@ func TestRelayOverTheKernel(t *testing.T) {
 	var got bytes.Buffer
 	for piece := int64(1); ; piece = piece*3%(4<<20) + 1 {
 		if n, err := io.CopyN(&got, sink, piece); n < piece {
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				t.Fatal(err)
 			}
 			break

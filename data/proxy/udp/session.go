@@ -12,18 +12,17 @@ import (
 //
 //	begun → over
 type session struct {
-	p       *port
-	from    client
-	to      Endpoint
-	peer    peer    // the client, for answers
-	source  control // where the client knows us
-	counts  *clusterCounters
-	socket  socket
-	token   loop.Token
-	idle    loop.Alarm
-	active  loop.Time
-	refused bool // of the batch that is being sent
-	over    bool
+	p      *port
+	from   client
+	to     Endpoint
+	peer   peer    // the client, for answers
+	source control // where the client knows us
+	counts *clusterCounters
+	socket socket
+	token  loop.Token
+	idle   loop.Alarm
+	active loop.Time
+	over   bool
 }
 
 // begin opens a session for the client whose datagram stands at a place of the batch.

@@ -54,7 +54,7 @@ func serve(address string) error {
 	host, _ := os.Hostname()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s %s peer=%s", os.Getenv("VERSION"), host, r.Header.Get("X-Forwarded-Client-Cert"))
+		_, _ = fmt.Fprintf(w, "%s %s peer=%s", os.Getenv("VERSION"), host, r.Header.Get("X-Forwarded-Client-Cert"))
 	})
 	s := &http.Server{Addr: address, Handler: mux}
 	go func() {
