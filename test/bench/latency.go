@@ -13,7 +13,8 @@ import (
 
 const latencyConnections = 8
 
-// runLatency measures what proxies add to the time of a request at half load: 8 connections, and half of what the slowest of those but Envoy can do, the same for all.
+// runLatency measures what proxies add to the time of a request at a part of the load, half of it by default: 8 connections, and a part of what the slowest of those but Envoy can
+// do, the same for all.
 func (b *bench) runLatency() error {
 	rate := 1e9
 	b.shape = "throughput, 8 connections"
@@ -23,7 +24,7 @@ func (b *bench) runLatency() error {
 			return err
 		}
 		if r.path != envoyPath {
-			rate = min(rate, one.requests/2)
+			rate = min(rate, one.requests*b.part)
 		}
 	}
 	targets := append([]running{{proxy: proxy{name: "(none)", port: backendPort}}}, b.running...)
@@ -37,7 +38,7 @@ func (b *bench) runLatency() error {
 			all[i][0], all[i][1] = append(all[i][0], p50), append(all[i][1], p99)
 		}
 	}
-	b.title("Latency at half load: HTTP/1.1, 1 KiB, %d connections, %.0f requests/s", latencyConnections, rate)
+	b.title("Latency at %.0f %% of the load: HTTP/1.1, 1 KiB, %d connections, %.0f requests/s", 100*b.part, latencyConnections, rate)
 	out := table("proxy", "p50", "p99", "added at p50", "added at p99")
 	var direct [2]time.Duration
 	for i, t := range targets {

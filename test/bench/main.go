@@ -26,13 +26,14 @@ func main() {
 	only := flag.String("only", "", "comma-separated proxies to measure")
 	baseline := flag.String("baseline", "", "another heddle-proxy to measure beside this one")
 	profiles := flag.String("profiles", "", "folder for profiles of heddle-proxy, one for each shape, from a load of its own")
+	part := flag.Float64("load", 0.5, "part of the load at which latency is measured")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "heddle-bench-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	b := &bench{dir: dir, duration: time.Duration(*seconds) * time.Second, rounds: *rounds, only: *only, baseline: *baseline, profiles: *profiles, rawFile: *raw}
+	b := &bench{dir: dir, duration: time.Duration(*seconds) * time.Second, rounds: *rounds, part: *part, only: *only, baseline: *baseline, profiles: *profiles, rawFile: *raw}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
 	go func() {

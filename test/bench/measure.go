@@ -24,6 +24,7 @@ type bench struct {
 	dir      string
 	duration time.Duration
 	rounds   int
+	part     float64 // of the load that latency is measured at
 	only     string
 	profiles string // folder for profiles of heddle-proxy, "" for none
 	baseline string // another build of heddle-proxy, "" for none
