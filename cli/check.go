@@ -103,9 +103,9 @@ func (l *lines) tell(f check.Finding) {
 	}
 	if f.Category != l.category {
 		if l.category != "" {
-			fmt.Fprintln(l.out)
+			_, _ = fmt.Fprintln(l.out)
 		}
-		fmt.Fprintf(l.out, "%s\n%s\n", f.Category, strings.Repeat("-", len(f.Category)))
+		_, _ = fmt.Fprintf(l.out, "%s\n%s\n", f.Category, strings.Repeat("-", len(f.Category)))
 		l.category = f.Category
 	}
 	fmt.Fprintln(l.out, signs[f.Result], f.Description)

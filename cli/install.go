@@ -114,7 +114,7 @@ func (f *installation) run(ctx context.Context, e *Env) error {
 	if err := c.Install(ctx, install.Plan{Release: release.Name, Namespace: f.namespace, Version: e.Version, Rendered: r, Definitions: f.crds, Wait: f.wait}); err != nil {
 		return err
 	}
-	fmt.Fprint(e.out(), "\n"+r.Notes)
+	_, _ = fmt.Fprint(e.out(), "\n"+r.Notes)
 	return nil
 }
 

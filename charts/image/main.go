@@ -71,7 +71,7 @@ func write(to string, i oci.Image) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name())
+	defer func() { _ = os.Remove(temporary.Name()) }() // a temporary file
 	if err := errors.Join(oci.Write(temporary, i), temporary.Chmod(0o644), temporary.Close()); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ and touches no other table.`,
 			}
 			rules := capture.Rules(spec)
 			for _, r := range rules {
-				fmt.Fprintln(cmd.OutOrStdout(), r)
+				_, _ = fmt.Fprintln(cmd.OutOrStdout(), r)
 			}
 			if f.dryRun {
 				return nil

@@ -52,13 +52,13 @@ func validate(path string, b []byte, out io.Writer) error {
 	var list decode.Problems
 	switch {
 	case err == nil:
-		fmt.Fprintf(out, "configuration %s OK\n", path)
+		_, _ = fmt.Fprintf(out, "configuration %s OK\n", path)
 		return nil
 	case !errors.As(err, &list):
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	for _, p := range list {
-		fmt.Fprintln(out, p)
+		_, _ = fmt.Fprintln(out, p)
 	}
 	return fmt.Errorf("%s: %d %s cannot be honoured; the lines above name them", path, len(list), map[bool]string{true: "field", false: "fields"}[len(list) == 1])
 }

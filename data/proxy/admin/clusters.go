@@ -98,7 +98,7 @@ func (s *Server) clusters(w http.ResponseWriter, r *http.Request) {
 			{"cx_active", h.ConnectionsActive}, {"cx_total", h.ConnectionsTotal}, {"rq_active", h.RequestsActive}, {"rq_total", h.RequestsTotal}, {"rq_error", h.RequestsFail},
 			{"hostname", e.Hostname}, {"health_flags", healthFlags(e, h)}, {"weight", e.Weight}, {"region", l.Region}, {"zone", l.Zone}, {"sub_zone", l.Subzone}, {"priority", l.Priority},
 		} {
-			fmt.Fprintf(w, "%s%s::%v\n", at, line.key, line.value)
+			_, _ = fmt.Fprintf(w, "%s%s::%v\n", at, line.key, line.value)
 		}
 	})
 }
