@@ -108,9 +108,9 @@ func (l *lines) tell(f check.Finding) {
 		_, _ = fmt.Fprintf(l.out, "%s\n%s\n", f.Category, strings.Repeat("-", len(f.Category)))
 		l.category = f.Category
 	}
-	fmt.Fprintln(l.out, signs[f.Result], f.Description)
+	_, _ = fmt.Fprintln(l.out, signs[f.Result], f.Description)
 	if f.Result != check.Success {
-		fmt.Fprintf(l.out, "    %s\n    hint: %s\n", f.Error, f.Hint)
+		_, _ = fmt.Fprintf(l.out, "    %s\n    hint: %s\n", f.Error, f.Hint)
 	}
 }
 

@@ -110,7 +110,7 @@ func (f *installation) run(ctx context.Context, e *Env) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	c := &install.Cluster{Dynamic: client, Say: func(line string) { fmt.Fprintln(e.out(), line) }}
+	c := &install.Cluster{Dynamic: client, Say: func(line string) { _, _ = fmt.Fprintln(e.out(), line) }}
 	if err := c.Install(ctx, install.Plan{Release: release.Name, Namespace: f.namespace, Version: e.Version, Rendered: r, Definitions: f.crds, Wait: f.wait}); err != nil {
 		return err
 	}
@@ -178,6 +178,6 @@ func (f *removal) run(ctx context.Context, e *Env) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	c := &install.Cluster{Dynamic: client, Say: func(line string) { fmt.Fprintln(e.out(), line) }}
+	c := &install.Cluster{Dynamic: client, Say: func(line string) { _, _ = fmt.Fprintln(e.out(), line) }}
 	return c.Uninstall(ctx, install.Removal{Release: install.ReleaseOf(f.revision), Namespace: f.namespace, Proxies: f.force, Purge: f.purge})
 }

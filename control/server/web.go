@@ -77,7 +77,7 @@ func (w *web) ready(rw http.ResponseWriter, _ *http.Request) {
 		http.Error(rw, "no snapshot has been published yet", http.StatusServiceUnavailable)
 		return
 	}
-	fmt.Fprintln(rw, "ready")
+	_, _ = fmt.Fprintln(rw, "ready")
 }
 
 // authorized lets only those in who show the token.
