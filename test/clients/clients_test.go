@@ -90,7 +90,7 @@ func program(t *testing.T, name string, args ...string) string {
 	cmd.Env = environment(t)
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 77 {
-		t.Skip("a module that it needs is not installed")
+		t.Skipf("%s needs a module that is not installed; bash test/conformance/clients.sh installs it", args[0])
 	}
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)

@@ -69,7 +69,7 @@ func served(t *testing.T, how []string) string {
 	if !lines.Scan() {
 		_ = cmd.Wait() // how it ended is in its state
 		if cmd.ProcessState.ExitCode() == 77 {
-			t.Skip("a module that it needs is not installed")
+			t.Skipf("%s needs a module that is not installed; bash test/conformance/clients.sh installs it", how[1])
 		}
 		t.Fatalf("%v serves nothing: %v", how, cmd.ProcessState)
 	}

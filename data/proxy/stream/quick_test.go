@@ -54,3 +54,29 @@ func TestPeakEWMALeavesASlowEndpoint(t *testing.T) {
 		t.Errorf("after it has recovered it got %d requests in five seconds, its share is 1,333", after)
 	}
 }
+
+// TestALongBodyIsNotALateAnswer: a client that leaves in the middle of a long response says nothing of how soon the endpoint answers.
+func TestALongBodyIsNotALateAnswer(t *testing.T) {
+	c := cluster("a", "10.0.0.1:80", "10.0.0.2:80")
+	c.Policy, c.Quickness = config.PeakEWMA, config.Quickness{Decay: time.Hour, Unknown: time.Millisecond}
+	w := newWorld(t, 3, plain(), to("a", nil), c)
+	asked := map[int]int{}
+	for i, address := range []string{"10.0.0.1:80", "10.0.0.2:80"} {
+		w.sim.Listen(loop.TCP(netip.MustParseAddrPort(address)), func(c loop.Conn) {
+			c.SetHandler(&scripted{c: c, data: func([]byte) {
+				asked[i]++
+				w.sim.At(time.Duration(1+20*i)*time.Millisecond, func() { c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart")) })
+			}})
+		})
+	}
+	for range 40 {
+		c := w.connect()
+		c.c.Write([]byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"))
+		w.sim.Run(30 * time.Second)
+		c.c.Close()
+		w.sim.Run(10 * time.Millisecond)
+	}
+	if asked[0] < 30 {
+		t.Errorf("the one that answers after 1 ms and the one that does after 21 were asked %v times", asked)
+	}
+}

@@ -170,7 +170,7 @@ func (x *Exchange) endTry() {
 	x.leave()
 	if c := x.up; c != nil {
 		x.up = nil
-		x.host.Late(x.waited())
+		x.late()
 		if x.upPaused {
 			x.upPaused = false
 			c.Resume()
@@ -348,8 +348,15 @@ func (x *Exchange) dropTry() {
 	x.leave()
 	if c := x.up; c != nil {
 		x.up = nil
-		x.host.Late(x.waited())
+		x.late()
 		c.Abort(codec.LocalReset, "")
+	}
+}
+
+// late tells of a try that is given up without an answer. One that is answered was told of then, however long its body takes.
+func (x *Exchange) late() {
+	if x.answered == 0 {
+		x.host.Late(x.waited())
 	}
 }
 
