@@ -209,6 +209,7 @@ func (v *visit) decided() {
 			return
 		}
 	}
+	o.BufferLimit = v.at.BufferLimit
 	if o.Transport == "" {
 		o.Transport = loop.RawBuffer // nobody looked: as Envoy
 	}

@@ -60,6 +60,7 @@ type Cluster struct {
 	DestinationHeader string
 	DestinationPort   uint16
 	ConnectTimeout    time.Duration
+	BufferLimit       int        // bytes that a connection holds, see loop.Origin; 0: the default
 	Bind              netip.Addr // source address; invalid for none
 	BindOther         netip.Addr // source address for endpoints of the other family
 	// Transport by endpoint metadata (transport_socket_matches); the first match wins, else TLS (nil: plain).

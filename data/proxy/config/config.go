@@ -44,6 +44,7 @@ type Listener struct {
 	Default        *Chain
 	AccessLogs     []AccessLog
 	MaxConnections uint32 // 0: no limit
+	BufferLimit    int    // bytes that a connection holds, see loop.Origin; 0: the default
 	// Datagrams makes it a UDP listener: it has no chains then.
 	Datagrams *Datagrams
 }

@@ -105,6 +105,9 @@ type Route struct {
 	Direct    *Direct
 	Headers   HeaderEdits
 	PerFilter PerFilter
+	// BodyLimit is how many bytes of a request are kept for retries and mirrors (request_body_buffer_limit, per_request_buffer_limit_bytes; of the virtual host where the
+	// route has none); nil: as many as its connection may hold.
+	BodyLimit *uint64
 	// Operation names spans (decorator); Silent keeps it from the other side (propagate).
 	Operation string
 	Silent    bool

@@ -33,6 +33,8 @@ type Target struct {
 	// Proxy is the version of the PROXY header that comes first, 0 for none; From and To are the ends of the client's connection, zero for none.
 	Proxy    uint8
 	From, To netip.AddrPort
+	// BufferLimit is that of the connection's loop.Origin.
+	BufferLimit int
 	// TLS is nil for plaintext. SNI and ALPN go before those of the context.
 	TLS  *tls.ClientContext
 	SNI  string
@@ -132,7 +134,7 @@ func (a *Attempt) OnReady(loop.Interest) {
 	local := a.sock.Local()
 	sock, token := a.sock, a.token
 	a.sock, a.token = nil, 0
-	a.conn = a.w.Adopt(sock, token, loop.Origin{Local: local, Remote: a.target.Addr, Original: a.target.Addr, At: a.start})
+	a.conn = a.w.Adopt(sock, token, loop.Origin{Local: local, Remote: a.target.Addr, Original: a.target.Addr, At: a.start, BufferLimit: a.target.BufferLimit})
 	if a.d.relays(&a.target) {
 		ask(a.conn, a.target.String(), a.related)
 		return

@@ -9,7 +9,8 @@ import (
 )
 
 // FuzzDecode compares with the decoder of golang.org/x/net on two blocks of one connection. Ours refuses more: updates in the middle of a block whose table is empty, more
-// than two of them, and integers and strings that are larger than anyone needs.
+// than two of them, and integers and strings that are larger than anyone needs. It refuses the second of two updates that a block begins with, which RFC 7541 section 4.2
+// allows, when its table is not empty.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{"\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff", "\x40\x0acustom-key\x0dcustom-header\xbe", "\x20\x3f\xe1\x1f\x82", "\x10\x08password\x06secret",
 		"\x3f\x45\x82\x20", "\xff\x80\x80\x80", "\x40\x01\x61\x84\xff\xff\xff\xff"} {
@@ -31,6 +32,9 @@ func FuzzDecode(f *testing.F) {
 				refErr = ref.Close()
 			}
 			stricter := errors.Is(err, ErrUpdate) || errors.Is(err, ErrInteger) || errors.Is(err, ErrString)
+			if err == nil && refErr != nil && updates(block) > 1 {
+				return
+			}
 			if (err == nil) != (refErr == nil) && !stricter {
 				t.Fatalf("block %d: %v, the other decoder %v", i, err, refErr)
 			}
@@ -54,6 +58,18 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal("in single bytes the table is another one")
 		}
 	})
+}
+
+// updates is the number of table size updates that a block begins with.
+func updates(block []byte) (n int) {
+	for len(block) > 0 && block[0]&0xe0 == 0x20 {
+		long := block[0]&0x1f == 0x1f
+		for block = block[1:]; long && len(block) > 0; block = block[1:] {
+			long = block[0]&0x80 != 0
+		}
+		n++
+	}
+	return n
 }
 
 // FuzzRoundTrip sends fields made of the input through an encoder and a decoder, in two blocks, with a small table.

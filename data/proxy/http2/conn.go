@@ -18,7 +18,7 @@ const (
 type Output interface {
 	// Write queues a copy of p. It takes everything and does not call back.
 	Write(p []byte)
-	// Buffered is how many bytes have not left; when that was more than HighWatermark and is little, Conn.Writable must be called.
+	// Buffered is how many bytes have not left; when that was more than Limits.Output and is little, Conn.Writable must be called.
 	Buffered() int
 }
 
@@ -34,7 +34,7 @@ type Owner interface {
 	Attend()
 }
 
-// HighWatermark is how many bytes of bodies wait in the Output; what is more waits in its stream, so that frames of other streams need not wait behind it.
+// HighWatermark is Limits.Output where nothing else is asked for.
 const HighWatermark = 256 << 10
 
 // Conn is one connection in one role. Init prepares it; afterwards its owner gives it what comes (Feed), and what its streams send goes to the Output. A Conn calls its owner

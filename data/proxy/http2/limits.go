@@ -23,6 +23,8 @@ type Limits struct {
 	Connect bool
 	// StreamQueue is how much a stream may have queued before it says that it is full. The owner stops its source then; it is no bound by itself.
 	StreamQueue int
+	// Output is how many bytes of bodies wait in the Output; what is more waits in its stream, so that frames of other streams need not wait behind it.
+	Output int
 
 	// EmptyFrames is how many HEADERS, CONTINUATION and DATA frames may follow one another that carry nothing and end nothing (CVE-2019-9518).
 	// Envoy: max_consecutive_inbound_frames_with_empty_payload.
@@ -43,7 +45,7 @@ type Limits struct {
 // Defaults are Envoy's (Http2ProtocolOptions of 1.40, and HttpConnectionManager for heads).
 func Defaults() Limits {
 	return Limits{
-		Streams: 1024, StreamWindow: 16 << 20, ConnWindow: 24 << 20, HeadBytes: 60 << 10, Fields: 100, TableSize: 4096, StreamQueue: 64 << 10,
+		Streams: 1024, StreamWindow: 16 << 20, ConnWindow: 24 << 20, HeadBytes: 60 << 10, Fields: 100, TableSize: 4096, StreamQueue: 64 << 10, Output: HighWatermark,
 		EmptyFrames: 1, PriorityFrames: 100, WindowUpdates: 10, OutputFrames: 10000, ControlFrames: 1000, PrematureResets: 500,
 	}
 }
@@ -52,6 +54,12 @@ func Defaults() Limits {
 func Edge() Limits {
 	l := Defaults()
 	l.Streams, l.StreamWindow, l.ConnWindow = 100, 64<<10, 1<<20
+	return l
+}
+
+// Buffering are the limits where a connection may hold so many bytes only; StreamQueue is lowered alike. Envoy: per_connection_buffer_limit_bytes.
+func (l Limits) Buffering(n int) Limits {
+	l.Output, l.StreamQueue = n, min(l.StreamQueue, n)
 	return l
 }
 

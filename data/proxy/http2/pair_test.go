@@ -29,11 +29,14 @@ type side struct {
 // Write implements Output.
 func (d *side) Write(p []byte) {
 	d.wire = append(d.wire, p...)
-	d.high = d.high || len(d.wire) > 64<<10
+	d.high = d.high || len(d.wire) > d.low()
 }
 
 // Buffered implements Output.
 func (d *side) Buffered() int { return len(d.wire) }
+
+// low is what is little, as a loop.Conn has it.
+func (d *side) low() int { return d.conn.limits.Output / 4 }
 
 // Request implements Owner.
 func (d *side) Request(s *Stream, h *codec.Head, end bool) codec.Receiver {
@@ -257,7 +260,7 @@ func (d *side) turn() {
 		d.asked = false
 		d.conn.Attend()
 	}
-	if d.high && len(d.wire) <= 64<<10 {
+	if d.high && len(d.wire) <= d.low() {
 		d.high = false
 		d.conn.Writable()
 	}
@@ -292,6 +295,7 @@ func randomLimits(r *rand.Rand) Limits {
 	l.Streams = []uint32{1, 3, 100}[r.IntN(3)]
 	l.TableSize = []uint32{0, 100, 4096, 10000}[r.IntN(4)]
 	l.StreamQueue = []int{0, 1000, 64 << 10}[r.IntN(3)]
+	l.Output = []int{1, 3000, HighWatermark}[r.IntN(3)]
 	l.Plain = r.IntN(2) == 0
 	l.PrematureResets = 1 << 20
 	return l

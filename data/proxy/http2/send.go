@@ -135,7 +135,7 @@ func (s *Stream) Body(p []byte, end bool) {
 // send sends as much of p as may go at once, with the end if that is in it.
 func (s *Stream) send(p []byte) (rest []byte) {
 	c := s.c
-	for len(p) > 0 && s.sendWindow > 0 && c.sendWindow > 0 && c.out.Buffered() < HighWatermark {
+	for len(p) > 0 && s.sendWindow > 0 && c.sendWindow > 0 && c.out.Buffered() < c.limits.Output {
 		n := min(len(p), c.peer.frame, int(min(s.sendWindow, c.sendWindow)))
 		end := n == len(p) && s.ended
 		s.sendData(p[:n], end)
@@ -210,7 +210,7 @@ func (s *Stream) Trailers(t *codec.Fields) {
 
 // pump sends what is queued, one frame of each stream in turn, as far as the windows and the Output go.
 func (c *Conn) pump() {
-	for s := c.ring.first; s != nil && c.sendWindow > 0 && c.out.Buffered() < HighWatermark && !c.dead; s = c.ring.first {
+	for s := c.ring.first; s != nil && c.sendWindow > 0 && c.out.Buffered() < c.limits.Output && !c.dead; s = c.ring.first {
 		if s.sendWindow <= 0 {
 			c.ring.remove(s) // its window was made smaller
 			continue

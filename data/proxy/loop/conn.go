@@ -7,7 +7,7 @@ type Conn interface {
 	// Nothing is read before the first handler is set.
 	SetHandler(h Handler)
 	// Write queues a copy of p; what is queued is flushed once, at the end of the turn. It never blocks and never refuses;
-	// after CloseWrite, Close or Abort it does nothing. Watch Buffered against HighWatermark and stop the source.
+	// after CloseWrite, Close or Abort it does nothing. Look at Full and stop the source.
 	Write(p []byte)
 	// Buffered is the number of bytes queued and not yet taken by the kernel.
 	Buffered() int
@@ -35,17 +35,20 @@ type Handler interface {
 	OnData(p []byte) (consumed int)
 	// OnEOF tells the peer's half close (for TLS: close_notify). The stream can still be written.
 	OnEOF()
-	// OnWritable tells that the queue, having been above LowWatermark, is at LowWatermark or below.
+	// OnWritable tells that the queue, having been above Origin.Low, is at it or below.
 	OnWritable()
 	// OnClose is called exactly once and last: nil for an orderly or own close, else what went wrong (a reset, a transport failure).
 	OnClose(err error)
 }
 
-// HighWatermark and LowWatermark are the bytes in a connection's queue at which its sources should stop, and go on.
+// HighWatermark and LowWatermark are the bytes in a connection's queue at which its sources should stop, and go on, where its Origin has no limit.
 const (
 	HighWatermark = 256 << 10
 	LowWatermark  = 64 << 10
 )
+
+// Full says whether the sources of a connection should stop until OnWritable.
+func Full(c Conn) bool { return c.Buffered() > c.Origin().High() }
 
 // maxKept bounds the bytes that a handler may leave unconsumed; a codec's own limits are far below.
 const maxKept = 4 << 20

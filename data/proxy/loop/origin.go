@@ -71,6 +71,8 @@ type Origin struct {
 	Protocols []string
 	// TLS is set after a handshake.
 	TLS *TLSState
+	// BufferLimit is how many bytes the queue should hold at most, and a read bring; 0 is the default. See High (Envoy: per_connection_buffer_limit_bytes).
+	BufferLimit int
 	// Released, if set, is called once when the socket is closed.
 	Released func()
 	// Failure is Envoy's text of why the transport failed, "" if it did not.
@@ -107,6 +109,22 @@ func (o *Origin) Application() string {
 		return o.Protocols[0]
 	}
 	return ""
+}
+
+// High is the number of bytes in a connection's queue at which its sources should stop.
+func (o *Origin) High() int {
+	if o.BufferLimit > 0 {
+		return o.BufferLimit
+	}
+	return HighWatermark
+}
+
+// Low is the number at which they should go on.
+func (o *Origin) Low() int {
+	if o.BufferLimit > 0 {
+		return o.BufferLimit / 2
+	}
+	return LowWatermark
 }
 
 // DirectRemote is the address at the other end of the connection itself.

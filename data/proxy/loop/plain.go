@@ -11,6 +11,8 @@ const (
 	lingerTime = time.Second
 	// flushTime is how long a closing connection may make no progress with its queue.
 	flushTime = 5 * time.Second
+	// leastRead is what a read may bring in spite of a lower limit, so that no limit makes a connection crawl.
+	leastRead = 4 << 10
 	// lastReads bounds the reads that look for a final answer after a failed write.
 	lastReads = 16
 )
@@ -109,7 +111,7 @@ func (c *plain) Write(p []byte) {
 	}
 	if len(p) > 0 {
 		c.out.Push(c.w, p)
-		c.above = c.above || c.out.bytes > LowWatermark
+		c.above = c.above || c.out.bytes > c.origin.Low()
 		c.w.flushLater(c)
 	}
 }
@@ -160,7 +162,7 @@ func (c *plain) ResumeRead() {
 	}
 }
 
-// AskWritable makes OnWritable come when the queue is at LowWatermark or below, even if it never rose above; for transports on top.
+// AskWritable makes OnWritable come when the queue is at Origin.Low or below, even if it never rose above; for transports on top.
 func (c *plain) AskWritable() {
 	if !c.dead {
 		c.above = true
@@ -273,7 +275,15 @@ func (c *plain) readOnce() bool {
 	if c.passes() {
 		return c.pass()
 	}
-	return c.took(c.in.Fill(c.w, c.w.read, c.sock))
+	return c.took(c.in.Fill(c.w, c.share(), c.sock))
+}
+
+// share is what a read of this connection may use of the worker's buffer.
+func (c *plain) share() []byte {
+	if n := c.origin.BufferLimit; n > 0 && n < len(c.w.read) {
+		return c.w.read[:max(n, leastRead)]
+	}
+	return c.w.read
 }
 
 // took handles the result of a read.
@@ -385,7 +395,7 @@ func (c *plain) flush() {
 		c.out.Drop(c.w, n)
 	}
 	clear(c.w.iov[:cap(c.w.iov)])
-	if c.above && c.Buffered() <= LowWatermark && !c.writeFailed {
+	if c.above && c.Buffered() <= c.origin.Low() && !c.writeFailed {
 		c.above, c.writable = false, true
 		c.w.attendLater(c)
 	}

@@ -31,11 +31,12 @@ type Relayer interface {
 }
 
 // Relay asks that what comes from one connection goes on to the other inside the kernel; the handler, a Relayer, only hears how much. It lasts until that is not possible
-// any more: then bytes come by OnData again. It says whether the connections allow it: both are plain, and of one worker.
+// any more: then bytes come by OnData again. It says whether the connections allow it: both are plain,
+// of one worker, and may hold what a Pipe holds.
 func Relay(from, to Conn) bool {
 	a, ok := from.(*plain)
 	b, both := to.(*plain)
-	if !ok || !both || a.w != b.w || a.w.newPipe == nil || a.copies {
+	if !ok || !both || a.w != b.w || a.w.newPipe == nil || a.copies || a.tight() || b.tight() {
 		return false
 	}
 	if _, ok := a.in.Handler().(Relayer); !ok {
@@ -44,6 +45,9 @@ func Relay(from, to Conn) bool {
 	a.relay, b.feeder = b, a
 	return true
 }
+
+// tight says that the connection may not hold what a Pipe holds.
+func (c *plain) tight() bool { return c.origin.BufferLimit > 0 && c.origin.BufferLimit < PipeSize }
 
 // transit is what a Pipe holds for the connection that it belongs to. The queue is empty when it comes, so its bytes are in front of those in the queue.
 type transit struct {
@@ -82,7 +86,7 @@ func (c *plain) pass() (more bool) {
 		return c.took(0, err)
 	}
 	c.copies = true
-	n, err = c.in.Fill(c.w, c.w.read, c.sock)
+	n, err = c.in.Fill(c.w, c.share(), c.sock)
 	c.copies = n > 0
 	return c.took(n, err)
 }

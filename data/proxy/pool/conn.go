@@ -186,7 +186,7 @@ func (c *Conn) Abort(codec.Reason, string) {
 }
 
 // Full implements codec.Stream.
-func (c *Conn) Full() bool { return c.lc.Buffered() > loop.HighWatermark }
+func (c *Conn) Full() bool { return loop.Full(c.lc) }
 
 // Pause implements codec.Stream.
 func (c *Conn) Pause() { c.lc.PauseRead() }

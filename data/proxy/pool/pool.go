@@ -268,7 +268,7 @@ func (p *pool) idleTimeout() time.Duration {
 func Target(h *upstream.Host, sni string) dial.Target {
 	def := h.Cluster.Config()
 	k := def.Keepalive
-	t := dial.Target{Addr: h.Address, ConnectTimeout: def.ConnectTimeout, Proxy: h.Proxy, TLS: h.TLS, SNI: sni, Keepalive: k.Time, KeepaliveInterval: k.Interval, KeepaliveProbes: int(k.Probes)}
+	t := dial.Target{Addr: h.Address, ConnectTimeout: def.ConnectTimeout, Proxy: h.Proxy, TLS: h.TLS, SNI: sni, Keepalive: k.Time, KeepaliveInterval: k.Interval, KeepaliveProbes: int(k.Probes), BufferLimit: def.BufferLimit}
 	for _, a := range [...]netip.Addr{def.Bind, def.BindOther} {
 		if a.IsValid() && h.Address.AddrPort.IsValid() && a.Is4() == h.Address.Addr().Is4() {
 			t.Bind = loop.TCP(netip.AddrPortFrom(a, 0))

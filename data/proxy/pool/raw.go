@@ -113,7 +113,7 @@ func (x *raw) Body(p []byte, end bool) {
 func (x *raw) Trailers(*codec.Fields) { x.Body(nil, true) }
 
 // Full implements codec.Stream.
-func (x *raw) Full() bool { return x.conn.Buffered() > loop.HighWatermark }
+func (x *raw) Full() bool { return loop.Full(x.conn) }
 
 // Pause implements codec.Stream.
 func (x *raw) Pause() { x.conn.PauseRead() }

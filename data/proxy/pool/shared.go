@@ -39,7 +39,7 @@ func newShared(p *pool, lc loop.Conn, admitted bool) *shared {
 	if d := p.host.Cluster.Config().MaxConnDuration; d > 0 {
 		c.life = p.w.Loop.After(d, c.retire)
 	}
-	c.h2.Init(http2.Client, frames(p.host.Cluster.Config()), c, c, &p.w.slab)
+	c.h2.Init(http2.Client, frames(p.host.Cluster.Config()).Buffering(lc.Origin().High()), c, c, &p.w.slab)
 	c.alive = http2.StartKeepAlive(p.w.Loop, &c.h2, p.host.Cluster.Config().Frames.KeepAlive, c.silent)
 	lc.SetHandler(c)
 	return c

@@ -88,7 +88,7 @@ func (t *tunnel) Worker() *loop.Worker { return t.w.Loop }
 // Buffered implements loop.Conn: the stream says only whether it has enough.
 func (t *tunnel) Buffered() int {
 	if t.live() && t.stream.Full() {
-		return loop.HighWatermark + 1
+		return t.origin.High() + 1
 	}
 	return 0
 }

@@ -371,7 +371,7 @@ func (c *conn) Abort(codec.Reason, string) {
 }
 
 // Full implements codec.Stream.
-func (c *conn) Full() bool { return c.lc.Buffered() > loop.HighWatermark }
+func (c *conn) Full() bool { return loop.Full(c.lc) }
 
 // Pause implements codec.Stream.
 func (c *conn) Pause() {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"math"
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
@@ -211,8 +212,26 @@ func (x *Exchange) endRequest() {
 	x.timers.request.Stop()
 }
 
-// keepLimit bounds the body that is kept for a retry, and that which waits for a connection before reading is paused (Envoy's default buffer limit).
-const keepLimit = 1 << 20
+// defaultKeep is Envoy's default buffer limit, in bytes.
+const defaultKeep = 1 << 20
+
+// keepLimit bounds the body that is kept for retries and mirrors, and that which waits for a connection before reading is paused.
+func (x *Exchange) keepLimit() int {
+	switch own := x.origin.BufferLimit; {
+	case x.route != nil && x.route.BodyLimit != nil:
+		return int(min(*x.route.BodyLimit, math.MaxInt32))
+	case own > 0:
+		return own
+	default:
+		return defaultKeep
+	}
+}
+
+// single gives the retries and the mirrors up, for which the body is too large.
+func (x *Exchange) single() {
+	x.keep, x.retries, x.mirrors = false, false, 0
+	x.w.Shard.Inc(x.counters.RetryAbandoned)
+}
 
 // body takes a piece of the request's body.
 func (x *Exchange) body(p []byte, end bool) {
@@ -283,21 +302,21 @@ func (x *Exchange) pass(up pool.Stream, p []byte, end bool) {
 
 // hold keeps a piece of the body. What is too much for a retry is given up; what nobody takes yet makes the client wait.
 func (x *Exchange) hold(p []byte) {
-	if len(x.kept)+len(p) > keepLimit {
-		if x.up != nil {
-			x.keep, x.retries, x.mirrors = false, false, 0
-			x.kept = x.kept[:0]
-			x.w.Shard.Inc(x.counters.RetryAbandoned)
-			return
-		}
-		if x.retrying {
-			x.w.Shard.Inc(x.counters.RetryAbandoned)
-			x.giveUp(507, "exceeded request buffer limit while retrying upstream", "request_payload_exceeded_retry_buffer_limit")
-			return
-		}
+	much := len(x.kept)+len(p) > x.keepLimit()
+	switch {
+	case much && x.up != nil:
+		x.single()
+		x.kept = x.kept[:0]
+		return
+	case much && x.retrying:
+		x.w.Shard.Inc(x.counters.RetryAbandoned)
+		x.giveUp(507, "exceeded request buffer limit while retrying upstream", "request_payload_exceeded_retry_buffer_limit")
+		return
+	case much && x.keep:
+		x.single() // the first try alone needs what is kept
 	}
 	x.kept = append(x.kept, p...)
-	if x.up == nil && len(x.kept) > keepLimit && !x.requestDone {
+	if much && x.up == nil && !x.requestDone {
 		x.full = true
 		x.down.Pause()
 	}

@@ -28,6 +28,9 @@ func (x *Exchange) forward() {
 	x.hashRequest(f.Hash)
 	x.readDestination()
 	x.keep = (x.retries || x.mirrors > 0) && !x.tunnel
+	if x.keep && len(x.kept) > x.keepLimit() {
+		x.single()
+	}
 	x.attempt()
 	if x.requestDone && x.attempts > 0 { // neither holds once the exchange has finished
 		x.wholeRequest()

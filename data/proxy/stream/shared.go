@@ -42,7 +42,7 @@ func newShared(w *Worker, m *Manager, lc loop.Conn) {
 	if d := m.Config.MaxConnDuration; d > 0 {
 		c.life = w.Loop.After(d, c.drain)
 	}
-	c.h2.Init(http2.Server, m.frames, lc, c, &w.slab)
+	c.h2.Init(http2.Server, m.frames.Buffering(lc.Origin().High()), lc, c, &w.slab)
 	c.alive = http2.StartKeepAlive(w.Loop, &c.h2, m.Config.Frames.KeepAlive, c.silent)
 	c.rest()
 	lc.SetHandler(c)

@@ -158,7 +158,7 @@ func (d *side) OnData(p []byte) int {
 	d.s.active = d.s.w.Now()
 	*d.count += uint64(len(p))
 	to.Write(p)
-	if to.Buffered() > loop.HighWatermark {
+	if loop.Full(to) {
 		d.conn.PauseRead()
 	}
 	if d.full++; len(p) < loop.ReadBufferSize {

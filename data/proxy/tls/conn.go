@@ -87,7 +87,7 @@ func (c *Conn) Write(p []byte) {
 		return
 	}
 	c.out.Push(c.w, p)
-	c.above = c.above || c.Buffered() > loop.LowWatermark
+	c.above = c.above || c.Buffered() > c.raw.Origin().Low()
 	c.sealLater()
 }
 

@@ -27,8 +27,9 @@ const (
 
 func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 	c := &config.Cluster{
-		Name: m.GetName(), AltStat: m.GetAltStatName(), ConnectTimeout: r.duration(join(path, "connect_timeout"), m.GetConnectTimeout(), defaultConnectTimeout),
-		IdleTimeout: defaultPoolIdle, Panic: defaultPanic, Overprovisioning: defaultOverprovision, ServiceName: m.GetEdsClusterConfig().GetServiceName(),
+		Name: m.GetName(), AltStat: m.GetAltStatName(), BufferLimit: r.bufferLimit(path, m.GetPerConnectionBufferLimitBytes()),
+		ConnectTimeout: r.duration(join(path, "connect_timeout"), m.GetConnectTimeout(), defaultConnectTimeout),
+		IdleTimeout:    defaultPoolIdle, Panic: defaultPanic, Overprovisioning: defaultOverprovision, ServiceName: m.GetEdsClusterConfig().GetServiceName(),
 		DNSRefresh: r.duration(join(path, "dns_refresh_rate"), m.GetDnsRefreshRate(), defaultDNSRefresh), RespectDNSTTL: m.GetRespectDnsTtl(),
 		MaxRequestsPerConn: m.GetMaxRequestsPerConnection().GetValue(),
 		DNSFamily: map[clusterv3.Cluster_DnsLookupFamily]config.DNSFamily{

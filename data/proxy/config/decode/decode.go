@@ -124,6 +124,14 @@ func number(v *wrapperspb.UInt32Value, unset uint32) uint32 {
 	return v.GetValue()
 }
 
+// bufferLimit is how many bytes a connection may hold, 0 for the default.
+func (r *read) bufferLimit(path string, v *wrapperspb.UInt32Value) int {
+	if v != nil && v.GetValue() == 0 {
+		r.add(join(path, "per_connection_buffer_limit_bytes"), "want 1 or more: a connection does not hold any number of bytes")
+	}
+	return int(v.GetValue())
+}
+
 func boolean(v *wrapperspb.BoolValue, unset bool) bool {
 	if v == nil {
 		return unset

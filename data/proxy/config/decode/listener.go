@@ -42,7 +42,7 @@ func (r *read) listener(path string, m *listenerv3.Listener) *config.Listener {
 	if l.Name == "" {
 		l.Name = a.ip.String() + a.path
 	}
-	l.MaxConnections = r.limits[l.Name]
+	l.MaxConnections, l.BufferLimit = r.limits[l.Name], r.bufferLimit(path, m.GetPerConnectionBufferLimitBytes())
 	for i, log := range m.GetAccessLog() {
 		if log.GetFilter().GetResponseFlagFilter() == nil {
 			r.add(at(path, "access_log", i)+".filter", "a listener logs only the connections that no filter chain took: want response_flag_filter")

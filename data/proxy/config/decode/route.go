@@ -12,6 +12,7 @@ import (
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -47,8 +48,8 @@ func (r *read) routeTable(path string, m *routev3.RouteConfiguration) *config.Ro
 	return t
 }
 
-// virtualHost reads a virtual host. bodyLimit bounds the bodies of direct responses (max_direct_response_body_size_bytes of its route configuration).
-func (r *read) virtualHost(path string, m *routev3.VirtualHost, bodyLimit int) *config.VirtualHost {
+// virtualHost reads a virtual host. directLimit bounds the bodies of direct responses (max_direct_response_body_size_bytes of its route configuration).
+func (r *read) virtualHost(path string, m *routev3.VirtualHost, directLimit int) *config.VirtualHost {
 	h := &config.VirtualHost{
 		Name: m.GetName(), Headers: r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
 		IncludeAttemptCount: m.GetIncludeRequestAttemptCount(), AttemptCountResponse: m.GetIncludeAttemptCountInResponse(), RequireTLS: m.GetRequireTls() == routev3.VirtualHost_ALL,
@@ -65,19 +66,39 @@ func (r *read) virtualHost(path string, m *routev3.VirtualHost, bodyLimit int) *
 		h.Domains = append(h.Domains, strings.ToLower(d))
 	}
 	for i, route := range m.GetRoutes() {
-		one := r.route(at(path, "routes", i), route, bodyLimit)
+		one := r.route(at(path, "routes", i), route, directLimit)
 		inheritCORS(h, one)
+		if one.BodyLimit == nil {
+			one.BodyLimit = bodyLimit(m)
+		}
 		h.Routes = append(h.Routes, one)
 	}
 	return h
 }
 
-func (r *read) route(path string, m *routev3.Route, bodyLimit int) *config.Route {
+// bodyLimit reads the limit of a route or a virtual host.
+func bodyLimit(m interface {
+	GetRequestBodyBufferLimit() *wrapperspb.UInt64Value
+	GetPerRequestBufferLimitBytes() *wrapperspb.UInt32Value
+}) *uint64 {
+	if v := m.GetRequestBodyBufferLimit(); v != nil {
+		n := v.GetValue()
+		return &n
+	}
+	if v := m.GetPerRequestBufferLimitBytes(); v != nil {
+		n := uint64(v.GetValue())
+		return &n
+	}
+	return nil
+}
+
+func (r *read) route(path string, m *routev3.Route, directLimit int) *config.Route {
 	out := &config.Route{
 		Operation: m.GetDecorator().GetOperation(), Silent: m.GetDecorator() != nil && !boolean(m.GetDecorator().GetPropagate(), true),
 		Name: m.GetName(), Match: r.routeMatch(path+".match", m.GetMatch()), PerFilter: r.perFilter(path+".typed_per_filter_config", m.GetTypedPerFilterConfig()),
-		Headers: r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
-		Origin:  m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["config"].GetStringValue(),
+		Headers:   r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
+		BodyLimit: bodyLimit(m),
+		Origin:    m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["config"].GetStringValue(),
 	}
 	switch a := m.GetAction().(type) {
 	case *routev3.Route_Route:
@@ -90,8 +111,8 @@ func (r *read) route(path string, m *routev3.Route, bodyLimit int) *config.Route
 		if d.GetStatus() < 200 || d.GetStatus() > 599 {
 			r.add(path+".direct_response.status", "%d is not a status from 200 to 599", d.GetStatus())
 		}
-		if len(out.Direct.Body) > bodyLimit {
-			r.add(path+".direct_response.body", "%d bytes are above the limit of %d (max_direct_response_body_size_bytes)", len(out.Direct.Body), bodyLimit)
+		if len(out.Direct.Body) > directLimit {
+			r.add(path+".direct_response.body", "%d bytes are above the limit of %d (max_direct_response_body_size_bytes)", len(out.Direct.Body), directLimit)
 		}
 	default:
 		r.add(path, "none of route, redirect and direct_response is set")

@@ -136,7 +136,8 @@ func listenerTable() map[protoreflect.FullName]rule {
 	const f = "envoy.extensions.filters."
 	return map[protoreflect.FullName]rule{
 		l + "Listener": fields(`name address additional_addresses stat_prefix filter_chains use_original_dst default_filter_chain metadata deprecated_v1 listener_filters listener_filters_timeout
-			continue_on_listener_filters_timeout udp_listener_config transparent traffic_direction connection_balance_config reuse_port enable_reuse_port access_log bind_to_port`),
+			continue_on_listener_filters_timeout udp_listener_config transparent traffic_direction connection_balance_config reuse_port enable_reuse_port access_log bind_to_port
+			per_connection_buffer_limit_bytes`),
 		l + "UdpListenerConfig":                fields("downstream_socket_config").refuse("quic_options", "HTTP/3 is not spoken by this version"),
 		"envoy.config.core.v3.UdpSocketConfig": fields("max_rx_datagram_size prefer_gro", only1("prefer_gro", false, "datagrams are taken as they come")),
 		f + "udp.udp_proxy.v3.UdpProxyConfig": fields("stat_prefix cluster matcher idle_timeout hash_policies upstream_socket_config").
@@ -220,9 +221,9 @@ func routeTable() map[protoreflect.FullName]rule {
 		r + "RouteConfiguration": fields(edits+"name virtual_hosts vhds most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes ignore_port_in_host_matching metadata",
 			only1("validate_clusters", false, "routes are taken before their clusters are known")),
 		r + "Vhds": fields("config_source"),
-		r + "VirtualHost": fields(edits+"name domains routes require_tls typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy metadata",
+		r + "VirtualHost": fields(edits+"name domains routes require_tls typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy metadata request_body_buffer_limit per_request_buffer_limit_bytes",
 			only("require_tls", "only NONE and ALL are supported", 0, 2)),
-		r + "Route":                            fields(edits + "name match route redirect direct_response metadata decorator typed_per_filter_config"),
+		r + "Route":                            fields(edits + "name match route redirect direct_response metadata decorator typed_per_filter_config request_body_buffer_limit per_request_buffer_limit_bytes"),
 		r + "RouteMatch":                       fields("prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc"),
 		r + "RouteMatch.ConnectMatcher":        fields(""),
 		r + "RouteMatch.GrpcRouteMatchOptions": fields(""),
@@ -282,7 +283,7 @@ func clusterTable() map[protoreflect.FullName]rule {
 		c + "Cluster": fields(`name alt_stat_name type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
 			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
 			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config ring_hash_lb_config maglev_lb_config common_lb_config transport_socket transport_socket_matches metadata
-			upstream_connection_options health_checks ignore_health_on_host_removal load_balancing_policy lb_subset_config`,
+			upstream_connection_options health_checks ignore_health_on_host_removal load_balancing_policy lb_subset_config per_connection_buffer_limit_bytes`,
 			only("lb_policy", "with load_balancing_policy leave it out", 0, 1, 2, 3, 5, 6)).
 			refuse("close_connections_on_host_health_failure", "connections to an endpoint that fails live until their requests have ended"),
 		c + "Cluster.LbSubsetConfig": fields("fallback_policy default_subset subset_selectors locality_weight_aware scale_locality_weight panic_mode_any list_as_any metadata_fallback_policy",
