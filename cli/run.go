@@ -3,13 +3,11 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,7 +16,6 @@ import (
 
 	"github.com/heddle-mesh/heddle/platform/fabric"
 	"github.com/heddle-mesh/heddle/platform/laptop"
-	"github.com/heddle-mesh/heddle/platform/shop"
 )
 
 func run(e *Env) *cobra.Command {
@@ -99,48 +96,6 @@ func fabricServe(e *Env) *cobra.Command {
 func inherited(fd int, name string) *os.File {
 	syscall.CloseOnExec(fd)
 	return os.NewFile(uintptr(fd), name)
-}
-
-// sampleServe is a service of the shop.
-func sampleServe(e *Env) *cobra.Command {
-	var version, listen string
-	var httpOnly bool
-	c := &cobra.Command{
-		Use: "sample NAME", Hidden: true, Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, ok := shop.Find(args[0], version)
-			if !ok {
-				return fmt.Errorf("the shop has no %s %s", args[0], version)
-			}
-			if httpOnly {
-				p.Appends = ""
-			}
-			l, err := listener(listen)
-			if err != nil {
-				return fmt.Errorf("open %s: %w", listen, err)
-			}
-			return shop.Serve(cmd.Context(), p, l, nil, e.Log)
-		},
-	}
-	c.Flags().StringVar(&version, "version", "v1", "version")
-	c.Flags().StringVar(&listen, "listen", "[::]:8080", "address, or fd:N for a socket that is open already")
-	c.Flags().BoolVar(&httpOnly, "http-only", false, "leave out calls by plain TCP")
-	return c
-}
-
-// listener opens an address, or takes over the socket fd:N.
-func listener(address string) (net.Listener, error) {
-	text, ok := strings.CutPrefix(address, "fd:")
-	if !ok {
-		return net.Listen("tcp", address)
-	}
-	fd, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, err
-	}
-	f := inherited(fd, address)
-	defer f.Close()
-	return net.FileListener(f)
 }
 
 func kubectl(e *Env) *cobra.Command {

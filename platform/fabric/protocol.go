@@ -27,7 +27,7 @@ type Process struct {
 	ID        string   // unique while it runs
 	Namespace string   // "" is the fabric's own
 	Path      string   // absolute
-	Self      bool     // Path is the fabric's own program: it starts even when UID may not enter the folders that lead to it
+	Open      bool     // the fabric opens the program itself: it starts even when UID may not enter the folders that lead to it
 	Args      []string // without the program's name
 	Env       []string // whole environment
 	Dir       string

@@ -163,8 +163,13 @@ func (s *server) start(p *Process, files []*os.File) (int, error) {
 	}
 	cmd := &exec.Cmd{Path: p.Path, Args: append([]string{p.Path}, p.Args...), Env: p.Env, Dir: p.Dir,
 		Stdin: files[0], Stdout: files[1], Stderr: files[2], ExtraFiles: files[3:]}
-	if p.Self {
-		cmd.Path = "/proc/self/exe"
+	if p.Open {
+		program, err := openProgram(p.Path)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = program.Close() }() // it was only read
+		cmd.Path = fmt.Sprintf("/proc/self/fd/%d", program.Fd())
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if p.UID >= 0 {
@@ -191,6 +196,20 @@ func (s *server) start(p *Process, files []*os.File) (int, error) {
 	s.mu.Unlock()
 	go s.wait(p.ID, cmd)
 	return cmd.Process.Pid, nil
+}
+
+// openProgram opens a program at a descriptor that is higher than any that a process is given: those are in place before it is looked up.
+func openProgram(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // the copy stays
+	high, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 64)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return os.NewFile(uintptr(high), path), nil
 }
 
 // namespace finds a namespace by name; "" is the fabric's own.

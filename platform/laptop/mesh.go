@@ -63,7 +63,7 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	if err := o.pick(); err != nil {
 		return err
 	}
-	for _, name := range []string{"heddle-apiserver", "heddled", "heddle-proxy"} {
+	for _, name := range []string{"heddle-apiserver", "heddled", "heddle-proxy", "heddle-sample"} {
 		if _, err := o.binary(name); err != nil {
 			return err
 		}

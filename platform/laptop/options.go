@@ -36,7 +36,7 @@ const (
 // Options of Run.
 type Options struct {
 	RunDir string
-	BinDir string // where heddle-apiserver, heddled and heddle-proxy are
+	BinDir string // where heddle-apiserver, heddled, heddle-proxy and heddle-sample are
 	Mode   Mode
 	Empty  bool // without the shop
 	Keep   bool // leave the run folder (data, logs) when it ends

@@ -189,6 +189,10 @@ func (m *meshRun) environment(add []string) []string {
 
 // startSample runs a part of the shop.
 func (m *meshRun) startSample(ctx context.Context, w *workload) error {
+	path, err := m.opts.binary("heddle-sample")
+	if err != nil {
+		return err
+	}
 	listen, files, env := fmt.Sprintf("[::]:%d", w.port), []*os.File{m.null, w.log, w.log}, m.environment([]string{"GOMEMLIMIT=" + strconv.Itoa(memorySample), "GOMAXPROCS=1"})
 	if m.opts.plain() {
 		listen, files, env = fmt.Sprintf("fd:%d", len(files)), append(files, w.listener), plainEnvironment(w, env)
@@ -197,12 +201,13 @@ func (m *meshRun) startSample(ctx context.Context, w *workload) error {
 	if os.Geteuid() == 0 && m.opts.Mode != ModeRootless {
 		uid = sampleUID
 	}
-	args := []string{"sample", w.app, "--version", w.version, "--listen", listen}
+	args := []string{"--version", w.version, "--listen", listen}
 	if m.opts.plain() {
 		args = append(args, "--http-only")
 	}
+	args = append(args, w.app)
 	w.application = &program.Program{Name: w.id(), Log: m.log, Grace: 4 * time.Second, Start: inFabric(m.fabricClient, func() (fabric.Process, error) {
-		return fabric.Process{ID: "app:" + w.net(), Namespace: m.space(w), Path: m.self, Self: true, UID: uid, Files: files, Args: args, Env: env}, nil
+		return fabric.Process{ID: "app:" + w.net(), Namespace: m.space(w), Path: path, Open: true, UID: uid, Files: files, Args: args, Env: env}, nil
 	})}
 	return w.application.Begin(ctx, &m.running)
 }

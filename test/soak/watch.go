@@ -58,9 +58,12 @@ func called(command string) string {
 	args := strings.Fields(command)
 	name := filepath.Base(args[0])
 	for i, a := range args[:len(args)-1] {
-		if a == "--name" || a == "sample" {
+		if a == "--name" {
 			return name + " " + args[i+1]
 		}
+	}
+	if name == "heddle-sample" {
+		return name + " " + args[len(args)-1]
 	}
 	if name == "heddle" && len(args) > 1 && !strings.HasPrefix(args[1], "-") {
 		return name + " " + args[1]
