@@ -162,7 +162,12 @@ type Gateway struct {
 	Namespace Namespace
 	Selector  Labels
 	Servers   []Server
+	// Overlays change the workloads that are made for the gateway.
+	Overlays []Overlay
 }
+
+// Overlay is a strategic merge patch, in JSON, of one of a gateway's objects: deployment, service, serviceAccount, horizontalPodAutoscaler or podDisruptionBudget.
+type Overlay struct{ Of, Patch string }
 
 // Server is one listener of a gateway.
 type Server struct {

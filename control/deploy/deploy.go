@@ -1,4 +1,5 @@
-// Package deploy renders what serves a Gateway of the Gateway API that names no workloads of its own: a ServiceAccount, a Deployment and a Service.
+// Package deploy renders what serves a Gateway of the Gateway API that names no workloads of its own: a ServiceAccount, a Deployment and a Service, and as its parameters ask a HorizontalPodAutoscaler and a
+// PodDisruptionBudget.
 //
 // In: the gateway as written, and its listeners as translated. Out: objects for server-side apply. The pods are made proxies by injection. Everything is a pure function.
 package deploy
@@ -10,6 +11,7 @@ import (
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/heddle-mesh/heddle/api"
@@ -49,11 +51,17 @@ func Name(gateway, class string) string {
 	return name
 }
 
-// Objects renders them in the order in which they are applied.
-func Objects(g Gateway) []*unstructured.Unstructured {
+// Kinds are those of the objects.
+var Kinds = []schema.GroupVersionKind{
+	{Version: "v1", Kind: "ServiceAccount"}, {Group: "apps", Version: "v1", Kind: "Deployment"}, {Version: "v1", Kind: "Service"},
+	{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"}, {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+}
+
+// Objects renders them in the order in which they are applied. An error names an overlay that does not fit, without which the object is rendered.
+func Objects(g Gateway) ([]*unstructured.Unstructured, error) {
 	spec, ok := g.Object.Spec.(*gwv1.GatewaySpec)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	d := deployment{g: g, spec: spec, name: Name(g.Object.Meta.Name, string(spec.GatewayClassName)), labels: map[string]any{}, annotations: map[string]any{}}
 	if i := spec.Infrastructure; i != nil {
@@ -66,7 +74,7 @@ func Objects(g Gateway) []*unstructured.Unstructured {
 	}
 	d.labels[GatewayLabel], d.labels[ClassLabel], d.labels[ManagedLabel] = g.Object.Meta.Name, string(spec.GatewayClassName), ManagedBy
 	d.labels[RevisionLabel] = cmp.Or(g.Revision, "default")
-	return []*unstructured.Unstructured{d.account(), d.deployment(), d.service()}
+	return d.overlaid()
 }
 
 type deployment struct {

@@ -34,7 +34,12 @@ func TestGolden(t *testing.T) {
 		o.Meta.UID = "u-1"
 		listens := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: "shop", Name: o.Meta.Name}, Servers: []mesh.Server{{Name: "a", Port: 80}, {Name: "b", Port: 443}, {Name: "c", Port: 443}}}
 		var b strings.Builder
-		for _, u := range Objects(Gateway{Object: o, Listens: listens, Revision: revisionOf(p)}) {
+		listens.Overlays = overlays(a.Comment)
+		rendered, err := Objects(Gateway{Object: o, Listens: listens, Revision: revisionOf(p)})
+		if err != nil {
+			t.Fatal(p, err)
+		}
+		for _, u := range rendered {
 			text, err := yaml.Marshal(u.Object)
 			if err != nil {
 				t.Fatal(err)
@@ -51,6 +56,16 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s gives\n%s", p, b.String())
 		}
 	}
+}
+
+// overlays are the lines "of: patch" of a fixture's comment.
+func overlays(comment []byte) (all []mesh.Overlay) {
+	for line := range strings.Lines(string(comment)) {
+		if of, patch, ok := strings.Cut(strings.TrimSpace(line), ": {"); ok {
+			all = append(all, mesh.Overlay{Of: of, Patch: "{" + patch})
+		}
+	}
+	return all
 }
 
 func revisionOf(path string) string {

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/heddle-mesh/heddle/control/config/kube"
 	"github.com/heddle-mesh/heddle/control/deploy"
@@ -21,7 +20,7 @@ func (d *Server) deployGateways(ctx context.Context) {
 	}
 	d.client.Deploy(ctx, kube.Deployment{
 		Mark:  map[string]string{deploy.ManagedLabel: deploy.ManagedBy, deploy.RevisionLabel: file.Revision},
-		Kinds: []schema.GroupVersionKind{{Version: "v1", Kind: "ServiceAccount"}, {Group: "apps", Version: "v1", Kind: "Deployment"}, {Version: "v1", Kind: "Service"}},
+		Kinds: deploy.Kinds,
 		Want:  func() []*unstructured.Unstructured { return d.gatewayObjects(file) }, Changed: d.published,
 	}, d.log.With("part", "gateways"))
 }
@@ -39,7 +38,11 @@ func (d *Server) gatewayObjects(file inject.Config) (all []*unstructured.Unstruc
 		}
 		revision := cmp.Or(e.Object.Meta.Labels["istio.io/rev"], "default")
 		if revision == file.Revision || slices.Contains(file.Tags, revision) {
-			all = append(all, deploy.Objects(deploy.Gateway{Object: e.Object, Listens: g, Revision: file.Revision})...)
+			objects, err := deploy.Objects(deploy.Gateway{Object: e.Object, Listens: g, Revision: file.Revision})
+			if err != nil {
+				d.log.Error("a gateway's workloads cannot be made", "part", "gateways", "error", err)
+			}
+			all = append(all, objects...)
 		}
 	}
 	return all

@@ -20,7 +20,7 @@ var (
 		"listeners[].allowedRoutes.*", "tls.*", "addresses.*", "defaultScope=None"}
 	gatewayFields = api.Fields(gatewayPaths...)
 	// deployedFields are honoured where workloads are made for the gateway.
-	deployedFields = api.Fields(append(gatewayPaths, "infrastructure.labels", "infrastructure.labels.*", "infrastructure.annotations", "infrastructure.annotations.*")...)
+	deployedFields = api.Fields(append(gatewayPaths, "infrastructure.labels", "infrastructure.labels.*", "infrastructure.annotations", "infrastructure.annotations.*", "infrastructure.parametersRef", "infrastructure.parametersRef.*")...)
 )
 
 // Gateway gives the listeners of a Gateway and its status; nothing when its class belongs to another controller. The number of attached routes in the
@@ -32,7 +32,8 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 	}
 	v := open(o, in)
 	written, fields := o, gatewayFields
-	if len(spec.Addresses) == 0 && in.Settings().Injects { // then workloads are made for it (control/deploy)
+	made := len(spec.Addresses) == 0 && in.Settings().Injects // workloads, for it (control/deploy)
+	if made {
 		written.Meta.Labels, written.Meta.Annotations = without(o.Meta.Labels, "istio.io/rev"), without(o.Meta.Annotations, "networking.istio.io/service-type")
 		fields = deployedFields
 	}
@@ -40,7 +41,9 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: o.Meta.Name}, Origin: o.Ref(), Created: o.Meta.Created,
 		Namespace: v.ns, Selector: mesh.Labels{nameLabel: o.Meta.Name}}
 	states := v.listeners(spec)
-	refusal := v.refused(spec)
+	overlays, fault := v.parameters(spec, made)
+	g.Overlays = overlays
+	refusal := v.refused(spec, fault)
 	unusable := ""
 	if refusal == nil && len(spec.Addresses) > 0 {
 		unusable = v.bind(g, spec.Addresses[0].Value)
@@ -77,8 +80,8 @@ func without(m map[string]string, key string) map[string]string {
 	return m
 }
 
-// refused judges what concerns all listeners; it gives the condition that refuses the gateway, or nil. A refused gateway listens nowhere.
-func (v *visit) refused(spec *gwv1.GatewaySpec) *condition.Condition {
+// refused judges what concerns all listeners, parameters being the fault of those; it gives the condition that refuses the gateway, or nil. A refused gateway listens nowhere.
+func (v *visit) refused(spec *gwv1.GatewaySpec, parameters string) *condition.Condition {
 	refuse := func(reason gwv1.GatewayConditionReason, format string, args ...any) *condition.Condition {
 		c := v.cond(string(gwv1.GatewayConditionAccepted), false, string(reason), fmt.Sprintf(format, args...))
 		return &c
@@ -90,7 +93,6 @@ func (v *visit) refused(spec *gwv1.GatewaySpec) *condition.Condition {
 			denied = refuse(gwv1.GatewayReasonInvalid, "%s: %s", f.Path, f.Reason)
 		}
 	}
-	infra := spec.Infrastructure
 	switch {
 	case v.Broken():
 		return refuse(gwv1.GatewayReasonInvalid, "%s", condition.Sentences(v.Problems()))
@@ -98,8 +100,8 @@ func (v *visit) refused(spec *gwv1.GatewaySpec) *condition.Condition {
 		return denied
 	case len(spec.Addresses) > 1 || len(spec.Addresses) == 1 && (deref(spec.Addresses[0].Type, gwv1.IPAddressType) != gwv1.HostnameAddressType || spec.Addresses[0].Value == ""):
 		return refuse(gwv1.GatewayReasonUnsupportedAddress, "spec.addresses: only one address, of type Hostname, is possible: that of the Service whose workloads shall serve the gateway")
-	case infra != nil && infra.ParametersRef != nil:
-		return refuse(gwv1.GatewayReasonInvalidParameters, "spec.infrastructure.parametersRef: %s %s is not understood", infra.ParametersRef.Kind, infra.ParametersRef.Name)
+	case parameters != "":
+		return refuse(gwv1.GatewayReasonInvalidParameters, "spec.infrastructure.parametersRef: %s", parameters)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type Lookup interface {
 	Settings() *mesh.Settings
 	// Service finds the service that namespace from sees for a host.
 	Service(host mesh.Host, from mesh.Namespace) (*mesh.Service, bool)
-	// Object finds a valid object: GatewayClass, Gateway (of the Gateway API), Secret.
+	// Object finds a valid object: GatewayClass, Gateway (of the Gateway API), Secret, ConfigMap.
 	Object(ref mesh.Ref) (api.Object, bool)
 	// Grants are the ReferenceGrants of a namespace.
 	Grants(ns mesh.Namespace) []api.Object
