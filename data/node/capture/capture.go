@@ -1,7 +1,7 @@
 // Package capture turns a description of what a workload's proxy takes over into packet filter rules.
 //
-// In: a Spec. Out: Rules, which are plain data and the same for the same Spec, and their application to the network namespace of the
-// calling thread with nftables. Spec and Rules are values; Apply and Remove touch the kernel and are called from one goroutine.
+// In: a Spec (or the arguments of istio-iptables that make one). Out: Rules, which are plain data and the same for the same Spec, and their application to the network
+// namespace of the calling thread, in one Way or another. Spec and Rules are values; a Way touches the kernel and is called from one goroutine for each namespace.
 package capture
 
 import (
@@ -40,9 +40,11 @@ type Spec struct {
 	OnlyInbound          bool
 	IncludeInboundPorts  []uint16
 	ExcludeInterfaces    []string
-	// OutboundPort and InboundPort are the proxy's; 0 is Istio's. UIDs are the proxy's users; none is ProxyUID.
+	// Transparent leads what arrives to the proxy without changing its addresses (TPROXY): the proxy then calls the application from the client's address.
+	Transparent bool
+	// OutboundPort and InboundPort are the proxy's; 0 is Istio's. UIDs and GIDs are the proxy's users and groups; none of both is ProxyUID.
 	OutboundPort, InboundPort uint16
-	UIDs                      []uint32
+	UIDs, GIDs                []uint32
 }
 
 // Hook is where a rule stands.
@@ -50,21 +52,28 @@ type Hook uint8
 
 // The hooks.
 const (
-	Output     Hook = iota // what processes of the namespace send
-	Prerouting             // what arrives from outside
+	Output     Hook = iota // what processes of the namespace send; it can be redirected
+	Prerouting             // what arrives from outside; it can be redirected
+	Steer                  // what arrives from outside; it can be handed to a socket as it is
+	Reroute                // what processes of the namespace send; another mark gives it another route
 )
 
 // Rule is one condition and what becomes of a matching packet. Zero fields are not looked at.
 type Rule struct {
 	Hook        Hook
 	Mark        uint32
-	UID         uint32
-	Interface   string // outgoing at Output, incoming at Prerouting
+	UID, GID    uint32
+	Connection  uint32 // mark of the connection
+	Interface   string // outgoing at Output and Reroute, incoming at Prerouting and Steer
 	Protocol    uint8  // IPPROTO_TCP, IPPROTO_UDP
 	Port        uint16 // destination
 	Destination netip.Prefix
-	Redirect    uint16 // to this local port; 0 leaves the packet alone
-	Why         string
+	// At most one of these; without any the packet is left alone.
+	Redirect uint16 // to this local port
+	Hand     uint16 // to the transparent socket at this local port, with ProxyMark
+	Save     bool   // the packet's mark becomes its connection's
+	Restore  bool   // the connection's mark becomes the packet's
+	Why      string
 }
 
 const (
@@ -79,14 +88,17 @@ var reserved = []uint16{15000, 15001, 15006, 15008, 15020, 15021, 15053, 15090}
 func Rules(s Spec) []Rule {
 	rules := []Rule{{Hook: Output, Mark: ProxyMark, Why: "the proxy's own connections"}}
 	uids := s.UIDs
-	if len(uids) == 0 {
+	if len(uids)+len(s.GIDs) == 0 {
 		uids = []uint32{ProxyUID}
 	}
 	for _, uid := range uids {
 		rules = append(rules, Rule{Hook: Output, UID: uid, Why: "the proxy's own connections"})
 	}
+	for _, gid := range s.GIDs {
+		rules = append(rules, Rule{Hook: Output, GID: gid, Why: "the proxy's own connections"})
+	}
 	for _, name := range s.ExcludeInterfaces {
-		rules = append(rules, Rule{Hook: Output, Interface: name, Why: "excluded interface"}, Rule{Hook: Prerouting, Interface: name, Why: "excluded interface"})
+		rules = append(rules, Rule{Hook: Output, Interface: name, Why: "excluded interface"}, Rule{Hook: s.arrival(), Interface: name, Why: "excluded interface"})
 	}
 	if s.DNS {
 		rules = append(rules,
@@ -123,24 +135,48 @@ func outbound(s Spec) (rules []Rule) {
 	return rules
 }
 
+// arrival is the hook of what arrives.
+func (s *Spec) arrival() Hook {
+	if s.Transparent {
+		return Steer
+	}
+	return Prerouting
+}
+
 func inbound(s Spec) []Rule {
-	to := cmp.Or(s.InboundPort, InboundPort)
-	rules := []Rule{{Hook: Prerouting, Interface: "lo", Why: "a workload talks to itself directly"}}
+	hook, take := s.arrival(), Rule{Hook: s.arrival(), Protocol: tcp}
+	if take.Redirect = cmp.Or(s.InboundPort, InboundPort); s.Transparent {
+		take.Redirect, take.Hand = 0, take.Redirect
+	}
+	rules := []Rule{{Hook: hook, Interface: "lo", Why: "a workload talks to itself directly"}}
 	for _, p := range append(slices.Clone(reserved), sorted(s.ExcludeInboundPorts)...) {
-		rules = append(rules, Rule{Hook: Prerouting, Protocol: tcp, Port: p, Why: "served by the proxy, or excluded"})
+		rules = append(rules, Rule{Hook: hook, Protocol: tcp, Port: p, Why: "served by the proxy, or excluded"})
 	}
 	if !s.OnlyInbound {
-		return append(rules, Rule{Hook: Prerouting, Protocol: tcp, Redirect: to, Why: "inbound"})
+		take.Why = "inbound"
+		rules = append(rules, take)
 	}
 	for _, p := range sorted(s.IncludeInboundPorts) {
-		rules = append(rules, Rule{Hook: Prerouting, Protocol: tcp, Port: p, Redirect: to, Why: "included port"})
+		take.Port, take.Why = p, "included port"
+		rules = append(rules, take)
+	}
+	if s.Transparent {
+		rules = append(rules, answers...)
 	}
 	return rules
 }
 
+// answers lead what the application answers to a client's address back to the proxy, which called from there: its packets are marked, the mark is kept with the
+// connection, and the answer gets it back (and by it the route of route.go).
+var answers = []Rule{
+	{Hook: Reroute, Mark: ProxyMark, Interface: "lo", Protocol: tcp, Save: true, Why: "the proxy calls from the client's address"},
+	{Hook: Reroute, Mark: ProxyMark, Why: "the proxy's own connections"},
+	{Hook: Reroute, Connection: ProxyMark, Protocol: tcp, Restore: true, Why: "the answer goes to the proxy"},
+}
+
 // String is a rule as people read it.
 func (r Rule) String() string {
-	words := []string{map[Hook]string{Output: "out", Prerouting: "in"}[r.Hook]}
+	words := []string{map[Hook]string{Output: "out", Prerouting: "in", Steer: "in", Reroute: "route"}[r.Hook]}
 	add := func(is bool, format string, value any) {
 		if is {
 			words = append(words, fmt.Sprintf(format, value))
@@ -148,15 +184,25 @@ func (r Rule) String() string {
 	}
 	add(r.Mark != 0, "mark %d", r.Mark)
 	add(r.UID != 0, "uid %d", r.UID)
+	add(r.GID != 0, "gid %d", r.GID)
+	add(r.Connection != 0, "connection mark %d", r.Connection)
 	add(r.Interface != "", "interface %s", r.Interface)
 	add(r.Protocol == tcp, "%s", "tcp")
 	add(r.Protocol == udp, "%s", "udp")
 	add(r.Destination.IsValid(), "to %s", r.Destination)
 	add(r.Port != 0, "port %d", r.Port)
-	if r.Redirect == 0 {
-		return strings.Join(words, " ") + ": left alone (" + r.Why + ")"
+	what := "left alone"
+	switch {
+	case r.Redirect != 0:
+		what = fmt.Sprintf("to %d", r.Redirect)
+	case r.Hand != 0:
+		what = fmt.Sprintf("to %d as it is", r.Hand)
+	case r.Save:
+		what = "the connection gets the mark"
+	case r.Restore:
+		what = "gets the connection's mark"
 	}
-	return fmt.Sprintf("%s: to %d (%s)", strings.Join(words, " "), r.Redirect, r.Why)
+	return fmt.Sprintf("%s: %s (%s)", strings.Join(words, " "), what, r.Why)
 }
 
 func sorted(ports []uint16) []uint16 {

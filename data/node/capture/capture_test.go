@@ -45,6 +45,7 @@ func twoNamespaces(t *testing.T) (client, server *netns.Namespace) {
 	}
 	fabric := must(netns.New())(t)
 	ok(t, fabric.Bridge("hd0", netip.MustParsePrefix("10.78.0.1/16"), netip.MustParsePrefix("fd78::1/64")))
+	t.Cleanup(func() { fabric.Close() }) // and so it is not collected, with the bridge, while the test runs
 	gateways := []netip.Addr{netip.MustParseAddr("10.78.0.1"), netip.MustParseAddr("fd78::1")}
 	client, server = must(netns.New())(t), must(netns.New())(t)
 	ok(t, client.Wire(fabric, "hd0", "w1", []netip.Prefix{netip.MustParsePrefix("10.78.0.2/16"), netip.MustParsePrefix("fd78::2/64")}, gateways))

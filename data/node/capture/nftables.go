@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -14,7 +15,32 @@ import (
 // TableName is the table that holds all rules of ours; nothing outside it is touched.
 const TableName = "heddle"
 
-// Apply replaces the rules in the network namespace of the calling thread, in one transaction.
+// NFTables captures with nftables, in the table TableName.
+type NFTables struct{}
+
+// String is its name.
+func (NFTables) String() string { return "nftables" }
+
+// Apply replaces the rules in one transaction.
+func (NFTables) Apply(s Spec) error { return Apply(Rules(s)) }
+
+// Remove takes the table away, and the routes that belong to it.
+func (NFTables) Remove() error { return Remove() }
+
+// Present says whether there is a table of ours.
+func (NFTables) Present() (bool, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return false, fmt.Errorf("open nftables: %w", err)
+	}
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return false, fmt.Errorf("list the tables of nftables: %w", err)
+	}
+	return slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == TableName }), nil
+}
+
+// Apply replaces the rules in the network namespace of the calling thread with nftables, in one transaction.
 func Apply(rules []Rule) error {
 	c, err := nftables.New()
 	if err != nil {
@@ -24,17 +50,17 @@ func Apply(rules []Rule) error {
 	c.AddTable(table) // so that the deletion below never fails
 	c.DelTable(table)
 	c.AddTable(table)
-	chains := map[Hook]*nftables.Chain{
-		Output:     c.AddChain(chain(table, "output", nftables.ChainHookOutput)),
-		Prerouting: c.AddChain(chain(table, "prerouting", nftables.ChainHookPrerouting)),
-	}
+	chains := map[Hook]*nftables.Chain{}
 	for _, r := range rules {
+		if chains[r.Hook] == nil {
+			chains[r.Hook] = c.AddChain(chain(table, r.Hook))
+		}
 		c.AddRule(&nftables.Rule{Table: table, Chain: chains[r.Hook], Exprs: r.exprs(), UserData: []byte(r.Why)})
 	}
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("apply capture rules: %w", err)
 	}
-	return nil
+	return surround(rules)
 }
 
 // Remove takes the table away; it is no error when there is none.
@@ -49,11 +75,22 @@ func Remove() error {
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("remove capture rules: %w", err)
 	}
-	return nil
+	return unroute()
 }
 
-func chain(t *nftables.Table, name string, hook *nftables.ChainHook) *nftables.Chain {
-	return &nftables.Chain{Table: t, Name: name, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: nftables.ChainPriorityNATDest}
+func chain(t *nftables.Table, h Hook) *nftables.Chain {
+	c := &nftables.Chain{Table: t, Type: nftables.ChainTypeNAT, Priority: nftables.ChainPriorityNATDest}
+	switch h {
+	case Output:
+		c.Name, c.Hooknum = "output", nftables.ChainHookOutput
+	case Prerouting:
+		c.Name, c.Hooknum = "prerouting", nftables.ChainHookPrerouting
+	case Steer:
+		c.Name, c.Hooknum, c.Type, c.Priority = "steer", nftables.ChainHookPrerouting, nftables.ChainTypeFilter, nftables.ChainPriorityMangle
+	case Reroute:
+		c.Name, c.Hooknum, c.Type, c.Priority = "reroute", nftables.ChainHookOutput, nftables.ChainTypeRoute, nftables.ChainPriorityMangle
+	}
+	return c
 }
 
 // exprs compiles a rule; every condition compares register 1.
@@ -67,9 +104,17 @@ func (r Rule) exprs() (e []expr.Any) {
 		e = append(e, &expr.Meta{Key: expr.MetaKeySKUID, Register: 1})
 		equal(binaryutil.NativeEndian.PutUint32(r.UID))
 	}
+	if r.GID != 0 {
+		e = append(e, &expr.Meta{Key: expr.MetaKeySKGID, Register: 1})
+		equal(binaryutil.NativeEndian.PutUint32(r.GID))
+	}
+	if r.Connection != 0 {
+		e = append(e, &expr.Ct{Key: expr.CtKeyMARK, Register: 1})
+		equal(binaryutil.NativeEndian.PutUint32(r.Connection))
+	}
 	if r.Interface != "" {
 		key := expr.MetaKeyOIFNAME
-		if r.Hook == Prerouting {
+		if r.Hook == Prerouting || r.Hook == Steer {
 			key = expr.MetaKeyIIFNAME
 		}
 		e = append(e, &expr.Meta{Key: key, Register: 1})
@@ -86,12 +131,24 @@ func (r Rule) exprs() (e []expr.Any) {
 		e = append(e, &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
 		equal(binary.BigEndian.AppendUint16(nil, r.Port))
 	}
-	if r.Redirect == 0 {
-		return append(e, &expr.Verdict{Kind: expr.VerdictReturn})
+	return append(e, r.action()...)
+}
+
+// action is what becomes of a packet that matches.
+func (r Rule) action() []expr.Any {
+	mark := binaryutil.NativeEndian.PutUint32(ProxyMark)
+	switch {
+	case r.Redirect != 0:
+		return []expr.Any{&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, r.Redirect)}, &expr.Redir{RegisterProtoMin: 1}}
+	case r.Hand != 0:
+		return []expr.Any{&expr.Immediate{Register: 1, Data: mark}, &expr.Meta{Key: expr.MetaKeyMARK, Register: 1, SourceRegister: true},
+			&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, r.Hand)}, &expr.TProxy{Family: unix.NFPROTO_UNSPEC, RegPort: 1}}
+	case r.Save:
+		return []expr.Any{&expr.Immediate{Register: 1, Data: mark}, &expr.Ct{Key: expr.CtKeyMARK, Register: 1, SourceRegister: true}}
+	case r.Restore:
+		return []expr.Any{&expr.Immediate{Register: 1, Data: mark}, &expr.Meta{Key: expr.MetaKeyMARK, Register: 1, SourceRegister: true}}
 	}
-	return append(e,
-		&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, r.Redirect)},
-		&expr.Redir{RegisterProtoMin: 1})
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}}
 }
 
 // destination compares the network part of the destination address.

@@ -34,6 +34,15 @@ func New() (*Namespace, error) {
 	return ns, nil
 }
 
+// Open gives the namespace of a path such as /var/run/netns/NAME.
+func Open(path string) (*Namespace, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the network namespace: %w", err)
+	}
+	return &Namespace{file: f}, nil
+}
+
 // Current is the namespace of the calling thread.
 func Current() (*Namespace, error) { return current() }
 

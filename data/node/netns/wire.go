@@ -26,12 +26,35 @@ func loopbackUp() error {
 	if !ipv6() {
 		return nil
 	}
-	// A sidecar calls its application from 127.0.0.6, which every loopback interface has, or from ::6, which none has.
-	own := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("::6"), Mask: net.CIDRMask(128, 128)}, Flags: unix.IFA_F_NODAD}
-	if err := netlink.AddrAdd(lo, own); err != nil {
+	return own(lo)
+}
+
+// own gives the loopback interface the address that a sidecar calls its application from: 127.0.0.6, which every loopback interface has, or ::6, which none has.
+func own(lo netlink.Link) error {
+	a := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("::6"), Mask: net.CIDRMask(128, 128)}, Flags: unix.IFA_F_NODAD}
+	if err := netlink.AddrAdd(lo, a); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("add ::6 to the loopback interface: %w", err)
 	}
 	return nil
+}
+
+// SidecarAddress gives the calling thread's namespace the IPv6 address that a sidecar calls its application from, if the namespace speaks IPv6 with others.
+func SidecarAddress() error {
+	if !ipv6() {
+		return nil
+	}
+	all, err := netlink.AddrList(nil, netlink.FAMILY_V6)
+	if err != nil {
+		return fmt.Errorf("list the addresses of the network namespace: %w", err)
+	}
+	if !slices.ContainsFunc(all, func(a netlink.Addr) bool { return a.IP.IsGlobalUnicast() }) {
+		return nil
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("find the loopback interface: %w", err)
+	}
+	return own(lo)
 }
 
 // Bridge makes a bridge in the namespace with the given gateway addresses (with their prefix lengths).
@@ -123,4 +146,15 @@ func address(link netlink.Link, addresses []netip.Prefix) error {
 func ipv6() bool {
 	_, err := os.Stat("/proc/net/if_inet6")
 	return err == nil
+}
+
+// AddAddresses gives Device more addresses.
+func (n *Namespace) AddAddresses(addresses ...netip.Prefix) error {
+	return n.Do(func() error {
+		link, err := netlink.LinkByName(Device)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", Device, err)
+		}
+		return address(link, addresses)
+	})
 }
