@@ -88,6 +88,19 @@ func (n *Namespace) Enter() error {
 	return nil
 }
 
+// Own says whether this process lives in the namespace.
+func (n *Namespace) Own() (bool, error) {
+	own, err := os.Stat("/proc/self/ns/net")
+	if err != nil {
+		return false, fmt.Errorf("look at the network namespace: %w", err)
+	}
+	other, err := n.file.Stat()
+	if err != nil {
+		return false, fmt.Errorf("look at the network namespace: %w", err)
+	}
+	return os.SameFile(own, other), nil
+}
+
 // FD is the descriptor of the namespace, owned by n.
 func (n *Namespace) FD() int { return int(n.file.Fd()) }
 
