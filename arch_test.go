@@ -94,7 +94,7 @@ type ban struct {
 
 var bans = []ban{
 	{prefix: "k8s.io/kubernetes", reason: "only the apiserver module and the test lab link Kubernetes itself"},
-	{prefix: "k8s.io/client-go", allowed: []string{"control/config/kube", "control/registry/kube", "control/status", "control/inject", "platform", "cli", "cmd/heddle", "test"},
+	{prefix: "k8s.io/client-go", allowed: []string{"control/config/kube", "control/registry/kube", "control/status", "control/inject", "platform", "cli", "cmd/heddle", "cmd/heddle-node", "test"},
 		reason: "a Kubernetes client belongs to the two ends of the control plane"},
 	{prefix: "k8s.io/apimachinery", allowed: []string{"api", "charts", "control", "platform", "cli", "cmd/heddled", "cmd/heddle", "test"}, reason: "mesh and the data plane know nothing of Kubernetes' types"},
 	{prefix: "github.com/envoyproxy/go-control-plane/envoy/config", allowed: []string{"control/compile", "data/proxy", "xds", "platform/observe", "cli", "control/serve", "test"},
@@ -166,6 +166,8 @@ func TestBannedImports(t *testing.T) {
 var links = map[string][]string{
 	"cmd/heddle-proxy": {"k8s.io/", module + "/control"},
 	"cmd/heddled":      {"k8s.io/kubernetes"},
+	"cmd/heddle-cni":   {"k8s.io/", "net/http", "google.golang.org/", module + "/control", module + "/platform", module + "/data/proxy"},
+	"cmd/heddle-node":  {"k8s.io/kubernetes", module + "/control", module + "/data/proxy"},
 }
 
 func TestBinariesLinkOnlyTheirOwn(t *testing.T) {

@@ -123,15 +123,21 @@ func TestRights(t *testing.T) {
 
 // TestPods looks at what pods of Heddle's own are allowed.
 func TestPods(t *testing.T) {
-	for _, u := range standard(t).Objects {
-		if u.GetKind() != "Deployment" {
+	r, err := Render(Release{Name: "heddle", Namespace: "istio-system", Values: map[string]any{"node": map[string]any{"enabled": true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range r.Objects {
+		if u.GetKind() != "Deployment" && u.GetKind() != "DaemonSet" {
 			continue
 		}
+		// The node agent writes files of the node's root, and is root without any capability.
+		ordinary := u.GetKind() == "Deployment"
 		containers, _, _ := unstructured.NestedSlice(u.Object, "spec", "template", "spec", "containers")
 		for _, c := range containers {
 			sc, _, _ := unstructured.NestedMap(c.(map[string]any), "securityContext")
 			drop, _, _ := unstructured.NestedStringSlice(sc, "capabilities", "drop")
-			if sc["readOnlyRootFilesystem"] != true || sc["allowPrivilegeEscalation"] != false || sc["runAsNonRoot"] != true || !slices.Equal(drop, []string{"ALL"}) {
+			if sc["readOnlyRootFilesystem"] != true || sc["allowPrivilegeEscalation"] != false || sc["runAsNonRoot"] != ordinary || !slices.Equal(drop, []string{"ALL"}) {
 				t.Errorf("a container of %s may too much: %v", u.GetName(), sc)
 			}
 		}
@@ -176,9 +182,11 @@ func TestOrderAndNotes(t *testing.T) {
 func TestMistakes(t *testing.T) {
 	for want, r := range map[string]Release{
 		`there is no profile "big"; there are default, demo, minimal`: {Profile: "big"},
-		"controlPlane": {Values: map[string]any{"controlPlane": map[string]any{"replica": 2}}},
-		"revision":     {Values: map[string]any{"revision": "Upper"}},
-		"Kubernetes":   {Kubernetes: "x"},
+		"controlPlane":                     {Values: map[string]any{"controlPlane": map[string]any{"replica": 2}}},
+		"revision":                         {Values: map[string]any{"revision": "Upper"}},
+		"one node agent for all revisions": {Values: map[string]any{"revision": "x", "node": map[string]any{"enabled": true}}},
+		"repair":                           {Values: map[string]any{"node": map[string]any{"repair": "evict"}}},
+		"Kubernetes":                       {Kubernetes: "x"},
 	} {
 		r.Name, r.Namespace = "heddle", "istio-system"
 		if _, err := Render(r); err == nil || !strings.Contains(err.Error(), want) {

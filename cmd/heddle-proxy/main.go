@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/heddle-mesh/heddle/data/node/capture"
 	"github.com/heddle-mesh/heddle/internal/resident"
 )
 
@@ -25,6 +27,9 @@ func main() {
 	go resident.Keep(now, 25)
 	if err := command(ctx, now).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "heddle-proxy: "+err.Error())
+		if errors.Is(err, capture.ErrUncaptured) {
+			os.Exit(126) // by which the node agent knows such a pod; Istio's
+		}
 		os.Exit(1)
 	}
 }

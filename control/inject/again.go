@@ -12,6 +12,7 @@ import (
 const (
 	keyStatus    = "sidecar.istio.io/status"
 	keyOverrides = "proxy.istio.io/overrides"
+	keyCapture   = "heddle.dev/capture" // what the node agent captures: a JSON array of arguments
 )
 
 // added is what an injection has added; the pod's annotation sidecar.istio.io/status holds it, so that the next one can begin anew.
@@ -56,9 +57,12 @@ func named(list []corev1.Container, name string) int {
 func strip(in *corev1.Pod) (*corev1.Pod, kept, error) {
 	pod := in.DeepCopy()
 	spec := &pod.Spec
+	delete(pod.Annotations, keyCapture)
 	text, again := pod.Annotations[keyStatus]
 	if !again {
-		own := func(c corev1.Container) bool { return c.Name == ProxyContainer || c.Name == InitContainer }
+		own := func(c corev1.Container) bool {
+			return c.Name == ProxyContainer || c.Name == InitContainer || c.Name == ValidationContainer
+		}
 		var k kept
 		k.Containers, spec.Containers = part(spec.Containers, own)
 		k.InitContainers, spec.InitContainers = part(spec.InitContainers, own)
@@ -165,6 +169,9 @@ func (b *builder) sign(a added) {
 	}
 	notes[keyStatus] = text(a)
 	notes[labelRevision] = b.s.Revision
+	if b.s.CNI && b.captures() {
+		notes[keyCapture] = text(b.captureArgs())
+	}
 	if !b.kept.empty() {
 		notes[keyOverrides] = text(b.kept)
 	}

@@ -15,6 +15,7 @@ import (
 
 const (
 	proxyUser = 1337 // capture leaves its connections alone
+	otherUser = 1338 // and not this one's
 	program   = "/usr/local/bin/heddle-proxy"
 	envoyPath = "/usr/local/bin/envoy"
 	workDir   = "/etc/istio/proxy" // writable
@@ -155,15 +156,29 @@ func (b *builder) environment(probers string) []corev1.EnvVar {
 // literal keeps the kubelet from replacing $(NAME) in a value.
 func literal(text string) string { return strings.ReplaceAll(text, "$(", "$$(") }
 
-// captures says whether the pod needs the container that sets up capture.
-func (b *builder) captures() bool {
-	return !b.wants.gateway && !b.s.CNI && b.wants.interception != "NONE"
+// captures says whether the pod's traffic is led to the proxy.
+func (b *builder) captures() bool { return !b.wants.gateway && b.wants.interception != "NONE" }
+
+// capture is the container that leads traffic to the proxy; it alone has a privilege, and ends before anything else runs. Where the node does that, the container looks
+// whether it has been done, and needs none: a pod that started before its node was ready must not send anything past its proxy.
+func (b *builder) capture() corev1.Container {
+	sc := unprivileged()
+	c := corev1.Container{Name: InitContainer, Image: b.wants.image, ImagePullPolicy: b.s.ImagePullPolicy, Command: []string{program}, Args: append([]string{"capture"}, b.captureArgs()...),
+		Resources: b.wants.resources, SecurityContext: sc}
+	if b.s.CNI {
+		c.Name, c.Args = ValidationContainer, append(c.Args, "--verify")
+		sc.RunAsUser, sc.RunAsGroup = new(int64(otherUser)), new(int64(otherUser))
+		return c
+	}
+	sc.RunAsNonRoot, sc.RunAsUser, sc.RunAsGroup = new(false), new(int64(0)), new(int64(0))
+	sc.Capabilities.Add = []corev1.Capability{"NET_ADMIN", "NET_RAW"}
+	return c
 }
 
-// capture is the container that leads traffic to the proxy; it alone has a privilege, and ends before anything else runs.
-func (b *builder) capture() corev1.Container {
+// captureArgs are the arguments of istio-iptables; the node agent reads them from the annotation keyCapture.
+func (b *builder) captureArgs() []string {
 	w, t := &b.wants, &b.wants.traffic
-	args := []string{"capture", "-p", strconv.Itoa(outboundPort), "-z", strconv.Itoa(inboundPort), "-u", strconv.Itoa(proxyUser), "-m", w.interception,
+	args := []string{"-p", strconv.Itoa(outboundPort), "-z", strconv.Itoa(inboundPort), "-u", strconv.Itoa(proxyUser), "-m", w.interception,
 		"-i", t.includeOutboundRanges, "-x", t.excludeOutboundRanges, "-b", t.includeInboundPorts, "-d", t.excludeInboundPorts}
 	args = append(args, pair("-o", t.excludeOutboundPorts)...)
 	args = append(args, pair("-q", t.includeOutboundPorts)...)
@@ -171,10 +186,7 @@ func (b *builder) capture() corev1.Container {
 	if w.dns {
 		args = append(args, "--redirect-dns")
 	}
-	sc := unprivileged()
-	sc.RunAsNonRoot, sc.RunAsUser, sc.RunAsGroup = new(false), new(int64(0)), new(int64(0))
-	sc.Capabilities.Add = []corev1.Capability{"NET_ADMIN", "NET_RAW"}
-	return corev1.Container{Name: InitContainer, Image: w.image, ImagePullPolicy: b.s.ImagePullPolicy, Command: []string{program}, Args: args, Resources: w.resources, SecurityContext: sc}
+	return args
 }
 
 // volumes adds what the proxy reads. A volume of the pod with one of these names is the pod's own wish and stays.

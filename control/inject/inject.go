@@ -14,8 +14,9 @@ import (
 
 // The names of what is added are Istio's, because tools look for them.
 const (
-	ProxyContainer = "istio-proxy"
-	InitContainer  = "istio-init"
+	ProxyContainer      = "istio-proxy"
+	InitContainer       = "istio-init"
+	ValidationContainer = "istio-validation"
 )
 
 // ports of a proxy, as in ARCHITECTURE.md.
@@ -97,7 +98,8 @@ func (b *builder) build() error {
 	}
 	var init []corev1.Container
 	if b.captures() {
-		c, err := b.overlay("spec.initContainers", b.capture(), b.kept.init(InitContainer))
+		ours := b.capture()
+		c, err := b.overlay("spec.initContainers", ours, b.kept.init(ours.Name))
 		if err != nil {
 			return err
 		}

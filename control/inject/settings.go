@@ -34,7 +34,7 @@ type Config struct {
 	ImagePullPolicy  corev1.PullPolicy            `json:"imagePullPolicy,omitempty"`
 	ImagePullSecrets []string                     `json:"imagePullSecrets,omitempty"`
 	NativeSidecars   *bool                        `json:"nativeSidecars,omitempty"` // default true; Kubernetes before 1.29 needs false
-	CNI              bool                         `json:"cni,omitempty"`            // the node captures traffic, the pod needs no init container
+	CNI              bool                         `json:"cni,omitempty"`            // the node agent captures traffic, and the pod's init container needs no privilege
 	Resources        *corev1.ResourceRequirements `json:"resources,omitempty"`
 	// DiscoveryAddress is the control plane's unless ProxyConfig says another; default istiod.NAMESPACE.svc:15012.
 	DiscoveryAddress string `json:"discoveryAddress,omitempty"`

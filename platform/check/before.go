@@ -62,7 +62,7 @@ func rights(ctx context.Context, s *state) error {
 		{Resource: "namespaces"}, {Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"}, {Group: "rbac.authorization.k8s.io", Resource: "clusterroles"},
 		{Group: "rbac.authorization.k8s.io", Resource: "clusterrolebindings"}, {Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"},
 		{Namespace: s.Namespace, Resource: "serviceaccounts"}, {Namespace: s.Namespace, Resource: "configmaps"}, {Namespace: s.Namespace, Resource: "services"},
-		{Namespace: s.Namespace, Group: "apps", Resource: "deployments"}, {Namespace: s.Namespace, Group: "rbac.authorization.k8s.io", Resource: "roles"},
+		{Namespace: s.Namespace, Group: "apps", Resource: "deployments"}, {Namespace: s.Namespace, Group: "apps", Resource: "daemonsets"}, {Namespace: s.Namespace, Group: "rbac.authorization.k8s.io", Resource: "roles"},
 		{Namespace: s.Namespace, Group: "rbac.authorization.k8s.io", Resource: "rolebindings"}, {Namespace: s.Namespace, Group: "policy", Resource: "poddisruptionbudgets"},
 	} {
 		for _, verb := range []string{"create", "patch", "delete"} {

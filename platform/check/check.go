@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/dynamic"
@@ -60,6 +61,9 @@ type state struct {
 	roots  string // PEM, of the authority
 }
 
+// errNothing says that there is nothing to look at.
+var errNothing = errors.New("nothing to look at")
+
 // warning is an error that stops nothing.
 type warning struct{ error }
 
@@ -69,13 +73,16 @@ func warn(format string, args ...any) error { return warning{fmt.Errorf(format, 
 func Run(ctx context.Context, c Cluster, o Options, tell func(Finding)) {
 	s := &state{Cluster: c, Options: o}
 	all := append(kubernetesAPI(), controlPlane()...)
-	all = append(append(all, webhooks()...), dataPlane()...)
+	all = slices.Concat(all, webhooks(), nodes(), dataPlane())
 	if o.Before {
 		all = append(kubernetesAPI(), before()...)
 	}
 	for _, x := range all {
 		f := Finding{Category: x.category, Description: x.description, Result: Success}
 		err := x.look(ctx, s)
+		if errors.Is(err, errNothing) {
+			continue
+		}
 		if err != nil {
 			f.Result, f.Error, f.Hint = Failure, err.Error(), x.hint
 			if w := (warning{}); errors.As(err, &w) {

@@ -45,6 +45,7 @@ type healthy struct {
 	checking  *admissionregistrationv1.ValidatingWebhookConfiguration
 	pod       *corev1.Pod
 	service   *corev1.Service
+	agent     *appsv1.DaemonSet
 	more      []runtime.Object
 	crds      []runtime.Object
 	minor     string
@@ -94,6 +95,8 @@ func newHealthy(t *testing.T) *healthy {
 		checking: &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: meta("", "checks"), Webhooks: []admissionregistrationv1.ValidatingWebhook{{ClientConfig: client}}},
 		pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Annotations: map[string]string{markStatus: "{}"}}, Spec: corev1.PodSpec{InitContainers: []corev1.Container{{Name: proxyContainer, Image: "x:v1"}}},
 			Status: corev1.PodStatus{Phase: corev1.PodRunning, InitContainerStatuses: []corev1.ContainerStatus{{Name: proxyContainer, Ready: true}}}},
+		agent: &appsv1.DaemonSet{ObjectMeta: meta("istio-system", "heddle-node"), Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberAvailable: 1}},
+		more:  []runtime.Object{&corev1.Node{ObjectMeta: meta("", "node1")}},
 		service: &corev1.Service{ObjectMeta: meta("istio-system", "gateway", part, "heddle"), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer},
 			Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "10.0.0.1"}}}}},
 	}
@@ -103,6 +106,9 @@ func (c *healthy) run() (all []Finding) {
 	objects := append([]runtime.Object{c.lease, c.secret, c.mutating, c.checking, c.pod, c.service}, c.more...)
 	if c.deploy != nil {
 		objects = append(objects, c.deploy)
+	}
+	if c.agent != nil {
+		objects = append(objects, c.agent)
 	}
 	for _, o := range c.ns {
 		objects = append(objects, o)
@@ -177,6 +183,10 @@ func TestOneThingIsWrong(t *testing.T) {
 		"no proxy":             {func(c *healthy) { c.pod.Annotations = nil }, Warning, "none in shop/web"},
 		"proxy not ready":      {func(c *healthy) { c.pod.Status.InitContainerStatuses[0].Ready = false }, Failure, "not in shop/web"},
 		"old proxy":            {func(c *healthy) { c.pod.Spec.InitContainers[0].Image = "r/x:v0" }, Warning, "not v1: shop/web (v0)"},
+		"node without agent":   {func(c *healthy) { c.agent.Status.NumberAvailable = 0 }, Failure, "0 of 1 nodes have a ready one: not node1"},
+		"agent not updated":    {func(c *healthy) { c.agent.Status.UpdatedNumberScheduled = 0 }, Warning, "0 of 1 nodes have one of this version"},
+		"pod waits":            {func(c *healthy) { c.more = append(c.more, onNode(2*time.Minute, 0)) }, Failure, "shop/late on node1"},
+		"pod uncaptured":       {func(c *healthy) { c.more = append(c.more, onNode(0, 126)) }, Failure, "they started before the node agent, and get no further: shop/late"},
 		"no address":           {func(c *healthy) { c.service.Status = corev1.ServiceStatus{} }, Warning, "none: gateway"},
 		"before: rights":       {func(c *healthy) { c.options.Before, c.forbidden = true, "clusterroles" }, Failure, "create clusterroles.rbac.authorization.k8s.io"},
 		"before: namespace": {func(c *healthy) {
@@ -206,6 +216,28 @@ func TestOneThingIsWrong(t *testing.T) {
 				t.Errorf("%+v, want one %s with %q", bad, x.result, x.want)
 			}
 		})
+	}
+}
+
+// onNode is a pod that waits for its network for some time, or whose validation ended with a code.
+func onNode(since time.Duration, code int32) *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: meta("shop", "late", labelInject, "false"), Spec: corev1.PodSpec{NodeName: "node1"}}
+	p.Annotations = map[string]string{markCapture: "[]"}
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(time.Now().Add(-since))}}
+	if code != 0 {
+		p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: validationContainer, LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code}}}}
+	}
+	return p
+}
+
+// TestNoNodeAgent: without one there is nothing to find about it.
+func TestNoNodeAgent(t *testing.T) {
+	c := newHealthy(t)
+	c.agent, c.more = nil, append(c.more, onNode(time.Hour, 126))
+	for _, f := range c.run() {
+		if f.Category == "node-agent" || f.Result != Success {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

@@ -169,6 +169,11 @@ func (c *Cluster) prune(ctx context.Context, before, now []ref) error {
 			if err := c.remove(ctx, r); err != nil {
 				return err
 			}
+			if r.Kind == "DaemonSet" { // a node agent takes its plug-in from the nodes, and needs its rights for that
+				if err := c.vanish(ctx, r); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil

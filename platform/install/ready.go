@@ -13,11 +13,11 @@ import (
 
 var pods = schema.GroupVersionKind{Version: "v1", Kind: "Pod"}
 
-// ready waits until every Deployment runs as it is written, and the API can verify every webhook.
+// ready waits until every Deployment and DaemonSet runs as it is written, and the API can verify every webhook.
 func (c *Cluster) ready(ctx context.Context, objects []*unstructured.Unstructured) error {
 	for _, o := range objects {
 		r := refOf(o)
-		look := map[string]func(context.Context, ref) (string, error){"Deployment": c.deployed, "MutatingWebhookConfiguration": c.vouched}[r.Kind]
+		look := map[string]func(context.Context, ref) (string, error){"Deployment": c.deployed, "DaemonSet": c.everywhere, "MutatingWebhookConfiguration": c.vouched}[r.Kind]
 		if look == nil {
 			continue
 		}
@@ -50,17 +50,38 @@ func (c *Cluster) deployed(ctx context.Context, r ref) (string, error) {
 	return reason, nil
 }
 
-// why looks for what keeps the pods of a Deployment from being ready; without an answer it says nothing.
-func (c *Cluster) why(ctx context.Context, deployment *unstructured.Unstructured) string {
-	if list, _, _ := unstructured.NestedSlice(deployment.Object, "status", "conditions"); condition(deployment, "ReplicaFailure") == "True" {
+// everywhere looks whether a DaemonSet runs on each of its nodes.
+func (c *Cluster) everywhere(ctx context.Context, r ref) (string, error) {
+	u, err := c.get(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	number := func(name string) int64 {
+		n, _, _ := unstructured.NestedInt64(u.Object, "status", name)
+		return n
+	}
+	want := number("desiredNumberScheduled")
+	if number("observedGeneration") >= u.GetGeneration() && number("updatedNumberScheduled") >= want && number("numberAvailable") >= want {
+		return "", nil
+	}
+	reason := fmt.Sprintf("%d of %d nodes have a ready pod of %s", min(number("numberAvailable"), number("updatedNumberScheduled")), want, r.Name)
+	if why := c.why(ctx, u); why != "" {
+		reason += " (" + why + ")"
+	}
+	return reason, nil
+}
+
+// why looks for what keeps the pods of a Deployment or DaemonSet from being ready; without an answer it says nothing.
+func (c *Cluster) why(ctx context.Context, owner *unstructured.Unstructured) string {
+	if list, _, _ := unstructured.NestedSlice(owner.Object, "status", "conditions"); condition(owner, "ReplicaFailure") == "True" {
 		for _, x := range list {
 			if m, _ := x.(map[string]any); m["type"] == "ReplicaFailure" {
 				return fmt.Sprint(m["message"])
 			}
 		}
 	}
-	match, _, _ := unstructured.NestedStringMap(deployment.Object, "spec", "selector", "matchLabels")
-	list, err := c.at(pods, deployment.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(match).String()})
+	match, _, _ := unstructured.NestedStringMap(owner.Object, "spec", "selector", "matchLabels")
+	list, err := c.at(pods, owner.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(match).String()})
 	if err != nil {
 		return ""
 	}

@@ -39,12 +39,12 @@ func (c *Cluster) Uninstall(ctx context.Context, o Removal) error {
 			return err
 		}
 	}
-	// One kind after the other, each waited for: the control plane must be gone before what it would write anew.
+	// One kind after the other, each waited for: the control plane must be gone before what it would write anew, and node agents take their plug-in from the nodes.
 	for _, r := range slices.Backward(have.Objects) {
 		if err := c.remove(ctx, r); err != nil {
 			return err
 		}
-		if r.Kind == "Deployment" {
+		if r.Kind == "Deployment" || r.Kind == "DaemonSet" { // whose pods need their rights to the end
 			if err := c.vanish(ctx, r); err != nil {
 				return err
 			}

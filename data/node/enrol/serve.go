@@ -3,6 +3,7 @@ package enrol
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,9 +26,9 @@ type Agent interface {
 // patience is how long one pod may take: the API is asked within it, and the plug-in waits longer.
 const patience = 20 * time.Second
 
-// Listen makes the socket, in a folder that only root may enter: what pods ask for is nobody else's business. A socket that an earlier agent left is replaced.
+// Listen makes the socket, which only root may use: what pods ask for is nobody else's business. A socket that an earlier agent left is replaced.
 func Listen(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of the socket: %w", err)
 	}
 	// Under another name first, so that there is no moment without a socket while an agent is replaced.
@@ -40,7 +41,7 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen for the CNI plug-in: %w", err)
 	}
 	l.SetUnlinkOnClose(false) // it may be the next agent's by then
-	if err := os.Rename(fresh, path); err != nil {
+	if err := errors.Join(os.Chmod(fresh, 0o600), os.Rename(fresh, path)); err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("listen for the CNI plug-in: %w", err)
 	}

@@ -1,0 +1,48 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// leave takes everything from the node if the agent is being removed.
+func (a *Agent) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	going, why := a.removed(ctx)
+	if !going {
+		a.o.Log.Info("the CNI plug-in stays: pods that start wait for the next agent", "why", why)
+		return nil
+	}
+	a.o.Log.Info("the CNI plug-in is removed", "why", why)
+	return errors.Join(a.o.Place.Remove(), remove(a.o.Socket))
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the socket: %w", err)
+	}
+	return nil
+}
+
+// removed says whether no agent comes after this one. Without an answer another one comes: pods that wait are better than pods that nobody protects.
+func (a *Agent) removed(ctx context.Context) (bool, string) {
+	d, err := a.o.Kube.AppsV1().DaemonSets(a.o.Namespace).Get(ctx, a.o.DaemonSet, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return true, "there is no DaemonSet " + a.o.DaemonSet + " any more"
+	case apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err):
+		return true, "the agent has lost its rights, as it does when it is removed"
+	case err != nil:
+		return false, "the Kubernetes API does not say whether the agent is being removed: " + err.Error()
+	case d.DeletionTimestamp != nil:
+		return true, "the DaemonSet " + a.o.DaemonSet + " is being removed"
+	}
+	return false, "the agent is only replaced"
+}

@@ -1,0 +1,35 @@
+package node
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics count what the agent does.
+type metrics struct {
+	pods     *prometheus.CounterVec
+	repaired *prometheus.CounterVec
+	rewrites prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		pods:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "heddle_node_pods_total", Help: "Pods that the CNI plug-in asked for, by what came of it: the way of capture, skipped, failed or unknown."}, []string{"result"}),
+		repaired: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "heddle_node_uncaptured_pods_total", Help: "Pods that started without capture, by what was done: deleted, labelled, none or failed."}, []string{"action"}),
+		rewrites: prometheus.NewCounter(prometheus.CounterOpts{Name: "heddle_node_rewrites_total", Help: "Times that somebody changed the network configuration or the plug-in, and it was put back."}),
+	}
+	r.MustRegister(m.pods, m.repaired, m.rewrites)
+	return m
+}
+
+func (m *metrics) placed(again bool) {
+	if again {
+		m.rewrites.Inc()
+	}
+}
+
+func (*metrics) handler(r *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
