@@ -119,7 +119,8 @@ func collect(t *testing.T) {
 		return
 	}
 	for _, args := range [][]string{{"get", "pods", "-A", "-o", "wide"}, {"get", "events", "-A"}, {"-n", "istio-system", "logs", "deployment/heddled", "--tail=100"},
-		{"-n", "istio-system", "logs", "deployment/heddle-ingressgateway", "--tail=50"}} {
+		{"-n", "istio-system", "logs", "deployment/heddle-ingressgateway", "--tail=50"},
+		{"-n", "istio-system", "logs", "daemonset/heddle-node", "--tail=50"}} {
 		out, err := kubectl(args...)
 		t.Logf("kubectl %s (%v)\n%s", strings.Join(args, " "), err, out)
 	}

@@ -70,10 +70,15 @@ for n in $nodes; do
 	ip link del "hlab${LAB}v$n" 2>/dev/null || true
 	ip link add "hlab${LAB}v$n" type veth peer name eth0 netns "$(daemon_pid "node$n")"
 	ip link set "hlab${LAB}v$n" master "$BRIDGE" up
-	mkdir -p /run/containerd /var/log/containers
+	mkdir -p /run/containerd /var/log/containers /opt/cni /etc/cni /run/heddle-node
 	in_node "$n" sh -ec "
 		mount -t tmpfs tmpfs /run/containerd
 		mount -t tmpfs tmpfs /var/log/containers
+		mount -t tmpfs tmpfs /run/heddle-node
+		mount -t tmpfs tmpfs /opt/cni
+		mount -t tmpfs tmpfs /etc/cni
+		mkdir /opt/cni/bin /etc/cni/net.d
+		cd /usr/lib/cni && ln -s \"\$PWD\"/* /opt/cni/bin/ && cd /
 		mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf || true
 		ip link set lo up
 		ip addr add $(node_ip "$n")/24 dev eth0
@@ -129,7 +134,7 @@ cgroup_dir() {
 }
 for n in $nodes; do
 	d=$STATE/node$n
-	mkdir -p "$d"/{cni,ipam,kubelet,logs}
+	mkdir -p "$d"/{ipam,kubelet,logs}
 	cgroup_dir "$n"
 	# Without CAP_SYS_RESOURCE runc cannot lower a process's OOM score, hence restrict_oom_score_adj.
 	put "$d/containerd.toml" <<-EOF
@@ -154,10 +159,11 @@ for n in $nodes; do
 	      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 	        SystemdCgroup = false
 	  [plugins."io.containerd.grpc.v1.cri".cni]
-	    bin_dir = "/usr/lib/cni"
-	    conf_dir = "$d/cni"
+	    bin_dir = "/opt/cni/bin"
+	    conf_dir = "/etc/cni/net.d"
 	EOF
-	put "$d/cni/10-lab.conflist" <<-EOF
+	# The node has folders of its own; a copy that is there already may have more in it by now.
+	in_node "$n" test -e /etc/cni/net.d/10-lab.conflist || in_node "$n" tee /etc/cni/net.d/10-lab.conflist >/dev/null <<-EOF
 	{"cniVersion": "1.0.0", "name": "lab", "plugins": [
 	  {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
 	   "ipam": {"type": "host-local", "dataDir": "$d/ipam", "ranges": [[{"subnet": "$POD_NET.$n.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
