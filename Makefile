@@ -9,7 +9,7 @@ LINT := .cache/lint/golangci-lint
 VERSION ?= dev
 export CGO_ENABLED ?= 0
 
-.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube interop conformance fuzz envoy fmt clean
+.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube interop conformance fuzz envoy bpf fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ fuzz: ## fuzz every decoder (FUZZCPU=1 CPU minutes each)
 
 envoy: ## fetch the stock Envoy binary into .cache/envoy
 	@bash test/envoy/fetch.sh
+
+bpf: ## compile the kernel programs again after a change of their C source (installs clang); the objects are committed
+	@bash data/bpf/generate.sh
 
 fmt: ## format the Go code
 	@gofmt -l -w $$(git ls-files '*.go')

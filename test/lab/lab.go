@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/heddle-mesh/heddle/data/node/capture"
 	"github.com/heddle-mesh/heddle/data/node/netns"
 	"github.com/heddle-mesh/heddle/internal/spawn"
 )
@@ -89,14 +88,6 @@ func IP(n uint16) (netip.Addr, netip.Addr) {
 	four[2], four[3] = byte(n>>8), byte(n)
 	six[14], six[15] = byte(n>>8), byte(n)
 	return netip.AddrFrom4(four), netip.AddrFrom16(six)
-}
-
-// Capture redirects the host's traffic to the ports of a sidecar.
-func (h *Host) Capture(s capture.Spec) {
-	h.lab.t.Helper()
-	if err := h.ns.Do(func() error { return capture.Apply(capture.Rules(s)) }); err != nil {
-		h.lab.t.Fatal(err)
-	}
 }
 
 // Listen opens a socket in the namespace.
