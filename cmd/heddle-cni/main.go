@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/heddle-mesh/heddle/data/bpf/redirect"
 	"github.com/heddle-mesh/heddle/data/node/capture"
 	"github.com/heddle-mesh/heddle/data/node/cni"
 	"github.com/heddle-mesh/heddle/data/node/netns"
@@ -17,7 +18,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "heddle-cni: a container runtime runs this program; it takes no arguments")
 		os.Exit(1)
 	}
-	p := cni.Plugin{Env: os.Getenv, In: os.Stdin, Out: os.Stdout, Ways: capture.Ways, Patience: 30 * time.Second, Within: within}
+	ways := append([]capture.Way{redirect.Way{Options: redirect.Options{Pin: redirect.DefaultPin}}}, capture.Ways...)
+	p := cni.Plugin{Env: os.Getenv, In: os.Stdin, Out: os.Stdout, Ways: ways, Patience: 30 * time.Second, Within: within}
 	os.Exit(p.Run())
 }
 

@@ -5,10 +5,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -17,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"github.com/heddle-mesh/heddle/data/bpf/redirect"
 	"github.com/heddle-mesh/heddle/data/node/cni"
 	"github.com/heddle-mesh/heddle/platform/node"
 )
@@ -38,6 +42,7 @@ type flags struct {
 	o        node.Options
 	repair   string
 	exclude  []string
+	ways     []string
 	logLevel slog.Level
 }
 
@@ -63,13 +68,14 @@ func command(ctx context.Context) *cobra.Command {
 	s.StringVar(&f.o.Place.Program, "cni-program", "/usr/local/bin/"+cni.Type, "the plug-in that is installed")
 	s.StringVar(&f.repair, "repair", string(node.RepairDelete), "what becomes of pods that started without capture: delete (those that a controller makes anew), label or none")
 	s.StringSliceVar(&f.exclude, "exclude-namespace", []string{"kube-system", "kube-public", "kube-node-lease"}, "namespaces whose pods start without asking the agent; its own is always one")
+	s.StringSliceVar(&f.ways, "ways", []string{"nftables", "iptables"}, "ways of capture, the first that works on the node is used: ebpf, nftables, iptables")
 	s.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	var p flags
 	remove := &cobra.Command{
 		Use: "remove", Short: "Take the CNI plug-in from this node", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			p.o.Place.Kind = cni.Type
-			return p.o.Place.Remove()
+			return errors.Join(p.o.Place.Remove(), redirect.Remove(redirect.DefaultPin))
 		},
 	}
 	p.place(remove.Flags())
@@ -87,7 +93,11 @@ func (f *flags) run(ctx context.Context) error {
 	default:
 		return fmt.Errorf("--repair %q is not one of delete, label and none", f.repair)
 	}
-	entry, err := entry(o.Socket, append(f.exclude, o.Namespace))
+	if i := slices.IndexFunc(f.ways, func(w string) bool { return !slices.Contains([]string{"ebpf", "nftables", "iptables"}, w) }); i >= 0 || len(f.ways) == 0 {
+		return fmt.Errorf("--ways %q: want some of ebpf, nftables and iptables", strings.Join(f.ways, ","))
+	}
+	o.Unpin = func() error { return redirect.Remove(redirect.DefaultPin) }
+	entry, err := entry(o.Socket, append(f.exclude, o.Namespace), f.ways)
 	if err != nil {
 		return err
 	}
@@ -106,11 +116,12 @@ func (f *flags) run(ctx context.Context) error {
 }
 
 // entry is the plug-in's configuration in the chain.
-func entry(socket string, exclude []string) (json.RawMessage, error) {
+func entry(socket string, exclude, ways []string) (json.RawMessage, error) {
 	return json.Marshal(struct {
 		Type         string          `json:"type"`
 		Capabilities map[string]bool `json:"capabilities"`
 		Agent        string          `json:"agent"`
 		Exclude      []string        `json:"excludeNamespaces"`
-	}{cni.Type, map[string]bool{"io.kubernetes.cri.pod-annotations": true}, socket, exclude})
+		Ways         []string        `json:"ways"`
+	}{cni.Type, map[string]bool{"io.kubernetes.cri.pod-annotations": true}, socket, exclude, ways})
 }

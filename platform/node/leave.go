@@ -21,7 +21,11 @@ func (a *Agent) leave() error {
 		return nil
 	}
 	a.o.Log.Info("the CNI plug-in is removed", "why", why)
-	return errors.Join(a.o.Place.Remove(), remove(a.o.Socket))
+	err := errors.Join(a.o.Place.Remove(), remove(a.o.Socket))
+	if a.o.Unpin != nil {
+		err = errors.Join(err, a.o.Unpin())
+	}
+	return err
 }
 
 func remove(path string) error {

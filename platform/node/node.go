@@ -35,6 +35,7 @@ type Options struct {
 	HTTPAddress          string // of /ready and /metrics
 	Place                chain.Place
 	Repair               Repair
+	Unpin                func() error // takes kernel programs from the node, nil for none
 	Kube                 kubernetes.Interface
 	Log                  *slog.Logger
 }

@@ -64,6 +64,7 @@ type config struct {
 	} `json:"runtimeConfig"`
 	Agent   string   `json:"agent"`             // its socket
 	Exclude []string `json:"excludeNamespaces"` // whose pods must start without the agent
+	Ways    []string `json:"ways"`              // of capture, by name, the first that works; none: all
 }
 
 // Plugin is one call.
@@ -161,7 +162,7 @@ func (p *Plugin) enrol(c *config) error {
 	}
 	var report enrol.Report
 	err = p.Within(path, func() error {
-		way, fell, err := capture.First(p.Ways, *spec)
+		way, fell, err := capture.First(p.allowed(c.Ways), *spec)
 		if fell != nil {
 			report.Fell = fell.Error()
 		}
@@ -177,6 +178,21 @@ func (p *Plugin) enrol(c *config) error {
 	}
 	_ = conn.Tell(report) // the pod is captured, whether the agent counts it or not
 	return nil
+}
+
+// allowed are the ways of some names, in their order.
+func (p *Plugin) allowed(names []string) (ways []capture.Way) {
+	if len(names) == 0 {
+		return p.Ways
+	}
+	for _, name := range names {
+		for _, w := range p.Ways {
+			if w.String() == name {
+				ways = append(ways, w)
+			}
+		}
+	}
+	return ways
 }
 
 // ask finds out what is to be captured, nil for nothing. The agent waits for a report when there is something.
@@ -243,15 +259,11 @@ func (p *Plugin) check(c *config) error {
 	})
 }
 
-// present is the way whose rules are in the namespace of the calling thread. Where a way cannot be asked, the next one may have been used.
+// present is the way that captures the namespace of the calling thread. All are asked, because a node may have got a better one since the pod started.
 func present(ways []capture.Way) capture.Way {
 	for _, w := range ways {
-		there, err := w.Present()
-		if there {
+		if there, err := w.Present(); err == nil && there {
 			return w
-		}
-		if err == nil {
-			return nil
 		}
 	}
 	return nil

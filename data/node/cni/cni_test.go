@@ -246,3 +246,27 @@ func FuzzPlugin(f *testing.F) {
 		}
 	})
 }
+
+// TestOnlyWaysOfTheConfigurationAreUsed: in its order; a pod that another way captures is still known.
+func TestOnlyWaysOfTheConfigurationAreUsed(t *testing.T) {
+	a, socket := serve(t)
+	first, second, third := &way{name: "first"}, &way{name: "second", fails: errors.New("no module")}, &way{name: "third"}
+	ways := []capture.Way{first, second, third}
+	if out, code, _ := (call{command: "ADD", args: web, netns: "/x", config: conf(socket, `"ways":["second","third","unknown"],`), ways: ways}).run(t); code != 0 {
+		t.Fatal(out)
+	}
+	<-a.heard
+	if first.there || second.there || !third.there {
+		t.Errorf("captured by first=%t second=%t third=%t", first.there, second.there, third.there)
+	}
+	if want := "shop/web u1 third|second does not work: no module|"; a.reports[0] != want {
+		t.Errorf("reported %q, want %q", a.reports[0], want)
+	}
+	if out, code, _ := (call{command: "CHECK", args: web, netns: "/x", config: conf(socket, `"ways":["first"],`), ways: ways}).run(t); code != 0 {
+		t.Error(out)
+	}
+	<-a.heard
+	if out, code, _ := (call{command: "DEL", args: web, netns: "/x", config: conf(socket, `"ways":["first"],`), ways: ways}).run(t); code != 0 || third.there {
+		t.Errorf("third is left: %s", out)
+	}
+}
