@@ -126,7 +126,7 @@ func call(address, host string) error {
 	return nil
 }
 
-// deployed is a Gateway that names no workloads: they are made for it, and go with it.
+// deployed is a Gateway that names no workloads: they are made for it as its parameters ask, are replaced and become fewer under load without a bad answer, and go with it.
 func deployed(t *testing.T) {
 	apply(t, `apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -138,6 +138,7 @@ kind: Gateway
 metadata: {name: front, namespace: shop}
 spec:
   gatewayClassName: heddle
+  infrastructure: {parametersRef: {group: "", kind: ConfigMap, name: front}}
   listeners: [{name: http, port: 80, protocol: HTTP}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
@@ -146,18 +147,48 @@ metadata: {name: web, namespace: shop}
 spec:
   parentRefs: [{name: front}]
   rules: [{backendRefs: [{name: web, port: 80}]}]
-`)
+---
+`+pods(2, 3))
 	k(t, "-n", "shop", "wait", "--for=condition=Programmed", "gateway/front", "--timeout=120s")
 	address := k(t, "-n", "shop", "get", "gateway", "front", "-o", "jsonpath={.status.addresses[0].value}")
 	eventually(t, "a call through the deployed gateway", func() error { return call(address, "any.example") })
-	k(t, "-n", "shop", "delete", "gateway/front", "httproute/web")
+	ready := func(n string) func() error {
+		return func() error {
+			if got := k(t, "-n", "shop", "get", "deployment", "front-heddle", "-o", "jsonpath={.status.readyReplicas} {.status.replicas}"); got != n+" "+n {
+				return fmt.Errorf("ready and all pods: %s", got)
+			}
+			return nil
+		}
+	}
+	eventually(t, "two pods", ready("2"))
+	if got := k(t, "-n", "shop", "get", "poddisruptionbudget", "front-heddle", "-o", "jsonpath={.spec.minAvailable}"); got != "1" {
+		t.Errorf("minAvailable of the disruption budget is %q", got)
+	}
+	loadedAt(t, "outside", "http://"+net.JoinHostPort(address, "80")+"/", "200", "60s", func() {
+		k(t, "-n", "shop", "rollout", "restart", "deployment/front-heddle")
+		rollout(t, "shop", "front-heddle")
+		apply(t, pods(1, 1))
+		eventually(t, "one pod", ready("1"))
+	})
+	k(t, "-n", "shop", "delete", "gateway/front", "httproute/web", "configmap/front")
 	k(t, "delete", "gatewayclass/heddle")
 	eventually(t, "its workloads go", func() error {
-		if out := k(t, "-n", "shop", "get", "deployments,services,serviceaccounts", "-l", "gateway.networking.k8s.io/gateway-name=front", "-o", "name"); out != "" {
+		if out := k(t, "-n", "shop", "get", "deployments,services,serviceaccounts,horizontalpodautoscalers,poddisruptionbudgets", "-l", "gateway.networking.k8s.io/gateway-name=front", "-o", "name"); out != "" {
 			return fmt.Errorf("left: %s", out)
 		}
 		return nil
 	})
+}
+
+// pods are the parameters of the gateway: how many pods it has, of which one must stay.
+func pods(least, most int) string {
+	return fmt.Sprintf(`apiVersion: v1
+kind: ConfigMap
+metadata: {name: front, namespace: shop}
+data:
+  horizontalPodAutoscaler: "spec: {minReplicas: %d, maxReplicas: %d}"
+  podDisruptionBudget: "spec: {minAvailable: 1}"
+`, least, most)
 }
 
 // job ends although it has a proxy.
@@ -223,8 +254,14 @@ func twenty(t *testing.T) {
 	rollout(t, "shop", "web-v2")
 }
 
-// loaded asks all the time while something is done; every answer must be a good one.
+// loaded asks a service all the time while something is done; every answer must be a good one.
 func loaded(t *testing.T, rate, length string, what func()) {
+	t.Helper()
+	loadedAt(t, "shop", "http://web/", rate, length, what)
+}
+
+// loadedAt is loaded for any URL, asked by the client of a namespace.
+func loadedAt(t *testing.T, namespace, url, rate, length string, what func()) {
 	t.Helper()
 	type outcome struct {
 		text string
@@ -232,7 +269,7 @@ func loaded(t *testing.T, rate, length string, what func()) {
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		text, err := app("shop", "client", "load", "http://web/", rate, length)
+		text, err := app(namespace, "client", "load", url, rate, length)
 		done <- outcome{text, err}
 	}()
 	what()
