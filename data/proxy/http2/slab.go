@@ -113,3 +113,8 @@ func (s *Slab) freeFields(f *codec.Fields) {
 		s.trailers = append(s.trailers, f)
 	}
 }
+
+// Trim gives what is held back for the next use to the garbage collector.
+func (s *Slab) Trim() {
+	s.streams, s.kept, s.small, s.large, s.heads, s.trailers, s.out = nil, 0, pile{}, pile{}, nil, nil, nil
+}

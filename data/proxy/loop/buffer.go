@@ -53,6 +53,9 @@ func (p *pool) put(c *chunk) {
 	}
 }
 
+// Trim gives the buffers that are kept for the next use to the garbage collector.
+func (w *Worker) Trim() { w.pool.small, w.pool.large = nil, nil }
+
 // Queue is a FIFO of bytes in chunks of its worker's pool. The zero Queue is empty and holds no memory.
 type Queue struct {
 	chunks []*chunk // ring is not needed: it is short, and emptied in one write as a rule

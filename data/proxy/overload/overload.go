@@ -39,6 +39,8 @@ type Hooks struct {
 	Connections func() int
 	// Accept starts and stops accepting.
 	Accept func(on bool)
+	// Release lets go of what carries nothing: memory that is kept for the next use, connections to upstreams that rest, and those of clients as well.
+	Release func(clients bool)
 	// Relieve gives up some of the exchanges that hold most memory.
 	Relieve func()
 }
@@ -55,6 +57,7 @@ type Manager struct {
 	scale     [config.OverloadKinds]*gauge
 	stopped   bool
 	shrunk    time.Time
+	released  time.Time
 }
 
 // gauge is a gauge that is set.
@@ -154,16 +157,26 @@ func (m *Manager) put(k config.OverloadKind, s float64) {
 		if stop {
 			m.hooks.Relieve()
 		}
+	case config.DisableKeepAlive:
+		if stop && time.Since(m.released) >= releaseEvery {
+			m.released = time.Now()
+			m.hooks.Release(false)
+		}
 	case config.ShrinkHeap:
 		if stop && time.Since(m.shrunk) >= shrinkEvery {
 			m.shrunk = time.Now()
+			m.hooks.Release(true)
 			debug.FreeOSMemory()
 		}
 	}
 }
 
-// shrinkEvery is how often memory is given back (Envoy's default).
-const shrinkEvery = 10 * time.Second
+// shrinkEvery is how often memory is given back (Envoy's default). What rests is let go of more often: a burst may leave hundreds of connections to upstreams, whose memory
+// nothing else would give back before they time out, an hour later.
+const (
+	shrinkEvery  = 10 * time.Second
+	releaseEvery = time.Second
+)
 
 // heap is the memory that is in use as a part of the maximum. Above the first threshold the garbage collector runs before anything is given up.
 func (m *Manager) heap() float64 {

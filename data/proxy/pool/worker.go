@@ -184,3 +184,9 @@ func (w *Worker) CloseIdle() {
 		}
 	}
 }
+
+// Trim gives what is kept for the next use to the garbage collector.
+func (w *Worker) Trim() {
+	w.calls, w.freeCalls = nil, 0
+	w.slab.Trim()
+}

@@ -22,23 +22,38 @@ func (s *Server) buildOverload() {
 	default:
 		return
 	}
-	s.overload = overload.New(c, overload.Hooks{Connections: func() int { return s.listeners.Connections() }, Accept: func(on bool) { s.listeners.Pause(!on) }, Relieve: s.relieve}, s.registry)
+	s.overload = overload.New(c, overload.Hooks{Connections: func() int { return s.listeners.Connections() }, Accept: func(on bool) { s.listeners.Pause(!on) }, Relieve: s.relieve, Release: s.release}, s.registry)
 	for _, w := range s.requests.workers {
 		w.Overload = &s.overload.State
 	}
 }
 
-// limited is what a proxy does by itself below a memory limit: connections end with their requests, then requests are refused, more and more of them, and then nothing is accepted
-// any more.
+// limited is what a proxy does by itself below a memory limit: connections end with their requests and those to upstreams are not kept, then clients' connections are not kept
+// either, then requests are refused, more and more of them, and then nothing is accepted any more.
 func limited(limit uint64) *config.Overload {
 	at := func(low, high float64) []config.OverloadTrigger {
 		return []config.OverloadTrigger{{Resource: config.Heap, Low: low, High: high}}
 	}
 	return &config.Overload{Refresh: time.Second / 4, MaxHeap: limit, Actions: []config.OverloadAction{
 		{Kind: config.DisableKeepAlive, Triggers: at(0.85, 0.85)}, {Kind: config.StopRequests, Triggers: at(0.9, 0.95)},
-		{Kind: config.ShrinkHeap, Triggers: at(0.95, 0.95)}, {Kind: config.ResetStreams, Triggers: at(0.97, 0.97)},
+		{Kind: config.ShrinkHeap, Triggers: at(0.88, 0.88)}, {Kind: config.ResetStreams, Triggers: at(0.97, 0.97)},
 		{Kind: config.StopConnections, Triggers: at(0.98, 0.98)},
 	}}
+}
+
+// release makes every worker let go of what rests.
+func (s *Server) release(clients bool) {
+	for i, w := range s.workers {
+		w.Post(func(*loop.Worker) {
+			s.pools[i].CloseIdle()
+			if clients {
+				s.requests.workers[i].CloseIdle()
+			}
+			s.pools[i].Trim()
+			s.requests.workers[i].Trim()
+			w.Trim()
+		})
+	}
 }
 
 // relieve makes every worker give up some of its exchanges.

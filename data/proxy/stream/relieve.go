@@ -24,3 +24,9 @@ func (w *Worker) Relieve() {
 
 // heavy says whether so much waits in the exchange that its source was stopped.
 func (x *Exchange) heavy() bool { return x.full || x.upPaused || x.up != nil && x.up.Full() }
+
+// Trim gives what is kept for the next use to the garbage collector.
+func (w *Worker) Trim() {
+	w.free, w.parts, w.freeParts = nil, nil, 0
+	w.slab.Trim()
+}
