@@ -97,7 +97,7 @@ var Kinds = []*Kind{
 	gateway("GRPCRoute", "grpcroutes", gwv1.GRPCRouteSpec{}, 0, "v1"),
 	gateway("TLSRoute", "tlsroutes", gwv1.TLSRouteSpec{}, 0, "v1"),
 	gateway("TCPRoute", "tcproutes", gwv1.TCPRouteSpec{}, 0, "v1"),
-	gateway("UDPRoute", "udproutes", gwv1.UDPRouteSpec{}, 0, "v1"),
+	gateway("UDPRoute", "udproutes", gwv1.UDPRouteSpec{}, handled, "v1", "v1alpha2"),
 	gateway("ListenerSet", "listenersets", gwv1.ListenerSetSpec{}, 0, "v1"),
 	gateway("BackendTLSPolicy", "backendtlspolicies", gwv1.BackendTLSPolicySpec{}, secure, "v1"),
 

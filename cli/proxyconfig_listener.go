@@ -8,6 +8,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	udpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/udp/udp_proxy/v3"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -20,13 +21,18 @@ var listenerView = view{
 		}
 		list, err := listeners(page)
 		for _, l := range list {
-			for _, c := range chains(l) {
-				row := []string{l.GetAddress().GetSocketAddress().GetAddress(), fmt.Sprint(l.GetAddress().GetSocketAddress().GetPortValue()),
-					chainMatch(c.FilterChainMatch, c == l.DefaultFilterChain), destination(c)}
+			row := func(match, to string) {
+				cells := []string{l.GetAddress().GetSocketAddress().GetAddress(), fmt.Sprint(l.GetAddress().GetSocketAddress().GetPortValue()), match, to}
 				if wide {
-					row = append(row, l.Name)
+					cells = append(cells, l.Name)
 				}
-				t.add(row...)
+				t.add(cells...)
+			}
+			for _, to := range datagrams(l) {
+				row("UDP", to)
+			}
+			for _, c := range chains(l) {
+				row(chainMatch(c.FilterChainMatch, c == l.DefaultFilterChain), destination(c))
 			}
 		}
 		return t, err
@@ -60,6 +66,25 @@ func listeners(page []byte) (list []*listenerv3.Listener, err error) {
 		return nil
 	})
 	return list, err
+}
+
+// datagrams are the clusters that a listener for UDP leads to.
+func datagrams(l *listenerv3.Listener) (to []string) {
+	for _, f := range l.GetListenerFilters() {
+		var p udpv3.UdpProxyConfig
+		if f.GetTypedConfig().UnmarshalTo(&p) != nil {
+			continue
+		}
+		name := p.GetCluster() //nolint:staticcheck // deprecated, and still the shortest form
+		if a := p.GetMatcher().GetOnNoMatch().GetAction(); a != nil {
+			var r udpv3.Route
+			if a.GetTypedConfig().UnmarshalTo(&r) == nil {
+				name = r.Cluster
+			}
+		}
+		to = append(to, "Cluster: "+name)
+	}
+	return to
 }
 
 // chainMatch is istioctl's short form of a filter chain's match.

@@ -89,6 +89,11 @@ const dumpPage = `{"configs":[
   "metadata":{"filterMetadata":{"istio":{"config":"/apis/networking.istio.io/v1/namespaces/shop/destination-rule/web"}}}}},
  {"cluster":{"@type":"type.googleapis.com/envoy.config.cluster.v3.Cluster","name":"PassthroughCluster","type":"ORIGINAL_DST"}}]}]}`
 
+const datagramPage = `{"configs":[{"@type":"type.googleapis.com/envoy.admin.v3.ListenersConfigDump","dynamicListeners":[{"activeState":{"listener":{
+ "@type":"type.googleapis.com/envoy.config.listener.v3.Listener","name":"udp_0.0.0.0_53","address":{"socketAddress":{"protocol":"UDP","address":"0.0.0.0","portValue":53}},
+ "listenerFilters":[{"name":"envoy.filters.udp_listener.udp_proxy","typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig","statPrefix":"x",
+  "matcher":{"onNoMatch":{"action":{"name":"route","typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.Route","cluster":"udp|53||dns.shop.svc.cluster.local"}}}}}}]}}}]}]}`
+
 func TestViewsHaveIstioctlsColumns(t *testing.T) {
 	for _, c := range []struct {
 		view view
@@ -96,6 +101,7 @@ func TestViewsHaveIstioctlsColumns(t *testing.T) {
 		want []string
 	}{
 		{listenerView, dumpPage, []string{"ADDRESSES PORT MATCH DESTINATION", "0.0.0.0 8080 Trans: raw_buffer; App: http/1.1 Route: 8080", "0.0.0.0 8080 FALLBACK Cluster: PassthroughCluster"}},
+		{listenerView, datagramPage, []string{"ADDRESSES PORT MATCH DESTINATION", "0.0.0.0 53 UDP Cluster: udp|53||dns.shop.svc.cluster.local"}},
 		{routeView, dumpPage, []string{"NAME VHOST NAME DOMAINS MATCH VIRTUAL SERVICE", "8080 web.shop.svc.cluster.local:8080 web, web.shop /* web.shop"}},
 		{clusterView, dumpPage, []string{"SERVICE FQDN PORT SUBSET DIRECTION TYPE DESTINATION RULE", "PassthroughCluster - - - ORIGINAL_DST", "web.shop.svc.cluster.local 8080 v1 outbound EDS web.shop"}},
 		{endpointView, `{"clusterStatuses":[{"name":"outbound|80||a","hostStatuses":[{"address":{"socketAddress":{"address":"fd00::1","portValue":80}},"healthStatus":{"failedOutlierCheck":true}}]}]}`,

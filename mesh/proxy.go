@@ -36,6 +36,8 @@ const (
 	FeatureBudgetInterval Feature = "budget-interval"
 	// FeatureBalance is the form of slow starts, and weights of localities in rings and tables.
 	FeatureBalance Feature = "balance"
+	// FeatureUDP is listeners for datagrams, and clusters that they go to.
+	FeatureUDP Feature = "udp"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )

@@ -2,7 +2,7 @@ package mesh
 
 import "time"
 
-// Route is one VirtualService or HTTPRoute: rules for hosts, in effect for sidecars ("mesh") or at gateways.
+// Route is one VirtualService, HTTPRoute or UDPRoute: rules for hosts, in effect for sidecars ("mesh") or at gateways.
 type Route struct {
 	Origin   Ref
 	Created  time.Time
@@ -15,6 +15,7 @@ type Route struct {
 	HTTP     []HTTPRule
 	TCP      []TCPRule
 	TLS      []TLSRule
+	UDP      []UDPRule // the first one counts
 }
 
 // Parent is one listener that a Gateway API route attached to, with the host names that both agree on.
@@ -199,6 +200,12 @@ type L4Match struct {
 // TCPRule routes opaque connections.
 type TCPRule struct {
 	Matches  []L4Match
+	Backends []Backend
+}
+
+// UDPRule routes datagrams to its only backend; without one they are dropped.
+type UDPRule struct {
+	Name     string
 	Backends []Backend
 }
 

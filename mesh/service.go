@@ -99,10 +99,22 @@ type Service struct {
 	Origin    Ref
 }
 
-// Port finds a port by number.
+// Port finds a port by number: the one for connections where there is one for datagrams too, as DNS servers have.
 func (s *Service) Port(number uint16) (Port, bool) {
+	var found Port
+	ok := false
 	for _, p := range s.Ports {
-		if p.Number == number {
+		if p.Number == number && (!ok || found.Protocol == UDP) {
+			found, ok = p, true
+		}
+	}
+	return found, ok
+}
+
+// Datagrams finds a port for datagrams by number.
+func (s *Service) Datagrams(number uint16) (Port, bool) {
+	for _, p := range s.Ports {
+		if p.Number == number && p.Protocol == UDP {
 			return p, true
 		}
 	}

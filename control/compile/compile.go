@@ -117,6 +117,9 @@ func addresses(l *listenerv3.Listener) []string {
 }
 
 func socket(a *corev3.Address) string {
+	if s := a.GetSocketAddress(); s.GetProtocol() == corev3.SocketAddress_UDP {
+		return "udp " + s.GetAddress() + " " + strconv.Itoa(int(s.GetPortValue()))
+	}
 	return a.GetSocketAddress().GetAddress() + " " + strconv.Itoa(int(a.GetSocketAddress().GetPortValue()))
 }
 

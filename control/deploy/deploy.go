@@ -132,13 +132,17 @@ func (d *deployment) deployment() *unstructured.Unstructured {
 
 func (d *deployment) service() *unstructured.Unstructured {
 	ports := []any{map[string]any{"name": "status-port", "port": int64(readyPort), "protocol": "TCP"}}
-	seen := []uint16{readyPort}
+	seen := []string{"TCP" + strconv.Itoa(readyPort)}
 	for _, s := range d.g.Listens.Servers {
-		if slices.Contains(seen, s.Port) {
+		number, protocol, prefix := strconv.Itoa(int(s.Port)), "TCP", "port-"
+		if s.Protocol == mesh.UDP {
+			protocol, prefix = "UDP", "udp-"
+		}
+		if slices.Contains(seen, protocol+number) {
 			continue // listeners of one port differ by their hosts
 		}
-		seen = append(seen, s.Port)
-		ports = append(ports, map[string]any{"name": "port-" + strconv.Itoa(int(s.Port)), "port": int64(s.Port), "protocol": "TCP"})
+		seen = append(seen, protocol+number)
+		ports = append(ports, map[string]any{"name": prefix + number, "port": int64(s.Port), "protocol": protocol})
 	}
 	kind := "LoadBalancer"
 	if t := d.g.Object.Meta.Annotations[ServiceType]; t == "ClusterIP" || t == "NodePort" {

@@ -32,7 +32,7 @@ func TestGolden(t *testing.T) {
 		}
 		o := objects[0]
 		o.Meta.UID = "u-1"
-		listens := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: "shop", Name: o.Meta.Name}, Servers: []mesh.Server{{Name: "a", Port: 80}, {Name: "b", Port: 443}, {Name: "c", Port: 443}}}
+		listens := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: "shop", Name: o.Meta.Name}, Servers: []mesh.Server{{Name: "a", Port: 80}, {Name: "b", Port: 443}, {Name: "c", Port: 443}, {Name: "d", Port: 443, Protocol: mesh.UDP}}}
 		var b strings.Builder
 		listens.Overlays = overlays(a.Comment)
 		rendered, err := Objects(Gateway{Object: o, Listens: listens, Revision: revisionOf(p)})

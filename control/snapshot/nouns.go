@@ -40,7 +40,7 @@ func phase(ref mesh.Ref) int {
 		return 1
 	case "Gateway", "DestinationRule":
 		return 2
-	case "VirtualService", "HTTPRoute":
+	case "VirtualService", "HTTPRoute", "UDPRoute":
 		return lastPhase
 	}
 	return 3

@@ -127,6 +127,8 @@ func (r *Result) gateway(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.Gateway, r.Status, problems = gateway.Gateway(o, in)
 	case "HTTPRoute":
 		r.Route, r.Status, problems = gateway.HTTPRoute(o, in)
+	case "UDPRoute":
+		r.Route, r.Status, problems = gateway.UDPRoute(o, in)
 	case "GatewayClass":
 		r.Status, problems = gateway.GatewayClass(o)
 	case "ReferenceGrant":

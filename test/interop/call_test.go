@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -14,11 +15,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +132,50 @@ func (r *run) talk(x *exchange) (greeting string, err error) {
 	}
 	more, err := hear(c, "ping\n", 5*time.Second)
 	return greeting + strings.TrimSuffix(more, "ping\n"), err
+}
+
+// udp sends datagrams, each from a socket of its own: "open" when one is answered, with the name of who did.
+func (r *run) udp(x *exchange) outcome {
+	r.t.Helper()
+	u, err := url.Parse(x.url)
+	must(r.t, err)
+	out, seen := outcome{Body: "open"}, map[string]int{}
+	for range x.repeat {
+		name, err := r.datagram(x, net.JoinHostPort(cmp.Or(x.dial, u.Hostname()), u.Port()))
+		if err != nil {
+			out.Body = "closed"
+			continue
+		}
+		seen[name]++
+	}
+	if out.Body != x.tcp {
+		r.t.Errorf("%s: %s is %s, want %s", x, x.url, out.Body, x.tcp)
+	}
+	out.Endpoints = slices.Sorted(maps.Keys(seen))
+	r.checkSpread(x, out.Endpoints, seen)
+	if x.endpoints == nil {
+		out.Endpoints = nil
+	}
+	return out
+}
+
+func (r *run) datagram(x *exchange, to string) (string, error) {
+	c, err := r.hosts[x.from].Dial(r.t.Context(), "udp", to)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	patience := 5 * time.Second
+	if x.tcp == "closed" {
+		patience = 300 * time.Millisecond
+	}
+	if _, err := io.WriteString(c, "ping"); err != nil {
+		return "", err
+	}
+	c.SetReadDeadline(time.Now().Add(patience))
+	b := make([]byte, 100)
+	n, err := c.Read(b)
+	return string(b[:n]), err
 }
 
 // hear reads until an end.

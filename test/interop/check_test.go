@@ -31,6 +31,9 @@ func (r *run) exchange(x *exchange) outcome {
 	if strings.HasPrefix(x.url, "tcp://") {
 		return r.tcp(x)
 	}
+	if strings.HasPrefix(x.url, "udp://") {
+		return r.udp(x)
+	}
 	results := r.repeat(x)
 	var out outcome
 	count, statuses := map[string]int{}, map[string]bool{}

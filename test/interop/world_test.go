@@ -23,7 +23,7 @@ import (
 )
 
 // The hosts of every world, by number: 10.78.1.1 is 0x101 and fd78:6864::101. The endpoints a, b, c, d and the server have HTTP echo on 8080, 8081 and 8082 and a server that
-// speaks first on 9000. Client and server have sidecars; the gateway is one; the outsider has nothing.
+// speaks first on 9000, and answer datagrams on 9053. Client and server have sidecars; the gateway is one; the outsider has nothing.
 var (
 	numbers  = map[string]uint16{"client": 0x00a, "outsider": 0x014, "a": 0x101, "b": 0x102, "c": 0x103, "d": 0x104, "server": 0x201, "gateway": 0x301}
 	echoing  = []string{"a", "b", "c", "d", "server"}
@@ -150,6 +150,10 @@ func (w *world) endpoint(name string) {
 		e.Serve(h.Listen("tcp", "[::]:"+port))
 	}
 	lab.Greet(h.Listen("tcp", "[::]:9000"), name)
+	pc, err := h.ListenPacket("udp", "[::]:9053")
+	must(w.t, err)
+	w.t.Cleanup(func() { pc.Close() })
+	lab.Answer(pc, name)
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
@@ -259,16 +263,19 @@ func (w *world) ready(name string) {
 	})
 }
 
+// patience is how long something may take on a machine that has much else to do.
+const patience = 90 * time.Second
+
 // until waits, and fails the given test with what every process said.
 func (w *world) until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if done() {
 			return
 		}
 	}
 	w.show(t, nil)
-	t.Fatalf("waited 20 s in vain until %s", what)
+	t.Fatalf("waited %s in vain until %s", patience, what)
 }
 
 // marks are the sizes of all logs, to tell later what is new.

@@ -128,3 +128,17 @@ func Greet(l net.Listener, name string) {
 		}
 	}()
 }
+
+// Answer serves a UDP protocol: each datagram is answered with the server's name.
+func Answer(pc net.PacketConn, name string) {
+	go func() {
+		b := make([]byte, 2048)
+		for {
+			_, from, err := pc.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = pc.WriteTo([]byte(name), from) // a client that is gone is not answered
+		}
+	}()
+}

@@ -19,6 +19,9 @@ import (
 
 // Compile gives the endpoints of an outbound cluster, or nil when there is no such cluster.
 func Compile(v *view.View, name string) *endpointv3.ClusterLoadAssignment {
+	if port, host, ok := view.ParseDatagramName(name); ok {
+		return datagrams(v, name, port, host)
+	}
 	port, subset, host, ok := view.ParseClusterName(name)
 	bySNI := false
 	if !ok {
@@ -48,6 +51,19 @@ func Compile(v *view.View, name string) *endpointv3.ClusterLoadAssignment {
 		endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e *mesh.Endpoint) bool { return !e.MTLS })
 	}
 	return Assignment(v, name, endpoints, s, p, labels, view.Policy(t, subset, port))
+}
+
+// datagrams are the endpoints that datagrams go to.
+func datagrams(v *view.View, name string, port uint16, host mesh.Host) *endpointv3.ClusterLoadAssignment {
+	s, ok := v.Resolve(host)
+	if !ok || s.Resolution != mesh.Static {
+		return nil
+	}
+	p, ok := s.Datagrams(port)
+	if !ok {
+		return nil
+	}
+	return Assignment(v, name, v.Endpoints(s.ID), s, p, nil, view.Policy(v.Traffic(s), "", port))
 }
 
 // Assignment encodes endpoints on one port of their service. policy is what the client obeys towards it.

@@ -27,19 +27,23 @@ type Port struct {
 	Plain  []Server // HTTP
 	TLS    []Server // TLS that ends here: HTTP inside, or TCP
 	TCP    []Server
+	UDP    []Server // the port's datagrams; what else is said of it is about connections
 	// Refused servers must not serve; connections that would be theirs are closed.
 	Refused []Server
 }
 
 // Ports are the ports that the proxy serves.
 func Ports(v *view.View) []Port {
-	target := targets(v)
+	target, datagrams := targets(v), v.InboundDatagrams()
 	ports := map[uint16]*Port{}
 	for _, g := range v.Gateways() {
 		v.From(g.Origin)
 		for _, s := range g.Servers {
-			n := s.Port
-			if t, ok := target[n]; ok {
+			n, mapped := s.Port, target
+			if s.Protocol == mesh.UDP {
+				mapped = datagrams
+			}
+			if t, ok := mapped[n]; ok {
 				n = t
 			}
 			p := ports[n]
@@ -60,6 +64,8 @@ func Ports(v *view.View) []Port {
 func (p *Port) add(g *mesh.Gateway, s mesh.Server) {
 	server := Server{Gateway: g, Server: s, Route: "http." + strconv.Itoa(int(p.Number))}
 	switch {
+	case s.Protocol == mesh.UDP:
+		p.UDP = append(p.UDP, server)
 	case s.Denied != "":
 		p.Refused = append(p.Refused, server)
 	case s.TLS != nil:
@@ -74,6 +80,9 @@ func (p *Port) add(g *mesh.Gateway, s mesh.Server) {
 		p.TCP = append(p.TCP, server)
 	}
 }
+
+// Connects says whether the port takes connections, besides datagrams.
+func (p Port) Connects() bool { return len(p.Plain)+len(p.TLS)+len(p.TCP)+len(p.Refused) > 0 }
 
 // targets maps the ports of the Services in front of the proxy to the ports that it listens on.
 func targets(v *view.View) map[uint16]uint16 {

@@ -23,7 +23,7 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 		return nil
 	}
 	p, ok := gate.At(v, number)
-	if !ok {
+	if !ok || !p.Connects() {
 		return nil
 	}
 	l := &listenerv3.Listener{Name: name, TrafficDirection: corev3.TrafficDirection_OUTBOUND}

@@ -31,6 +31,9 @@ var (
 func Compile(v *view.View, name string) *listenerv3.Listener {
 	switch v.Kind() {
 	case mesh.Router:
+		if port, ok := view.ParseDatagramListener(name); ok {
+			return datagrams(v, name, port)
+		}
 		return gatewayListener(v, name)
 	case mesh.Proxyless:
 		return grpcListener(v, name)
@@ -62,8 +65,18 @@ func Names(v *view.View) []string {
 	var out []string
 	if v.Kind() == mesh.Router {
 		for _, p := range gate.Ports(v) {
-			out = append(out, view.SharedListener(p.Number))
+			if p.Connects() {
+				out = append(out, view.SharedListener(p.Number))
+			}
+			switch {
+			case len(p.UDP) == 0:
+			case v.Can(mesh.FeatureUDP):
+				out = append(out, view.DatagramListener(p.Number))
+			default:
+				undelivered(v, p)
+			}
 		}
+		slices.Sort(out)
 		return out
 	}
 	if v.Kind() == mesh.Proxyless {

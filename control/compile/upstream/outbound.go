@@ -30,6 +30,9 @@ type target struct {
 }
 
 func outbound(v *view.View, name string) *clusterv3.Cluster {
+	if port, host, ok := view.ParseDatagramName(name); ok {
+		return datagrams(v, name, port, host)
+	}
 	port, subset, host, ok := view.ParseClusterName(name)
 	bySNI := false
 	if !ok {
@@ -236,6 +239,7 @@ func Names(v *view.View) []string {
 		}
 	}
 	out = append(out, gate.Passed(v)...)
+	out = append(out, gate.Datagrams(v)...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

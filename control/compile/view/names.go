@@ -33,6 +33,19 @@ func ParseClusterName(name string) (port uint16, subset string, host mesh.Host, 
 	return uint16(n), parts[2], mesh.Host(parts[3]), err == nil
 }
 
+// DatagramName is the cluster of a host's port for datagrams: udp|PORT||HOST.
+func DatagramName(port uint16, host mesh.Host) string {
+	return "udp|" + strconv.Itoa(int(port)) + "||" + string(host)
+}
+
+// ParseDatagramName reads what DatagramName wrote.
+func ParseDatagramName(name string) (port uint16, host mesh.Host, ok bool) {
+	rest, ok := strings.CutPrefix(name, "udp|")
+	number, text, ok2 := strings.Cut(rest, "||")
+	n, err := strconv.ParseUint(number, 10, 16)
+	return uint16(n), mesh.Host(text), ok && ok2 && err == nil
+}
+
 // InboundName is inbound|PORT||, the cluster and route of a port of the workload.
 func InboundName(port uint16) string { return "inbound|" + strconv.Itoa(int(port)) + "||" }
 
@@ -51,6 +64,16 @@ func ListenerName(ip netip.Addr, port uint16) string {
 
 // SharedListener is the name of the listener for all addresses on a port.
 func SharedListener(port uint16) string { return "0.0.0.0_" + strconv.Itoa(int(port)) }
+
+// DatagramListener is the name of the listener for datagrams to a port.
+func DatagramListener(port uint16) string { return "udp_" + SharedListener(port) }
+
+// ParseDatagramListener reads what DatagramListener wrote.
+func ParseDatagramListener(name string) (port uint16, ok bool) {
+	rest, ok := strings.CutPrefix(name, "udp_")
+	_, port, ok2 := ParseListenerName(rest)
+	return port, ok && ok2
+}
 
 // ParseListenerName reads what ListenerName wrote.
 func ParseListenerName(name string) (ip netip.Addr, port uint16, ok bool) {

@@ -127,6 +127,26 @@ func (v *View) Inbound() []InboundPort {
 	return out
 }
 
+// InboundDatagrams maps the ports for datagrams of the services that the workload serves to those that it listens on.
+func (v *View) InboundDatagrams() map[uint16]uint16 {
+	out := map[uint16]uint16{}
+	for _, ws := range v.Served() {
+		s, ok := v.Service(ws.Service)
+		if !ok {
+			continue
+		}
+		for _, p := range s.Ports {
+			if _, taken := out[p.Number]; taken || p.Protocol != mesh.UDP {
+				continue
+			}
+			if n, ok := ws.Ports[p.Name]; ok {
+				out[p.Number] = n
+			}
+		}
+	}
+	return out
+}
+
 // InboundAt is one of the Inbound ports.
 func (v *View) InboundAt(port uint16) (InboundPort, bool) {
 	for _, in := range v.Inbound() {

@@ -11,9 +11,21 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// allowed says whether a listener takes HTTPRoutes of this route's namespace (Listener.allowedRoutes).
+// routeKind is the kind of route that a listener of a protocol takes; none where the protocol is not served.
+func routeKind(p gwv1.ProtocolType) gwv1.Kind {
+	switch p {
+	case gwv1.HTTPProtocolType, gwv1.HTTPSProtocolType:
+		return "HTTPRoute"
+	case gwv1.UDPProtocolType:
+		return "UDPRoute"
+	}
+	return ""
+}
+
+// allowed says whether a listener takes routes of this kind and namespace (Listener.allowedRoutes).
 func (v *routeVisit) allowed(l *gwv1.Listener, gateway mesh.Namespace) bool {
-	if l.Protocol != gwv1.HTTPProtocolType && l.Protocol != gwv1.HTTPSProtocolType {
+	kind := gwv1.Kind(v.obj.Kind.Kind)
+	if routeKind(l.Protocol) != kind {
 		return false
 	}
 	rules := l.AllowedRoutes
@@ -21,7 +33,7 @@ func (v *routeVisit) allowed(l *gwv1.Listener, gateway mesh.Namespace) bool {
 		return v.ns == gateway
 	}
 	if len(rules.Kinds) > 0 && !slices.ContainsFunc(rules.Kinds, func(k gwv1.RouteGroupKind) bool {
-		return string(deref(k.Group, api.GroupGateway)) == api.GroupGateway && k.Kind == "HTTPRoute"
+		return string(deref(k.Group, api.GroupGateway)) == api.GroupGateway && k.Kind == kind
 	}) {
 		return false
 	}

@@ -49,13 +49,17 @@ func (v *routeVisit) backends(r *mesh.HTTPRule, rule *gwv1.HTTPRouteRule, path s
 	}
 }
 
-// backend judges a reference. One that does not hold stays, and answers 500.
+// backend judges a reference. One that does not hold stays, and answers 500, or drops datagrams.
 func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.Backend {
 	ns := mesh.Namespace(deref(ref.Namespace, gwv1.Namespace(v.ns)))
 	b := mesh.Backend{Weight: 1}
+	kind, then := v.obj.Kind.Kind, "its share of requests is answered with 500"
+	if kind == "UDPRoute" {
+		then = "its datagrams are dropped"
+	}
 	fail := func(reason gwv1.RouteConditionReason, format string, args ...any) mesh.Backend {
 		b.Invalid = fmt.Sprintf(format, args...)
-		v.NotFound(path, "", "%s; its share of requests is answered with 500", b.Invalid)
+		v.NotFound(path, "", "%s; %s", b.Invalid, then)
 		if v.unresolved == "" {
 			v.unresolved, v.unresolvedMessage = string(reason), path+": "+b.Invalid
 		}
@@ -69,16 +73,23 @@ func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.
 		return b
 	}
 	b.Host, b.Port = serviceHost(string(ref.Name), ns, v.in), uint16(*ref.Port)
-	if !granted("HTTPRoute", v.ns, "", "Service", string(ref.Name), ns, v.in) {
-		return fail(gwv1.RouteReasonRefNotPermitted, "no ReferenceGrant in namespace %s lets HTTPRoutes of namespace %s use Service %s", ns, v.ns, ref.Name)
+	if !granted(kind, v.ns, "", "Service", string(ref.Name), ns, v.in) {
+		return fail(gwv1.RouteReasonRefNotPermitted, "no ReferenceGrant in namespace %s lets %ss of namespace %s use Service %s", ns, kind, v.ns, ref.Name)
 	}
 	svc, ok := v.in.Service(b.Host, ns)
 	if !ok || svc.ID != (mesh.ServiceID{Namespace: ns, Host: b.Host}) {
 		return fail(gwv1.RouteReasonBackendNotFound, "there is no Service %s in namespace %s", ref.Name, ns)
 	}
 	b.Service = svc.ID
-	if _, ok := svc.Port(b.Port); !ok {
+	port, ok := svc.Port(b.Port)
+	datagrams, also := svc.Datagrams(b.Port)
+	switch {
+	case !ok:
 		return fail(gwv1.RouteReasonBackendNotFound, "Service %s/%s has no port %d", ns, ref.Name, b.Port)
+	case kind == "UDPRoute" && !also:
+		return fail(gwv1.RouteReasonUnsupportedProtocol, "port %d of Service %s/%s is not for UDP", b.Port, ns, ref.Name)
+	case kind != "UDPRoute" && port == datagrams:
+		return fail(gwv1.RouteReasonUnsupportedProtocol, "port %d of Service %s/%s is for UDP only", b.Port, ns, ref.Name)
 	}
 	return b
 }

@@ -15,7 +15,7 @@ var features = []string{
 	"HTTPRoute308RedirectStatusCode", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteBackendTimeout", "HTTPRouteCORS", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching",
 	"HTTPRouteNamedRouteRule", "HTTPRouteParentRefPort", "HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect", "HTTPRouteQueryParamMatching",
 	"HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout",
-	"HTTPRouteResponseHeaderModification", "HTTPRouteSchemeRedirect", "ReferenceGrant",
+	"HTTPRouteResponseHeaderModification", "HTTPRouteSchemeRedirect", "ReferenceGrant", "UDPRoute",
 }
 
 // gatewayClassFields are honoured.
@@ -51,7 +51,7 @@ func ReferenceGrant(o api.Object) []mesh.Problem {
 	v := open(o, nil)
 	v.Marks(o)
 	for i, f := range spec.From {
-		if string(f.Group) == api.GroupGateway && (f.Kind == "HTTPRoute" || f.Kind == "Gateway") {
+		if string(f.Group) == api.GroupGateway && (f.Kind == "HTTPRoute" || f.Kind == "UDPRoute" || f.Kind == "Gateway") {
 			continue
 		}
 		v.NotEnforced(fmt.Sprintf("spec.from[%d]", i), "references from %s are not followed yet", f.Kind)

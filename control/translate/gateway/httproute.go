@@ -31,7 +31,7 @@ func HTTPRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.
 	if len(spec.Rules) == 0 { // the schema's default: one rule that matches everything and has no backend
 		r.HTTP = append(r.HTTP, v.rule(&gwv1.HTTPRouteRule{}, "spec.rules"))
 	}
-	attached := v.attach(r, hosts, spec)
+	attached := v.attach(r, hosts, spec.ParentRefs)
 	status := &condition.Status{Parents: v.parents(attached)}
 	if v.Broken() || len(r.Parents) == 0 && !r.Mesh {
 		return nil, status, v.Problems()
@@ -67,12 +67,12 @@ type attachment struct {
 }
 
 // attach joins the route with each parent that is Heddle's.
-func (v *routeVisit) attach(r *mesh.Route, hosts []mesh.Host, spec *gwv1.HTTPRouteSpec) []attachment {
+func (v *routeVisit) attach(r *mesh.Route, hosts []mesh.Host, parents []gwv1.ParentReference) []attachment {
 	var out []attachment
-	if len(spec.ParentRefs) == 0 {
+	if len(parents) == 0 {
 		v.Add(mesh.CodeNotFound, "spec.parentRefs", "name a Gateway or a Service", "the route has no parent, so it has no effect")
 	}
-	for i, ref := range spec.ParentRefs {
+	for i, ref := range parents {
 		path := fmt.Sprintf("spec.parentRefs[%d]", i)
 		group, kind := string(deref(ref.Group, api.GroupGateway)), string(deref(ref.Kind, "Gateway"))
 		a := attachment{ref: ref}
@@ -82,7 +82,7 @@ func (v *routeVisit) attach(r *mesh.Route, hosts []mesh.Host, spec *gwv1.HTTPRou
 				continue
 			}
 		case group == "" && kind == "Service":
-			v.attachService(r, spec, &a)
+			v.attachService(r, parents, &a)
 		default:
 			v.NotEnforced(path+".kind", "a route cannot attach to a %s yet", kind)
 			continue
@@ -145,7 +145,7 @@ func (v *routeVisit) attachGateway(r *mesh.Route, hosts []mesh.Host, a *attachme
 	case matching == 0:
 		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("Gateway %s/%s has no listener of that name and port", ns, a.ref.Name)
 	case allowed == 0:
-		a.reason, a.message = string(gwv1.RouteReasonNotAllowedByListeners), fmt.Sprintf("no listener of Gateway %s/%s allows HTTPRoutes of namespace %s", ns, a.ref.Name, v.ns)
+		a.reason, a.message = string(gwv1.RouteReasonNotAllowedByListeners), fmt.Sprintf("no listener of Gateway %s/%s allows %ss of namespace %s", ns, a.ref.Name, v.obj.Kind.Kind, v.ns)
 	default:
 		a.reason, a.message = string(gwv1.RouteReasonNoMatchingListenerHostname), fmt.Sprintf("no host name of the route is one of a listener of Gateway %s/%s", ns, a.ref.Name)
 	}
@@ -154,7 +154,11 @@ func (v *routeVisit) attachGateway(r *mesh.Route, hosts []mesh.Host, a *attachme
 
 // attachService makes the route one for sidecars that call the Service (GAMMA). Several such parents must ask for the same port, and other namespaces'
 // services are routed only for callers in the route's own namespace.
-func (v *routeVisit) attachService(r *mesh.Route, spec *gwv1.HTTPRouteSpec, a *attachment) {
+func (v *routeVisit) attachService(r *mesh.Route, parents []gwv1.ParentReference, a *attachment) {
+	if kind := v.obj.Kind.Kind; kind != "HTTPRoute" {
+		a.reason, a.message = string(gwv1.RouteReasonUnsupportedValue), fmt.Sprintf("%ss attach to Gateways only: what leaves a workload in datagrams is not captured", kind)
+		return
+	}
 	ns := mesh.Namespace(deref(a.ref.Namespace, gwv1.Namespace(v.ns)))
 	host := serviceHost(string(a.ref.Name), ns, v.in)
 	svc, ok := v.in.Service(host, v.ns)
@@ -167,7 +171,7 @@ func (v *routeVisit) attachService(r *mesh.Route, spec *gwv1.HTTPRouteSpec, a *a
 		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("Service %s/%s has no port %d", ns, a.ref.Name, port)
 		return
 	}
-	for _, p := range spec.ParentRefs {
+	for _, p := range parents {
 		if string(deref(p.Kind, "Gateway")) != "Service" || deref(p.Port, 0) != deref(a.ref.Port, 0) || mesh.Namespace(deref(p.Namespace, gwv1.Namespace(v.ns))) != ns {
 			a.reason = string(gwv1.RouteReasonUnsupportedValue)
 			a.message = "a route with a Service as parent can have only Services of one namespace with the same port as parents yet; write one route for each"

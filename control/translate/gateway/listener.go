@@ -70,6 +70,8 @@ func conflict(a, b *listenerState) bool {
 	}
 	reason, message := "", ""
 	switch {
+	case (a.server.Protocol == mesh.UDP) != (b.server.Protocol == mesh.UDP): // ports for datagrams are others than those for connections
+		return false
 	case a.server.Protocol != b.server.Protocol:
 		reason, message = string(gwv1.ListenerReasonProtocolConflict), fmt.Sprintf("listeners %s and %s have port %d with different protocols", a.server.Name, b.server.Name, a.server.Port)
 	case a.hostname == b.hostname:
@@ -113,8 +115,16 @@ func (v *visit) listener(l *gwv1.Listener, path string) listenerState {
 	case gwv1.HTTPSProtocolType:
 		s.server.Protocol = mesh.HTTPS
 		v.listenerTLS(&s, l.TLS, path+".tls")
+	case gwv1.UDPProtocolType:
+		s.server.Protocol = mesh.UDP
+		if l.TLS != nil {
+			v.Invalid(path+".tls", "a listener for UDP has no TLS settings")
+		}
+		if s.hostname != "" {
+			v.Invalid(path+".hostname", "datagrams have no host name, so a listener for UDP has none")
+		}
 	default:
-		s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonUnsupportedProtocol), fmt.Sprintf("protocol %s is not served yet; HTTP and HTTPS are", l.Protocol)
+		s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonUnsupportedProtocol), fmt.Sprintf("protocol %s is not served yet; HTTP, HTTPS and UDP are", l.Protocol)
 		v.NotEnforced(path+".protocol", "listener %s is not served: protocol %s is not possible yet", l.Name, l.Protocol)
 	}
 	v.routeKinds(&s, l, path)
@@ -127,18 +137,18 @@ func (v *visit) routeKinds(s *listenerState, l *gwv1.Listener, path string) {
 	if s.accepted == string(gwv1.ListenerReasonUnsupportedProtocol) {
 		return
 	}
-	http := condition.RouteKind{Group: api.GroupGateway, Kind: "HTTPRoute"}
+	own := condition.RouteKind{Group: api.GroupGateway, Kind: string(routeKind(l.Protocol))}
 	if l.AllowedRoutes == nil || len(l.AllowedRoutes.Kinds) == 0 {
-		s.kinds = append(s.kinds, http)
+		s.kinds = append(s.kinds, own)
 		return
 	}
 	for i, k := range l.AllowedRoutes.Kinds {
-		if string(deref(k.Group, api.GroupGateway)) == api.GroupGateway && k.Kind == "HTTPRoute" {
-			s.kinds = append(s.kinds, http)
+		if string(deref(k.Group, api.GroupGateway)) == api.GroupGateway && string(k.Kind) == own.Kind {
+			s.kinds = append(s.kinds, own)
 			continue
 		}
 		s.resolved, s.resolvedMessage = string(gwv1.ListenerReasonInvalidRouteKinds), fmt.Sprintf("routes of kind %s cannot attach", k.Kind)
-		v.NotEnforced(fmt.Sprintf("%s.allowedRoutes.kinds[%d]", path, i), "routes of kind %s cannot attach yet", k.Kind)
+		v.NotEnforced(fmt.Sprintf("%s.allowedRoutes.kinds[%d]", path, i), "routes of kind %s cannot attach to a listener for %s", k.Kind, l.Protocol)
 	}
 	s.unresolvedKindsOnly = s.resolved != "" && len(s.kinds) > 0
 }

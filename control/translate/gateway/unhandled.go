@@ -14,7 +14,6 @@ var unhandled = map[string]string{
 	"GRPCRoute":        "its calls are not routed by it; an HTTPRoute with paths /SERVICE/METHOD does",
 	"TLSRoute":         "its connections are not routed",
 	"TCPRoute":         "its connections are not routed",
-	"UDPRoute":         "its datagrams are not routed",
 	"ListenerSet":      "its listeners are not served; write them into the Gateway",
 	"BackendTLSPolicy": "TLS towards backends is not made by it",
 }

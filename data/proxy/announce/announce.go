@@ -44,7 +44,7 @@ type Workload struct {
 
 // Features of heddle-proxy in this version (metadata HEDDLE_FEATURES).
 func Features() []string {
-	return []string{"vhds", "http1", "http2", "tcp", "rbac", "fault", "cors", "hash", "mirror", "outlier", "proxy-protocol", "crl", "budget-interval", "balance"}
+	return []string{"vhds", "http1", "http2", "tcp", "rbac", "fault", "cors", "hash", "mirror", "outlier", "proxy-protocol", "crl", "budget-interval", "balance", "udp"}
 }
 
 // Check says in one sentence what is missing.

@@ -1,0 +1,40 @@
+package upstream
+
+import (
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// datagrams is a cluster that datagrams go to. What a DestinationRule asks for beyond balancing and bounds is about connections; where that is security, nothing is sent.
+func datagrams(v *view.View, name string, port uint16, host mesh.Host) *clusterv3.Cluster {
+	s, ok := v.Resolve(host)
+	if !ok {
+		return nil
+	}
+	p, ok := s.Datagrams(port)
+	if !ok || v.Kind() != mesh.Router {
+		return nil
+	}
+	t := target{service: s, port: p, proto: mesh.UDP, rule: v.Traffic(s)}
+	t.policy = view.Policy(t.rule, "", port)
+	switch tls := t.policy.TLS; {
+	case tls != nil && tls.Mode != mesh.TLSDisable:
+		return t.denied(v, name, "TLS is not possible for datagrams")
+	case t.policy.Proxy != 0:
+		return t.denied(v, name, "a PROXY header is not possible for datagrams")
+	case t.direct(v):
+		v.Notice(mesh.Problem{Object: s.Origin, Code: mesh.CodeNotEnforced, Message: "datagrams go to endpoints that are known, not to where a client sent them", Hint: "give the endpoints"})
+		return nil
+	}
+	c := base(v, name)
+	c.Metadata = message.Metadata(t.metadata())
+	t.discovery(v, c)
+	t.pool(v, c)
+	c.UpstreamConnectionOptions = nil
+	t.balancer(v, c)
+	t.localities(v, c)
+	return c
+}
