@@ -117,7 +117,11 @@ func (r *run) talk(x *exchange) (greeting string, err error) {
 		if c, err = r.transport(x).DialContext(r.t.Context(), "tcp", u.Host); err != nil {
 			return "", err
 		}
-		if greeting, err = hear(c, "\n", 500*time.Millisecond); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		patience := 500 * time.Millisecond
+		if x.tcp == "greeted" {
+			patience = 10 * time.Second
+		}
+		if greeting, err = hear(c, "\n", patience); err != nil && (x.tcp == "greeted" || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			c.Close()
 			return greeting, err
 		}

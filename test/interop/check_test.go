@@ -200,6 +200,9 @@ func (r *run) flag(x *exchange, from int) (last string) {
 func (r *run) tcp(x *exchange) outcome {
 	r.t.Helper()
 	out := outcome{Body: "open"}
+	if x.tcp == "greeted" {
+		out.Body = x.tcp // talk fails where it is not so
+	}
 	seen := map[string]int{}
 	for range x.repeat {
 		text, err := r.talk(x)

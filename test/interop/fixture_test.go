@@ -46,7 +46,7 @@ func (f *fixture) exchanges() (all []exchange) {
 //	                                   h2c: in HTTP/2 without asking; hold NAME: over the connections that stay open under this name to the end of the fixture
 //	> header: value
 //	> body: text
-//	< 200                              the answer; of tcp:// URLs: open, or closed before the server says a word; of udp:// URLs: open or closed, as datagrams are answered or not
+//	< 200                              the answer; of tcp:// URLs: open, greeted if the server must speak first, or closed before the server says a word; of udp:// URLs: open or closed, as datagrams are answered or not
 //	< header: value                    (value may be * for "any")
 //	< !header                          must be absent
 //	< body: text                       the whole body; body~ for a part
@@ -68,7 +68,7 @@ type exchange struct {
 	repeat                  int
 	atOnce                  bool
 	status                  int
-	tcp                     string        // open or closed
+	tcp                     string        // open, greeted or closed
 	answer                  []expectation // of the response
 	upstream                []expectation // of what the upstream saw
 	endpoints, statuses     []string
@@ -224,7 +224,7 @@ func (x *exchange) readRequest(rest string) error {
 }
 
 func (x *exchange) readAnswer(rest string) error {
-	if rest == "open" || rest == "closed" {
+	if rest == "open" || rest == "closed" || rest == "greeted" {
 		x.tcp = rest
 		return nil
 	}
