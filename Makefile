@@ -67,9 +67,10 @@ interop: envoy build ## the fixtures on the compiler, heddle-proxy and stock Env
 soak: build ## run a whole mesh under load and churn for SOAK=30m: memory, goroutines and descriptors must not grow, no request may fail
 	@go run ./test/soak -length $${SOAK:-30m}
 
-conformance: build envoy ## suites of others: h2spec against the codec and against heddle-proxy; the corpus of request smuggling; clients of others; gRPC's interoperability suite with Java and Node.js; sslscan
+conformance: build envoy ## suites of others: h2spec against the codec, against heddle-proxy and in a mesh; the corpus of request smuggling; clients of others; gRPC's interoperability suite with Java and Node.js; sslscan
 	@bash test/conformance/h2spec.sh | tail -1
 	@bash test/conformance/h2spec-proxy.sh | tail -1
+	@bash test/conformance/h2spec-mesh.sh
 	@bash test/conformance/smuggling.sh
 	@bash test/conformance/clients.sh
 	@bash test/conformance/grpc.sh

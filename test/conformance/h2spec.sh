@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs h2spec, strict cases included, against the address given ("127.0.0.1 8080"), or against the codec by itself when there is none. The tool is fetched by its module's name
+# Runs h2spec, strict cases included, against the address given ("127.0.0.1 8080"), or against the codec by itself when there is none; --tool prints where the tool is. It is fetched by its module's name
 # and version; its dependencies are the latest, because that version is from before modules.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,6 +8,10 @@ tool=$PWD/.cache/h2spec-$version/h2spec
 if [ ! -x "$tool" ]; then
   mkdir -p "$(dirname "$tool")"
   GOBIN=$(dirname "$tool") GOFLAGS=-mod=mod go install "github.com/summerwind/h2spec/cmd/h2spec@$version"
+fi
+if [ "${1-}" = --tool ]; then # only say where it is
+  echo "$tool"
+  exit
 fi
 if [ $# = 0 ]; then
   work=$(mktemp -d)
