@@ -31,7 +31,7 @@ func (b *builder) proxy(probers string) corev1.Container {
 	c := corev1.Container{
 		Name: ProxyContainer, Image: w.image, ImagePullPolicy: b.s.ImagePullPolicy, Command: []string{program}, Args: b.args(probers), Env: b.environment(probers),
 		Ports:     []corev1.ContainerPort{{Name: "http-envoy-prom", ContainerPort: statsPort, Protocol: corev1.ProtocolTCP}},
-		Resources: w.resources, SecurityContext: unprivileged(),
+		Resources: w.resources, SecurityContext: b.proxyRights(),
 		VolumeMounts: append([]corev1.VolumeMount{
 			{Name: "istiod-ca-cert", MountPath: "/var/run/secrets/istio", ReadOnly: true}, {Name: "istio-token", MountPath: "/var/run/secrets/tokens", ReadOnly: true},
 			{Name: "istio-podinfo", MountPath: podInfo, ReadOnly: true}, {Name: "istio-envoy", MountPath: workDir}}, w.mounts...),
@@ -70,6 +70,17 @@ func unprivileged() *corev1.SecurityContext {
 		RunAsGroup: new(int64(proxyUser)), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 	}
+}
+
+// proxyRights are those of the proxy: none, or, to call from the addresses of clients, that to administrate the network of its pod. It is root's then, because only root
+// has the capabilities of its container; capture knows it by its group.
+func (b *builder) proxyRights() *corev1.SecurityContext {
+	sc := unprivileged()
+	if b.wants.interception == "TPROXY" {
+		sc.RunAsNonRoot, sc.RunAsUser = new(false), new(int64(0))
+		sc.Capabilities.Add = []corev1.Capability{"NET_ADMIN"}
+	}
+	return sc
 }
 
 func (b *builder) args(probers string) []string {
@@ -178,7 +189,11 @@ func (b *builder) capture() corev1.Container {
 // captureArgs are the arguments of istio-iptables; the node agent reads them from the annotation keyCapture.
 func (b *builder) captureArgs() []string {
 	w, t := &b.wants, &b.wants.traffic
-	args := []string{"-p", strconv.Itoa(outboundPort), "-z", strconv.Itoa(inboundPort), "-u", strconv.Itoa(proxyUser), "-m", w.interception,
+	owner := "-u"
+	if w.interception == "TPROXY" {
+		owner = "-g" // the proxy's user is root; see proxyRights
+	}
+	args := []string{"-p", strconv.Itoa(outboundPort), "-z", strconv.Itoa(inboundPort), owner, strconv.Itoa(proxyUser), "-m", w.interception,
 		"-i", t.includeOutboundRanges, "-x", t.excludeOutboundRanges, "-b", t.includeInboundPorts, "-d", t.excludeInboundPorts}
 	args = append(args, pair("-o", t.excludeOutboundPorts)...)
 	args = append(args, pair("-q", t.includeOutboundPorts)...)

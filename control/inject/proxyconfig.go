@@ -17,7 +17,7 @@ import (
 const keyProxyConfig = "proxy.istio.io/config"
 
 // Honoured are the fields of ProxyConfig that have an effect on injected pods.
-var Honoured = api.Fields("concurrency", "terminationDrainDuration", "discoveryAddress", "statusPort", "interceptionMode=REDIRECT|NONE", "meshId",
+var Honoured = api.Fields("concurrency", "terminationDrainDuration", "discoveryAddress", "statusPort", "interceptionMode=REDIRECT|TPROXY|NONE", "meshId",
 	"holdApplicationUntilProxyStarts", "image.imageType", "proxyMetadata", "proxyMetadata.*", "gatewayTopology.proxyProtocol")
 
 // proxyConfig merges what the mesh, the namespaces, the workload and the pod say; the later count more.

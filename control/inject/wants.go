@@ -127,9 +127,6 @@ func (b *builder) readForm() {
 		mode = "TPROXY"
 	}
 	w.interception = b.choice("sidecar.istio.io/interceptionMode", mode, "REDIRECT", "TPROXY", "NONE")
-	if w.interception == "TPROXY" && !w.gateway {
-		b.refuse(annotation("sidecar.istio.io/interceptionMode"), "TPROXY is not supported yet; use REDIRECT or NONE")
-	}
 	if w.gateway {
 		w.interception = "NONE"
 	}

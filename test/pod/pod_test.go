@@ -41,7 +41,7 @@ metadata: {name: default, namespace: shop}
 spec: {mtls: {mode: STRICT}}
 `
 
-const podText = `metadata: {name: %[1]s, namespace: shop, labels: {app: %[1]s}}
+const podText = `metadata: {name: %[1]s, namespace: shop, labels: {app: %[1]s}, annotations: {%[2]s}}
 spec:
   serviceAccountName: %[1]s
   containers:
@@ -87,6 +87,7 @@ type cluster struct {
 	settings            *inject.Settings
 	images              map[string]string
 	roots, dir, tokens  string
+	annotations         string // of pods
 	webSpace, userSpace *netns.Namespace
 }
 
@@ -170,7 +171,7 @@ func (c *cluster) envoy() {
 func (c *cluster) pod(name, ip string, ns *netns.Namespace) (*sandbox, *process) {
 	c.t.Helper()
 	var pod corev1.Pod
-	must(c.t, yaml.UnmarshalStrict([]byte(fmt.Sprintf(podText, name)), &pod))
+	must(c.t, yaml.UnmarshalStrict([]byte(fmt.Sprintf(podText, name, c.annotations)), &pod))
 	out, err := inject.Inject(c.settings, inject.Request{Pod: &pod, Selected: true})
 	must(c.t, err)
 	stored := out.Pod.DeepCopy()
@@ -185,13 +186,18 @@ func (c *cluster) pod(name, ip string, ns *netns.Namespace) (*sandbox, *process)
 	return s, s.up()
 }
 
+const tproxy = "sidecar.istio.io/interceptionMode: TPROXY"
+
 func TestInjectedPods(t *testing.T) {
 	for _, x := range []struct {
-		name, config string
-		envoy        bool
-	}{{"heddle native", "", false}, {"heddle classic", "nativeSidecars: false\n", false}, {"envoy native", "proxy: envoy\n", true}} {
+		name, config, annotations string
+		envoy                     bool
+		seen                      string // by the application, as its client
+	}{{"heddle native", "", "", false, "127.0.0.6"}, {"heddle classic", "nativeSidecars: false\n", "", false, "127.0.0.6"}, {"envoy native", "proxy: envoy\n", "", true, "127.0.0.6"},
+		{"heddle TPROXY", "", tproxy, false, "10.79.0.3"}, {"envoy TPROXY", "proxy: envoy\n", tproxy, true, "10.79.0.3"}} {
 		t.Run(x.name, func(t *testing.T) {
 			c := start(t, x.config)
+			c.annotations = x.annotations
 			if x.envoy {
 				c.envoy()
 			}
@@ -215,6 +221,9 @@ func TestInjectedPods(t *testing.T) {
 				}
 				return nil
 			})
+			if _, body := get(t, c.userSpace, "http://10.96.0.10/who"); body != x.seen {
+				t.Errorf("the application sees its client at %s, want %s", body, x.seen)
+			}
 			if status, _ := get(t, outside, "http://10.79.0.2:8080/hello"); status != 0 {
 				t.Errorf("without mutual TLS the pod answers %d; is anything captured?", status)
 			}
@@ -231,6 +240,10 @@ func app(t *testing.T, ns *netns.Namespace, ready *atomic.Bool) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/hello", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+	mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		_, _ = io.WriteString(w, host)
+	})
 	mux.HandleFunc("/ready", func(w http.ResponseWriter, r *http.Request) {
 		if !ready.Load() || r.Host != "me" {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)

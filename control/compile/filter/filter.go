@@ -10,6 +10,7 @@ import (
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	originalsrcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_src/v3"
 	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -64,6 +65,11 @@ func PerRoute(rule *mesh.HTTPRule, can func(mesh.Feature) bool) map[string]*anyp
 // OriginalDestination restores the address that the client dialled.
 func OriginalDestination() *listenerv3.ListenerFilter {
 	return inspector("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{})
+}
+
+// OriginalSource has the application called from the client's address, with the mark by which capture leads the answer back (Istio's).
+func OriginalSource() *listenerv3.ListenerFilter {
+	return inspector("envoy.filters.listener.original_src", &originalsrcv3.OriginalSrc{Mark: 1337})
 }
 
 // TLSInspector reads SNI and ALPN from a client's first bytes.

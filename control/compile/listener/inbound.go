@@ -8,6 +8,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/heddle-mesh/heddle/control/compile/filter"
 	"github.com/heddle-mesh/heddle/control/compile/message"
@@ -84,6 +85,10 @@ func virtualInbound(v *view.View) *listenerv3.Listener {
 	// An inspector waits for the client's first bytes, so it must not look where nothing is to be found: the server may be the first to speak.
 	l.ListenerFilters = []*listenerv3.ListenerFilter{
 		filter.OriginalDestination(), filter.Skipping(filter.TLSInspector(), plain), filter.Skipping(filter.HTTPInspector(), told),
+	}
+	if v.KeepsSource() {
+		l.Transparent = wrapperspb.Bool(true)
+		l.ListenerFilters = append([]*listenerv3.ListenerFilter{filter.OriginalSource()}, l.ListenerFilters...)
 	}
 	rest := arrival{name: view.VirtualInbound, cluster: view.InboundPassthroughCluster, proto: mesh.Auto}
 	l.FilterChains = append(l.FilterChains, rest.chains(v)...)

@@ -55,7 +55,11 @@ func dialled(v *view.View, name string) *clusterv3.Cluster {
 	return c
 }
 
+// ownSource is where the application is called from: the sidecar's own loopback address, or (nil) the client's.
 func ownSource(v *view.View) *corev3.BindConfig {
+	if v.KeepsSource() {
+		return nil
+	}
 	at := func(ip netip.Addr) *corev3.SocketAddress {
 		return &corev3.SocketAddress{Address: ip.String(), PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0}}
 	}

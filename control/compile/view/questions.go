@@ -227,6 +227,9 @@ func (v *View) HasIPv6() bool { return v.r.Ask(hasIPv6{}).(bool) }
 // CapturesDNS says whether names are resolved by the proxy, so that given addresses are dialled.
 func (v *View) CapturesDNS() bool { return v.r.Ask(capturesDNS{}).(bool) }
 
+// KeepsSource says whether the application is called from the addresses of its clients (INTERCEPTION_MODE is TPROXY).
+func (v *View) KeepsSource() bool { return v.r.Ask(capture{}).(string) == "TPROXY" }
+
 // Captured says whether traffic is redirected to the proxy (INTERCEPTION_MODE is not NONE).
 func (v *View) Captured() bool { return v.r.Ask(capture{}).(string) != "NONE" }
 

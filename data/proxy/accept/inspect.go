@@ -59,6 +59,7 @@ func (s *Set) enter(t *table, b *bound, c loop.Conn) {
 func (v *visit) visit(b *bound) {
 	v.at, v.seen = b, 0
 	o, in := v.conn.Origin(), &b.Inspect
+	o.KeepSource, o.SourceMark = in.KeepSource, in.SourceMark
 	v.proxy = in.Proxy != nil
 	port := o.Original.Port()
 	v.tls = in.TLS && !in.NoTLSPorts[port] && o.Transport == ""

@@ -67,6 +67,9 @@ type Inspect struct {
 	ContinueOnTimeout bool
 	// NoHTTPPorts and NoTLSPorts are original destination ports that are not inspected (server-first protocols).
 	NoHTTPPorts, NoTLSPorts map[uint16]bool
+	// KeepSource: hosts are called from the client's address, with SourceMark as SO_MARK.
+	KeepSource bool
+	SourceMark uint32
 	// Proxy: a PROXY header comes first; nil for none.
 	Proxy *ProxyHeader
 }

@@ -23,6 +23,8 @@ type Target struct {
 	Host string
 	// Bind is the source address, zero for the kernel's choice.
 	Bind loop.Address
+	// Transparent says that Bind is not this machine's address.
+	Transparent bool
 	// Mark is SO_MARK; 0 takes the dialer's.
 	Mark int
 	// Keepalive is the idle time before TCP probes, 0 for none; the interval and number of probes are the kernel's when 0.
@@ -103,7 +105,7 @@ func (d *Dialer) Dial(w *loop.Worker, t Target, done func(loop.Conn, error)) *At
 		timeout = DefaultConnectTimeout
 	}
 	a.timer = w.After(timeout, func() { a.fail("", context.DeadlineExceeded) })
-	to, o := t.Addr, loop.ConnectOptions{Bind: t.Bind, Mark: a.target.Mark, Keepalive: t.Keepalive, KeepaliveInterval: t.KeepaliveInterval, KeepaliveProbes: t.KeepaliveProbes}
+	to, o := t.Addr, loop.ConnectOptions{Bind: t.Bind, Transparent: t.Transparent, Mark: a.target.Mark, Keepalive: t.Keepalive, KeepaliveInterval: t.KeepaliveInterval, KeepaliveProbes: t.KeepaliveProbes}
 	if d.relays(&t) {
 		to, o = d.Outside.Relay, loop.ConnectOptions{}
 	}

@@ -200,6 +200,15 @@ func prepare(fd, family int, to Address, o ConnectOptions) error {
 		if bound != family {
 			return fmt.Errorf("bind %s: another address family than the destination", o.Bind)
 		}
+		if o.Transparent {
+			level, option := unix.SOL_IP, unix.IP_TRANSPARENT
+			if family == unix.AF_INET6 {
+				level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
+			}
+			if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
+				return fmt.Errorf("bind %s: set IP_TRANSPARENT: %w", o.Bind, err)
+			}
+		}
 		if err := unix.Bind(fd, sa); err != nil {
 			return fmt.Errorf("bind %s: %w", o.Bind, err)
 		}

@@ -57,6 +57,9 @@ type Origin struct {
 	Direct Address
 	// Original is the destination that the client meant (SO_ORIGINAL_DST or TPROXY); Local where nothing was redirected.
 	Original Address
+	// KeepSource says that hosts are called from Remote on behalf of the stream, with SourceMark as SO_MARK (Envoy's original_src filter).
+	KeepSource bool
+	SourceMark uint32
 	// Restored says that Original differs from Local by redirection.
 	Restored bool
 	// Accepted is true for a stream that a listener accepted, false for a dialled one.

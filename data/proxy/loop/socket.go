@@ -94,6 +94,8 @@ type Clock interface {
 type ConnectOptions struct {
 	// Bind is the source address, zero for the kernel's choice.
 	Bind Address
+	// Transparent lets Bind be an address that is not this machine's (IP_TRANSPARENT; needs CAP_NET_ADMIN).
+	Transparent bool
 	// Mark is SO_MARK, 0 for none (needs CAP_NET_ADMIN).
 	Mark int
 	// Keepalive turns TCP keepalive on with this idle time (seconds resolution); 0 leaves it off. KeepaliveInterval and KeepaliveProbes are the

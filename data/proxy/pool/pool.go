@@ -82,6 +82,9 @@ func (w *Worker) Acquire(h *upstream.Host, want Want, t *Ticket, waiter Waiter) 
 	if h.Proxy != 0 && want.Client != nil {
 		key.from, key.to = want.Client.Remote.AddrPort, want.Client.Original.AddrPort
 	}
+	if c := want.Client; c != nil && c.KeepSource {
+		key.source, key.mark = c.Remote.Addr(), c.SourceMark
+	}
 	p := l.find(key)
 	if p == nil {
 		p = &pool{w: w, l: l, key: key, host: h}
@@ -191,6 +194,7 @@ func (p *pool) connect() {
 	p.w.Shard.Inc(p.l.stats.ConnectionsActive)
 	to := Target(p.host, p.key.sni)
 	to.From, to.To = p.key.from, p.key.to
+	bindSource(&to, p.key.source, p.key.mark)
 	if to.TLS != nil && p.key.frames {
 		to.ALPN = to.TLS.Offer("h2")
 	}
@@ -253,12 +257,12 @@ func (p *pool) retire() {
 	}
 }
 
-// announcedIdle bounds how long a connection rests that was announced as one client's, who may be gone.
+// announcedIdle bounds how long a connection rests that is one client's, who may be gone.
 const announcedIdle = 15 * time.Second
 
 func (p *pool) idleTimeout() time.Duration {
 	d := p.host.Cluster.Config().IdleTimeout
-	if p.host.Proxy != 0 && (d == 0 || d > announcedIdle) {
+	if p.key.apart() && (d == 0 || d > announcedIdle) {
 		return announcedIdle
 	}
 	return d
@@ -275,6 +279,24 @@ func Target(h *upstream.Host, sni string) dial.Target {
 		}
 	}
 	return t
+}
+
+// keepSource calls from a client's address if its listener says so.
+func keepSource(t *dial.Target, client *loop.Origin) {
+	if client.KeepSource {
+		bindSource(t, client.Remote.Addr(), client.SourceMark)
+	}
+}
+
+// bindSource calls from an address that is not this machine's, if it is one of the host's family (a client may have come another way).
+func bindSource(t *dial.Target, source netip.Addr, mark uint32) {
+	if !source.IsValid() || !t.Addr.AddrPort.IsValid() || source.Is4() != t.Addr.Addr().Is4() {
+		return
+	}
+	t.Bind, t.Transparent = loop.TCP(netip.AddrPortFrom(source, 0)), true
+	if mark != 0 {
+		t.Mark = int(mark)
+	}
 }
 
 func (p *pool) connected(lc loop.Conn, err error, admitted bool) {

@@ -39,6 +39,7 @@ func (w *Worker) Reach(h *upstream.Host, level uint8, client *loop.Origin, waite
 	x := &raw{w: w, l: l, host: h, level: level}
 	to := Target(h, "")
 	to.From, to.To = client.Remote.AddrPort, client.Original.AddrPort
+	keepSource(&to, client)
 	attempt := w.dialer.Dial(w.Loop, to, func(conn loop.Conn, err error) {
 		if err != nil {
 			x.release()

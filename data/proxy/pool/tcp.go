@@ -63,6 +63,7 @@ func (w *Worker) Connect(lw *loop.Worker, to *config.WeightedName, from *loop.Or
 	}
 	target := Target(h, "")
 	target.From, target.To = from.Remote.AddrPort, from.Original.AddrPort
+	keepSource(&target, from)
 	attempt := w.dialer.Dial(lw, target, func(conn loop.Conn, err error) {
 		if err != nil {
 			release()

@@ -34,7 +34,7 @@ type Worker struct {
 type local struct {
 	stats *Stats
 	pools map[poolKey]*pool
-	// announced are the pools of connections that begin with a PROXY header. They are apart so that other keys stay short.
+	// announced are the pools of connections that begin with a PROXY header, or come from a client's address. They are apart so that other keys stay short.
 	announced map[announcedKey]*pool
 }
 
@@ -49,18 +49,24 @@ type poolKey struct {
 type announcedKey struct {
 	poolKey
 	from, to netip.AddrPort
+	// source is the client's address that the connection comes from, with its mark; invalid for the proxy's own.
+	source netip.Addr
+	mark   uint32
 }
+
+// apart says whether connections of the key are for one client.
+func (k *announcedKey) apart() bool { return k.host.Proxy != 0 || k.source.IsValid() }
 
 // find gives the pool of a key, nil if there is none.
 func (l *local) find(k announcedKey) *pool {
-	if k.host.Proxy == 0 {
+	if !k.apart() {
 		return l.pools[k.poolKey]
 	}
 	return l.announced[k]
 }
 
 func (l *local) add(p *pool) {
-	if p.host.Proxy == 0 {
+	if !p.key.apart() {
 		l.pools[p.key.poolKey] = p
 	} else {
 		l.announced[p.key] = p
@@ -68,8 +74,11 @@ func (l *local) add(p *pool) {
 }
 
 func (l *local) remove(p *pool) {
+	if p.key.apart() {
+		delete(l.announced, p.key)
+		return
+	}
 	delete(l.pools, p.key.poolKey)
-	delete(l.announced, p.key)
 }
 
 func (l *local) all() iter.Seq[*pool] {

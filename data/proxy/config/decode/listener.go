@@ -9,6 +9,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	originalsrcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_src/v3"
 	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	limitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/connection_limit/v3"
@@ -130,6 +131,14 @@ func (r *read) listenerFilter(path string, f *listenerv3.ListenerFilter, in *con
 		in.OriginalDst = true
 		if in.Proxy != nil {
 			r.add(path, "it would hide the destination that the PROXY header names; it must come before envoy.filters.listener.proxy_protocol")
+		}
+		if len(off) > 0 {
+			r.add(path+".filter_disabled", "it is honoured for the TLS and HTTP inspectors only")
+		}
+	case *originalsrcv3.OriginalSrc:
+		in.KeepSource, in.SourceMark = true, m.GetMark()
+		if m.GetBindPort() {
+			r.add(path+".bind_port", "the port is the kernel's choice: the client's own may be in use")
 		}
 		if len(off) > 0 {
 			r.add(path+".filter_disabled", "it is honoured for the TLS and HTTP inspectors only")
