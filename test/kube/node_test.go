@@ -143,9 +143,14 @@ func happens(t *testing.T, namespace, pod, reason, text string) {
 // missing takes the agent from the node: pods with a proxy wait, others start, and traffic goes on. A pod that starts while nothing is chained gets no further, and is made
 // anew when the agent is back.
 func missing(t *testing.T, chain string) {
-	k(t, "-n", "istio-system", "patch", "daemonset", "heddle-node", "--type=merge", "-p", `{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/os":"none"}}}}}`)
-	k(t, "-n", "istio-system", "wait", "--for=delete", "pod", "-l", "app=heddle-node", "--timeout=60s")
-	chained(t, true)
+	away := func() {
+		k(t, "-n", "istio-system", "patch", "daemonset", "heddle-node", "--type=merge", "-p", `{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/os":"none"}}}}}`)
+		k(t, "-n", "istio-system", "wait", "--for=delete", "pod", "-l", "app=heddle-node", "--timeout=60s")
+		chained(t, true)
+	}
+	back := func() { h(t, "install", "--profile", "demo", "--set", "node.enabled=true,gateway.enabled=false") }
+
+	away()
 	for _, ns := range []string{"shop", "outside"} {
 		apply(t, `apiVersion: v1
 kind: Pod
@@ -156,7 +161,14 @@ spec: {terminationGracePeriodSeconds: 1, containers: [{name: app, image: "lab.lo
 	k(t, "-n", "outside", "wait", "--for=condition=Ready", "pod/late", "--timeout=60s")
 	happens(t, "shop", "late", "FailedCreatePodSandBox", "pod shop/late waits for the Heddle node agent")
 	answers(t, "shop", "client", "http://web/", "200")
+	if out, err := run("", *heddle, "check", "-o", "short"); err == nil || !strings.Contains(out, "node-agent") && !strings.Contains(out, "is ready on every node") {
+		t.Errorf("%v: %s", err, out)
+	}
+	back()
+	k(t, "-n", "shop", "wait", "--for=condition=Ready", "pod/late", "--timeout=180s")
+	answers(t, "shop", "late", "http://web/", "200")
 
+	away()
 	do(t, func() (string, error) { return onNode(chain+"\n", "tee", conflist) })
 	k(t, "-n", "shop", "rollout", "restart", "deployment/web-v2")
 	eventually(t, "a pod that nothing captures gets no further", func() error {
@@ -166,8 +178,7 @@ spec: {terminationGracePeriodSeconds: 1, containers: [{name: app, image: "lab.lo
 		}
 		return nil
 	})
-	h(t, "install", "--profile", "demo", "--set", "node.enabled=true,gateway.enabled=false")
-	k(t, "-n", "shop", "wait", "--for=condition=Ready", "pod/late", "--timeout=180s")
+	back()
 	rollout(t, "shop", "web-v2")
-	answers(t, "shop", "late", "http://web/", "200")
+	chained(t, true)
 }
