@@ -184,6 +184,7 @@ func TestOneThingIsWrong(t *testing.T) {
 		"proxy not ready":      {func(c *healthy) { c.pod.Status.InitContainerStatuses[0].Ready = false }, Failure, "not in shop/web"},
 		"old proxy":            {func(c *healthy) { c.pod.Spec.InitContainers[0].Image = "r/x:v0" }, Warning, "not v1: shop/web (v0)"},
 		"node without agent":   {func(c *healthy) { c.agent.Status.NumberAvailable = 0 }, Failure, "0 of 1 nodes have a ready one: not node1"},
+		"agent nowhere":        {func(c *healthy) { c.agent.Status = appsv1.DaemonSetStatus{} }, Failure, "no node is to have one"},
 		"agent not updated":    {func(c *healthy) { c.agent.Status.UpdatedNumberScheduled = 0 }, Warning, "0 of 1 nodes have one of this version"},
 		"pod waits":            {func(c *healthy) { c.more = append(c.more, onNode(2*time.Minute, 0)) }, Failure, "shop/late on node1"},
 		"pod uncaptured":       {func(c *healthy) { c.more = append(c.more, onNode(0, 126)) }, Failure, "they started before the node agent, and get no further: shop/late"},

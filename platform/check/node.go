@@ -45,6 +45,9 @@ func agentReady(ctx context.Context, s *state) error {
 	if err != nil {
 		return err
 	}
+	if d.Status.DesiredNumberScheduled == 0 {
+		return errors.New("no node is to have one: its nodeSelector fits none")
+	}
 	if d.Status.ObservedGeneration < d.Generation || d.Status.NumberAvailable < d.Status.DesiredNumberScheduled {
 		without, err := s.nodesWithoutAgent(ctx)
 		if err != nil {
