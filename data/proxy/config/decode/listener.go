@@ -137,9 +137,6 @@ func (r *read) listenerFilter(path string, f *listenerv3.ListenerFilter, in *con
 		}
 	case *originalsrcv3.OriginalSrc:
 		in.KeepSource, in.SourceMark = true, m.GetMark()
-		if m.GetBindPort() {
-			r.add(path+".bind_port", "the port is the kernel's choice: the client's own may be in use")
-		}
 		if len(off) > 0 {
 			r.add(path+".filter_disabled", "it is honoured for the TLS and HTTP inspectors only")
 		}

@@ -159,7 +159,7 @@ func listenerTable() map[protoreflect.FullName]rule {
 		l + "ListenerFilterChainMatchPredicate":             fields("or_match destination_port_range"),
 		l + "ListenerFilterChainMatchPredicate.MatchSet":    fields("rules"),
 		f + "listener.original_dst.v3.OriginalDst":          fields(""),
-		f + "listener.original_src.v3.OriginalSrc":          fields("bind_port mark"),
+		f + "listener.original_src.v3.OriginalSrc":          fields("mark").refuse("bind_port", "the client's port may be in use: the kernel chooses one"),
 		f + "listener.tls_inspector.v3.TlsInspector": fields("enable_ja3_fingerprinting enable_ja4_fingerprinting initial_read_buffer_size",
 			only1("enable_ja3_fingerprinting", false, "fingerprints are not computed"), only1("enable_ja4_fingerprinting", false, "fingerprints are not computed")),
 		f + "listener.http_inspector.v3.HttpInspector": fields(""),
