@@ -61,7 +61,7 @@ func cookie() (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("open a socket: %w", err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	c, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 	if err != nil {
 		return 0, fmt.Errorf("ask for the number of the network namespace: %w", err)

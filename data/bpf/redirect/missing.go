@@ -20,7 +20,7 @@ func Missing(o Options) string {
 	if err != nil {
 		return err.Error()
 	}
-	defer h.Close()
+	defer func() { _ = h.Close() }()
 	if pin != "" {
 		if err := canPin(pin); err != nil {
 			return err.Error()

@@ -1,8 +1,11 @@
 package redirect_test
 
 import (
+	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/bpf/redirect"
 	"github.com/heddle-mesh/heddle/data/node/capture"
@@ -66,4 +69,37 @@ func ok(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestVerify: the look from inside a pod, before its proxy runs, finds this way of capture as it finds the packet filter.
+func TestVerify(t *testing.T) {
+	w := capturetest.New(t)
+	h := hooks(t, redirect.Options{})
+	verify := func() (err error) {
+		ok(t, w.Client.Do(func() error { err = capture.Verify(capture.Spec{}, 2*time.Second); return nil }))
+		return err
+	}
+	if err := verify(); !errors.Is(err, capture.ErrUncaptured) {
+		t.Errorf("nothing is captured: %v", err)
+	}
+	enrol(t, h, w.Client, capture.Spec{})
+	if err := verify(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWayFallsBack: where programs cannot be pinned, the packet filter captures, and why is said.
+func TestWayFallsBack(t *testing.T) {
+	w := capturetest.New(t)
+	way := redirect.Way{Options: redirect.Options{Pin: filepath.Join(t.TempDir(), "heddle")}}
+	ok(t, w.Client.Do(func() error {
+		used, fell, err := capture.First([]capture.Way{way, capture.NFTables{}}, capture.Spec{})
+		if err != nil || used.String() != "nftables" || fell == nil || !strings.HasPrefix(fell.Error(), "ebpf does not work: there is no BPF file system at ") {
+			t.Errorf("used %v, because %v (%v)", used, fell, err)
+		}
+		return nil
+	}))
+	answers(t, w.Client, "127.0.0.1:1", "refused")
+	capturetest.Proxy(t, w.Client, 15001, "captured for")
+	answers(t, w.Client, somewhere, "captured for "+somewhere)
 }

@@ -20,7 +20,7 @@ func (w Way) Apply(s capture.Spec) error {
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	return p.apply(s)
 }
 
@@ -51,7 +51,7 @@ func (w Way) Remove() error {
 	if err != nil {
 		return capture.Clear(capture.Ways) // nothing of ours is captured
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	return p.remove()
 }
 
@@ -61,7 +61,7 @@ func (w Way) Present() (bool, error) {
 	if err != nil {
 		return false, nil // no program is in force
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	return p.present()
 }
 

@@ -2,10 +2,8 @@ package capturetest
 
 import (
 	"errors"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 
@@ -73,7 +71,7 @@ func (c Call) make() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	target := c.sockaddr(to)
 	if c.How == Datagram {
 		return askOnce(fd, target, to)
@@ -106,10 +104,15 @@ func (c Call) make() (string, error) {
 	if got := addrPort(own).Addr(); !to.Addr().IsLoopback() && !slices.Contains([]string{"10.78.0.2", "172.30.0.2", "fd78::2"}, got.String()) {
 		return "the caller is said to be " + got.String(), nil
 	}
-	f := os.NewFile(uintptr(fd), "")
-	defer f.Close()
-	b, err := io.ReadAll(f)
-	return string(b), err
+	var all []byte
+	b := make([]byte, 512)
+	for {
+		n, err := unix.Read(fd, b)
+		if n <= 0 {
+			return string(all), err
+		}
+		all = append(all, b[:n]...)
+	}
 }
 
 func (c Call) socket(v4 bool) (fd int, err error) {

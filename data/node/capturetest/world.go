@@ -69,7 +69,7 @@ func namespace(t testing.TB) *netns.Namespace {
 	t.Helper()
 	ns, err := netns.New()
 	ok(t, err)
-	t.Cleanup(func() { ns.Close() })
+	t.Cleanup(func() { _ = ns.Close() })
 	return ns
 }
 
@@ -83,7 +83,7 @@ func Serve(t testing.TB, ns *netns.Namespace, port int, serve func(*net.TCPConn)
 		l, err = c.Listen(t.Context(), "tcp", "[::]:"+strconv.Itoa(port))
 		return err
 	}))
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -108,9 +108,9 @@ func Proxy(t testing.TB, ns *netns.Namespace, port int, word string) {
 }
 
 func say(c *net.TCPConn, text string) {
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if _, err := io.WriteString(c, text); err == nil && c.CloseWrite() == nil {
-		io.Copy(io.Discard, c)
+		_, _ = io.Copy(io.Discard, c)
 	}
 }
 
@@ -122,7 +122,7 @@ func Answer(t testing.TB, ns *netns.Namespace, address, word string) {
 		c, err = net.ListenPacket("udp", address)
 		return err
 	}))
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	go func() {
 		b := make([]byte, 512)
 		for {
