@@ -108,6 +108,9 @@ func (c Call) make() (string, error) {
 	b := make([]byte, 512)
 	for {
 		n, err := unix.Read(fd, b)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
 		if n <= 0 {
 			return string(all), err
 		}
