@@ -32,8 +32,19 @@ static_resources:
      listener_filters: [{name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol, allow_requests_without_proxy_protocol: true, stat_prefix: o}}]}
   - {name: second, address: {socket_address: {address: 127.0.0.1, port_value: ${SECOND}}}, filter_chains: [{filters: [*http]}],
      listener_filters: [{name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol, disallowed_versions: [V1]}}]}
+  - {name: pass, address: {socket_address: {address: 127.0.0.1, port_value: ${PASS}}}, filter_chains: [{filters: [{name: tcp, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: all}}]}],
+     listener_filters: [{name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol, pass_through_tlvs: {match_type: INCLUDE_ALL}}}]}
+  - {name: passhttp, address: {socket_address: {address: 127.0.0.1, port_value: ${PASSHTTP}}}, filter_chains: [{filters: [{name: hcm, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: h,
+       http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}],
+       route_config: {name: r, virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /some}, route: {cluster: some}}, {match: {prefix: /two}, route: {cluster: two}}, {match: {prefix: /}, route: {cluster: all}}]}]}}}]}],
+     listener_filters: [{name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol, allow_requests_without_proxy_protocol: true, pass_through_tlvs: {match_type: INCLUDE, tlv_type: [1, 5, 224]}}}]}
   clusters:
   - {name: plain, type: STATIC, load_assignment: &app {cluster_name: app, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${APP}}}}}]}]}}
+  - {name: all, type: STATIC, load_assignment: *app, transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport,
+     config: {version: V2, pass_through_tlvs: {match_type: INCLUDE_ALL}}, transport_socket: {name: raw, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}}
+  - {name: some, type: STATIC, load_assignment: *app, transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport,
+     config: {version: V2, pass_through_tlvs: {match_type: INCLUDE, tlv_type: [1, 2, 5]}, added_tlvs: [{type: 225, value: eHl6}, {type: 5, value: b3du}]},
+     transport_socket: {name: raw, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}}
   - {name: one, type: STATIC, load_assignment: *app, transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport,
      config: {version: V1}, transport_socket: {name: raw, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}}
   - {name: two, type: STATIC, load_assignment: *app, transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport,
@@ -74,6 +85,15 @@ func TestProxyProtocol(t *testing.T) {
 		ask("OPTIONAL", "PROXY nothing of the kind\r\n", "/", "")
 		ask("SECOND", "PROXY UNKNOWN\r\n", "/", "")
 		ask("SECOND", v2Header4, "/", "")
+		for _, list := range []string{"", "\x01\x00\x02h2\x02\x00\x01a\xe0\x00\x00\x05\x00\x03own", "\xe0\x00\x01b\xe0\x00\x01c"} {
+			header := v2Signature + "\x21\x11" + string([]byte{0, byte(12 + len(list))}) + "\x0a\x01\x00\x01\x0a\x02\x00\x02\x1f\x90\x00\x50" + list
+			ask("PASS", header, "/", "")
+			for _, path := range []string{"/", "/some", "/two"} {
+				ask("PASSHTTP", header, path, "")
+			}
+		}
+		ask("PASSHTTP", "PROXY TCP4 10.1.0.1 10.2.0.2 8080 80\r\n", "/some", "")
+		ask("PASSHTTP", "", "/some", "")
 		ask("TCP", v2Header4, "/", "")
 		ask("TCP", v2Header6, "/", "")
 		out = append(out, p.logged("LOG ", 18)...)

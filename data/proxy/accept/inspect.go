@@ -142,6 +142,9 @@ func (v *visit) header(p []byte) int {
 	if h.From.IsValid() {
 		o := v.conn.Origin()
 		o.Direct, o.Remote = o.DirectRemote(), loop.TCP(h.From)
+		if h.Extensions > 0 && in.Pass != nil {
+			o.Extensions = proxyprotocol.Select(nil, p[h.Extensions:n], in.Pass)
+		}
 		if to := loop.TCP(h.To); to != o.Original {
 			o.Original, o.Restored = to, true
 			if v.table.loops(v.at, o) {

@@ -66,7 +66,8 @@ type Cluster struct {
 	// Transport by endpoint metadata (transport_socket_matches); the first match wins, else TLS (nil: plain).
 	Matches []TransportMatch
 	TLS     *ClientTLS
-	Proxy   uint8 // version of the PROXY header that connections begin with, before TLS; 0 for none
+	Proxy   uint8      // version of the PROXY header that connections begin with, before TLS; 0 for none
+	TLVs    *ProxyTLVs // extensions of that header, nil for none
 
 	MaxRequestsPerConn uint32
 	MaxConnDuration    time.Duration
@@ -124,6 +125,7 @@ type TransportMatch struct {
 	Labels map[string]string
 	TLS    *ClientTLS
 	Proxy  uint8 // as in Cluster
+	TLVs   *ProxyTLVs
 }
 
 // SlowStart gives new endpoints less than their share (Cluster.SlowStartConfig).

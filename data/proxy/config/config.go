@@ -79,6 +79,31 @@ type ProxyHeader struct {
 	Optional   bool // connections without a header are served as they are
 	NoV1, NoV2 bool // versions that are not taken
 	Stat       string
+	Pass       *TLVTypes // extensions that transports may pass on
+}
+
+// TLVTypes are types of extensions of a PROXY header; nil for none.
+type TLVTypes struct {
+	All  bool
+	Some map[uint8]bool
+}
+
+// Has says whether a type is among them.
+func (t *TLVTypes) Has(kind uint8) bool { return t != nil && (t.All || t.Some[kind]) }
+
+// MaxTLVs is how many bytes of extensions a header has room for, whatever its addresses: its length has 16 bits, and those of IPv6 and the ports take 36.
+const MaxTLVs = 1<<16 - 1 - 36
+
+// ProxyTLVs are the extensions of the PROXY headers that are sent: of the client's some pass, if its listener lets them, and some are always added.
+type ProxyTLVs struct {
+	Pass  *TLVTypes
+	Added []TLV
+}
+
+// TLV is an extension.
+type TLV struct {
+	Type  uint8
+	Value []byte
 }
 
 // Chain is a filter chain: when it is taken, how its transport is secured, and what its bytes mean.

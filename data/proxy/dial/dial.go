@@ -37,6 +37,8 @@ type Target struct {
 	From, To netip.AddrPort
 	// BufferLimit is that of the connection's loop.Origin.
 	BufferLimit int
+	// Extensions of the header, in version 2.
+	Extensions []byte
 	// TLS is nil for plaintext. SNI and ALPN go before those of the context.
 	TLS  *tls.ClientContext
 	SNI  string
@@ -189,7 +191,7 @@ func (a *Attempt) announce() {
 		from, to = a.conn.Origin().Local.AddrPort, t.Addr.AddrPort
 	}
 	var header [128]byte
-	a.conn.Write(proxyprotocol.Append(header[:0], t.Proxy, from, to))
+	a.conn.Write(proxyprotocol.Append(header[:0], t.Proxy, from, to, t.Extensions))
 }
 
 func (a *Attempt) succeed(c loop.Conn) {

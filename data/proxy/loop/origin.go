@@ -55,6 +55,8 @@ type Origin struct {
 	Local, Remote Address
 	// Direct is who is really at the other end where a PROXY header put another address into Remote, else zero. See DirectRemote.
 	Direct Address
+	// Extensions are those of a PROXY header that may be passed on, nil for none.
+	Extensions []byte
 	// Original is the destination that the client meant (SO_ORIGINAL_DST or TPROXY); Local where nothing was redirected.
 	Original Address
 	// KeepSource says that hosts are called from Remote on behalf of the stream, with SourceMark as SO_MARK (Envoy's original_src filter).

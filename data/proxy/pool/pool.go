@@ -11,6 +11,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
+	"github.com/heddle-mesh/heddle/data/proxy/proxyprotocol"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
 
@@ -81,6 +82,7 @@ func (w *Worker) Acquire(h *upstream.Host, want Want, t *Ticket, waiter Waiter) 
 	key := announcedKey{poolKey: poolKey{host: h, sni: want.SNI, frames: want.Frames, level: want.Level}}
 	if h.Proxy != 0 && want.Client != nil {
 		key.from, key.to = want.Client.Remote.AddrPort, want.Client.Original.AddrPort
+		key.extensions = string(extensions(h, want.Client))
 	}
 	if c := want.Client; c != nil && c.KeepSource {
 		key.source, key.mark = c.Remote.Addr(), c.SourceMark
@@ -193,7 +195,7 @@ func (p *pool) connect() {
 	p.w.Shard.Inc(p.l.stats.Connections)
 	p.w.Shard.Inc(p.l.stats.ConnectionsActive)
 	to := Target(p.host, p.key.sni)
-	to.From, to.To = p.key.from, p.key.to
+	to.From, to.To, to.Extensions = p.key.from, p.key.to, []byte(p.key.extensions)
 	bindSource(&to, p.key.source, p.key.mark)
 	if to.TLS != nil && p.key.frames {
 		to.ALPN = to.TLS.Offer("h2")
@@ -266,6 +268,11 @@ func (p *pool) idleTimeout() time.Duration {
 		return announcedIdle
 	}
 	return d
+}
+
+// extensions are those of the PROXY header for a client.
+func extensions(h *upstream.Host, client *loop.Origin) []byte {
+	return proxyprotocol.Extend(nil, client.Extensions, h.TLVs)
 }
 
 // Target is where and how to connect to a host.

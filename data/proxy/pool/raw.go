@@ -38,7 +38,7 @@ func (w *Worker) Reach(h *upstream.Host, level uint8, client *loop.Origin, waite
 	w.Shard.Inc(l.stats.ConnectionsActive)
 	x := &raw{w: w, l: l, host: h, level: level}
 	to := Target(h, "")
-	to.From, to.To = client.Remote.AddrPort, client.Original.AddrPort
+	to.From, to.To, to.Extensions = client.Remote.AddrPort, client.Original.AddrPort, extensions(h, client)
 	keepSource(&to, client)
 	attempt := w.dialer.Dial(w.Loop, to, func(conn loop.Conn, err error) {
 		if err != nil {

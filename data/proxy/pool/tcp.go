@@ -62,7 +62,7 @@ func (w *Worker) Connect(lw *loop.Worker, to *config.WeightedName, from *loop.Or
 		w.Shard.Dec(l.stats.ConnectionsActive)
 	}
 	target := Target(h, "")
-	target.From, target.To = from.Remote.AddrPort, from.Original.AddrPort
+	target.From, target.To, target.Extensions = from.Remote.AddrPort, from.Original.AddrPort, extensions(h, from)
 	keepSource(&target, from)
 	attempt := w.dialer.Dial(lw, target, func(conn loop.Conn, err error) {
 		if err != nil {

@@ -45,10 +45,11 @@ type poolKey struct {
 	level  uint8 // of the circuit breaker: routing priority
 }
 
-// announcedKey has the ends of the client's connection: nobody else's requests go over one that was announced as this client's.
+// announcedKey has the ends of the client's connection, and what more the header says of it: nobody else's requests go over one that was announced as this client's.
 type announcedKey struct {
 	poolKey
-	from, to netip.AddrPort
+	from, to   netip.AddrPort
+	extensions string
 	// source is the client's address that the connection comes from, with its mark; invalid for the proxy's own.
 	source netip.Addr
 	mark   uint32

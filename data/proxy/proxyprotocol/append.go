@@ -6,8 +6,9 @@ import (
 	"strconv"
 )
 
-// Append adds a header of a version (1 or 2) for a connection between two ends. Without both ends it says that the proxy speaks for itself.
-func Append(b []byte, version uint8, from, to netip.AddrPort) []byte {
+// Append adds a header of a version (1 or 2) for a connection between two ends, with extensions (see Extend) in version 2. Without both ends it says that the proxy speaks
+// for itself, and there are no extensions.
+func Append(b []byte, version uint8, from, to netip.AddrPort, extensions []byte) []byte {
 	known := from.IsValid() && to.IsValid()
 	if known && from.Addr().Is4() != to.Addr().Is4() { // one family for both: IPv4 has a place in IPv6
 		from, to = wide(from), wide(to)
@@ -15,6 +16,7 @@ func Append(b []byte, version uint8, from, to netip.AddrPort) []byte {
 	if version == 1 {
 		return text(b, known, from, to)
 	}
+	start := len(b)
 	b = append(b, signature2...)
 	switch {
 	case !known:
@@ -28,7 +30,12 @@ func Append(b []byte, version uint8, from, to netip.AddrPort) []byte {
 		six, other := from.Addr().As16(), to.Addr().As16()
 		b = append(append(b, six[:]...), other[:]...)
 	}
-	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, from.Port()), to.Port())
+	b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, from.Port()), to.Port())
+	if len(extensions) > 0 {
+		b = append(b, extensions...)
+		binary.BigEndian.PutUint16(b[start+fixed-2:], uint16(len(b)-start-fixed))
+	}
+	return b
 }
 
 func wide(a netip.AddrPort) netip.AddrPort {

@@ -42,6 +42,8 @@ type Header struct {
 	Version uint8 // 0 where none is recognised
 	// From and To are the ends of the connection that the proxy speaks for; both invalid where it speaks for itself (LOCAL, UNKNOWN).
 	From, To netip.AddrPort
+	// Extensions is where they begin in the header, up to its end; 0 for none.
+	Extensions int
 }
 
 // Parse looks at the first bytes of a connection. The header is n bytes long when it was found.
@@ -171,6 +173,9 @@ func binaryForm(p []byte) (h Header, n int, v Verdict) {
 	if !unicast(h.From.Addr()) || !unicast(h.To.Addr()) || !extensions(p[fixed+addresses:n]) {
 		return Header{Version: 2}, 0, Broken
 	}
+	if n > fixed+addresses {
+		h.Extensions = fixed + addresses
+	}
 	return h, n, Found
 }
 
@@ -183,7 +188,7 @@ func ends(p []byte) (from, to netip.AddrPort) {
 	return plain(netip.AddrPortFrom(a, binary.BigEndian.Uint16(ports))), plain(netip.AddrPortFrom(b, binary.BigEndian.Uint16(ports[2:])))
 }
 
-// extensions says whether the rest of a header is a list of type, length and value. What they say is not used.
+// extensions says whether the rest of a header is a list of type, length and value.
 func extensions(p []byte) bool {
 	for len(p) > 0 {
 		if len(p) < tlvStart {

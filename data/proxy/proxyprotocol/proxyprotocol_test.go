@@ -112,12 +112,38 @@ func TestAppendIsRead(t *testing.T) {
 		{netip.AddrPortFrom(netip.MustParseAddr("fe80::1%eth0"), 1), six, netip.MustParseAddrPort("[fe80::1]:1"), six},
 	} {
 		for version := uint8(1); version <= 2; version++ {
-			b := append(proxyprotocol.Append(nil, version, x.from, x.to), "rest"...)
+			b := append(proxyprotocol.Append(nil, version, x.from, x.to, nil), "rest"...)
 			h, n, v := proxyprotocol.Parse(b, &config.ProxyHeader{})
 			if v != proxyprotocol.Found || h.Version != version || h.From != x.wantFrom || h.To != x.wantTo || string(b[n:]) != "rest" {
 				t.Errorf("%q: verdict %d, %+v, %q is left", b, v, h, b[n:])
 			}
 		}
+	}
+}
+
+func TestExtend(t *testing.T) {
+	const one, two, three = "\x01\x00\x02h2", "\x02\x00\x01a", "\xe0\x00\x00"
+	list := []byte(one + two + three)
+	added := []config.TLV{{Type: 0xe1, Value: []byte("xyz")}, {Type: 2, Value: nil}}
+	for _, x := range []struct {
+		c    *config.ProxyTLVs
+		want string
+	}{
+		{nil, ""},
+		{&config.ProxyTLVs{}, ""},
+		{&config.ProxyTLVs{Pass: &config.TLVTypes{All: true}}, one + two + three},
+		{&config.ProxyTLVs{Pass: &config.TLVTypes{Some: map[uint8]bool{2: true, 0xe0: true, 9: true}}}, two + three},
+		{&config.ProxyTLVs{Added: added}, "\xe1\x00\x03xyz\x02\x00\x00"},
+		{&config.ProxyTLVs{Added: added, Pass: &config.TLVTypes{All: true}}, "\xe1\x00\x03xyz\x02\x00\x00" + one + three},
+	} {
+		if got := proxyprotocol.Extend(nil, list, x.c); string(got) != x.want {
+			t.Errorf("%+v gives %q, want %q", x.c, got, x.want)
+		}
+	}
+	most := append([]byte{1}, binary.BigEndian.AppendUint16(nil, config.MaxTLVs-3)...)
+	most = append(most, make([]byte, config.MaxTLVs-3)...)
+	if got := proxyprotocol.Extend(nil, append(most, one...), &config.ProxyTLVs{Pass: &config.TLVTypes{All: true}}); len(got) != len(most) {
+		t.Errorf("%d bytes of extensions, want the %d that there is room for", len(got), len(most))
 	}
 }
 
@@ -127,7 +153,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	c := &config.ProxyHeader{}
 	for version := uint8(1); version <= 2; version++ {
 		if n := testing.AllocsPerRun(100, func() {
-			b := proxyprotocol.Append(room[:0], version, from, to)
+			b := proxyprotocol.Append(room[:0], version, from, to, nil)
 			if _, _, v := proxyprotocol.Parse(b, c); v != proxyprotocol.Found {
 				t.Fatal("not found")
 			}
@@ -162,8 +188,16 @@ func FuzzParse(f *testing.F) {
 		if again, m, v := proxyprotocol.Parse(p[:n], c); v != proxyprotocol.Found || m != n || again != h {
 			t.Fatalf("%+v by itself, %+v before %q", again, h, p[n:])
 		}
-		b := proxyprotocol.Append(nil, h.Version, h.From, h.To)
-		if again, _, v := proxyprotocol.Parse(b, c); v != proxyprotocol.Found || again != h {
+		var list []byte
+		if h.Extensions > 0 {
+			list = proxyprotocol.Select(nil, p[h.Extensions:n], &config.TLVTypes{All: true})
+			if !bytes.Equal(list, p[h.Extensions:n]) {
+				t.Fatalf("%q was taken as the extensions %q", p[h.Extensions:n], list)
+			}
+		}
+		b := proxyprotocol.Append(nil, h.Version, h.From, h.To, list)
+		again, m, v := proxyprotocol.Parse(b, c)
+		if v != proxyprotocol.Found || again.From != h.From || again.To != h.To || again.Extensions > 0 != (len(list) > 0) || again.Extensions > 0 && !bytes.Equal(b[again.Extensions:m], list) {
 			t.Fatalf("%+v was written as %q, and read as %+v", h, b, again)
 		}
 		if bytes.Contains(p[:n-2], []byte("\r\n")) && h.Version == 1 {

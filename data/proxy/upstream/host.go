@@ -13,6 +13,7 @@ import (
 type Transport struct {
 	TLS   *tls.ClientContext // nil: plain
 	Proxy uint8              // version of the PROXY header that comes before it, 0 for none
+	TLVs  *config.ProxyTLVs  // its extensions, nil for none
 }
 
 // Host is one endpoint of a cluster with its state, shared by all workers.

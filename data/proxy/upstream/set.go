@@ -107,7 +107,7 @@ func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
 		c.recent = newRecent(interval)
 	}
 	var err error
-	c.plain.Proxy = def.Proxy
+	c.plain.Proxy, c.plain.TLVs = def.Proxy, def.TLVs
 	if def.TLS != nil {
 		if c.plain.TLS, err = tls.NewClientContext(def.TLS, s.secrets); err != nil {
 			return nil, fmt.Errorf("transport_socket: %w", err)
@@ -115,7 +115,7 @@ func (s *Set) build(def *config.Cluster, before *Cluster) (*Cluster, error) {
 	}
 	for i := range def.Matches {
 		m := &def.Matches[i]
-		t := transport{labels: m.Labels, Transport: Transport{Proxy: m.Proxy}}
+		t := transport{labels: m.Labels, Transport: Transport{Proxy: m.Proxy, TLVs: m.TLVs}}
 		if m.TLS != nil {
 			if t.TLS, err = tls.NewClientContext(m.TLS, s.secrets); err != nil {
 				return nil, fmt.Errorf("transport_socket_matches[%d]: %w", i, err)

@@ -59,11 +59,11 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 	r.bind(join(path, "upstream_bind_config"), m.GetUpstreamBindConfig(), c)
 	c.Keepalive = keepalive(m.GetUpstreamConnectionOptions().GetTcpKeepalive())
 	if m.GetTransportSocket() != nil {
-		c.Proxy, c.TLS = r.transport(join(path, "transport_socket"), m.GetTransportSocket())
+		c.Proxy, c.TLVs, c.TLS = r.transport(join(path, "transport_socket"), m.GetTransportSocket())
 	}
 	for i, t := range m.GetTransportSocketMatches() {
 		out := config.TransportMatch{Labels: words(t.GetMatch())}
-		out.Proxy, out.TLS = r.transport(at(path, "transport_socket_matches", i)+".transport_socket", t.GetTransportSocket())
+		out.Proxy, out.TLVs, out.TLS = r.transport(at(path, "transport_socket_matches", i)+".transport_socket", t.GetTransportSocket())
 		c.Matches = append(c.Matches, out)
 	}
 	r.autoSNI(c, m)

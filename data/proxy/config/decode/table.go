@@ -163,8 +163,8 @@ func listenerTable() map[protoreflect.FullName]rule {
 		f + "listener.tls_inspector.v3.TlsInspector": fields("enable_ja3_fingerprinting enable_ja4_fingerprinting initial_read_buffer_size",
 			only1("enable_ja3_fingerprinting", false, "fingerprints are not computed"), only1("enable_ja4_fingerprinting", false, "fingerprints are not computed")),
 		f + "listener.http_inspector.v3.HttpInspector": fields(""),
-		f + "listener.proxy_protocol.v3.ProxyProtocol": fields("allow_requests_without_proxy_protocol disallowed_versions stat_prefix").
-			refuse("rules", "extensions of the header are not read").refuse("pass_through_tlvs", "extensions of the header end at this proxy"),
+		f + "listener.proxy_protocol.v3.ProxyProtocol": fields("allow_requests_without_proxy_protocol disallowed_versions stat_prefix pass_through_tlvs").
+			refuse("rules", "there is no dynamic metadata that they could write to"),
 		f + "network.connection_limit.v3.ConnectionLimit": fields("stat_prefix max_connections delay runtime_enabled"),
 		f + "network.rbac.v3.RBAC": fields("rules stat_prefix").refuse("enforcement_type", "connections are judged once, when they begin").
 			refuse("shadow_rules", "only requests are judged by shadow rules").refuse("shadow_rules_stat_prefix", "only requests are judged by shadow rules"),
@@ -204,7 +204,11 @@ func httpTable() map[protoreflect.FullName]rule {
 		h + "HttpConnectionManager.UpgradeConfig":               fields("upgrade_type enabled"),
 		f + "router.v3.Router":                                  fields("dynamic_stats suppress_envoy_headers", only1("dynamic_stats", true, "statistics cannot be switched off")),
 		f + "grpc_web.v3.GrpcWeb":                               fields(""),
-		f + "cors.v3.Cors":                                      fields(""),
+		f + "grpc_stats.v3.FilterConfig": fields("stats_for_all_methods individual_method_stats_allowlist enable_upstream_stats replace_dots_in_grpc_service_name").
+			refuse("emit_filter_state", "there is no filter state"),
+		"envoy.config.core.v3.GrpcMethodList":         fields("services"),
+		"envoy.config.core.v3.GrpcMethodList.Service": fields("name method_names"),
+		f + "cors.v3.Cors":                            fields(""),
 		f + "cors.v3.CorsPolicy": fields(`allow_origin_string_match allow_methods allow_headers expose_headers max_age allow_credentials filter_enabled allow_private_network_access
 			forward_not_matching_preflights`).refuse("shadow_enabled", "policies are enforced, never only tried"),
 		f + "fault.v3.HTTPFault":                              fields("delay abort upstream_cluster headers max_active_faults"),
@@ -383,10 +387,11 @@ func tlsTable() map[protoreflect.FullName]rule {
 	return map[protoreflect.FullName]rule{
 		"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer":                          fields(""),
 		"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": fields("config transport_socket"),
-		"envoy.config.core.v3.ProxyProtocolConfig": fields("version").
-			refuse("pass_through_tlvs", "headers have no extensions").refuse("added_tlvs", "headers have no extensions"),
-		t + "DownstreamTlsContext": fields("common_tls_context require_client_certificate disable_stateless_session_resumption disable_stateful_session_resumption"),
-		t + "UpstreamTlsContext":   fields("common_tls_context sni"),
+		"envoy.config.core.v3.ProxyProtocolConfig":                                            fields("version pass_through_tlvs added_tlvs"),
+		"envoy.config.core.v3.ProxyProtocolPassThroughTLVs":                                   fields("match_type tlv_type", only("match_type", "want INCLUDE_ALL or INCLUDE", 0, 1)),
+		"envoy.config.core.v3.TlvEntry":                                                       fields("type value").refuse("format_string", "the header is sent before there is anything to format"),
+		t + "DownstreamTlsContext":                                                            fields("common_tls_context require_client_certificate disable_stateless_session_resumption disable_stateful_session_resumption"),
+		t + "UpstreamTlsContext":                                                              fields("common_tls_context sni"),
 		t + "CommonTlsContext": fields(`tls_params tls_certificates tls_certificate_sds_secret_configs validation_context validation_context_sds_secret_config combined_validation_context
 			alpn_protocols`),
 		t + "CommonTlsContext.CombinedCertificateValidationContext": fields("default_validation_context validation_context_sds_secret_config"),
