@@ -145,11 +145,21 @@ type Filter struct {
 	Fault   *Fault
 	CORS    bool // configured on routes
 	GRPCWeb bool
+	// GRPCStats counts calls of gRPC.
+	GRPCStats *GRPCStats
 	// Compressor compresses bodies.
 	Compressor *Compressor
 	// Telemetry emits Istio's request metrics (istio.stats); PeerMetadata exchanges metadata by headers.
 	Telemetry    bool
 	PeerMetadata bool
+}
+
+// GRPCStats is envoy.extensions.filters.http.grpc_stats.v3.FilterConfig. Calls of other methods than those that are named are counted together.
+type GRPCStats struct {
+	All         bool                       // every method by its name
+	Methods     map[string]map[string]bool // by service
+	Upstream    bool                       // how long servers take
+	Underscores bool                       // in place of the dots in a service's name
 }
 
 // Fault is envoy.extensions.filters.http.fault.v3.HTTPFault; as the filter's own configuration or of a route. Shares are of a million.

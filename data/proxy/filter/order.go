@@ -10,6 +10,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/filter/compress"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/cors"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/fault"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/grpcstats"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/grpcweb"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/rbac"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
@@ -50,6 +51,12 @@ var order = []maker{
 			return nil, nil
 		}
 		return &grpcweb.Filter{}, nil
+	},
+	func(c config.Filter, r *chain) (stream.Filter, error) {
+		if c.GRPCStats == nil {
+			return nil, nil
+		}
+		return grpcstats.New(c.GRPCStats, r.Registry), nil
 	},
 	func(c config.Filter, r *chain) (stream.Filter, error) {
 		if c.Compressor == nil {

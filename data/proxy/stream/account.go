@@ -157,6 +157,14 @@ func (x *Exchange) Host() *upstream.Host { return x.host }
 // Random is a random number that stays the same for the exchange.
 func (x *Exchange) Random() uint64 { return x.random }
 
+// Waited is how long the upstream has had the whole request; false when it has not, or there is none.
+func (x *Exchange) Waited() (time.Duration, bool) {
+	if !x.tryBegan || !x.requestDone || x.local {
+		return 0, false
+	}
+	return x.w.Loop.Now().Sub(x.complete), true
+}
+
 // Local says that the response is the proxy's own.
 func (x *Exchange) Local() bool { return x.local }
 

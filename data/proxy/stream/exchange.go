@@ -98,6 +98,7 @@ type Exchange struct {
 	giveUpDial func()
 	// What bodies go through, nil for nothing.
 	in, out  Transform
+	notes    []note // of filters
 	headOnly bool   // the response has no body
 	accepts  []byte // accept-encoding, as the client sent it
 	web      Web

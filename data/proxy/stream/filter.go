@@ -24,6 +24,25 @@ type ResponseFilter interface {
 	Response(x *Exchange)
 }
 
+// note is what a filter keeps of an exchange.
+type note struct {
+	by   Filter
+	what any
+}
+
+// Note keeps something for the filter, from its Request to its Response.
+func (x *Exchange) Note(by Filter, what any) { x.notes = append(x.notes, note{by, what}) }
+
+// Noted is what the filter kept, nil for nothing.
+func (x *Exchange) Noted(by Filter) any {
+	for i := range x.notes {
+		if x.notes[i].by == by {
+			return x.notes[i].what
+		}
+	}
+	return nil
+}
+
 // Reporter hears of exchanges: telemetry. It must not keep x.
 type Reporter interface {
 	Finished(x *Exchange)

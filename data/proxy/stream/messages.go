@@ -1,55 +1,32 @@
 package stream
 
 import (
+	"bytes"
 	"time"
 
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 )
 
 // tellEvery is how often the messages of a stream that goes on are told; Istio's default for streams (tcp_reporting_duration).
 const tellEvery = 5 * time.Second
 
-// messages counts the messages of a body of gRPC (gRPC over HTTP/2, Length-Prefixed-Message), whatever pieces it comes in.
-type messages struct {
-	count uint64
-	skip  uint32 // bytes of the message that are still to come
-	size  uint32 // as far as it is known
-	head  uint8  // bytes of the prefix that have come
-}
-
-// prefix is a flag and four bytes of length.
-const prefix = 5
-
-func (m *messages) feed(p []byte) {
-	for len(p) > 0 {
-		if m.skip > 0 {
-			n := min(int64(m.skip), int64(len(p)))
-			m.skip, p = m.skip-uint32(n), p[n:]
-			continue
-		}
-		if m.head > 0 {
-			m.size = m.size<<8 | uint32(p[0])
-		}
-		if m.head, p = m.head+1, p[1:]; m.head == prefix {
-			m.count++
-			m.skip, m.size, m.head = m.size, 0, 0
-		}
-	}
-}
-
 // talk is what both sides of an exchange of gRPC have said, and how much of it was told.
 type talk struct {
 	looked, on bool
-	in, out    messages
+	heard      bool // the response has begun
+	in, out    codec.GRPCMessages
 	told       [2]uint64
 	at         loop.Time // when
 }
 
-// counts says whether messages are counted: somebody is told, and the request is gRPC, not gRPC-Web.
+// counts says whether messages are counted: somebody is told, and the request is gRPC or gRPC-Web. What a filter makes gRPC of is counted as that.
 func (x *Exchange) counts() bool {
 	if t := &x.talk; !t.looked {
 		t.looked, t.at = true, x.started
-		t.on = x.m.reporter != nil && x.isGRPC()
+		kind, _ := x.Request.Value(codec.ContentType)
+		t.on = x.m.reporter != nil && (grpcType(kind) || webType(kind))
+		t.in.Text = bytes.HasPrefix(kind, []byte(webText))
 	}
 	return x.talk.on
 }
@@ -57,19 +34,35 @@ func (x *Exchange) counts() bool {
 // asked and replied count messages of the request and of the response.
 func (x *Exchange) asked(p []byte) {
 	if x.counts() {
-		x.talk.in.feed(p)
+		x.talk.in.Feed(p)
 		x.tell()
 	}
 }
 
 func (x *Exchange) replied(p []byte) {
 	if x.counts() {
-		x.talk.out.feed(p)
+		if !x.talk.heard {
+			x.talk.heard = true
+			kind, _ := x.Response.Value(codec.ContentType)
+			x.talk.out.Text = !x.web.On && bytes.HasPrefix(kind, []byte(webText))
+		}
+		x.talk.out.Feed(p)
 		x.tell()
 	}
 }
 
+// recount counts the request from its beginning, when what waits of it has become another body.
+func (x *Exchange) recount() {
+	if x.talk.looked {
+		x.talk.looked, x.talk.in = false, codec.GRPCMessages{}
+		x.asked(x.kept)
+	}
+}
+
 func (x *Exchange) tell() {
+	if x.filtering {
+		return // a filter may make another body of it yet
+	}
 	if now := x.w.Loop.Now(); now.Sub(x.talk.at) >= tellEvery {
 		x.talk.at = now
 		x.m.reporter.Talking(x)
@@ -79,7 +72,7 @@ func (x *Exchange) tell() {
 // Messages are the numbers of gRPC messages in the request and in the response since the last call.
 func (x *Exchange) Messages() (request, response uint64) {
 	t := &x.talk
-	request, response = t.in.count-t.told[0], t.out.count-t.told[1]
-	t.told = [2]uint64{t.in.count, t.out.count}
+	request, response = t.in.Count-t.told[0], t.out.Count-t.told[1]
+	t.told = [2]uint64{t.in.Count, t.out.Count}
 	return request, response
 }

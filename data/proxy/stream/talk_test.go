@@ -11,7 +11,7 @@ import (
 // frame is one message of gRPC.
 func frame(text string) string { return string([]byte{0, 0, 0, 0, byte(len(text))}) + text }
 
-// TestMessagesOfGRPC: messages are told at the end of a call, and while a stream goes on after five seconds, each once; those of requests that are not gRPC are not counted.
+// TestMessagesOfGRPC: messages are told at the end of a call, and while a stream goes on after five seconds, each once; those of requests that are neither gRPC nor gRPC-Web are not counted.
 func TestMessagesOfGRPC(t *testing.T) {
 	answer := frame("one") + frame("")
 	for name, tt := range map[string]struct {
@@ -19,10 +19,10 @@ func TestMessagesOfGRPC(t *testing.T) {
 		pause time.Duration
 		want  [][2]uint64
 	}{
-		"a call":    {"application/grpc+proto", time.Second, [][2]uint64{{3, 2}}},
-		"a stream":  {"application/grpc", 5 * time.Second, [][2]uint64{{2, 0}, {1, 2}}},
-		"not gRPC":  {"text/plain", 5 * time.Second, [][2]uint64{{0, 0}}},
-		"of others": {"application/grpc-web", 5 * time.Second, [][2]uint64{{0, 0}}},
+		"a call":   {"application/grpc+proto", time.Second, [][2]uint64{{3, 2}}},
+		"a stream": {"application/grpc", 5 * time.Second, [][2]uint64{{2, 0}, {1, 2}}},
+		"not gRPC": {"text/plain", 5 * time.Second, [][2]uint64{{0, 0}}},
+		"gRPC-Web": {"application/grpc-web", 5 * time.Second, [][2]uint64{{2, 0}, {1, 2}}},
 	} {
 		w := newWorld(t, 1, plain(), to("a", nil), cluster("a", "10.0.0.1:80"))
 		w.serve("10.0.0.1:80", func(int, string) string {

@@ -19,15 +19,19 @@ type Transform interface {
 // Fallible is a Transform of a request that may find it broken. The text is for the client, "" as long as nothing is wrong.
 type Fallible interface{ Broken() string }
 
-// TransformRequest makes the rest of the request's body, and what waits of it, go through t. The filter that asks has changed the head.
-func (x *Exchange) TransformRequest(t Transform) {
+// TransformRequest makes the rest of the request's body, and what waits of it, go through t; what waits went through the transforms before it. The filter that asks has
+// changed the head. The text says what is wrong with the part that waited, "" for nothing: see Fallible.
+func (x *Exchange) TransformRequest(t Transform) (why string) {
+	if len(x.kept) > 0 {
+		x.kept = append([]byte(nil), t.Body(x.kept, x.requestDone)...)
+		x.recount()
+		why = broken(t)
+	}
 	if x.in != nil {
 		t = &chain{x.in, t}
 	}
 	x.in = t
-	if len(x.kept) > 0 {
-		x.kept = append([]byte(nil), t.Body(x.kept, false)...)
-	}
+	return why
 }
 
 // TransformResponse makes the response's body go through t. The filter that asks has changed the head.
@@ -38,8 +42,8 @@ func (x *Exchange) TransformResponse(t Transform) {
 	x.out = t
 }
 
-// RequestEnded says that the whole request is here; ResponseEnded that the response's head is all of it.
-func (x *Exchange) RequestEnded() bool { return x.requestDone }
+// RequestEnded says that nothing of the request's body is to come, or waits; ResponseEnded that the response's head is all of it.
+func (x *Exchange) RequestEnded() bool { return x.requestDone && len(x.kept) == 0 }
 
 // ResponseEnded says that nothing follows the response's head.
 func (x *Exchange) ResponseEnded() bool { return x.headOnly }

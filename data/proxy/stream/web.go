@@ -24,6 +24,11 @@ func (x *Exchange) foreign(h *codec.Head) bool {
 	return x.web.On && !grpcType(kind)
 }
 
+const webText = "application/grpc-web-text"
+
+// webType says that a content type is gRPC-Web's, in either form.
+func webType(kind []byte) bool { return bytes.HasPrefix(kind, []byte("application/grpc-web")) }
+
 func grpcType(kind []byte) bool {
 	const grpc = "application/grpc"
 	return bytes.HasPrefix(kind, []byte(grpc)) && (len(kind) == len(grpc) || kind[len(grpc)] == '+' || kind[len(grpc)] == ';')

@@ -7,6 +7,7 @@ import (
 	compressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/compressor/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	grpcstatsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	grpcwebv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
@@ -120,6 +121,8 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), CORS: true})
 		case *grpcwebv3.GrpcWeb:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), GRPCWeb: true})
+		case *grpcstatsv3.FilterConfig:
+			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), GRPCStats: r.grpcStats(p+".typed_config", m)})
 		case *compressorv3.Compressor:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Compressor: r.compressor(p+".typed_config", m, h.Stat)})
 		case *faultv3.HTTPFault:

@@ -45,7 +45,10 @@ func (*Filter) Request(x *stream.Exchange) stream.Verdict {
 	h.SetString(codec.TE, "trailers")
 	h.SetString(grpcAcceptEncoding, "identity")
 	if encoded && !x.RequestEnded() {
-		x.TransformRequest(&decoder{})
+		if why := x.TransformRequest(&decoder{}); why != "" {
+			x.Reply(400, why, "request_body_broken")
+			return stream.Responded
+		}
 	}
 	return stream.Continue
 }
