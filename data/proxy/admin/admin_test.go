@@ -117,6 +117,7 @@ func TestPages(t *testing.T) {
 		{"GET", "/stats?type=Meters", 400, "is not one of All"},
 		{"GET", "/stats?format=html", 400, "usage: /stats?format="},
 		{"GET", "/stats?format=json&filter=^x", 200, `{"stats":[{"name":"x.total","value":3}]}`},
+		{"GET", "/stats?format=json&histogram_buckets=detailed", 400, "usage: /stats?histogram_buckets="},
 		{"GET", "/stats/prometheus?usedonly&filter=total", 200, "# TYPE envoy_x_total counter\nenvoy_x_total 3\n"},
 		{"GET", "/stats/prometheus", 200, "envoy_x_total 3"},
 		{"GET", "/stats/prometheus", 200, "\ngo_goroutines "},

@@ -40,11 +40,15 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	keep, err := selection(q, dotted)
+	form := asQuantiles
+	if err == nil {
+		form, err = shapeOf(q)
+	}
 	switch {
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case format == "json":
-		s.statsJSON(w, keep)
+		s.statsJSON(w, keep, form)
 	case format == "" || format == "text":
 		w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 		_ = s.Stats.WriteText(w, keep) // the reader is gone otherwise
@@ -53,15 +57,19 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// statsJSON is Envoy's list of names and values. Histograms, which Envoy gives as quantiles, are left to /stats/prometheus.
-func (s *Server) statsJSON(w http.ResponseWriter, keep func(*stats.Sample) bool) {
+// statsJSON is Envoy's list of names and values, the histograms behind all others.
+func (s *Server) statsJSON(w http.ResponseWriter, keep func(*stats.Sample) bool, form shape) {
 	type entry struct {
 		Name  string `json:"name"`
 		Value int64  `json:"value"`
 	}
-	list := []entry{}
+	list, histograms := []entry{}, []stats.Sample(nil)
 	for _, m := range s.Stats.Snapshot() {
-		if m.Kind == stats.KindHistogram || !keep(&m) {
+		if !keep(&m) {
+			continue
+		}
+		if m.Kind == stats.KindHistogram {
+			histograms = append(histograms, m)
 			continue
 		}
 		value := m.Gauge
@@ -71,8 +79,16 @@ func (s *Server) statsJSON(w http.ResponseWriter, keep func(*stats.Sample) bool)
 		list = append(list, entry{m.Dotted, value})
 	}
 	slices.SortFunc(list, func(a, b entry) int { return strings.Compare(a.Name, b.Name) })
+	all := make([]any, 0, len(list)+1)
+	for _, e := range list {
+		all = append(all, e)
+	}
+	if len(histograms) > 0 {
+		slices.SortFunc(histograms, func(a, b stats.Sample) int { return strings.Compare(a.Dotted, b.Dotted) })
+		all = append(all, map[string]any{"histograms": form.describe(histograms)})
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"stats": list}) // the reader is gone otherwise
+	_ = json.NewEncoder(w).Encode(map[string]any{"stats": all}) // the reader is gone otherwise
 }
 
 // prometheus selects by the dotted names, where there are such, as Envoy does.
