@@ -33,7 +33,7 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("heddle-sample", flag.ContinueOnError)
 	f.Usage = func() {
-		fmt.Fprintln(f.Output(), "Usage: heddle-sample [flags] NAME\n\nRuns a service of the sample shop; NAME is one of", strings.Join(names(), ", "))
+		_, _ = fmt.Fprintln(f.Output(), "Usage: heddle-sample [flags] NAME\n\nRuns a service of the sample shop; NAME is one of", strings.Join(names(), ", "))
 		f.PrintDefaults()
 	}
 	version := f.String("version", "v1", "`version` of the service")

@@ -110,7 +110,7 @@ func converse(w *capturetest.World, to string, r *rand.Rand, reset bool) error {
 	}
 	in := bufio.NewReader(c)
 	if line, err := in.ReadString('\n'); err != nil || line != to+"\n" {
-		return fmt.Errorf("the proxy was told %q (%v)", line, err)
+		return fmt.Errorf("the proxy was told %q (%w)", line, err)
 	}
 	if reset {
 		return c.SetLinger(0)

@@ -217,7 +217,7 @@ func apply(t *testing.T, ns *netns.Namespace, way capture.Way, s capture.Spec) {
 	ok(t, ns.Do(func() error { return way.Apply(s) }))
 	ok(t, ns.Do(func() error {
 		if there, err := way.Present(); err != nil || !there {
-			return fmt.Errorf("%s says present=%t %v", way, there, err)
+			return fmt.Errorf("%s says present=%t %w", way, there, err)
 		}
 		return nil
 	}))

@@ -170,7 +170,7 @@ func present(t *testing.T, ns *netns.Namespace, way capture.Way, want bool) {
 	t.Helper()
 	ok(t, ns.Do(func() error {
 		if there, err := way.Present(); err != nil || there != want {
-			return fmt.Errorf("%s says present=%t, %v", way, there, err)
+			return fmt.Errorf("%s says present=%t, %w", way, there, err)
 		}
 		return nil
 	}))
