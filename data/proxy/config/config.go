@@ -88,9 +88,6 @@ type TLVTypes struct {
 	Some map[uint8]bool
 }
 
-// Has says whether a type is among them.
-func (t *TLVTypes) Has(kind uint8) bool { return t != nil && (t.All || t.Some[kind]) }
-
 // MaxTLVs is how many bytes of extensions a header has room for, whatever its addresses: its length has 16 bits, and those of IPv6 and the ports take 36.
 const MaxTLVs = 1<<16 - 1 - 36
 

@@ -21,10 +21,13 @@ func each(list []byte) iter.Seq2[uint8, []byte] {
 	}
 }
 
+// has says whether a type is among some.
+func has(t *config.TLVTypes, kind uint8) bool { return t != nil && (t.All || t.Some[kind]) }
+
 // Select adds those of a list of extensions that are of some types.
 func Select(b, list []byte, types *config.TLVTypes) []byte {
 	for kind, all := range each(list) {
-		if types.Has(kind) {
+		if has(types, kind) {
 			b = append(b, all...)
 		}
 	}
@@ -44,7 +47,7 @@ func Extend(b, list []byte, c *config.ProxyTLVs) []byte {
 		added[t.Type] = true
 	}
 	for kind, all := range each(list) {
-		if !added[kind] && c.Pass.Has(kind) && len(b)-start+len(all) <= config.MaxTLVs {
+		if !added[kind] && has(c.Pass, kind) && len(b)-start+len(all) <= config.MaxTLVs {
 			b = append(b, all...)
 		}
 	}
