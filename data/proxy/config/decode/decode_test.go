@@ -8,12 +8,14 @@ import (
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -130,6 +132,7 @@ func TestWhatIsNotHonouredIsNamedWithItsPath(t *testing.T) {
 		{"lb_policy: LEAST_REQUEST", "lb_policy: RING_HASH\n    ring_hash_lb_config: {minimum_ring_size: 10, maximum_ring_size: 5}", "minimum_ring_size: 10 is above maximum_ring_size 5"},
 		{"timeout: 3s", "timeout: 3s\n                  hash_policy: [{filter_state: {key: x}}]", "route.hash_policy[0].filter_state: the field is not supported"},
 		{"timeout: 3s", "timeout: 3s\n                  hash_policy: [{connection_properties: {}}]", "route.hash_policy[0]: it says nothing to hash by"},
+		{"lb_policy: LEAST_REQUEST", "per_connection_buffer_limit_bytes: 0", "static_resources.clusters[0].per_connection_buffer_limit_bytes: want 1 or more"},
 		{"lb_policy: LEAST_REQUEST", "http2_protocol_options: {initial_stream_window_size: 5}", "static_resources.clusters[0].http2_protocol_options.initial_stream_window_size: want 65535"},
 		{"enforcing_success_rate: 0", "detect_degraded_hosts: true", "static_resources.clusters[0].outlier_detection.detect_degraded_hosts: only active"},
 		{`domains: ["*"]`, `domains: ["*", "*"]`, "virtual_hosts[0].domains[1]: \"*\" belongs to"},
@@ -152,6 +155,18 @@ func TestWhatIsNotHonouredIsNamedWithItsPath(t *testing.T) {
 		_, err := (&Decoder{}).Bootstrap([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s → %s:\n got %v\nwant %s", c.old, c.new, err, c.want)
+		}
+	}
+}
+
+// TestDatagramListenersHaveNoConnections: what is about connections is refused there, and not taken and ignored.
+func TestDatagramListenersHaveNoConnections(t *testing.T) {
+	l := &listenerv3.Listener{Name: "x", PerConnectionBufferLimitBytes: wrapperspb.UInt32(4096), Transparent: wrapperspb.Bool(true), Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
+		SocketAddress: &corev3.SocketAddress{Protocol: corev3.SocketAddress_UDP, Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 53}}}}}
+	_, err := (&Decoder{}).Listener("", l)
+	for _, field := range []string{"per_connection_buffer_limit_bytes", "transparent"} {
+		if want := field + ": a UDP listener has no connections that it could be about"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (r *read) datagrams(path string, m *listenerv3.Listener) *config.Datagrams 
 	for field, set := range map[string]bool{
 		"filter_chains": len(m.GetFilterChains()) > 0, "default_filter_chain": m.GetDefaultFilterChain() != nil, "access_log": len(m.GetAccessLog()) > 0, "transparent": m.GetTransparent() != nil,
 		"use_original_dst": m.GetUseOriginalDst() != nil, "listener_filters_timeout": m.GetListenerFiltersTimeout() != nil,
-		"continue_on_listener_filters_timeout": m.GetContinueOnListenerFiltersTimeout(), "bind_to_port": m.GetBindToPort() != nil, "deprecated_v1": m.GetDeprecatedV1() != nil,
+		"continue_on_listener_filters_timeout": m.GetContinueOnListenerFiltersTimeout(), "bind_to_port": m.GetBindToPort() != nil, "per_connection_buffer_limit_bytes": m.GetPerConnectionBufferLimitBytes() != nil, "deprecated_v1": m.GetDeprecatedV1() != nil,
 	} {
 		if set {
 			r.add(join(path, field), "a UDP listener has no connections that it could be about")
