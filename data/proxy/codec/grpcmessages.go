@@ -1,6 +1,15 @@
 package codec
 
-import "encoding/base64"
+import (
+	"bytes"
+	"encoding/base64"
+)
+
+// IsGRPC says whether a content type is that of gRPC, and not of gRPC-Web (gRPC over HTTP/2, Content-Type).
+func IsGRPC(contentType []byte) bool {
+	rest, ok := bytes.CutPrefix(contentType, []byte("application/grpc"))
+	return ok && (len(rest) == 0 || rest[0] == '+' || rest[0] == ';')
+}
 
 // GRPCMessages counts the messages of a body of gRPC (gRPC over HTTP/2, Length-Prefixed-Message) or of gRPC-Web, whose trailers are no message, in whatever pieces it comes.
 type GRPCMessages struct {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/http1"
 )
@@ -28,13 +29,11 @@ func Matches(m *config.RouteMatch, r *Request) bool {
 			return false
 		}
 	}
-	if m.GRPC && !bytes.HasPrefix(http1.Get(r.Fields, "content-type"), grpc) {
+	if m.GRPC && !codec.IsGRPC(http1.Get(r.Fields, "content-type")) {
 		return false
 	}
 	return !m.HasShare || uint32(r.Random%million) < m.Share
 }
-
-var grpc = []byte("application/grpc")
 
 // split parts a path from its query; a fragment counts as neither.
 func split(target []byte) (path, query []byte) {

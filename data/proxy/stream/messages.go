@@ -25,7 +25,7 @@ func (x *Exchange) counts() bool {
 	if t := &x.talk; !t.looked {
 		t.looked, t.at = true, x.started
 		kind, _ := x.Request.Value(codec.ContentType)
-		t.on = x.m.reporter != nil && (grpcType(kind) || webType(kind))
+		t.on = x.m.reporter != nil && (codec.IsGRPC(kind) || webType(kind))
 		t.in.Text = bytes.HasPrefix(kind, []byte(webText))
 	}
 	return x.talk.on

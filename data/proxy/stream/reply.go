@@ -72,7 +72,7 @@ func (x *Exchange) cut() {
 
 func (x *Exchange) isGRPC() bool {
 	v, ok := x.Request.Value(codec.ContentType)
-	return ok && grpcType(v) && !x.web.On
+	return ok && codec.IsGRPC(v) && !x.web.On
 }
 
 // grpc turns a local reply into a gRPC status in the head.

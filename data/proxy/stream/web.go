@@ -21,18 +21,13 @@ const gatherLimit = 1 << 10
 // foreign says that a client of gRPC-Web gets an answer that is not gRPC: its text goes into grpc-message, because nobody reads the body.
 func (x *Exchange) foreign(h *codec.Head) bool {
 	kind, _ := h.Value(codec.ContentType)
-	return x.web.On && !grpcType(kind)
+	return x.web.On && !codec.IsGRPC(kind)
 }
 
 const webText = "application/grpc-web-text"
 
 // webType says that a content type is gRPC-Web's, in either form.
 func webType(kind []byte) bool { return bytes.HasPrefix(kind, []byte("application/grpc-web")) }
-
-func grpcType(kind []byte) bool {
-	const grpc = "application/grpc"
-	return bytes.HasPrefix(kind, []byte(grpc)) && (len(kind) == len(grpc) || kind[len(grpc)] == '+' || kind[len(grpc)] == ';')
-}
 
 // gather takes a piece of such an answer; its head waits for the end.
 func (x *Exchange) gather(p []byte, end bool) {

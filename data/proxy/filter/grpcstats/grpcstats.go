@@ -35,7 +35,7 @@ type call struct {
 // Request implements stream.Filter.
 func (f *Filter) Request(x *stream.Exchange) stream.Verdict {
 	name, cluster := x.Cluster()
-	if kind, _ := x.Request.Value(codec.ContentType); !isGRPC(kind) || cluster == nil {
+	if kind, _ := x.Request.Value(codec.ContentType); !codec.IsGRPC(kind) || cluster == nil {
 		return stream.Continue
 	}
 	service, rpc, ok := split(x.Request.PathOnly())
@@ -76,7 +76,7 @@ func (f *Filter) Response(x *stream.Exchange) {
 		c.took()
 		return
 	}
-	c.reply = x.Response.Status == 200 && isGRPC(kind)
+	c.reply = x.Response.Status == 200 && codec.IsGRPC(kind)
 	x.TransformResponse((*replied)(c))
 }
 
@@ -91,11 +91,6 @@ func (c *call) took() {
 	if d, ok := c.x.Waited(); ok {
 		c.x.Worker().Shard.Observe(c.c.time, uint64(d.Milliseconds()))
 	}
-}
-
-func isGRPC(kind []byte) bool {
-	rest, ok := bytes.CutPrefix(kind, []byte("application/grpc"))
-	return ok && (len(rest) == 0 || rest[0] == '+' || rest[0] == ';')
 }
 
 // split gives the service and the method of a path: /SERVICE/METHOD. Slashes in a row count as one.
