@@ -11,9 +11,10 @@ import (
 )
 
 // difference is a part of a line of testdata/differences.txt: ATTACK... UPSTREAM: OURS / ENVOY'S, below a paragraph that says why. An attack may be a pattern.
+// With a question mark behind the upstream it is there in some runs only, because Envoy does now this and now that.
 type difference struct {
 	attacks, upstream, ours, theirs, reason string
-	used                                    bool
+	sometimes, used                         bool
 }
 
 func differences(t *testing.T) (all []*difference) {
@@ -40,8 +41,9 @@ func differences(t *testing.T) (all []*difference) {
 			if !ok || !ok2 || len(names) < 2 || reason == "" {
 				t.Fatalf("differences.txt: %q: want ATTACK... UPSTREAM: OURS / ENVOY'S below a reason", line)
 			}
+			up, sometimes := strings.CutSuffix(names[len(names)-1], "?")
 			for _, name := range names[:len(names)-1] {
-				all = append(all, &difference{attacks: name, upstream: names[len(names)-1], ours: strings.TrimSpace(ours), theirs: strings.TrimSpace(theirs), reason: reason})
+				all = append(all, &difference{attacks: name, upstream: up, sometimes: sometimes, ours: strings.TrimSpace(ours), theirs: strings.TrimSpace(theirs), reason: reason})
 			}
 		}
 	}
@@ -68,7 +70,7 @@ func compare(t *testing.T, all []attack, results map[string]map[string]outcome) 
 		}
 	}
 	for _, d := range table {
-		if !d.used && *whole {
+		if !d.used && !d.sometimes && *whole {
 			t.Errorf("differences.txt: %s %s: %s / %s is no difference any more", d.attacks, d.upstream, d.ours, d.theirs)
 		}
 	}
