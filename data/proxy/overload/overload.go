@@ -98,11 +98,17 @@ func (m *Manager) Run(ctx context.Context) {
 	tick := time.NewTicker(m.config.Refresh)
 	defer tick.Stop()
 	for {
+		before := m.released
 		m.look()
+		var again <-chan time.Time
+		if m.released != before {
+			again = time.After(relief)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-again:
 		}
 	}
 }
@@ -177,6 +183,9 @@ const (
 	shrinkEvery  = 10 * time.Second
 	releaseEvery = time.Second
 )
+
+// relief is when the pressure is looked at again after something was let go of: nobody is to be refused until the next turn for memory that is free already.
+const relief = 20 * time.Millisecond
 
 // heap is the memory that is in use as a part of the maximum. Above the first threshold the garbage collector runs before anything is given up.
 func (m *Manager) heap() float64 {

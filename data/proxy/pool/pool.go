@@ -142,11 +142,28 @@ func (p *pool) take(i int) Stream {
 const assumed = 100
 
 // short says whether more wait than the connections that are on their way can take.
-func (p *pool) short() bool {
+func (p *pool) short() bool { return p.takes(p.connecting) < p.waiting }
+
+// takes is how many exchanges connections that are on their way are expected to take.
+func (p *pool) takes(connecting int) int {
 	if p.key.frames {
-		return p.connecting*assumed < p.waiting
+		return connecting * assumed
 	}
-	return p.connecting < p.waiting
+	return connecting
+}
+
+// forgo gives up the connections on their way that nobody waits for any more, the youngest first. A pool does so only when memory is short: who opens requests and gives them up
+// at once would else have it connect again and again.
+func (p *pool) forgo() {
+	for p.connecting > 0 && p.takes(p.connecting-1) >= p.waiting {
+		last := len(p.dialling) - 1
+		d := p.dialling[last]
+		p.dialling[last] = nil
+		p.dialling = p.dialling[:last]
+		d.attempt.Cancel()
+		p.connecting--
+		p.settle(d.admitted)
+	}
 }
 
 func (p *pool) queue(t *Ticket) {
@@ -388,7 +405,7 @@ func (p *pool) serve(c *Conn) {
 		t.waiter.Ready(c)
 		return
 	}
-	if p.host.Gone() {
+	if p.host.Gone() || p.w.Short != nil && p.w.Short() {
 		c.lc.Close()
 		return
 	}

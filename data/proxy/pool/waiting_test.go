@@ -69,3 +69,61 @@ func TestWhoWaitsForAConnectionThatClosesGetsAnother(t *testing.T) {
 		t.Errorf("%d connections, %d pools are left", len(accepted), len(w.local(set.Cluster("web")).pools))
 	}
 }
+
+// TestWithLittleMemoryNothingIsKeptForLater: connections on their way that nobody waits for are given up, and those that have answered are closed.
+func TestWithLittleMemoryNothingIsKeptForLater(t *testing.T) {
+	at := netip.MustParseAddrPort("10.0.0.1:80")
+	s := sim.New(1)
+	var accepted []loop.Conn
+	s.Listen(loop.TCP(at), func(c loop.Conn) { accepted = append(accepted, c); c.SetHandler(&sim.Recorder{}) })
+	set := upstream.NewSet(nil, slog.New(slog.DiscardHandler))
+	limits := config.Thresholds{Connections: 9, Pending: 9, Requests: 9}
+	if err := set.Update(map[string]*config.Cluster{"web": {
+		Name: "web", ConnectTimeout: time.Second, Thresholds: [2]config.Thresholds{limits, limits},
+		Endpoints: &config.Assignment{Localities: []config.Locality{{Endpoints: []*config.Endpoint{{Address: at, Weight: 1}}}}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	registry := stats.New()
+	w := New(s.Worker(), registry.NewShard(), registry, set, &dial.Dialer{})
+	web := set.Cluster("web")
+	tickets, waiters := make([]Ticket, 5), make([]waits, 5)
+	s.At(0, func() {
+		for i := range tickets {
+			w.Acquire(web.Hosts()[0], Want{}, &tickets[i], &waiters[i])
+		}
+		for i := range tickets[:3] {
+			tickets[i].Leave()
+		}
+		w.CloseIdle()
+	})
+	s.Run(time.Second)
+	if len(accepted) != 2 || waiters[3].ready+waiters[4].ready != 2 || waiters[0].ready != 0 {
+		t.Fatalf("%d connections, %+v: three of five do not wait any more", len(accepted), waiters)
+	}
+	short := true
+	w.Short = func() bool { return short }
+	var late Ticket
+	s.At(0, func() {
+		w.Acquire(web.Hosts()[0], Want{}, &late, &waits{})
+		late.Leave()
+	})
+	s.Run(time.Second)
+	l := w.local(web)
+	for p := range l.all() {
+		if p.open != 2 || len(p.idle) != 0 {
+			t.Errorf("%d connections open, %d at rest; the one that nobody waited for is kept", p.open, len(p.idle))
+		}
+	}
+	short = false
+	s.At(0, func() {
+		w.Acquire(web.Hosts()[0], Want{}, &late, &waits{})
+		late.Leave()
+	})
+	s.Run(time.Second)
+	for p := range l.all() {
+		if p.open != 3 || len(p.idle) != 1 {
+			t.Errorf("%d connections open, %d at rest; with enough memory one is kept", p.open, len(p.idle))
+		}
+	}
+}

@@ -17,6 +17,8 @@ import (
 type Worker struct {
 	Loop  *loop.Worker
 	Shard *stats.Shard
+	// Short says that memory is short, so that connections are not kept for a later request; nil for never.
+	Short func() bool
 
 	set     *upstream.Set
 	stats   *stats.Registry
@@ -186,11 +188,13 @@ func (w *Worker) Sweep() {
 	w.chooser.Forget(w.set)
 }
 
-// CloseIdle closes every idle connection.
+// CloseIdle closes every idle connection, and gives up those on their way that nobody waits for any more.
 func (w *Worker) CloseIdle() {
 	for _, l := range w.locals {
 		for p := range l.all() {
+			p.forgo()
 			p.drain()
+			p.retire()
 		}
 	}
 }

@@ -26,6 +26,9 @@ func (s *Server) buildOverload() {
 	for _, w := range s.requests.workers {
 		w.Overload = &s.overload.State
 	}
+	for _, p := range s.pools {
+		p.Short = func() bool { return s.overload.Hits(config.DisableKeepAlive, rand.Uint64()) }
+	}
 }
 
 // limited is what a proxy does by itself below a memory limit: connections end with their requests and those to upstreams are not kept, then clients' connections are not kept
