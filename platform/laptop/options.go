@@ -33,6 +33,15 @@ const (
 	DefaultAPIPort     = 6443
 )
 
+// DefaultProxyMemory is the limit of a proxy's memory in MiB: enough for some hundred requests at a time.
+const DefaultProxyMemory = 24
+
+// Bounds of it: a proxy at rest holds some 12 MiB.
+const (
+	minProxyMemory = 16
+	maxProxyMemory = 64 << 10
+)
+
 // Options of Run.
 type Options struct {
 	RunDir string
@@ -45,6 +54,7 @@ type Options struct {
 	GatewayPortAsked     bool
 	APIPortAsked         bool
 	Rate                 float64 // requests a second of the visitor; 0: none
+	ProxyMemory          int     // limit of each proxy's memory, MiB
 	Deadline             time.Duration
 	Out                  io.Writer // what the user reads
 	Log                  *slog.Logger
@@ -56,7 +66,6 @@ type Options struct {
 const (
 	memoryAPIServer = 300 << 20
 	memoryHeddled   = 80 << 20
-	memoryProxy     = 24 << 20
 	memorySample    = 16 << 20
 )
 
@@ -98,6 +107,9 @@ func (o *Options) check() error {
 	}
 	if !(o.Rate >= 0 && o.Rate <= maxRate) { // not a number is neither
 		return fmt.Errorf("--rate %g is not a rate; use requests a second, from 0 to %d", o.Rate, maxRate)
+	}
+	if o.ProxyMemory < minProxyMemory || o.ProxyMemory > maxProxyMemory {
+		return fmt.Errorf("--proxy-memory %d is not possible; use MiB, from %d to %d", o.ProxyMemory, minProxyMemory, maxProxyMemory)
 	}
 	if o.Deadline <= 0 {
 		return fmt.Errorf("--timeout %s leaves no time to start; use more than 0s", o.Deadline)

@@ -154,7 +154,7 @@ func (m *meshRun) proxyProcess(w *workload, supervisor *os.File) (fabric.Process
 	args := []string{kind, "--name", w.name, "--namespace", w.namespace, "--service-account", w.account,
 		"--xds-address", "unix:" + m.dir.join("sock", "xds.sock"), "--ca-address", "unix:" + m.dir.join("sock", "xds.sock"),
 		"--token-file", w.tokenFile, "--admin-socket", w.admin, "--cluster-id", cluster, "--trust-domain", "cluster.local",
-		"--concurrency", "1", "--memory-limit", strconv.Itoa(memoryProxy), "--supervisor-fd", "3"}
+		"--concurrency", "1", "--memory-limit", strconv.Itoa(m.opts.ProxyMemory << 20), "--supervisor-fd", "3"}
 	if m.opts.plain() {
 		args = append(args, "--interception-mode", "NONE", "--no-dns")
 		if w.hostPort != 0 {
