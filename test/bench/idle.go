@@ -20,7 +20,7 @@ func (b *bench) runIdle() error {
 	if err := b.certificates(); err != nil {
 		return err
 	}
-	fmt.Printf("\n### Memory with %d idle connections, 1 worker each, RSS in MiB (RssAnon)\n", idleConnections)
+	fmt.Printf("\n### Memory with %d idle connections, 1 worker each, %s after a request on each, RSS in MiB (RssAnon)\n", idleConnections, rested)
 	out := table("proxy", "none", "clear, 1 KiB", "mTLS, 1 KiB", "mTLS, 16 KiB")
 	port := 21930
 	for _, name := range []string{"heddle-proxy", "nginx", "haproxy", "envoy"} {
@@ -48,12 +48,12 @@ func (b *bench) runIdle() error {
 			}
 			c.Close()
 			if i == 0 {
-				time.Sleep(5 * time.Second)
+				time.Sleep(rested)
 				row = append(row, held(pid))
 			}
 			open, err := b.open(port, shape.secure, shape.path)
 			if err == nil {
-				time.Sleep(5 * time.Second)
+				time.Sleep(rested)
 				row = append(row, held(pid))
 			}
 			for _, c := range open {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// rested is how long a proxy may tidy up after its start before its memory is read.
+// rested is how long a proxy may tidy up, after its start or after traffic, before its memory is read.
 const rested = 20 * time.Second
 
 // runMemory measures what proxies hold for the services that they know, at rest: 1, and 1,000 with 10 endpoints each. 2 workers, as sidecars have.
