@@ -249,6 +249,9 @@ func (b *bench) measure(r running, load func(running) (int, error)) (result, err
 	if err != nil {
 		return result{}, err
 	}
+	if n == 0 {
+		return result{}, fmt.Errorf("%s answered nothing in %s", r.name, b.duration)
+	}
 	took := time.Since(from)
 	userAfter, systemAfter := cpu(pids)
 	user, system = userAfter-user, systemAfter-system

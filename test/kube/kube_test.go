@@ -4,12 +4,9 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 //go:embed shop.yaml
@@ -39,7 +36,9 @@ func TestCluster(t *testing.T) {
 		{"strict", strict},
 		{"canary", canary},
 		{"gateway", gateway},
+		{"certificates of a gateway", certificates},
 		{"gateway of the Gateway API", deployed},
+		{"egress gateway", egress},
 		{"job", job},
 		{"StatefulSet", stateful},
 		{"twenty pods", twenty},
@@ -47,6 +46,11 @@ func TestCluster(t *testing.T) {
 		{"control plane killed", killed},
 		{"two replicas", replicas},
 		{"control plane away", away},
+		{"fail-open", failOpen},
+		{"right missing", rightMissing},
+		{"namespace that does not end", terminating},
+		{"pod deleted during its start", deletedEarly},
+		{"API server away", apiAway},
 		{"role made anew", role},
 		{"Envoy", envoy},
 		{"revision", revision},
@@ -101,94 +105,6 @@ func canary(t *testing.T) {
 	k(t, "-n", "shop", "patch", "virtualservice", "web", "--type=json", "-p",
 		`[{"op":"replace","path":"/spec/http/0/route/0/weight","value":0},{"op":"replace","path":"/spec/http/0/route/1/weight","value":100}]`)
 	answers(t, "shop", "client", "http://web/", "200 v2")
-}
-
-func gateway(t *testing.T) {
-	address := k(t, "-n", "istio-system", "get", "service", "heddle-ingressgateway", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")
-	eventually(t, "a call through the gateway", func() error { return call(address, "shop.example") })
-}
-
-// call asks a gateway from outside of the cluster.
-func call(address, host string) error {
-	r, err := http.NewRequest(http.MethodGet, "http://"+net.JoinHostPort(address, "80")+"/", nil)
-	if err != nil {
-		return err
-	}
-	r.Host = host
-	answer, err := (&http.Client{Timeout: 3 * time.Second}).Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", answer.StatusCode)
-	}
-	return nil
-}
-
-// deployed is a Gateway that names no workloads: they are made for it as its parameters ask, are replaced and become fewer under load without a bad answer, and go with it.
-func deployed(t *testing.T) {
-	apply(t, `apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {name: heddle}
-spec: {controllerName: heddle.dev/gateway-controller}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: front, namespace: shop}
-spec:
-  gatewayClassName: heddle
-  infrastructure: {parametersRef: {group: "", kind: ConfigMap, name: front}}
-  listeners: [{name: http, port: 80, protocol: HTTP}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: web, namespace: shop}
-spec:
-  parentRefs: [{name: front}]
-  rules: [{backendRefs: [{name: web, port: 80}]}]
----
-`+pods(2, 3))
-	k(t, "-n", "shop", "wait", "--for=condition=Programmed", "gateway/front", "--timeout=120s")
-	address := k(t, "-n", "shop", "get", "gateway", "front", "-o", "jsonpath={.status.addresses[0].value}")
-	eventually(t, "a call through the deployed gateway", func() error { return call(address, "any.example") })
-	ready := func(n string) func() error {
-		return func() error {
-			if got := k(t, "-n", "shop", "get", "deployment", "front-heddle", "-o", "jsonpath={.status.readyReplicas} {.status.replicas}"); got != n+" "+n {
-				return fmt.Errorf("ready and all pods: %s", got)
-			}
-			return nil
-		}
-	}
-	eventually(t, "two pods", ready("2"))
-	if got := k(t, "-n", "shop", "get", "poddisruptionbudget", "front-heddle", "-o", "jsonpath={.spec.minAvailable}"); got != "1" {
-		t.Errorf("minAvailable of the disruption budget is %q", got)
-	}
-	loadedAt(t, "outside", "http://"+net.JoinHostPort(address, "80")+"/", "200", "60s", func() {
-		k(t, "-n", "shop", "rollout", "restart", "deployment/front-heddle")
-		rollout(t, "shop", "front-heddle")
-		apply(t, pods(1, 1))
-		eventually(t, "one pod", ready("1"))
-	})
-	k(t, "-n", "shop", "delete", "gateway/front", "httproute/web", "configmap/front")
-	k(t, "delete", "gatewayclass/heddle")
-	eventually(t, "its workloads go", func() error {
-		if out := k(t, "-n", "shop", "get", "deployments,services,serviceaccounts,horizontalpodautoscalers,poddisruptionbudgets", "-l", "gateway.networking.k8s.io/gateway-name=front", "-o", "name"); out != "" {
-			return fmt.Errorf("left: %s", out)
-		}
-		return nil
-	})
-}
-
-// pods are the parameters of the gateway: how many pods it has, of which one must stay.
-func pods(least, most int) string {
-	return fmt.Sprintf(`apiVersion: v1
-kind: ConfigMap
-metadata: {name: front, namespace: shop}
-data:
-  horizontalPodAutoscaler: "spec: {minReplicas: %d, maxReplicas: %d}"
-  podDisruptionBudget: "spec: {minAvailable: 1}"
-`, least, most)
 }
 
 // job ends although it has a proxy.
@@ -326,13 +242,7 @@ func replicas(t *testing.T) {
 
 // away takes the control plane away: pods do not start without a proxy, heddle check says so, and traffic goes on.
 func away(t *testing.T) {
-	k(t, "-n", "istio-system", "scale", "deployment/heddled", "--replicas=0")
-	eventually(t, "the control plane is gone", func() error {
-		if out := k(t, "-n", "istio-system", "get", "endpointslices", "-l", "kubernetes.io/service-name=heddled", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}"); out != "" {
-			return fmt.Errorf("it is at %s", out)
-		}
-		return nil
-	})
+	scale(t, 0)
 	if out, err := kubectl("-n", "shop", "run", "late", "--image=lab.local/app:1", "--", "serve"); err == nil || !strings.Contains(out, "failed calling webhook") {
 		t.Errorf("a pod starts without a proxy: %s", out)
 	}
@@ -341,8 +251,7 @@ func away(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	answers(t, "shop", "client", "http://web/", "200")
-	k(t, "-n", "istio-system", "scale", "deployment/heddled", "--replicas=1")
-	rollout(t, "istio-system", "heddled")
+	scale(t, 1)
 	h(t, "check")
 }
 

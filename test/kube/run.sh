@@ -11,4 +11,4 @@ go build -trimpath -buildvcs=false -ldflags "-s -w" -o dist/bin/ ./test/kube/app
 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=e2e" -o dist/bin/ ./cmd/heddle
 dist/bin/image -name lab.local/app:1 -user 65532:65532 -o dist/app.tar dist/bin/app
 test/lab/cluster/import.sh dist/*.tar
-go test -count=1 -timeout 25m -v ./test/kube -kubeconfig "$KUBECONFIG_ADMIN" -bin "$BIN" -heddle "$PWD/dist/bin/heddle" -node-pid "$(daemon_pid node1)" "$@"
+go test -count=1 -timeout 45m -v ./test/kube -kubeconfig "$KUBECONFIG_ADMIN" -bin "$BIN" -heddle "$PWD/dist/bin/heddle" -lab "$PWD/test/lab/cluster" -node-pid "$(daemon_pid node1)" "$@"

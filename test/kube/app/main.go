@@ -1,6 +1,6 @@
 // Command app is the application of the cluster tests; it knows nothing of the mesh.
 //
-//	app serve [ADDRESS]      answers with its version, its pod and what the caller's proxy said of the caller; drains on SIGTERM
+//	app serve [ADDRESS]      answers with its version, its pod, the address that calls and what the caller's proxy said of the caller; drains on SIGTERM
 //	app get URL [COUNT]      asks and prints "STATUS BODY", one line for each answer
 //	app load URL RATE TIME   asks RATE times a second for TIME and prints how often each status came; 0 is no answer
 //	app exit                 does nothing, as a Job
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -54,7 +55,8 @@ func serve(address string) error {
 	host, _ := os.Hostname()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprintf(w, "%s %s peer=%s", os.Getenv("VERSION"), host, r.Header.Get("X-Forwarded-Client-Cert"))
+		from, _, _ := net.SplitHostPort(r.RemoteAddr)
+		_, _ = fmt.Fprintf(w, "%s %s from=%s peer=%s", os.Getenv("VERSION"), host, from, r.Header.Get("X-Forwarded-Client-Cert"))
 	})
 	s := &http.Server{Addr: address, Handler: mux}
 	go func() {
