@@ -42,6 +42,8 @@ func controlPlane() []one {
 		{category, "every Deployment of it runs", "look at: kubectl -n NAMESPACE get pods,events", false, runs},
 		{category, "its version is that of this program", "run heddle install again, or use the heddle of that version", false, sameVersion},
 		{category, "one replica leads", "look at the log of heddled; without a leader no status is written", false, leads},
+		{category, "it may read what the mesh is made of", "run heddle install again, which writes its ClusterRole; until then the objects last seen stay in effect", false, reads},
+		{category, "definitions have the versions that it reads", "upgrade these definitions; their objects are not seen", false, definitions},
 		{certificates, "the authority is valid for 60 days more", "put another authority into the Secret " + caSecret + " and restart heddled", false, authority},
 		{certificates, "every namespace has the roots", "look at the log of heddled, which writes them", false, roots},
 	}

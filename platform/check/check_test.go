@@ -50,6 +50,7 @@ type healthy struct {
 	crds      []runtime.Object
 	minor     string
 	forbidden string // resource that may not be created
+	unread    string // resource that the control plane may not read
 	injects   bool
 	down      bool
 	options   Options
@@ -123,6 +124,11 @@ func (c *healthy) run() (all []Finding) {
 		r.Status.Allowed = r.Spec.ResourceAttributes.Resource != c.forbidden
 		return true, r, nil
 	})
+	typed.PrependReactor("create", "subjectaccessreviews", func(a k8stesting.Action) (bool, runtime.Object, error) {
+		r := a.(k8stesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
+		r.Status.Allowed = r.Spec.ResourceAttributes.Resource != c.unread
+		return true, r, nil
+	})
 	typed.PrependReactor("create", "pods", func(a k8stesting.Action) (bool, runtime.Object, error) {
 		p := a.(k8stesting.CreateAction).GetObject().(*corev1.Pod).DeepCopy()
 		if c.injects {
@@ -189,6 +195,8 @@ func TestOneThingIsWrong(t *testing.T) {
 		"pod waits":            {func(c *healthy) { c.more = append(c.more, onNode(2*time.Minute, 0)) }, Failure, "shop/late on node1"},
 		"pod uncaptured":       {func(c *healthy) { c.more = append(c.more, onNode(0, 126)) }, Failure, "they started before the node agent, and get no further: shop/late"},
 		"no address":           {func(c *healthy) { c.service.Status = corev1.ServiceStatus{} }, Warning, "none: gateway"},
+		"right missing":        {func(c *healthy) { c.unread = "virtualservices" }, Failure, "may not: list virtualservices.networking.istio.io, watch virtualservices.networking.istio.io"},
+		"old definitions":      {func(c *healthy) { c.crds = append(c.crds, oldDefinition(t)) }, Failure, "telemetries.telemetry.istio.io does not serve v1 or v1alpha1"},
 		"before: rights":       {func(c *healthy) { c.options.Before, c.forbidden = true, "clusterroles" }, Failure, "create clusterroles.rbac.authorization.k8s.io"},
 		"before: namespace": {func(c *healthy) {
 			c.options.Before = true
@@ -197,11 +205,7 @@ func TestOneThingIsWrong(t *testing.T) {
 		"before: another": {func(c *healthy) { c.options.Before = true; c.mutating.Labels = nil }, Warning, "there is injector"},
 		"before: old definitions": {func(c *healthy) {
 			c.options.Before = true
-			u := &unstructured.Unstructured{}
-			if err := yaml.Unmarshal([]byte(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: telemetries.telemetry.istio.io}, spec: {versions: [{name: v1beta9, served: true}, {name: v1, served: false}]}}`), &u.Object); err != nil {
-				t.Fatal(err)
-			}
-			c.crds = append(c.crds, u)
+			c.crds = append(c.crds, oldDefinition(t))
 		}, Failure, "telemetries.telemetry.istio.io does not serve v1 or v1alpha1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,6 +222,15 @@ func TestOneThingIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// oldDefinition is one that an old installation of something else has left.
+func oldDefinition(t *testing.T) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: telemetries.telemetry.istio.io}, spec: {versions: [{name: v1beta9, served: true}, {name: v1, served: false}]}}`), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 // onNode is a pod that waits for its network for some time, or whose validation ended with a code.
