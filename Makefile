@@ -9,7 +9,7 @@ LINT := .cache/lint/golangci-lint
 VERSION ?= dev
 export CGO_ENABLED ?= 0
 
-.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube interop conformance fuzz envoy bpf fmt clean
+.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube interop conformance skew fuzz envoy bpf fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ e2e-kube: crds envoy ## the proof on a real cluster, as root: install, injection
 
 interop: envoy build ## the fixtures on the compiler, heddle-proxy and stock Envoy side by side
 	@go test -count=1 -timeout 20m ./test/interop/...
+
+skew: build ## run proxies of the last release (or SKEW=COMMIT) under this control plane, and the reverse, as root
+	@bash test/skew.sh
 
 soak: build ## run a whole mesh under load and churn for SOAK=30m: memory, goroutines and descriptors must not grow, no request may fail
 	@go run ./test/soak -length $${SOAK:-30m}

@@ -24,5 +24,7 @@ echo "== injected pods in network namespaces"
 go test -count=1 -timeout 10m ./test/pod
 echo "== heddle up, end to end"
 go test -count=1 -timeout 15m ./test/e2e/...
+echo "== beside the last release"
+bash test/skew.sh
 echo "== a minute of the soak"
 go run ./test/soak -length 1m -rate 100
