@@ -23,6 +23,7 @@ import (
 // common are the flags of every form of the proxy.
 type common struct {
 	concurrency int
+	accept      time.Duration
 	drain       time.Duration
 	logLevel    string
 	parent      time.Duration
@@ -39,6 +40,7 @@ type common struct {
 func (c *common) add(f *pflag.FlagSet) {
 	f.IntVar(&c.concurrency, "concurrency", 0, "number of workers; 0 takes one per CPU")
 	f.DurationVar(&c.drain, "drain-time", 5*time.Second, "the longest time that connections may still finish after SIGTERM, and that idle ones stay after a hot restart")
+	f.DurationVar(&c.accept, "accept-time", 0, "keep accepting for this time after SIGTERM, before --drain-time begins: who is not in the mesh hears late that a proxy leaves")
 	f.DurationVar(&c.parent, "parent-shutdown-time", 15*time.Minute, "the longest time that what has begun may go on after a hot restart")
 	f.Func("drain-time-s", "--drain-time in seconds, as Envoy names it", seconds(&c.drain))
 	f.Func("parent-shutdown-time-s", "--parent-shutdown-time in seconds, as Envoy names it", seconds(&c.parent))
@@ -73,6 +75,9 @@ func (c *common) options() (o server.Options, err error) {
 	if c.parent < c.drain {
 		return o, fmt.Errorf("--parent-shutdown-time %s is shorter than --drain-time %s; make it as long at least", c.parent, c.drain)
 	}
+	if c.accept < 0 || c.drain < 0 {
+		return o, fmt.Errorf("--accept-time and --drain-time want times of 0 or more")
+	}
 	if c.memory < 0 || c.concurrency < 0 || c.concurrency > 1024 {
 		return o, fmt.Errorf("--memory-limit and --concurrency want numbers of 0 or more (and at most 1024 workers)")
 	}
@@ -105,7 +110,7 @@ func (c *common) options() (o server.Options, err error) {
 	}
 	o.MemoryLimit = c.memory
 	o.Env = os.LookupEnv
-	o.Version, o.Drain, o.Parent, o.Admin, o.AdminSocket, o.Mark, o.Status = version, c.drain, c.parent, c.admin, c.adminSocket, c.mark, c.status
+	o.Version, o.Accept, o.Drain, o.Parent, o.Admin, o.AdminSocket, o.Mark, o.Status = version, c.accept, c.drain, c.parent, c.admin, c.adminSocket, c.mark, c.status
 	return o, nil
 }
 

@@ -109,6 +109,10 @@ func (b *builder) args(probers string) []string {
 	if n := w.config.GetConcurrency(); n.GetValue() > 0 {
 		args = append(args, "--concurrency", strconv.Itoa(int(n.GetValue())))
 	}
+	if w.gateway && !w.envoy {
+		// Its clients are led by kube-proxy and load balancers, which hear of its end seconds later.
+		args = append(args, "--accept-time", w.drain.String())
+	}
 	args = append(args, "--drain-time", w.drain.String())
 	for _, p := range unique([]string{strconv.Itoa(int(w.statusPort)), strconv.Itoa(readyPort), strconv.Itoa(statsPort)}) {
 		args = append(args, "--status-address", ":"+p)

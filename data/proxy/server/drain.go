@@ -16,7 +16,12 @@ func (s *Server) drain(now context.Context) error {
 	s.stop() // the control plane sees the stream end and takes the workload out of service
 	s.draining.Store(true)
 	s.requests.drain(0)
-	s.opts.Log.Info("draining", "longest", s.opts.Drain)
+	s.opts.Log.Info("draining", "longest", s.opts.Accept+s.opts.Drain)
+	select {
+	case <-now.Done():
+		return errQuitNow
+	case <-time.After(s.opts.Accept):
+	}
 	end := time.Now().Add(s.opts.Drain)
 	if !s.untilQuiet(now, time.Now().Add(s.opts.Drain/2)) {
 		return errQuitNow

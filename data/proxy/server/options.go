@@ -29,9 +29,11 @@ type Options struct {
 	SVIDTTL  time.Duration  // 0 leaves it to the CA
 	World    bool           // state-of-the-world xDS instead of delta
 
-	Concurrency int           // workers
-	MemoryLimit int64         // bytes; requests and connections are given up before it, unless Bootstrap has an overload manager. 0 for none
-	Drain       time.Duration // the longest time between SIGTERM and the end
+	Concurrency int   // workers
+	MemoryLimit int64 // bytes; requests and connections are given up before it, unless Bootstrap has an overload manager. 0 for none
+	// Accept is how long a proxy goes on accepting after SIGTERM in any case, for those who hear of its end by other means than the mesh, such as kube-proxy.
+	Accept time.Duration
+	Drain  time.Duration // the longest time between that and the end
 	// Parent is the longest time that what has begun may go on once another process serves in the place of this one; connections that rest are closed after Drain.
 	Parent time.Duration
 	// Kept are the sockets that outlive this process; nil without a supervisor.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -214,6 +215,23 @@ func TestDrainingLosesNoRequest(t *testing.T) {
 	wg.Wait()
 	if good.Load() < 100 || bad.Load() > 0 || refused.Load() == 0 {
 		t.Errorf("%d good, %d bad, %d refused", good.Load(), bad.Load(), refused.Load())
+	}
+}
+
+// TestAcceptsForWhoHearsLate: where others than the mesh lead clients, a proxy that ends is still asked for a while after the last connection.
+func TestAcceptsForWhoHearsLate(t *testing.T) {
+	at := free(t)
+	p := start(t, bootstrap(listener("front", at, ""), cluster(app(t).Listener.Addr().String())))
+	p.ready(t)
+	p.opts.Accept = 30 * time.Second
+	p.stop()
+	time.Sleep(3 * quiet)
+	if code, _, err := get(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "http://"+at+"/"); err != nil || code != 200 {
+		t.Errorf("status %d, %v: the listener is closed as soon as nobody has come for a while", code, err)
+	}
+	p.kill()
+	if err := p.wait(); !errors.Is(err, errQuitNow) {
+		t.Errorf("the end: %v", err)
 	}
 }
 
