@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,23 @@ func inventory(t *testing.T) []string {
 		out.WriteString(list + "\n")
 	}
 	return strings.Fields(out.String())
+}
+
+// left waits until the cluster has no object more than before.
+func left(t *testing.T, before []string) {
+	t.Helper()
+	eventually(t, "nothing is left", func() error {
+		var left []string
+		for _, o := range inventory(t) {
+			if !slices.Contains(before, o) {
+				left = append(left, o)
+			}
+		}
+		if len(left) > 0 {
+			return fmt.Errorf("left: %s", strings.Join(left, ", "))
+		}
+		return nil
+	})
 }
 
 // collect shows what is needed to find out why a test failed.

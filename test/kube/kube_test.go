@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -64,18 +63,7 @@ func TestCluster(t *testing.T) {
 			return
 		}
 	}
-	eventually(t, "nothing is left", func() error {
-		var left []string
-		for _, o := range inventory(t) {
-			if !slices.Contains(before, o) {
-				left = append(left, o)
-			}
-		}
-		if len(left) > 0 {
-			return fmt.Errorf("left: %s", strings.Join(left, ", "))
-		}
-		return nil
-	})
+	left(t, before)
 }
 
 func injected(t *testing.T) {
