@@ -24,7 +24,12 @@ type Client struct {
 	dynamic   dynamic.Interface
 	discovery discovery.DiscoveryInterface
 	typed     kubernetes.Interface
+	reviews   kubernetes.Interface // of tokens
 }
+
+// A fleet of proxies comes back at once when heddled was started again, each with two tokens to review. That is why reviews have a budget of their own: in the line
+// with all other calls they would hold up the Lease until another replica takes it.
+const reviewsPerSecond, reviewsAtOnce = 500, 1000
 
 // Open reads a kubeconfig and makes the clients; it does not call the API yet.
 func Open(kubeconfig string) (*Client, error) {
@@ -42,6 +47,10 @@ func Open(kubeconfig string) (*Client, error) {
 		return nil, fmt.Errorf("use kubeconfig %s: %w", kubeconfig, err)
 	}
 	c.discovery = c.typed.Discovery()
+	cfg.QPS, cfg.Burst = reviewsPerSecond, reviewsAtOnce
+	if c.reviews, err = kubernetes.NewForConfig(cfg); err != nil {
+		return nil, fmt.Errorf("use kubeconfig %s: %w", kubeconfig, err)
+	}
 	return c, nil
 }
 

@@ -275,7 +275,7 @@ func TestTokens(t *testing.T) {
 		r.Status = status
 		return true, r, nil
 	})
-	tokens := (&Client{typed: typed}).Tokens()
+	tokens := (&Client{reviews: typed}).Tokens()
 	status = authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{Username: "system:serviceaccount:shop:web"}}
 	c, err := tokens.Review(t.Context(), "a.b.c")
 	if err != nil || c.Namespace != "shop" || c.ServiceAccount != "web" || len(asked) != 2 {
@@ -331,6 +331,25 @@ func TestRegister(t *testing.T) {
 	}
 	if got, _ = hooks.Get(t.Context(), w.Name, metav1.GetOptions{}); *got.Webhooks[1].ClientConfig.URL != w.URL || len(typed.Actions()) == writes {
 		t.Error("a new address was not written")
+	}
+}
+
+// TestReviewsLeaveTheLeaseItsBudget: a fleet of proxies that comes back at once must not make the leader lose its Lease.
+func TestReviewsLeaveTheLeaseItsBudget(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	const text = `{apiVersion: v1, kind: Config, clusters: [{name: a, cluster: {server: "http://127.0.0.1:1"}}], contexts: [{name: a, context: {cluster: a}}], current-context: a}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crowd := c.Tokens().(reviewer).client.reviews.AuthenticationV1().RESTClient().GetRateLimiter()
+	for n := 0; crowd.TryAccept() && n < 1_000_000; n++ {
+	}
+	if !c.typed.CoordinationV1().RESTClient().GetRateLimiter().TryAccept() {
+		t.Error("when many tokens are reviewed the Lease has to wait")
 	}
 }
 

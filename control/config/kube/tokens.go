@@ -24,7 +24,7 @@ func (r reviewer) Review(ctx context.Context, secret string) (token.Claims, erro
 		return token.Claims{}, token.ErrUnknown
 	}
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: secret, Audiences: []string{token.Audience, token.IstioAudience}}}
-	got, err := r.client.typed.AuthenticationV1().TokenReviews().Create(ctx, review, metav1.CreateOptions{})
+	got, err := r.client.reviews.AuthenticationV1().TokenReviews().Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
 		return token.Claims{}, fmt.Errorf("review the token with the Kubernetes API: %w", err)
 	}
