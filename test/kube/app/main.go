@@ -2,6 +2,7 @@
 //
 //	app serve [ADDRESS]      answers with its version, its pod, the address that calls and what the caller's proxy said of the caller; drains on SIGTERM
 //	app get URL [COUNT]      asks and prints "STATUS BODY", one line for each answer
+//	app first URL [TEXT]     asks until it is answered 200 (with the text in it), and prints when it began, when it was answered (nanoseconds since 1970) and how often it asked
 //	app load URL RATE TIME   asks RATE times a second for TIME and prints how often each status came; 0 is no answer
 //	app exit                 does nothing, as a Job
 package main
@@ -43,10 +44,12 @@ func run(args []string) error {
 			fmt.Println(status, body)
 		}
 		return err
+	case len(args) > 1 && args[0] == "first":
+		return first(args[1], append(args, "")[2])
 	case len(args) == 4 && args[0] == "load":
 		return load(args[1], args[2], args[3])
 	}
-	return fmt.Errorf("usage: app serve|get|load|exit; got %q", args)
+	return fmt.Errorf("usage: app serve|get|first|load|exit; got %q", args)
 }
 
 func serve(address string) error {
@@ -86,6 +89,21 @@ func get(url string) (int, string) {
 		return 0, err.Error()
 	}
 	return answer.StatusCode, strings.TrimSpace(string(body))
+}
+
+// first gives up after a minute.
+func first(url, text string) error {
+	begun, last := time.Now(), ""
+	for count := 1; time.Since(begun) < time.Minute; count++ {
+		status, body := get(url)
+		if status == http.StatusOK && strings.Contains(body, text) {
+			fmt.Println(begun.UnixNano(), time.Now().UnixNano(), count)
+			return nil
+		}
+		last = fmt.Sprint(status, " ", body)
+		time.Sleep(2 * time.Millisecond)
+	}
+	return fmt.Errorf("not answered within a minute; at last: %s", last)
 }
 
 func load(url, rate, length string) error {
