@@ -11,7 +11,7 @@ import (
 	"github.com/heddle-mesh/heddle/xds"
 )
 
-// TestFootprint bounds what a client costs: a map entry per resource, since bytes are shared.
+// TestFootprint bounds what a client costs: a map entry per resource, since bytes are shared, and nothing for what a resource claims.
 func TestFootprint(t *testing.T) {
 	const clients, clusters = 50, 1000
 	src := shelf{}
@@ -21,6 +21,9 @@ func TestFootprint(t *testing.T) {
 		names = append(names, name)
 		for _, url := range []string{xds.Cluster, xds.Endpoints} {
 			r := xds.FromBytes(xds.Name{TypeURL: url, Name: name}, make([]byte, 100))
+			for n := range 6 { // as many as the domains of a service
+				r.Claims = append(r.Claims, fmt.Sprintf("80/%s/%d", name, n))
+			}
 			src[r.Name] = r
 		}
 	}

@@ -46,12 +46,12 @@ func byNameOnly(url string) bool {
 // entry is what is known of one name. "Held" means what the client was told to hold.
 type entry struct {
 	name     string
-	explicit bool          // the client named it
-	listed   bool          // the type's list has it (wildcard)
-	mark     uint64        // the listing that last had it
 	seen     *xds.Resource // what the source last answered
 	sent     *xds.Resource // what the client was last told to hold; nil: nothing
 	good     *xds.Resource // what it last accepted
+	mark     uint32        // the listing that last had it
+	explicit bool          // the client named it
+	listed   bool          // the type's list has it (wildcard)
 }
 
 // flight is a response without an answer yet.
@@ -70,11 +70,11 @@ type kind struct {
 
 	subscribed bool // a request was seen
 	wildcard   bool
-	legacy     bool // wildcard by an empty first request
-	fresh      bool // the first answer is not complete: the client waits for it, so it waits for nobody
-	relist     bool // the list of names may have changed
-	answer     bool // the client must have a response, even an empty one
-	listing    uint64
+	legacy     bool   // wildcard by an empty first request
+	fresh      bool   // the first answer is not complete: the client waits for it, so it waits for nobody
+	relist     bool   // the list of names may have changed
+	answer     bool   // the client must have a response, even an empty one
+	listing    uint32 // counts up; 0 is before the first
 
 	entries map[string]*entry
 	dirty   map[string]struct{}  // must be looked at
@@ -87,10 +87,9 @@ type kind struct {
 	unheard map[string]struct{}
 
 	flights []flight
-	claims  map[string]string // claim → who holds it
-	named   int               // explicit names
-	bare    int               // held resources whose claims are not known
-	sum     uint64            // exclusive or over the hashes of what is held: the version of the type's state
+	named   int    // explicit names
+	bare    int    // held resources whose claims are not known
+	sum     uint64 // exclusive or over the hashes of what is held: the version of the type's state
 
 	sentNonce, ackNonce, nackNonce string
 	sentAt, ackAt                  time.Time
@@ -101,7 +100,7 @@ func newKind(url string, mode Mode) *kind {
 	rank := rankOf(url)
 	return &kind{
 		url: url, rank: rank, full: mode == StateOfTheWorld && (rank == rankCluster || rank == rankListener),
-		entries: map[string]*entry{}, dirty: map[string]struct{}{}, owed: map[string]struct{}{}, gone: map[string]time.Time{}, refused: map[string]string{}, claims: map[string]string{}, unheard: map[string]struct{}{},
+		entries: map[string]*entry{}, dirty: map[string]struct{}{}, owed: map[string]struct{}{}, gone: map[string]time.Time{}, refused: map[string]string{}, unheard: map[string]struct{}{},
 	}
 }
 
@@ -134,11 +133,6 @@ func (k *kind) account(e *entry, r *xds.Resource) {
 		if old.Claims == nil {
 			k.bare--
 		}
-		for _, c := range old.Claims {
-			if k.claims[c] == e.name {
-				delete(k.claims, c)
-			}
-		}
 	}
 	e.sent = r
 	if r == nil {
@@ -148,9 +142,6 @@ func (k *kind) account(e *entry, r *xds.Resource) {
 	k.sum ^= fingerprint(r)
 	if r.Claims == nil {
 		k.bare++
-	}
-	for _, c := range r.Claims {
-		k.claims[c] = e.name
 	}
 }
 

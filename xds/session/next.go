@@ -244,19 +244,13 @@ func (s *Session) takeovers(p *pick, k *kind, now time.Time, src Source) {
 	if !k.claimed() || len(p.adds) == 0 {
 		return
 	}
-	unknown := k.bare > 0
+	unknown, handed := k.bare > 0, k.handed(p)
 	for i := 0; i < len(p.adds); i++ { // grows while it runs
 		unknown = unknown || p.adds[i].Claims == nil
 		for _, c := range p.adds[i].Claims {
-			holder, ok := k.claims[c]
-			if !ok || p.has(holder) {
-				continue
-			}
-			if _, dirty := k.dirty[holder]; dirty {
-				s.consider(p, k, holder, now, src)
-			}
-			if _, gone := k.gone[holder]; gone && !p.has(holder) {
-				p.removed = append(p.removed, holder)
+			slices.Sort(handed[c]) // one, as good as ever
+			for _, holder := range handed[c] {
+				s.handOver(p, k, holder, now, src)
 			}
 		}
 	}
@@ -272,6 +266,46 @@ func (s *Session) takeovers(p *pick, k *kind, now time.Time, src Source) {
 		if !p.has(name) {
 			p.removed = append(p.removed, name)
 		}
+	}
+}
+
+// handed is who holds which claim that may pass to another: only what is dirty or gone gives one up. Nobody keeps this for all that a client holds, because that would be most of what
+// the client costs.
+func (k *kind) handed(p *pick) map[string][]string {
+	out, travels := map[string][]string{}, map[string]bool{}
+	for _, r := range p.adds {
+		travels[r.Name.Name] = true
+	}
+	note := func(name string) {
+		e := k.entries[name]
+		if e == nil || e.sent == nil || travels[name] {
+			return
+		}
+		for _, c := range e.sent.Claims {
+			if !slices.Contains(out[c], name) {
+				out[c] = append(out[c], name)
+			}
+		}
+	}
+	for name := range k.dirty {
+		note(name)
+	}
+	for name := range k.gone {
+		note(name)
+	}
+	return out
+}
+
+// handOver lets a holder of a claim travel with what takes it over: changed, or removed.
+func (s *Session) handOver(p *pick, k *kind, holder string, now time.Time, src Source) {
+	if p.has(holder) {
+		return
+	}
+	if _, dirty := k.dirty[holder]; dirty {
+		s.consider(p, k, holder, now, src)
+	}
+	if _, gone := k.gone[holder]; gone && !p.has(holder) {
+		p.removed = append(p.removed, holder)
 	}
 }
 
