@@ -32,7 +32,7 @@ import (
 	"github.com/heddle-mesh/heddle/xds/client"
 )
 
-// crowd is the proxies of all pods as far as heddled can tell: for each a stream of delta xDS and a connection to the certificate authority, both over TLS with the token of the
+// crowd is the proxies of all pods as far as heddled can tell: for each a stream of delta xDS and a question for a certificate, both over TLS with the token of the
 // pod's account. They ask for what heddle-proxy asks for, and put nothing into force. What a resource refers to is read once for all of them.
 type crowd struct {
 	o       *populace
@@ -158,7 +158,7 @@ func (c *crowd) connect(n int) error {
 		x.Subscribe(xds.Listener)
 		rotation := &secret.Rotation{CA: authority, ID: id.String(), Log: slog.New(slog.DiscardHandler)}
 		rotation.Subscribe(func(*secret.SVID) { f.certified() })
-		c.running.Go(func() { _ = rotation.Run(ctx); _ = authority.Close() }) // these end with ctx only
+		c.running.Go(func() { _ = rotation.Run(ctx) }) // these end with ctx only
 		c.running.Go(func() { _ = x.Run(ctx) })
 	}
 	select {

@@ -24,7 +24,6 @@ type agent struct {
 	o        Options
 	log      *slog.Logger
 	rotation *secret.Rotation
-	ca       *secret.Client
 	names    *dns.Server    // of the workload; nil without DNS
 	own      *dns.Server    // of Envoy itself, for the names in its clusters
 	resolver netip.AddrPort // where own answers
@@ -57,14 +56,15 @@ func (a *agent) open() (err error) {
 	if err := a.folder(); err != nil {
 		return err
 	}
-	if a.ca, err = secret.NewClient(a.o.channel(a.o.CAAddress)); err != nil {
+	authority, err := secret.NewClient(a.o.channel(a.o.CAAddress))
+	if err != nil {
 		return err
 	}
 	id, err := a.o.Workload.ID()
 	if err != nil {
 		return err
 	}
-	a.rotation = &secret.Rotation{CA: a.ca, ID: id.String(), Log: a.log.With("part", "secret")}
+	a.rotation = &secret.Rotation{CA: authority, ID: id.String(), Log: a.log.With("part", "secret")}
 	if a.relay, err = newRelay(a.o.channel(a.o.XDSAddress), a.setNames, a.log.With("part", "xds")); err != nil {
 		return err
 	}
@@ -135,9 +135,6 @@ func (a *agent) close() error {
 		if s != nil {
 			s.Close()
 		}
-	}
-	if a.ca != nil {
-		_ = a.ca.Close() // nothing is under way
 	}
 	if a.o.temporary {
 		return os.RemoveAll(a.o.WorkDir)

@@ -29,11 +29,10 @@ type Channel struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// Client is the CA over gRPC.
+// Client is the CA over gRPC. A certificate is wanted a few times a day, so that there is a connection while it is asked for only: thousands of proxies would keep theirs for nothing.
 type Client struct {
 	channel Channel
-	conn    *grpc.ClientConn
-	api     securityv1alpha1.IstioCertificateServiceClient
+	opts    []grpc.DialOption
 }
 
 // NewClient prepares a client; nothing is dialled before the first call. A channel that would send a token in plaintext to another machine is refused.
@@ -46,11 +45,7 @@ func NewClient(c Channel) (*Client, error) {
 	if c.Dial != nil {
 		opts = append(opts, grpc.WithContextDialer(c.Dial))
 	}
-	conn, err := grpc.NewClient(c.Target(), opts...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the CA at %s: %w", c.Address, err)
-	}
-	return &Client{channel: c, conn: conn, api: securityv1alpha1.NewIstioCertificateServiceClient(conn)}, nil
+	return &Client{channel: c, opts: opts}, nil
 }
 
 // Target is the address in gRPC's form. The proxy finds its control plane without gRPC's own proxy and service-config lookups.
@@ -111,7 +106,12 @@ func (c *Client) CreateCertificate(ctx context.Context, csrPEM []byte, ttl time.
 	if c.channel.ClusterID != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "clusterid", c.channel.ClusterID)
 	}
-	answer, err := c.api.CreateCertificate(ctx, &securityv1alpha1.IstioCertificateRequest{
+	conn, err := grpc.NewClient(c.channel.Target(), c.opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the CA at %s: %w", c.channel.Address, err)
+	}
+	defer func() { _ = conn.Close() }()
+	answer, err := securityv1alpha1.NewIstioCertificateServiceClient(conn).CreateCertificate(ctx, &securityv1alpha1.IstioCertificateRequest{
 		Csr: string(csrPEM), ValidityDuration: int64(ttl / time.Second), Metadata: &structpb.Struct{},
 	})
 	if err != nil {
@@ -119,6 +119,3 @@ func (c *Client) CreateCertificate(ctx context.Context, csrPEM []byte, ttl time.
 	}
 	return answer.GetCertChain(), nil
 }
-
-// Close ends the connection.
-func (c *Client) Close() error { return c.conn.Close() }

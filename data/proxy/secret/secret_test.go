@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/big"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -18,6 +19,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/stats"
+	securityv1alpha1 "istio.io/api/security/v1alpha1"
 )
 
 const id = "spiffe://cluster.local/ns/shop/sa/web"
@@ -162,15 +167,73 @@ func TestRotationAtHalfLifeAndWithTheCAAway(t *testing.T) {
 	})
 }
 
+// served answers over gRPC what an authority does.
+type served struct {
+	securityv1alpha1.UnimplementedIstioCertificateServiceServer
+	ca *authority
+}
+
+func (s served) CreateCertificate(ctx context.Context, r *securityv1alpha1.IstioCertificateRequest) (*securityv1alpha1.IstioCertificateResponse, error) {
+	chain, err := s.ca.CreateCertificate(ctx, []byte(r.GetCsr()), 0)
+	return &securityv1alpha1.IstioCertificateResponse{CertChain: chain}, err
+}
+
+// counted counts the connections that a server has.
+type counted struct{ open, all atomic.Int32 }
+
+func (c *counted) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+func (c *counted) HandleRPC(context.Context, stats.RPCStats)                       {}
+func (c *counted) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
+	return ctx
+}
+func (c *counted) HandleConn(_ context.Context, s stats.ConnStats) {
+	switch s.(type) {
+	case *stats.ConnBegin:
+		c.open.Add(1)
+		c.all.Add(1)
+	case *stats.ConnEnd:
+		c.open.Add(-1)
+	}
+}
+
+// TestNobodyKeepsAConnectionToTheCA: with thousands of proxies it would be most of what each costs the control plane.
+func TestNobodyKeepsAConnectionToTheCA(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var connections counted
+	g := grpc.NewServer(grpc.StatsHandler(&connections))
+	securityv1alpha1.RegisterIstioCertificateServiceServer(g, served{ca: newAuthority(t)})
+	go func() { _ = g.Serve(l) }()
+	defer g.Stop()
+	c, err := NewClient(Channel{Address: l.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Rotation{CA: c, ID: id, Log: slog.New(slog.DiscardHandler)}
+	for range 2 {
+		if _, err := r.request(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); connections.open.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d connections stay open", connections.open.Load())
+		}
+	}
+	if n := connections.all.Load(); n != 2 {
+		t.Errorf("%d connections for 2 certificates", n)
+	}
+}
+
 func TestATokenNeverTravelsInPlaintextToAnotherMachine(t *testing.T) {
 	if _, err := NewClient(Channel{Address: "10.0.0.1:15012", TokenFile: "/token"}); err == nil || !strings.Contains(err.Error(), "--root-cert") {
 		t.Errorf("error %v", err)
 	}
 	for _, a := range []string{"127.0.0.1:15010", "[::1]:15010", "unix:/run/xds.sock"} {
-		if c, err := NewClient(Channel{Address: a, TokenFile: "/token"}); err != nil {
+		if _, err := NewClient(Channel{Address: a, TokenFile: "/token"}); err != nil {
 			t.Errorf("%s: %v", a, err)
-		} else {
-			c.Close()
 		}
 	}
 }

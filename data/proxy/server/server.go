@@ -48,7 +48,6 @@ type Server struct {
 	logs      *accesslog.Files
 	secrets   *secret.Store
 	rotation  *secret.Rotation // nil without a workload
-	authority *secret.Client
 	clusters  *upstream.Set
 	dialer    *dial.Dialer
 	workers   []*loop.Worker
@@ -196,14 +195,15 @@ func (s *Server) buildIdentity() (err error) {
 	if s.opts.Mark != 0 && !strings.HasPrefix(ca.Address, "unix:") {
 		ca.Dial = func(ctx context.Context, address string) (net.Conn, error) { return s.dialMarked(ctx, "tcp", address) }
 	}
-	if s.authority, err = secret.NewClient(ca); err != nil {
+	authority, err := secret.NewClient(ca)
+	if err != nil {
 		return err
 	}
 	id, err := w.ID()
 	if err != nil {
 		return err
 	}
-	s.rotation = &secret.Rotation{CA: s.authority, ID: id.String(), TTL: s.opts.SVIDTTL, Log: s.opts.Log}
+	s.rotation = &secret.Rotation{CA: authority, ID: id.String(), TTL: s.opts.SVIDTTL, Log: s.opts.Log}
 	return nil
 }
 
@@ -298,9 +298,6 @@ func (s *Server) close() {
 	}
 	for _, l := range s.sockets {
 		_ = l.Close() // closed by their servers as a rule
-	}
-	if s.authority != nil {
-		_ = s.authority.Close() // nothing is asked of it any more
 	}
 	done := make(chan struct{})
 	go func() {
