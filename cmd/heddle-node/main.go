@@ -64,7 +64,7 @@ func command(ctx context.Context) *cobra.Command {
 	s.StringVar(&f.o.Namespace, "namespace", "", "namespace of the agent")
 	s.StringVar(&f.o.DaemonSet, "daemonset", "heddle-node", "name of the agent's DaemonSet")
 	s.StringVar(&f.o.Socket, "socket", "/run/heddle-node/cni.sock", "path of the socket for the plug-in, the same here and on the node")
-	s.StringVar(&f.o.HTTPAddress, "http-address", ":15014", "address of /ready and /metrics")
+	s.StringVar(&f.o.HTTPAddress, "http-address", ":15014", "address of /ready, /captures and /metrics")
 	s.StringVar(&f.o.Place.Program, "cni-program", "/usr/local/bin/"+cni.Type, "the plug-in that is installed")
 	s.StringVar(&f.repair, "repair", string(node.RepairDelete), "what becomes of pods that started without capture: delete (those that a controller makes anew), label or none")
 	s.StringSliceVar(&f.exclude, "exclude-namespace", []string{"kube-system", "kube-public", "kube-node-lease"}, "namespaces whose pods start without asking the agent; its own is always one")
@@ -96,6 +96,7 @@ func (f *flags) run(ctx context.Context) error {
 	if i := slices.IndexFunc(f.ways, func(w string) bool { return !slices.Contains([]string{"ebpf", "nftables", "iptables"}, w) }); i >= 0 || len(f.ways) == 0 {
 		return fmt.Errorf("--ways %q: want some of ebpf, nftables and iptables", strings.Join(f.ways, ","))
 	}
+	o.Pinned = func() bool { _, err := os.Stat(redirect.DefaultPin); return err == nil }
 	o.Unpin = func() error { return redirect.Remove(redirect.DefaultPin) }
 	entry, err := entry(o.Socket, append(f.exclude, o.Namespace), f.ways)
 	if err != nil {

@@ -67,6 +67,12 @@ var errNothing = errors.New("nothing to look at")
 // warning is an error that stops nothing.
 type warning struct{ error }
 
+// note is no error: it says more of what is as it should be.
+type note string
+
+// Error is the text.
+func (n note) Error() string { return string(n) }
+
 func warn(format string, args ...any) error { return warning{fmt.Errorf(format, args...)} }
 
 // Run looks at everything, and tells each finding as soon as there is one.
@@ -82,6 +88,10 @@ func Run(ctx context.Context, c Cluster, o Options, tell func(Finding)) {
 		err := x.look(ctx, s)
 		if errors.Is(err, errNothing) {
 			continue
+		}
+		if n := note(""); errors.As(err, &n) {
+			f.Description += " (" + n.Error() + ")"
+			err = nil
 		}
 		if err != nil {
 			f.Result, f.Error, f.Hint = Failure, err.Error(), x.hint

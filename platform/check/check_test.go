@@ -8,7 +8,9 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +27,7 @@ import (
 	discoveryfake "k8s.io/client-go/discovery/fake"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
+	restclient "k8s.io/client-go/rest"
 	k8stesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
 )
@@ -47,6 +50,7 @@ type healthy struct {
 	service   *corev1.Service
 	agent     *appsv1.DaemonSet
 	more      []runtime.Object
+	says      string // how the node captures
 	crds      []runtime.Object
 	minor     string
 	forbidden string // resource that may not be created
@@ -129,6 +133,7 @@ func (c *healthy) run() (all []Finding) {
 		r.Status.Allowed = r.Spec.ResourceAttributes.Resource != c.unread
 		return true, r, nil
 	})
+	typed.PrependProxyReactor("pods", func(k8stesting.Action) (bool, restclient.ResponseWrapper, error) { return true, answer(c.says), nil })
 	typed.PrependReactor("create", "pods", func(a k8stesting.Action) (bool, runtime.Object, error) {
 		p := a.(k8stesting.CreateAction).GetObject().(*corev1.Pod).DeepCopy()
 		if c.injects {
@@ -192,6 +197,8 @@ func TestOneThingIsWrong(t *testing.T) {
 		"node without agent":   {func(c *healthy) { c.agent.Status.NumberAvailable = 0 }, Failure, "0 of 1 nodes have a ready one: not node1"},
 		"agent nowhere":        {func(c *healthy) { c.agent.Status = appsv1.DaemonSetStatus{} }, Failure, "no node is to have one"},
 		"agent not updated":    {func(c *healthy) { c.agent.Status.UpdatedNumberScheduled = 0 }, Warning, "0 of 1 nodes have one of this version"},
+		"node fell back":       {func(c *healthy) { c.agentSays(`{"way":"nftables","fell":"ebpf does not work: Linux 5.10"}`) }, Warning, "node1 by nftables, because ebpf does not work: Linux 5.10"},
+		"agent is silent":      {func(c *healthy) { c.agentSays(`<html>`) }, Warning, "an agent does not say how its node captures: node1: invalid character"},
 		"pod waits":            {func(c *healthy) { c.more = append(c.more, onNode(2*time.Minute, 0)) }, Failure, "shop/late on node1"},
 		"pod uncaptured":       {func(c *healthy) { c.more = append(c.more, onNode(0, 126)) }, Failure, "they started before the node agent, and get no further: shop/late"},
 		"no address":           {func(c *healthy) { c.service.Status = corev1.ServiceStatus{} }, Warning, "none: gateway"},
@@ -231,6 +238,36 @@ func oldDefinition(t *testing.T) *unstructured.Unstructured {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// agentSays adds an agent's pod, which says how its node captures.
+func (c *healthy) agentSays(text string) {
+	p := &corev1.Pod{ObjectMeta: meta("istio-system", "heddle-node-1", "app", "heddle-node"), Spec: corev1.PodSpec{NodeName: "node1"}, Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}
+	c.more, c.says = append(c.more, p), text
+}
+
+// TestWayOfCapture: what is as it should be is said too.
+func TestWayOfCapture(t *testing.T) {
+	for says, want := range map[string]string{`{"way":"ebpf"}`: " (node1: ebpf)", `{"way":""}`: " (node1: not known before a pod with a proxy starts)"} {
+		c := newHealthy(t)
+		c.agentSays(says)
+		if !slices.ContainsFunc(c.run(), func(f Finding) bool {
+			return f.Result == Success && f.Error == "" && f.Description == "every node captures by the best of its ways"+want
+		}) {
+			t.Errorf("%s: no finding with %s", says, want)
+		}
+	}
+}
+
+// answer is what is read from an agent's pod.
+type answer string
+
+// DoRaw implements restclient.ResponseWrapper.
+func (a answer) DoRaw(context.Context) ([]byte, error) { return []byte(a), nil }
+
+// Stream implements restclient.ResponseWrapper.
+func (a answer) Stream(context.Context) (io.ReadCloser, error) {
+	return io.NopCloser(strings.NewReader(string(a))), nil
 }
 
 // onNode is a pod that waits for its network for some time, or whose validation ended with a code.

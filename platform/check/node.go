@@ -26,6 +26,7 @@ func nodes() []one {
 	const category = "node-agent"
 	return []one{
 		{category, "it is ready on every node", "look at: kubectl -n NAMESPACE get pods -l app=" + nodeAgent + " -o wide, and at the log of the one that is not ready", false, agentReady},
+		{category, "every node captures by the best of its ways", "the log of the agent there says it of each pod; name the ways that you want: heddle install --set 'node.ways={nftables,iptables}'", false, captured},
 		{category, "every pod that waits for its node is started", "pods of a node without a ready node agent wait for it; look at: kubectl describe pod", false, nobodyWaits},
 		{category, "no pod runs uncaptured", "delete these pods, so that others are made", false, allCaptured},
 	}

@@ -82,6 +82,11 @@ func (a *Agent) Reported(p enrol.Pod, r enrol.Report) {
 		log.Error("pod not captured", "why", r.Error)
 		return
 	}
+	if !r.Again {
+		if err := a.captures.set(Captures{Way: r.Way, Fell: r.Fell}); err != nil {
+			log.Warn("the next agent will not know the way of capture before a pod starts", "why", err)
+		}
+	}
 	a.count.pods.WithLabelValues(r.Way).Inc()
 	log.Info("pod captured", "way", r.Way)
 }

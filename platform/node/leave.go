@@ -5,10 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/heddle-mesh/heddle/data/node/cni"
 )
 
 // leave takes everything from the node if the agent is being removed.
@@ -21,11 +27,34 @@ func (a *Agent) leave() error {
 		return nil
 	}
 	a.o.Log.Info("the CNI plug-in is removed", "why", why)
-	err := errors.Join(a.o.Place.Remove(), remove(a.o.Socket))
-	if a.o.Unpin != nil {
-		err = errors.Join(err, a.o.Unpin())
+	err := errors.Join(a.o.Place.Remove(), remove(a.o.Socket), a.captures.remove())
+	if a.o.Pinned == nil || !a.o.Pinned() {
+		return err
 	}
-	return err
+	if pods := a.captured(); pods != "" {
+		a.o.Log.Warn("kernel programs stay on this node, because without them these pods may call past their proxies; heddle-node remove takes them away", "pods", pods)
+		return err
+	}
+	return errors.Join(err, a.o.Unpin())
+}
+
+// captured names pods of this node that run and may be captured by kernel programs, "" for none. Rules of the packet filter are in the pods and need nobody; programs are the node's.
+func (a *Agent) captured() string {
+	if !a.synced() {
+		return "which are not known"
+	}
+	all, err := a.pods.List(labels.Everything())
+	if err != nil {
+		return "which are not known: " + err.Error()
+	}
+	var names []string
+	for _, p := range all {
+		if p.Annotations[cni.Annotation] != "" && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+			names = append(names, p.Namespace+"/"+p.Name)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
 }
 
 func remove(path string) error {

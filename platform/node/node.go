@@ -32,10 +32,11 @@ type Options struct {
 	Node                 string // name of this node
 	Namespace, DaemonSet string // of the agent itself
 	Socket               string // where the plug-in asks
-	HTTPAddress          string // of /ready and /metrics
+	HTTPAddress          string // of /ready, /captures and /metrics
 	Place                chain.Place
 	Repair               Repair
-	Unpin                func() error // takes kernel programs from the node, nil for none
+	Pinned               func() bool  // whether there are kernel programs on the node; nil for none
+	Unpin                func() error // takes them away, when the node is left and no pod needs them
 	Kube                 kubernetes.Interface
 	Log                  *slog.Logger
 }
@@ -59,12 +60,14 @@ type Agent struct {
 	installed atomic.Bool
 	count     *metrics
 	seen      *once
+	captures  *captures
 }
 
 // New makes an agent that has not begun.
 func New(o Options) (*Agent, *prometheus.Registry) {
 	r := prometheus.NewRegistry()
-	return &Agent{o: o, count: newMetrics(r), seen: newOnce()}, r
+	m := newMetrics(r)
+	return &Agent{o: o, count: m, seen: newOnce(), captures: newCaptures(o.Socket, m.captures)}, r
 }
 
 // Run works until the context ends. Then it takes the plug-in from the node if the agent is being removed, and leaves it if the agent is only replaced: then pods that start
@@ -74,6 +77,7 @@ func (a *Agent) Run(ctx context.Context, registry *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
+	a.captures.read()
 	pages := &http.Server{Handler: a.pages(registry), ReadHeaderTimeout: 5 * time.Second}
 	var lc net.ListenConfig
 	web, err := lc.Listen(ctx, "tcp", a.o.HTTPAddress)
@@ -154,7 +158,7 @@ func (a *Agent) watch(ctx context.Context) {
 	}()
 }
 
-// pages are /ready and /metrics.
+// pages are /ready, /captures and /metrics.
 func (a *Agent) pages(registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
@@ -165,6 +169,7 @@ func (a *Agent) pages(registry *prometheus.Registry) http.Handler {
 			http.Error(w, "the pods of this node are not known yet", http.StatusServiceUnavailable)
 		}
 	})
+	mux.Handle("GET /captures", a.captures)
 	mux.Handle("GET /metrics", a.count.handler(registry))
 	return mux
 }

@@ -124,13 +124,49 @@ func TestEnrol(t *testing.T) {
 	if a, err := ask("new", "u"); err != nil || !strings.Contains(a.Error, "ask the Kubernetes API for the pod: away") {
 		t.Errorf("%+v %v", a, err)
 	}
+	eventually(t, "the way of capture is told", func() bool {
+		w := httptest.NewRecorder()
+		n.pages(n.registry).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/captures", nil))
+		return w.Body.String() == `{"way":"nftables","fell":"ebpf does not work: old kernel"}`+"\n"
+	})
 	eventually(t, "they are counted", func() bool {
 		w := httptest.NewRecorder()
 		n.pages(n.registry).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		return strings.Contains(w.Body.String(), `heddle_node_pods_total{result="nftables"} 3`) && strings.Contains(w.Body.String(), `heddle_node_pods_total{result="skipped"} 2`) &&
-			strings.Contains(w.Body.String(), `heddle_node_pods_total{result="unknown"} 5`)
+			strings.Contains(w.Body.String(), `heddle_node_pods_total{result="unknown"} 5`) && strings.Contains(w.Body.String(), `heddle_node_way{way="nftables"} 1`)
 	})
 	n.end(t)
+}
+
+// TestCaptures: the next agent knows what pods have shown to the last one; a pod that was captured before shows nothing; and an agent that leaves takes it along.
+func TestCaptures(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "cni.sock")
+	agent := func() *Agent {
+		a, _ := New(Options{Socket: socket, Log: slog.New(slog.DiscardHandler)})
+		a.captures.read()
+		return a
+	}
+	says := func(want string) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		a, r := New(Options{Socket: socket, Log: slog.New(slog.DiscardHandler)})
+		a.captures.read()
+		a.pages(r).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/captures", nil))
+		if got := strings.TrimSpace(w.Body.String()); got != want {
+			t.Errorf("the next agent says %s, want %s", got, want)
+		}
+	}
+	says(`{"way":""}`)
+	agent().Reported(enrol.Pod{}, enrol.Report{Way: "nftables", Fell: "old kernel"})
+	agent().Reported(enrol.Pod{}, enrol.Report{Way: "ebpf", Again: true})
+	agent().Reported(enrol.Pod{}, enrol.Report{Error: "no way"})
+	says(`{"way":"nftables","fell":"old kernel"}`)
+	agent().Reported(enrol.Pod{}, enrol.Report{Way: "ebpf"})
+	says(`{"way":"ebpf"}`)
+	if err := agent().captures.remove(); err != nil {
+		t.Error(err)
+	}
+	says(`{"way":""}`)
 }
 
 // failed is a pod whose validation has found nothing that captures it.
@@ -235,12 +271,33 @@ func TestLeaving(t *testing.T) {
 		if x.change != nil {
 			x.change(n.kube)
 		}
+		n.Reported(enrol.Pod{}, enrol.Report{Way: "ebpf"})
 		n.end(t)
+		if _, err := os.Stat(n.captures.path); (err == nil) != x.stays {
+			t.Errorf("%s: what is known of the way of capture: %v", name, err)
+		}
 		text, err := os.ReadFile(n.conf)
 		_, program := os.Stat(filepath.Join(n.o.Place.BinDir, "heddle-cni"))
 		_, socket := os.Lstat(n.o.Socket)
 		if err != nil || strings.Contains(string(text), "heddle-cni") != x.stays || (program == nil) != x.stays || (socket == nil) != x.stays || !x.stays && string(text) != list {
 			t.Errorf("%s: %s, program %v, socket %v (%v)", name, text, program, socket, err)
+		}
+	}
+}
+
+// TestProgramsStayForPods: kernel programs go with the agent, unless a pod would call past its proxy without them.
+func TestProgramsStayForPods(t *testing.T) {
+	ended := func(p *corev1.Pod) { wants("[]")(p); p.Status.Phase = corev1.PodFailed }
+	for name, x := range map[string]struct {
+		pod   *corev1.Pod
+		stays bool
+	}{"no captured pod": {pod("plain", func(*corev1.Pod) {}), false}, "a pod that has ended": {pod("ended", ended), false}, "a captured pod": {pod("web", wants("[]")), true}} {
+		n := start(t, RepairNothing, x.pod)
+		gone := false
+		n.o.Pinned, n.o.Unpin = func() bool { return true }, func() error { gone = true; return nil }
+		n.end(t)
+		if gone == x.stays {
+			t.Errorf("%s: the programs are gone: %t", name, gone)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -15,7 +16,10 @@ import (
 // Look describes the network namespace of the calling thread for Enrol.
 func Look(spec capture.Spec) (Pod, error) {
 	p := Pod{Spec: spec}
-	var err error
+	err := sameUsers()
+	if err != nil {
+		return p, err
+	}
 	if p.Cookie, err = cookie(); err != nil {
 		return p, err
 	}
@@ -33,6 +37,33 @@ func Look(spec capture.Spec) (Pod, error) {
 		p.Routes, err = routes()
 	}
 	return p, err
+}
+
+// sameUsers refuses a network namespace that belongs to another user namespace: the programs see users by the node's numbers, and the proxy's are others there.
+func sameUsers() error {
+	own, err := os.Stat("/proc/self/ns/user")
+	if err != nil {
+		return fmt.Errorf("look at the user namespace: %w", err)
+	}
+	net, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return fmt.Errorf("open the network namespace: %w", err)
+	}
+	defer func() { _ = net.Close() }()
+	fd, err := unix.IoctlRetInt(int(net.Fd()), unix.NS_GET_USERNS)
+	if err != nil {
+		return fmt.Errorf("ask for the user namespace of the network namespace: %w", err)
+	}
+	users := os.NewFile(uintptr(fd), "user namespace")
+	defer func() { _ = users.Close() }()
+	owner, err := users.Stat()
+	if err != nil {
+		return fmt.Errorf("look at the user namespace of the network namespace: %w", err)
+	}
+	if !os.SameFile(own, owner) {
+		return errors.New("the pod has a user namespace of its own (hostUsers: false), where the proxy's user has another number than on the node")
+	}
+	return nil
 }
 
 // source is the address from which the kernel calls somebody far away; where there is no way, the first that is known beyond the machine.

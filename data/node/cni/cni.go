@@ -254,7 +254,7 @@ func (p *Plugin) check(c *config) error {
 		if w == nil {
 			return fault(codeNoneLeft, "not captured", "nothing leads the traffic of pod %s to its proxy; delete the pod, so that another is made", pod)
 		}
-		_ = conn.Tell(enrol.Report{Way: w.String()}) // only a count
+		_ = conn.Tell(enrol.Report{Way: w.String(), Again: true}) // only a count
 		return nil
 	})
 }

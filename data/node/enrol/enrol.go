@@ -46,6 +46,7 @@ type Answer struct {
 type Report struct {
 	Way   string // that captures, "" when none does
 	Fell  string // why ways before it do not work
+	Again bool   // the pod was captured before: no way was chosen
 	Error string // why the pod does not start
 }
 
