@@ -40,6 +40,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.InjectWebhook, "inject-webhook", "", "`name` of the MutatingWebhookConfiguration that is told how to verify heddled; empty: none")
 	f.StringVar(&o.CASecret, "ca-secret", "", "`name` of the Secret that keeps the certificate authority for all replicas; made if there is none; empty: the folder alone")
 	f.StringVar(&o.Owner, "owner", "", "`name` of the ClusterRole that owns what heddled makes in the cluster, so that it goes with it")
+	f.StringVar(&o.GatewayFamilies, "gateway-ip-family-policy", "", "ipFamilyPolicy of the Services of gateways that heddled deploys: SingleStack, PreferDualStack or RequireDualStack; empty: the cluster's")
 	f.StringVar(&o.InjectConfig, "inject-config", "", "`file` with the settings of injection: images, revision, templates; empty: the defaults")
 	f.StringVar(&o.TokenFile, "token-file", "", "`file` with the bearer token of /debug; made if it does not exist")
 	f.StringVar(&o.JoinTokens, "join-tokens", "", "`folder` of join tokens that proxies may show")

@@ -35,6 +35,7 @@ type Gateway struct {
 	Object   api.Object // a Gateway of the Gateway API
 	Listens  *mesh.Gateway
 	Revision string // of the control plane whose injection makes the pods proxies
+	Families string // ipFamilyPolicy of the Service; "" leaves it to the cluster
 }
 
 // Wanted says whether a gateway is served by what this package renders: one that names no address is.
@@ -148,5 +149,9 @@ func (d *deployment) service() *unstructured.Unstructured {
 	if t := d.g.Object.Meta.Annotations[ServiceType]; t == "ClusterIP" || t == "NodePort" {
 		kind = t
 	}
-	return d.object("v1", "Service", map[string]any{"spec": map[string]any{"type": kind, "selector": d.selector(), "ports": ports}})
+	spec := map[string]any{"type": kind, "selector": d.selector(), "ports": ports}
+	if d.g.Families != "" {
+		spec["ipFamilyPolicy"] = d.g.Families
+	}
+	return d.object("v1", "Service", map[string]any{"spec": spec})
 }

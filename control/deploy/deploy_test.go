@@ -35,7 +35,7 @@ func TestGolden(t *testing.T) {
 		listens := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: "shop", Name: o.Meta.Name}, Servers: []mesh.Server{{Name: "a", Port: 80}, {Name: "b", Port: 443}, {Name: "c", Port: 443}, {Name: "d", Port: 443, Protocol: mesh.UDP}}}
 		var b strings.Builder
 		listens.Overlays = overlays(a.Comment)
-		rendered, err := Objects(Gateway{Object: o, Listens: listens, Revision: revisionOf(p)})
+		rendered, err := Objects(Gateway{Object: o, Listens: listens, Revision: revisionOf(p), Families: familiesOf(p)})
 		if err != nil {
 			t.Fatal(p, err)
 		}
@@ -73,6 +73,13 @@ func revisionOf(path string) string {
 		return "canary"
 	}
 	return "default"
+}
+
+func familiesOf(path string) string {
+	if strings.Contains(path, "families") {
+		return "PreferDualStack"
+	}
+	return ""
 }
 
 func TestWanted(t *testing.T) {

@@ -38,7 +38,7 @@ func (d *Server) gatewayObjects(file inject.Config) (all []*unstructured.Unstruc
 		}
 		revision := cmp.Or(e.Object.Meta.Labels["istio.io/rev"], "default")
 		if revision == file.Revision || slices.Contains(file.Tags, revision) {
-			objects, err := deploy.Objects(deploy.Gateway{Object: e.Object, Listens: g, Revision: file.Revision})
+			objects, err := deploy.Objects(deploy.Gateway{Object: e.Object, Listens: g, Revision: file.Revision, Families: d.opts.GatewayFamilies})
 			if err != nil {
 				d.log.Error("a gateway's workloads cannot be made", "part", "gateways", "error", err)
 			}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/heddle-mesh/heddle/identity"
@@ -27,6 +28,7 @@ type Options struct {
 	InjectWebhook         string // MutatingWebhookConfiguration that gets the authority's roots; "" for none
 	CASecret              string // Secret that keeps the certificate authority; "" for none
 	Owner                 string // ClusterRole that owns what heddled makes in the cluster; "" for none
+	GatewayFamilies       string // ipFamilyPolicy of the Services of deployed gateways; "" leaves it to the cluster
 	InjectConfig          string // file with the settings of injection; "" is their defaults
 	TokenFile             string // bearer token of /debug; made if it does not exist
 	JoinTokens            string // folder
@@ -66,6 +68,8 @@ func (o *Options) complete() error {
 		return errors.New("--webhook-address needs a certificate authority: give --ca-dir DIR")
 	case o.ConfigDir != "" && (o.CASecret != "" || o.Owner != "" || o.InjectWebhook != ""):
 		return errors.New("--ca-secret, --owner and --inject-webhook need a Kubernetes API: give --kubeconfig FILE")
+	case o.GatewayFamilies != "" && !slices.Contains([]string{"SingleStack", "PreferDualStack", "RequireDualStack"}, o.GatewayFamilies):
+		return fmt.Errorf("--gateway-ip-family-policy %q is not one of SingleStack, PreferDualStack and RequireDualStack", o.GatewayFamilies)
 	case o.CASecret != "" && o.CADir == "" && o.StateDir == "":
 		return errors.New("--ca-secret needs a folder for what is in it: give --state-dir DIR")
 	}

@@ -20,6 +20,9 @@ metadata:
   {{- end }}
 spec:
   type: {{ .gateway.service.type }}
+  {{- with .root.Values.ipFamilyPolicy }}
+  ipFamilyPolicy: {{ . }}
+  {{- end }}
   selector:
     app: {{ .gateway.name }}
     {{- toYaml .gateway.labels | nindent 4 }}
