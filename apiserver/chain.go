@@ -38,6 +38,7 @@ import (
 // and start-up time are lower. What it did for discovery and OpenAPI is done in
 // discovery.go and openapi.go.
 type chain struct {
+	cfg       *config
 	native    *genericapiserver.GenericAPIServer
 	custom    *apiextensionsserver.CustomResourceDefinitions
 	informers informers.SharedInformerFactory
@@ -47,7 +48,7 @@ type chain struct {
 }
 
 // newChain builds the servers; nothing is served yet.
-func newChain(opts options.CompletedOptions, serviceCIDRs []net.IPNet) (*chain, error) {
+func newChain(opts options.CompletedOptions, cfg *config) (*chain, error) {
 	generic, shared, storage, err := controlplaneserver.BuildGenericConfig(opts,
 		[]*runtime.Scheme{legacyscheme.Scheme, apiextensionsserver.Scheme},
 		servedResources(), generatedopenapi.GetOpenAPIDefinitions)
@@ -67,7 +68,7 @@ func newChain(opts options.CompletedOptions, serviceCIDRs []net.IPNet) (*chain, 
 	if err != nil {
 		return nil, fmt.Errorf("configure custom kinds: %w", err)
 	}
-	c := &chain{informers: shared, loopback: native.Generic.LoopbackClientConfig, openapi: newOpenAPIConfigs(generic)}
+	c := &chain{cfg: cfg, informers: shared, loopback: native.Generic.LoopbackClientConfig, openapi: newOpenAPIConfigs(generic)}
 	if c.client, err = kubernetes.NewForConfig(c.loopback); err != nil {
 		return nil, err
 	}
@@ -82,14 +83,14 @@ func newChain(opts options.CompletedOptions, serviceCIDRs []net.IPNet) (*chain, 
 		return nil, fmt.Errorf("make server of native kinds: %w", err)
 	}
 	c.native = server.GenericAPIServer
-	providers, err := c.providers(&done, serviceCIDRs)
+	providers, err := c.providers(&done, cfg.serviceCIDRs)
 	if err != nil {
 		return nil, err
 	}
 	if err := server.InstallAPIs(providers...); err != nil {
 		return nil, fmt.Errorf("install native kinds: %w", err)
 	}
-	return c, c.addServiceCIDR(serviceCIDRs)
+	return c, c.addServiceCIDR(cfg.serviceCIDRs)
 }
 
 // providers lists the native groups in the order of discovery.

@@ -7,10 +7,13 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // config is every setting of the server, read once from the flags.
@@ -18,6 +21,9 @@ type config struct {
 	dataDir       string
 	address       string   // host:port to serve on; port 0 picks a free one
 	kubeconfigOut string   // a further place for the admin's kubeconfig
+	serverURL     string   // where clients reach the server; empty: the address
+	publish       string   // begin of the names of Secrets in the cluster around; empty: none
+	rootNamespace string   // of the mesh
 	tlsNames      []string // names and addresses that the certificate also covers
 	etcdServers   []string // empty: embedded etcd
 	etcdPrefix    string
@@ -49,6 +55,9 @@ func parseFlags(args []string, out io.Writer) (*config, error) {
 	fs.StringVar(&cfg.dataDir, "data-dir", "", "folder for the store, keys and kubeconfig files (made when absent)")
 	fs.StringVar(&cfg.address, "address", "127.0.0.1:6443", "`host:port` to serve HTTPS on; port 0 picks a free one")
 	fs.StringVar(&cfg.kubeconfigOut, "kubeconfig-out", "", "also write the admin's kubeconfig to this `file`")
+	fs.StringVar(&cfg.serverURL, "server-url", "", "`URL` of the server in kubeconfig files, where clients reach it by a name (see --tls-names)")
+	fs.StringVar(&cfg.publish, "publish", "", "in a Pod: keep the kubeconfig files in the Secrets `NAME`-admin and NAME-heddled of its namespace")
+	fs.StringVar(&cfg.rootNamespace, "root-namespace", istioNamespace, "`namespace` of rules for the whole mesh; made, and heddled may keep its own objects there")
 	fs.StringVar(&names, "tls-names", "", "further `names` and addresses for the serving certificate, comma separated")
 	fs.StringVar(&servers, "etcd-servers", "", "`urls` of an etcd cluster to use instead of the embedded one, comma separated")
 	fs.StringVar(&cfg.etcdPrefix, "etcd-prefix", "/registry", "`prefix` of all keys in etcd")
@@ -94,6 +103,12 @@ func (c *config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.address); err != nil {
 		return fmt.Errorf("--address %q is not host:port, as in 127.0.0.1:6443", c.address)
+	}
+	if u, err := url.Parse(c.serverURL); c.serverURL != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		return fmt.Errorf("--server-url %q is not a URL, as in https://api.mesh.svc:6443", c.serverURL)
+	}
+	if problems := validation.IsDNS1123Label(c.rootNamespace); len(problems) > 0 {
+		return fmt.Errorf("--root-namespace %q cannot be the name of a namespace: %s", c.rootNamespace, problems[0])
 	}
 	for _, set := range c.crdSets {
 		if !contains(knownCRDSets, set) {

@@ -31,11 +31,13 @@ import (
 // tools with that name built in accept them.
 const issuer = "https://kubernetes.default.svc.cluster.local"
 
-// istioNamespace is where the control plane keeps its own objects.
+// istioNamespace is the root namespace of a mesh that says nothing else.
 const istioNamespace = "istio-system"
 
 // systemNamespaces exist from the start, and again when somebody removes them.
-var systemNamespaces = []string{"default", "kube-system", istioNamespace}
+func (c *config) systemNamespaces() []string {
+	return []string{"default", "kube-system", c.rootNamespace}
+}
 
 // admissionPlugins are the ones on: those that keep namespaces and accounts
 // consistent, and those through which heddled and users add rules. The rest
@@ -81,7 +83,7 @@ func serverOptions(ctx context.Context, cfg *config, p *pki, listener net.Listen
 		return options.CompletedOptions{}, fmt.Errorf("feature gates: %w", err)
 	}
 	o := options.NewOptions()
-	o.SystemNamespaces = systemNamespaces
+	o.SystemNamespaces = cfg.systemNamespaces()
 	o.GenericServerRunOptions.AdvertiseAddress = listener.Addr().(*net.TCPAddr).IP
 	o.GenericServerRunOptions.RequestTimeout = time.Minute
 	o.SecureServing.Listener = listener

@@ -49,7 +49,7 @@ func heddledRules() []rbacv1.PolicyRule {
 	}
 }
 
-// homeRules is what the control plane may do in its own namespace: elect a
+// homeRules is what the control plane may do in the root namespace: elect a
 // leader, and keep its CA and settings.
 func homeRules() []rbacv1.PolicyRule {
 	all := append(append([]string{}, read...), write...)
@@ -62,8 +62,9 @@ func homeRules() []rbacv1.PolicyRule {
 // grantHeddled writes the roles and bindings of the control plane. Roles are
 // brought back to this list at each start; bindings cannot change their role.
 func (c *chain) grantHeddled(ctx context.Context) error {
+	root := c.cfg.rootNamespace
 	meta := metav1.ObjectMeta{Name: heddledRole}
-	home := metav1.ObjectMeta{Name: heddledRole, Namespace: istioNamespace}
+	home := metav1.ObjectMeta{Name: heddledRole, Namespace: root}
 	who := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: heddledGroup}}
 	rbac := c.client.RbacV1()
 
@@ -80,26 +81,26 @@ func (c *chain) grantHeddled(ctx context.Context) error {
 		return fmt.Errorf("role of heddled: %w", err)
 	}
 	homeRole := &rbacv1.Role{ObjectMeta: home, Rules: homeRules()}
-	_, err = rbac.Roles(istioNamespace).Create(ctx, homeRole, metav1.CreateOptions{})
+	_, err = rbac.Roles(root).Create(ctx, homeRole, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		var old *rbacv1.Role
-		if old, err = rbac.Roles(istioNamespace).Get(ctx, heddledRole, metav1.GetOptions{}); err == nil && !equality.Semantic.DeepEqual(old.Rules, homeRole.Rules) {
+		if old, err = rbac.Roles(root).Get(ctx, heddledRole, metav1.GetOptions{}); err == nil && !equality.Semantic.DeepEqual(old.Rules, homeRole.Rules) {
 			old.Rules = homeRole.Rules
-			_, err = rbac.Roles(istioNamespace).Update(ctx, old, metav1.UpdateOptions{})
+			_, err = rbac.Roles(root).Update(ctx, old, metav1.UpdateOptions{})
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("role of heddled in %s: %w", istioNamespace, err)
+		return fmt.Errorf("role of heddled in %s: %w", root, err)
 	}
 	_, err = rbac.ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: who,
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: heddledRole}}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("binding of heddled: %w", err)
 	}
-	_, err = rbac.RoleBindings(istioNamespace).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: home, Subjects: who,
+	_, err = rbac.RoleBindings(root).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: home, Subjects: who,
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: heddledRole}}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("binding of heddled in %s: %w", istioNamespace, err)
+		return fmt.Errorf("binding of heddled in %s: %w", root, err)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (c *chain) setup(ctx context.Context, all []definition) error {
 
 // makeNamespaces does at once what upstream's controller does within a minute.
 func (c *chain) makeNamespaces(ctx context.Context) error {
-	for _, name := range systemNamespaces {
+	for _, name := range c.cfg.systemNamespaces() {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		_, err := c.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -58,7 +58,7 @@ func (c *chain) makeNamespaces(ctx context.Context) error {
 func (c *chain) waitAccounts(ctx context.Context) error {
 	lister := c.informers.Core().V1().ServiceAccounts().Lister()
 	return wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(context.Context) (bool, error) {
-		for _, ns := range systemNamespaces {
+		for _, ns := range c.cfg.systemNamespaces() {
 			if _, err := lister.ServiceAccounts(ns).Get("default"); err != nil {
 				return false, nil
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,10 @@ func serve(cfg *config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := openPublisher(cfg.publish)
+	if err != nil {
+		return err
+	}
 	endpoints := cfg.etcdServers
 	if len(endpoints) == 0 {
 		store, err := startStore(dir, log)
@@ -67,15 +72,19 @@ func serve(cfg *config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	c, err := newChain(opts, cfg.serviceCIDRs)
+	c, err := newChain(opts, cfg)
 	if err != nil {
 		return err
 	}
 	return c.run(ctx, stop, definitions, func() error {
-		go renewDaily(ctx, keys, url, cfg.kubeconfigOut, log)
+		at, renewed := cmp.Or(cfg.serverURL, url), make(chan struct{}, 1)
+		go renewDaily(ctx, keys, at, cfg.kubeconfigOut, renewed, log)
 		go c.settle(ctx, cfg, log)
-		if err := keys.writeKubeconfigs(url, cfg.kubeconfigOut); err != nil {
+		if err := keys.writeKubeconfigs(at, cfg.kubeconfigOut); err != nil {
 			return err
+		}
+		if secrets != nil {
+			go secrets.follow(ctx, keys, at, renewed, log)
 		}
 		cfg.started()
 		_, err := fmt.Println("ready " + url)
@@ -181,7 +190,7 @@ func certNames(l net.Listener, cfg *config) []string {
 }
 
 // renewDaily keeps a server that runs for a year from locking its users out.
-func renewDaily(ctx context.Context, keys *pki, url, adminCopy string, log *slog.Logger) {
+func renewDaily(ctx context.Context, keys *pki, url, adminCopy string, renewed chan<- struct{}, log *slog.Logger) {
 	daily := time.NewTicker(24 * time.Hour)
 	defer daily.Stop()
 	for {
@@ -195,6 +204,11 @@ func renewDaily(ctx context.Context, keys *pki, url, adminCopy string, log *slog
 			}
 			if err != nil {
 				log.Error("certificates not renewed", "error", err)
+				continue
+			}
+			select {
+			case renewed <- struct{}{}:
+			default: // nobody publishes, or it is told already
 			}
 		}
 	}

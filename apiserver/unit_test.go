@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -46,6 +50,8 @@ func TestParseFlags(t *testing.T) {
 		"stray tls":     {[]string{"--data-dir", "x", "--etcd-cafile", "ca"}, "only with --etcd-servers"},
 		"prefix":        {[]string{"--data-dir", "x", "--etcd-prefix", "mesh"}, "slash"},
 		"no crd folder": {[]string{"--data-dir", "x", "--crd-dirs", "/nowhere"}, "not a folder"},
+		"server URL":    {[]string{"--data-dir", "x", "--server-url", "api.mesh.svc"}, "not a URL"},
+		"namespace":     {[]string{"--data-dir", "x", "--root-namespace", "Mesh"}, "cannot be the name"},
 		"percent":       {[]string{"--data-dir", "x", "--gc-percent", "0"}, "at least 1"},
 	} {
 		cfg, err := parseFlags(c.args, io.Discard)
@@ -114,6 +120,53 @@ func TestPKI(t *testing.T) {
 	}
 	if _, err := openPKI(dir, nil, later); err == nil || !strings.Contains(err.Error(), "cannot be used") {
 		t.Errorf("a broken CA key: %v", err)
+	}
+}
+
+// TestPublish: what is in the Secrets is a working kubeconfig wherever it is put.
+func TestPublish(t *testing.T) {
+	dir, err := openDataDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.close()
+	keys, err := openPKI(dir, []string{"api.mesh.svc"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	typed := fake.NewClientset()
+	p := &publisher{secrets: typed.CoreV1().Secrets("mesh"), namespace: "mesh", prefix: "api"}
+	for range 2 { // a renewal writes over what is there
+		if err := p.publish(t.Context(), keys, "https://api.mesh.svc"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, user := range map[string]string{"api-admin": "heddle:admin", "api-heddled": "heddle:heddled"} {
+		secret, err := typed.CoreV1().Secrets("mesh").Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := t.TempDir()
+		for file, text := range secret.Data {
+			if err := os.WriteFile(filepath.Join(at, file), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cfg, err := clientcmd.BuildConfigFromFlags("", filepath.Join(at, "kubeconfig"))
+		if err != nil || cfg.Host != "https://api.mesh.svc" {
+			t.Fatal(cfg, err)
+		}
+		pair, err := rest.TLSConfigFor(cfg)
+		if err != nil || pair.RootCAs == nil {
+			t.Fatal(name, err)
+		}
+		got, err := pair.GetClientCertificate(nil)
+		if err != nil || len(got.Certificate) == 0 {
+			t.Fatal(name, err)
+		}
+		if leaf, err := x509.ParseCertificate(got.Certificate[0]); err != nil || leaf.Subject.CommonName != user {
+			t.Errorf("%s is for %v (%v), want %s", name, leaf.Subject, err, user)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ if ! command -v gcc >/dev/null; then
   race=
 fi
 echo "== packages ${race:+with the race detector}"
-CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(e2e|bench|soak|interop|pod)')
+CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(apis|e2e|bench|soak|interop|pod)')
 echo "== what fixtures compile to"
 CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -run TestCompiled ./test/interop
 echo "== allocation assertions, without the race detector"
@@ -22,6 +22,8 @@ echo "== fixtures on heddle-proxy and on stock Envoy"
 go test -count=1 -timeout 15m ./test/interop/...
 echo "== injected pods in network namespaces"
 go test -count=1 -timeout 10m ./test/pod
+echo "== heddled on two APIs"
+go test -count=1 -timeout 10m ./test/apis
 echo "== heddle up, end to end"
 go test -count=1 -timeout 15m ./test/e2e/...
 echo "== beside the last release"

@@ -21,6 +21,13 @@ func TestMistakesInFlags(t *testing.T) {
 	}
 }
 
+func TestTwoKubeconfigs(t *testing.T) {
+	o, err := parse([]string{"--kubeconfig", "a", "--cluster-kubeconfig", "b"})
+	if err != nil || o.Kubeconfig != "a" || o.ClusterKubeconfig != "b" {
+		t.Error(o.Options, err)
+	}
+}
+
 func TestFlags(t *testing.T) {
 	o, err := parse([]string{"--config-dir", "d", "--xds-socket", "a", "--xds-socket", "b", "--tls-name", "n", "--memory-limit", "64Mi", "--debounce", "5ms", "--log-level", "warn"})
 	if err != nil {

@@ -33,24 +33,34 @@ type Handler struct {
 }
 
 // ServeHTTP answers POST /validate.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.serve(w, r, h.review) }
+
+// Elsewhere answers for kinds that are read from another API: whoever writes one here is told, and nobody is stopped.
+func (h *Handler) Elsewhere(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, func(req *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		text := fmt.Sprintf("a %s in this API has no effect: the mesh reads them from the cluster where the pods are; write it there", req.Kind.Kind)
+		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: []string{text}}
+	})
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, review func(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReview))
-	var review admissionv1.AdmissionReview
+	var asked admissionv1.AdmissionReview
 	if err == nil {
-		err = json.Unmarshal(body, &review)
+		err = json.Unmarshal(body, &asked)
 	}
-	if err != nil || review.Request == nil {
+	if err != nil || asked.Request == nil {
 		http.Error(w, "want an AdmissionReview of admission.k8s.io/v1 with a request", http.StatusBadRequest)
 		return
 	}
-	resp := h.review(review.Request)
-	resp.UID = review.Request.UID
+	resp := review(asked.Request)
+	resp.UID = asked.Request.UID
 	if !resp.Allowed {
-		h.Log.Info("object refused", "kind", review.Request.Kind.Kind, "namespace", review.Request.Namespace, "name", review.Request.Name, "why", resp.Result.Message)
+		h.Log.Info("object refused", "kind", asked.Request.Kind.Kind, "namespace", asked.Request.Namespace, "name", asked.Request.Name, "why", resp.Result.Message)
 	}
-	review.Request, review.Response = nil, resp
+	asked.Request, asked.Response = nil, resp
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(review)
+	_ = json.NewEncoder(w).Encode(asked)
 }
 
 func (h *Handler) review(req *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {

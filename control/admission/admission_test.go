@@ -94,6 +94,15 @@ func TestReview(t *testing.T) {
 	}
 }
 
+func TestElsewhere(t *testing.T) {
+	rec := httptest.NewRecorder()
+	handler().Elsewhere(rec, httptest.NewRequest(http.MethodPost, "/validate/elsewhere", strings.NewReader(`{"request":{"uid":"u1","operation":"CREATE","kind":{"kind":"Secret"},"object":{}}}`)))
+	var got admissionv1.AdmissionReview
+	if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || got.Response == nil || !got.Response.Allowed || len(got.Response.Warnings) != 1 || !strings.Contains(got.Response.Warnings[0], "a Secret in this API has no effect") {
+		t.Error(rec.Body.String(), err)
+	}
+}
+
 func FuzzReview(f *testing.F) {
 	good, _ := yaml.YAMLToJSON([]byte(policy))
 	f.Add([]byte(`{"request":{"uid":"a","operation":"CREATE","object":` + string(good) + `}}`))

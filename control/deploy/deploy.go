@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strconv"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/heddle-mesh/heddle/api"
@@ -34,8 +36,14 @@ const readyPort = 15021
 type Gateway struct {
 	Object   api.Object // a Gateway of the Gateway API
 	Listens  *mesh.Gateway
-	Revision string // of the control plane whose injection makes the pods proxies
-	Families string // ipFamilyPolicy of the Service; "" leaves it to the cluster
+	Revision string                  // of the control plane whose injection makes the pods proxies
+	Families string                  // ipFamilyPolicy of the Service; "" leaves it to the cluster
+	Owners   []metav1.OwnerReference // with which the cluster removes the objects: Owner, where the Gateway is in the same API
+}
+
+// Owner is the reference to a Gateway.
+func Owner(o api.Object) metav1.OwnerReference {
+	return metav1.OwnerReference{APIVersion: "gateway.networking.k8s.io/v1", Kind: "Gateway", Name: o.Meta.Name, UID: types.UID(o.Meta.UID)}
 }
 
 // Wanted says whether a gateway is served by what this package renders: one that names no address is.
@@ -86,12 +94,15 @@ type deployment struct {
 }
 
 func (d *deployment) object(apiVersion, kind string, rest map[string]any) *unstructured.Unstructured {
-	meta := d.g.Object.Meta
-	out := map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{
-		"name": d.name, "namespace": meta.Namespace, "labels": maps.Clone(d.labels), "annotations": maps.Clone(d.annotations),
-		// Without its Gateway the cluster removes it.
-		"ownerReferences": []any{map[string]any{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": meta.Name, "uid": meta.UID}},
-	}}
+	meta := map[string]any{"name": d.name, "namespace": d.g.Object.Meta.Namespace, "labels": maps.Clone(d.labels), "annotations": maps.Clone(d.annotations)}
+	var owners []any
+	for _, o := range d.g.Owners {
+		owners = append(owners, map[string]any{"apiVersion": o.APIVersion, "kind": o.Kind, "name": o.Name, "uid": string(o.UID)})
+	}
+	if owners != nil {
+		meta["ownerReferences"] = owners
+	}
+	out := map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": meta}
 	maps.Copy(out, rest)
 	return &unstructured.Unstructured{Object: out}
 }

@@ -4,10 +4,12 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/tools/txtar"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/heddle-mesh/heddle/api"
@@ -35,7 +37,7 @@ func TestGolden(t *testing.T) {
 		listens := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: "shop", Name: o.Meta.Name}, Servers: []mesh.Server{{Name: "a", Port: 80}, {Name: "b", Port: 443}, {Name: "c", Port: 443}, {Name: "d", Port: 443, Protocol: mesh.UDP}}}
 		var b strings.Builder
 		listens.Overlays = overlays(a.Comment)
-		rendered, err := Objects(Gateway{Object: o, Listens: listens, Revision: revisionOf(p), Families: familiesOf(p)})
+		rendered, err := Objects(Gateway{Object: o, Listens: listens, Revision: revisionOf(p), Families: familiesOf(p), Owners: []metav1.OwnerReference{Owner(o)}})
 		if err != nil {
 			t.Fatal(p, err)
 		}
@@ -109,5 +111,25 @@ func TestNamesFitALabel(t *testing.T) {
 	}
 	if a, b := Name(long, "heddle"), Name(long, "hedge"); len(a) > 63 || a == b {
 		t.Error(a, b)
+	}
+}
+
+// A Gateway of another API is no owner: the cluster would find that there is none, and remove the objects.
+func TestOwners(t *testing.T) {
+	objects, problems := api.DecodeAll([]byte("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: front, namespace: shop, uid: u-1}\nspec: {gatewayClassName: heddle, listeners: [{name: a, port: 80, protocol: HTTP}]}\n"), "x")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	role := metav1.OwnerReference{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: "heddled", UID: "r-1"}
+	for _, owners := range [][]metav1.OwnerReference{nil, {role}} {
+		rendered, err := Objects(Gateway{Object: objects[0], Listens: &mesh.Gateway{Servers: []mesh.Server{{Port: 80}}}, Owners: owners})
+		if err != nil || len(rendered) != 3 {
+			t.Fatal(rendered, err)
+		}
+		for _, u := range rendered {
+			if got := u.GetOwnerReferences(); !slices.Equal(got, owners) {
+				t.Errorf("%s is owned by %v, want %v", u.GetKind(), got, owners)
+			}
+		}
 	}
 }

@@ -28,10 +28,10 @@ func (d *Server) openAuthority() (err error) {
 	if d.opts.CADir == "" {
 		return nil
 	}
-	if d.client != nil && (d.opts.Owner != "" || d.opts.CASecret != "") {
+	if d.apis.cluster != nil && (d.opts.Owner != "" || d.opts.CASecret != "") {
 		ctx, cancel := context.WithTimeout(context.Background(), asking)
 		defer cancel()
-		if d.owners, err = d.client.Owners(ctx, d.opts.Owner); err != nil {
+		if d.owners, err = d.apis.cluster.Owners(ctx, d.opts.Owner); err != nil {
 			return err
 		}
 		if d.opts.CASecret != "" {
@@ -45,7 +45,7 @@ func (d *Server) openAuthority() (err error) {
 }
 
 func (d *Server) restoreAuthority(ctx context.Context) error {
-	files, err := d.client.KeepSecret(ctx, d.opts.Namespace, d.opts.CASecret, func() (map[string][]byte, error) {
+	files, err := d.apis.cluster.KeepSecret(ctx, d.opts.Namespace, d.opts.CASecret, func() (map[string][]byte, error) {
 		dir, err := os.MkdirTemp(d.opts.StateDir, "new-ca-")
 		if err != nil {
 			return nil, fmt.Errorf("make an authority: %w", err)
@@ -69,13 +69,13 @@ func (d *Server) restoreAuthority(ctx context.Context) error {
 func (d *Server) tellCluster(ctx context.Context) error {
 	log := d.log.With("part", "cluster")
 	if d.opts.InjectWebhook != "" {
-		go d.client.Vouch(ctx, d.opts.InjectWebhook, d.authority.Roots(), log)
+		go d.apis.cluster.Vouch(ctx, d.opts.InjectWebhook, d.authority.Roots(), log)
 	}
 	file, err := inject.ReadConfig(d.opts.InjectConfig)
 	if err != nil {
 		return err
 	}
-	go d.client.Spread(ctx, kube.Roots{Name: file.RootConfigMap, Data: map[string]string{rootKey: string(d.authority.Roots())}, Owners: d.owners}, log)
+	go d.apis.cluster.Spread(ctx, kube.Roots{Name: file.RootConfigMap, Data: map[string]string{rootKey: string(d.authority.Roots())}, Owners: d.owners}, log)
 	return d.sameOwner(ctx)
 }
 
@@ -89,7 +89,7 @@ func (d *Server) sameOwner(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		now, err := d.client.Owners(ctx, d.opts.Owner)
+		now, err := d.apis.cluster.Owners(ctx, d.opts.Owner)
 		if err == nil && !slices.EqualFunc(now, d.owners, func(a, b metav1.OwnerReference) bool { return a.UID == b.UID }) {
 			return fmt.Errorf("the ClusterRole %s was made anew; heddled must be started again to belong to it", d.opts.Owner)
 		}

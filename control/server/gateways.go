@@ -5,8 +5,10 @@ import (
 	"context"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/config/kube"
 	"github.com/heddle-mesh/heddle/control/deploy"
 	"github.com/heddle-mesh/heddle/control/inject"
@@ -18,18 +20,18 @@ func (d *Server) deployGateways(ctx context.Context) {
 	if err != nil || d.opts.InjectWebhook == "" {
 		return // a file that cannot be read has stopped New
 	}
-	d.client.Deploy(ctx, kube.Deployment{
+	d.apis.cluster.Deploy(ctx, kube.Deployment{
 		Mark:  map[string]string{deploy.ManagedLabel: deploy.ManagedBy, deploy.RevisionLabel: file.Revision},
 		Kinds: deploy.Kinds,
-		Want:  func() []*unstructured.Unstructured { return d.gatewayObjects(file) }, Changed: d.published,
+		Want:  func() ([]*unstructured.Unstructured, bool) { return d.gatewayObjects(file) }, Changed: d.published,
 	}, d.log.With("part", "gateways"))
 }
 
-// gatewayObjects renders them for the snapshot of now. A gateway belongs to the revision that its label names.
-func (d *Server) gatewayObjects(file inject.Config) (all []*unstructured.Unstructured) {
+// gatewayObjects renders them for the snapshot of now; without one it is not known what is wanted. A gateway belongs to the revision that its label names.
+func (d *Server) gatewayObjects(file inject.Config) (all []*unstructured.Unstructured, known bool) {
 	snap := d.publisher.Current()
 	if snap == nil {
-		return nil
+		return nil, false
 	}
 	for _, g := range snap.Gateways.All() {
 		e, ok := d.store.Get(g.Origin)
@@ -38,12 +40,20 @@ func (d *Server) gatewayObjects(file inject.Config) (all []*unstructured.Unstruc
 		}
 		revision := cmp.Or(e.Object.Meta.Labels["istio.io/rev"], "default")
 		if revision == file.Revision || slices.Contains(file.Tags, revision) {
-			objects, err := deploy.Objects(deploy.Gateway{Object: e.Object, Listens: g, Revision: file.Revision, Families: d.opts.GatewayFamilies})
+			objects, err := deploy.Objects(deploy.Gateway{Object: e.Object, Listens: g, Revision: file.Revision, Families: d.opts.GatewayFamilies, Owners: d.gatewayOwners(e.Object)})
 			if err != nil {
 				d.log.Error("a gateway's workloads cannot be made", "part", "gateways", "error", err)
 			}
 			all = append(all, objects...)
 		}
 	}
-	return all
+	return all, true
+}
+
+// gatewayOwners are those of a gateway's workloads: the Gateway, and where that is in another API, of which the cluster knows nothing, what owns all else that heddled makes.
+func (d *Server) gatewayOwners(o api.Object) []metav1.OwnerReference {
+	if d.apis.two() {
+		return d.owners
+	}
+	return []metav1.OwnerReference{deploy.Owner(o)}
 }

@@ -17,6 +17,7 @@ import (
 // Options are the settings of one heddled, under the names of its flags.
 type Options struct {
 	ConfigDir, Kubeconfig string // one of the two: a folder of YAML, or the Kubernetes API
+	ClusterKubeconfig     string // the API of the cluster with the pods, where Kubeconfig is that of another; "" is the same
 	MeshConfig            string // file with Istio's MeshConfig
 	XDSAddress            string // plain text; "" for none
 	XDSTLSAddress         string // with certificates; "" for none
@@ -62,6 +63,8 @@ func (o *Options) complete() error {
 		return errors.New("nothing to read: give --config-dir DIR (a folder of YAML) or --kubeconfig FILE (a Kubernetes API)")
 	case o.ConfigDir != "" && o.Kubeconfig != "":
 		return errors.New("give only one of --config-dir and --kubeconfig")
+	case o.ConfigDir != "" && o.ClusterKubeconfig != "":
+		return errors.New("--cluster-kubeconfig names the API of the pods beside that of --kubeconfig FILE; it does not go with --config-dir")
 	case o.XDSTLSAddress != "" && o.CADir == "" && o.StateDir == "":
 		return errors.New("--xds-tls-address needs a certificate authority: give --ca-dir DIR")
 	case o.WebhookAddress != "" && o.CADir == "" && o.StateDir == "":
@@ -72,6 +75,9 @@ func (o *Options) complete() error {
 		return fmt.Errorf("--gateway-ip-family-policy %q is not one of SingleStack, PreferDualStack and RequireDualStack", o.GatewayFamilies)
 	case o.CASecret != "" && o.CADir == "" && o.StateDir == "":
 		return errors.New("--ca-secret needs a folder for what is in it: give --state-dir DIR")
+	}
+	if o.ClusterKubeconfig == o.Kubeconfig {
+		o.ClusterKubeconfig = "" // one API, which can own what is made for its objects
 	}
 	if o.AllowAnonymous && o.XDSAddress != "" && !loopback(o.XDSAddress) {
 		return fmt.Errorf("--allow-anonymous-xds is possible on loopback only: --xds-address %s is not; write 127.0.0.1:PORT", o.XDSAddress)

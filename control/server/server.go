@@ -22,7 +22,6 @@ import (
 	"github.com/heddle-mesh/heddle/control/config"
 	"github.com/heddle-mesh/heddle/control/config/accepted"
 	"github.com/heddle-mesh/heddle/control/config/file"
-	"github.com/heddle-mesh/heddle/control/config/kube"
 	"github.com/heddle-mesh/heddle/control/config/settings"
 	"github.com/heddle-mesh/heddle/control/health"
 	"github.com/heddle-mesh/heddle/control/registry"
@@ -40,7 +39,7 @@ type Server struct {
 	opts         Options
 	log          *slog.Logger
 	metrics      *prometheus.Registry
-	client       *kube.Client // nil with a folder
+	apis         apis // empty with a folder
 	store        *config.Store
 	source       interface{ Run(context.Context) error }
 	addresses    *vip.Allocator
@@ -133,20 +132,13 @@ func (d *Server) settings() (*mesh.Settings, error) {
 }
 
 func (d *Server) openSource() error {
-	log := d.log.With("part", "config")
 	if d.opts.ConfigDir != "" {
 		d.store = config.New(file.Name)
-		src, err := file.New(d.opts.ConfigDir, d.store, log)
+		src, err := file.New(d.opts.ConfigDir, d.store, d.log.With("part", "config"))
 		d.source = src
 		return err
 	}
-	client, err := kube.Open(d.opts.Kubeconfig)
-	if err != nil {
-		return err
-	}
-	d.client, d.store = client, config.New(kube.Name)
-	d.source = kube.NewSource(client, d.store, log)
-	return nil
+	return d.openAPIs()
 }
 
 func (d *Server) openState() (err error) {
@@ -173,8 +165,8 @@ func (d *Server) authenticator() (serve.Authenticator, error) {
 		}
 		tokens = append(tokens, folder)
 	}
-	if d.client != nil {
-		tokens = append(tokens, d.client.Tokens())
+	if d.apis.cluster != nil {
+		tokens = append(tokens, d.apis.cluster.Tokens())
 	}
 	if d.opts.AllowAnonymous {
 		d.log.Warn("proxies without credential are served the identity that they claim, on loopback addresses and sockets")
@@ -275,16 +267,19 @@ func (d *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return d.serve.Run(ctx, d.endpoints, d.services()...) })
 	group.Go(func() error { return d.web.run(ctx) })
 	group.Go(func() error { return d.tellLate(ctx) })
-	if d.client != nil {
-		group.Go(func() error { return d.writeStatus(ctx) })
+	if w := d.apis.status(); w != nil {
+		group.Go(func() error { return d.writeStatus(ctx, w) })
 	}
-	if d.client != nil && d.authority != nil && d.opts.Owner != "" {
+	if d.apis.two() {
+		group.Go(func() error { return d.sameKubeconfig(ctx) })
+	}
+	if d.apis.cluster != nil && d.authority != nil && d.opts.Owner != "" {
 		group.Go(func() error { return d.tellCluster(ctx) })
 	}
 	if d.webhook != nil {
 		group.Go(func() error { return d.webhook.run(ctx) })
 	}
-	d.log.Info("heddled started", "version", d.opts.Version, "http", d.web.address(), "debugToken", d.opts.TokenFile, "config", d.opts.ConfigDir+d.opts.Kubeconfig)
+	d.log.Info("heddled started", "version", d.opts.Version, "http", d.web.address(), "debugToken", d.opts.TokenFile, "config", d.opts.ConfigDir+d.opts.Kubeconfig, "cluster", d.opts.ClusterKubeconfig)
 	group.Go(func() error {
 		<-ctx.Done()
 		return d.board.Close() // before the streams end: their workloads live on

@@ -289,6 +289,8 @@ func TestMistakesAtTheStart(t *testing.T) {
 		{Options{ConfigDir: dir, Kubeconfig: "x"}, []string{"only one"}},
 		{Options{ConfigDir: "/nothing/here"}, []string{"/nothing/here", "--config-dir"}},
 		{Options{Kubeconfig: "/nothing/here"}, []string{"kubeconfig /nothing/here does not exist", "--config-dir"}},
+		{Options{Kubeconfig: "/nothing/here", ClusterKubeconfig: "/nothing/there"}, []string{"/nothing/here of the configuration API does not exist", "give --kubeconfig another"}},
+		{Options{ConfigDir: dir, ClusterKubeconfig: "x"}, []string{"--cluster-kubeconfig", "does not go with --config-dir"}},
 		{Options{ConfigDir: dir, TrustDomain: "UP"}, []string{"--trust-domain"}},
 		{Options{ConfigDir: dir, MeshConfig: "/nothing"}, []string{"/nothing", "--mesh-config"}},
 		{Options{ConfigDir: dir, JoinTokens: "/nothing"}, []string{"/nothing", "--join-tokens"}},

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/heddle-mesh/heddle/control/config/kube"
 	"github.com/heddle-mesh/heddle/control/inject"
+	"github.com/heddle-mesh/heddle/control/status"
 )
 
 // tellEvery is how often what is found out after translation is looked at: rejections by proxies, and what the compiler leaves out for some.
@@ -26,19 +26,18 @@ func (d *Server) tellLate(ctx context.Context) error {
 }
 
 // writeStatus writes conditions into the objects; of several replicas only the leader does.
-func (d *Server) writeStatus(ctx context.Context) error {
-	source, ok := d.source.(*kube.Source)
-	if !ok {
-		return nil
-	}
+func (d *Server) writeStatus(ctx context.Context, to status.Writer) error {
 	if !d.opts.LeaderElection {
-		return d.status.Run(ctx, source)
+		return d.status.Run(ctx, to)
 	}
-	return d.client.Lead(ctx, d.opts.Namespace, d.log.With("part", "status"), func(ctx context.Context) {
+	return d.apis.cluster.Lead(ctx, d.opts.Namespace, d.log.With("part", "status"), func(ctx context.Context) {
+		if d.apis.two() {
+			go d.apis.config.EnsureNamespace(ctx, string(d.meshSettings.RootNamespace), d.log.With("part", "config"))
+		}
 		go d.deployGateways(ctx)
 		if d.opts.InjectWebhook != "" {
-			go d.client.Bury(ctx, d.opts.Namespace, inject.ProxyContainer, d.log.With("part", "injection"))
+			go d.apis.cluster.Bury(ctx, d.opts.Namespace, inject.ProxyContainer, d.log.With("part", "injection"))
 		}
-		_ = d.status.Run(ctx, source)
+		_ = d.status.Run(ctx, to)
 	})
 }

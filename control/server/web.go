@@ -71,10 +71,14 @@ func (w *web) run(ctx context.Context) error {
 	return nil
 }
 
-// ready is 200 when the first snapshot is published.
+// ready is 200 when the first snapshot is published. An API that is away later changes nothing of that: what was last seen stays in effect.
 func (w *web) ready(rw http.ResponseWriter, _ *http.Request) {
 	if _, ok := w.d.serve.Revision(); !ok {
-		http.Error(rw, "no snapshot has been published yet", http.StatusServiceUnavailable)
+		text := "no snapshot has been published yet"
+		if apis := w.d.apis.sources.Waiting(); apis != "" {
+			text += ": waiting for " + apis
+		}
+		http.Error(rw, text, http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = fmt.Fprintln(rw, "ready")

@@ -43,6 +43,7 @@ func newWebhook(d *Server) (*webhook, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("POST /validate", h)
+	mux.HandleFunc("POST /validate"+kube.Elsewhere, h.Elsewhere)
 	mux.Handle("POST /inject", injector)
 	mux.Handle("POST /inject/", injector)
 	// An API server waits up to 30 s; whoever is slow because the machine is busy is not cut off before.
@@ -85,11 +86,19 @@ func (w *webhook) run(ctx context.Context) error {
 		}
 		return nil
 	})
-	if w.d.client != nil {
+	for _, s := range w.d.apis.sources {
 		group.Go(func() error {
-			hook := kube.Webhook{Name: cmp.Or(w.d.opts.WebhookName, "heddled-"+w.d.opts.Namespace), URL: w.url(), Owners: w.d.owners, CA: w.d.authority.Roots(), Asks: services.Wishes()}
-			return w.d.client.Register(ctx, hook, w.d.log.With("part", "admission"))
+			return s.Client().Register(ctx, w.registration(s.Client()), w.d.log.With("part", "admission"))
 		})
 	}
 	return group.Wait()
+}
+
+// registration is what an API is told. What owns it must be in the same API.
+func (w *webhook) registration(at *kube.Client) kube.Webhook {
+	hook := kube.Webhook{Name: cmp.Or(w.d.opts.WebhookName, "heddled-"+w.d.opts.Namespace), URL: w.url(), CA: w.d.authority.Roots(), Asks: services.Wishes()}
+	if at == w.d.apis.cluster {
+		hook.Owners = w.d.owners
+	}
+	return hook
 }

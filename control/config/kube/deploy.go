@@ -3,6 +3,7 @@ package kube
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -23,8 +24,8 @@ const deployAgain = time.Minute
 type Deployment struct {
 	Mark    map[string]string // labels of every object; what has them and is not wanted is removed
 	Kinds   []schema.GroupVersionKind
-	Want    func() []*unstructured.Unstructured
-	Changed <-chan struct{} // Want gives something else now
+	Want    func() (objects []*unstructured.Unstructured, known bool) // not known: nothing is touched
+	Changed <-chan struct{}                                           // Want gives something else now
 }
 
 // Deploy keeps the cluster as wanted until ctx ends. An object of the same name that is somebody else's is left alone, and told.
@@ -58,8 +59,12 @@ type deployer struct {
 
 // once applies what has changed and removes what is not wanted; it says whether all went well.
 func (w *deployer) once(ctx context.Context) bool {
+	wanted, known := w.d.Want()
+	if !known {
+		return true // until Changed
+	}
 	ok, fresh := true, map[string][]byte{}
-	for _, u := range w.d.Want() {
+	for _, u := range wanted {
 		key := u.GetKind() + " " + u.GetNamespace() + "/" + u.GetName()
 		text, err := u.MarshalJSON()
 		if err == nil && !bytes.Equal(w.done[key], text) {
@@ -93,6 +98,9 @@ func (w *deployer) apply(ctx context.Context, u *unstructured.Unstructured) erro
 		return err
 	}
 	_, err = at.Apply(ctx, u.GetName(), u, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	if details := (*apierrors.StatusError)(nil); errors.As(err, &details) && apierrors.IsNotFound(err) && details.ErrStatus.Details != nil && details.ErrStatus.Details.Kind == "namespaces" {
+		return fmt.Errorf("there is no namespace %s in the %s: make it there, or move the Gateway: %w", u.GetNamespace(), w.client.Role, err)
+	}
 	return err
 }
 

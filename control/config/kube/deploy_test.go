@@ -23,7 +23,7 @@ func TestDeploy(t *testing.T) {
 	dyn := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{services: "ServiceList"},
 		serviceOf("foreign", nil), serviceOf("left-over", ours))
 	var mu sync.Mutex
-	broken, applied := true, 0
+	broken, applied, looked := true, 0, 0
 	dyn.PrependReactor("patch", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
 		p, u := a.(k8stesting.PatchAction), &unstructured.Unstructured{}
 		if err := u.UnmarshalJSON(p.GetPatch()); err != nil {
@@ -38,13 +38,28 @@ func TestDeploy(t *testing.T) {
 		applied++
 		return true, u, dyn.Tracker().Add(u)
 	})
-	want, changed := []*unstructured.Unstructured{serviceOf("front", ours), serviceOf("foreign", ours)}, make(chan struct{}, 1)
+	want, known, changed := []*unstructured.Unstructured(nil), false, make(chan struct{}, 1)
 	go (&Client{dynamic: dyn}).Deploy(t.Context(), Deployment{Mark: map[string]string{"made-by": "us"}, Kinds: []schema.GroupVersionKind{{Version: "v1", Kind: "Service"}}, Changed: changed,
-		Want: func() []*unstructured.Unstructured { mu.Lock(); defer mu.Unlock(); return want }}, slog.New(slog.DiscardHandler))
+		Want: func() ([]*unstructured.Unstructured, bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			looked++
+			return want, known
+		}}, slog.New(slog.DiscardHandler))
 	has := func(name string) bool {
 		_, err := dyn.Resource(services).Namespace("shop").Get(t.Context(), name, metav1.GetOptions{})
 		return err == nil
 	}
+	within(t, "a look", func() bool { mu.Lock(); defer mu.Unlock(); return looked > 0 })
+	changed <- struct{}{}
+	within(t, "another, so that the first is over", func() bool { mu.Lock(); defer mu.Unlock(); return looked > 1 })
+	if !has("left-over") {
+		t.Fatal("before it is known what is wanted, something is removed")
+	}
+	mu.Lock()
+	want, known = []*unstructured.Unstructured{serviceOf("front", ours), serviceOf("foreign", ours)}, true
+	mu.Unlock()
+	changed <- struct{}{}
 	within(t, "what is wanted, after the API was away", func() bool { return has("front") })
 	within(t, "what is not wanted goes", func() bool { return !has("left-over") })
 	if u, err := dyn.Resource(services).Namespace("shop").Get(t.Context(), "foreign", metav1.GetOptions{}); err != nil || len(u.GetLabels()) > 0 {

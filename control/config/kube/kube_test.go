@@ -80,7 +80,7 @@ func newLab(t *testing.T, objects ...runtime.Object) *lab {
 			kinds[schema.GroupVersionResource{Group: k.Group, Version: v, Resource: k.Plural}] = k.Kind + "List"
 		}
 	}
-	l := &lab{t: t, found: &resources{served: map[string][]string{"v1": {"services", "pods"}}}, store: config.New(Name),
+	l := &lab{t: t, found: &resources{served: map[string][]string{"v1": {"services", "pods"}}}, store: config.New(Only.String()),
 		dyn: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds, objects...)}
 	l.src = NewSource(&Client{dynamic: l.dyn, discovery: l.found}, l.store, slog.New(slog.DiscardHandler))
 	return l
@@ -341,7 +341,7 @@ func TestReviewsLeaveTheLeaseItsBudget(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(path)
+	c, err := Open(Only, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,18 +353,50 @@ func TestReviewsLeaveTheLeaseItsBudget(t *testing.T) {
 	}
 }
 
+// Of two APIs each has the webhooks for its kinds, and each kind is in one of either.
+func TestRegisterInTwo(t *testing.T) {
+	for role, names := range map[Role]string{Config: "security.heddle.dev config.heddle.dev elsewhere.heddle.dev", Cluster: "core.heddle.dev"} {
+		w := Webhook{Name: "w", URL: "https://heddled.mesh.svc/validate"}
+		got, covered := []string{}, map[string]string{}
+		for _, h := range w.configuration(role).Webhooks {
+			got = append(got, h.Name)
+			for _, r := range h.Rules {
+				covered[r.APIGroups[0]+"/"+r.Resources[0]] += *h.ClientConfig.Service.Path
+			}
+		}
+		if strings.Join(got, " ") != names {
+			t.Errorf("the %s has the webhooks %v", role, got)
+		}
+		for _, k := range api.Kinds {
+			want := ""
+			switch {
+			case role.Reads(k) && (role == Config || k.Conditioned()):
+				want = "/validate"
+			case role == Config:
+				want = "/validate" + Elsewhere
+			}
+			if have := covered[k.Group+"/"+k.Plural]; have != want {
+				t.Errorf("%s: %s is sent to %q, want %q", role, k.Name(), have, want)
+			}
+		}
+	}
+}
+
 func TestOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "does not exist") || !strings.Contains(err.Error(), "--config-dir") {
+	if _, err := Open(Only, path); err == nil || !strings.Contains(err.Error(), "does not exist") || !strings.Contains(err.Error(), "--config-dir") {
+		t.Error(err)
+	}
+	if _, err := Open(Cluster, path); err == nil || !strings.Contains(err.Error(), "cluster's API does not exist; give --cluster-kubeconfig another") || strings.Contains(err.Error(), "--config-dir") {
 		t.Error(err)
 	}
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := Open(Only, path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Error(err)
 	}
-	if _, err := Open(InCluster); err == nil || !strings.Contains(err.Error(), "--kubeconfig") {
+	if _, err := Open(Only, InCluster); err == nil || !strings.Contains(err.Error(), "--kubeconfig") {
 		t.Error(err)
 	}
 }

@@ -21,7 +21,7 @@ const leaseName = "heddled-leader"
 func (c *Client) Lead(ctx context.Context, namespace string, log *slog.Logger, work func(context.Context)) error {
 	host, _ := os.Hostname()
 	id := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
-	c.ensureNamespace(ctx, namespace, log)
+	c.EnsureNamespace(ctx, namespace, log)
 	lock := &resourcelock.LeaseLock{LeaseMeta: metav1.ObjectMeta{Namespace: namespace, Name: leaseName}, Client: c.typed.CoordinationV1(),
 		LockConfig: resourcelock.ResourceLockConfig{Identity: id}}
 	for ctx.Err() == nil {
@@ -43,12 +43,12 @@ func (c *Client) Lead(ctx context.Context, namespace string, log *slog.Logger, w
 	return nil
 }
 
-// ensureNamespace makes the root namespace of the mesh, where mesh-wide policies live too; without the right to do so it must exist.
-func (c *Client) ensureNamespace(ctx context.Context, name string, log *slog.Logger) {
+// EnsureNamespace makes the root namespace of the mesh, where mesh-wide policies live too; without the right to do so it must exist.
+func (c *Client) EnsureNamespace(ctx context.Context, name string, log *slog.Logger) {
 	_, err := c.typed.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{FieldManager: fieldManager})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		if _, there := c.typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{}); there != nil {
-			log.Warn("the root namespace cannot be made", "namespace", name, "error", err)
+			log.Warn("the root namespace cannot be made; rules for the whole mesh have no place until it is", "namespace", name, "error", c.explain(err))
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (c *Client) Owners(ctx context.Context, clusterRole string) ([]metav1.Owner
 	}
 	role, err := c.typed.RbacV1().ClusterRoles().Get(ctx, clusterRole, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("find the owner of what heddled makes: %w", err)
+		return nil, fmt.Errorf("find the owner of what heddled makes: %w", c.explain(err))
 	}
 	return []metav1.OwnerReference{{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: role.Name, UID: role.UID}}, nil
 }
@@ -54,7 +54,7 @@ func (c *Client) KeepSecret(ctx context.Context, namespace, name string, create 
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keep the Secret %s/%s: %w", namespace, name, err)
+		return nil, fmt.Errorf("keep the Secret %s/%s: %w", namespace, name, c.explain(err))
 	}
 	return have.Data, nil
 }
@@ -86,7 +86,7 @@ func (r Roots) put(ctx context.Context, c *Client, namespace string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("write the ConfigMap %s/%s: %w", namespace, r.Name, err)
+		return fmt.Errorf("write the ConfigMap %s/%s: %w", namespace, r.Name, c.explain(err))
 	}
 	return nil
 }

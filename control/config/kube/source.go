@@ -23,9 +23,6 @@ import (
 	"github.com/heddle-mesh/heddle/control/config"
 )
 
-// Name is the name under which the source tells config.Store that it is synced.
-const Name = "kubernetes"
-
 // How often the API is asked which kinds it serves: often while some are missing, since their CRDs may be on their way.
 const (
 	discoverMissing = 2 * time.Second
@@ -33,11 +30,12 @@ const (
 	goneAfter       = 20 * time.Second // a kind that is not served any more is believed to be gone after this
 )
 
-// Source watches every kind of the table that the API serves.
+// Source watches every kind of the table that the API serves and its role reads.
 type Source struct {
-	client *Client
-	store  *config.Store
-	log    *slog.Logger
+	client   *Client
+	store    *config.Store
+	log      *slog.Logger
+	presence *presence
 
 	mu       sync.Mutex
 	watching map[*api.Kind]*kindWatch
@@ -56,8 +54,13 @@ type kindWatch struct {
 
 // NewSource makes a source; Run starts it.
 func NewSource(c *Client, store *config.Store, log *slog.Logger) *Source {
-	return &Source{client: c, store: store, log: log, watching: map[*api.Kind]*kindWatch{}, complete: make(chan struct{})}
+	tell := func(problems []api.Problem) { store.Complain(c.Role.String(), problems) }
+	return &Source{client: c, store: store, log: log, presence: &presence{client: c, log: log, tell: tell, answer: time.Now()},
+		watching: map[*api.Kind]*kindWatch{}, complete: make(chan struct{})}
 }
+
+// Client is that of the API that is read.
+func (s *Source) Client() *Client { return s.client }
 
 // Served says which version of a kind is watched, and whether the API serves the kind at all.
 func (s *Source) Served(k *api.Kind) (schema.GroupVersionResource, bool) {
@@ -79,10 +82,10 @@ func (s *Source) Run(ctx context.Context) error {
 		switch {
 		case err != nil:
 			if first {
-				s.log.Error("Kubernetes API cannot be reached yet; trying again", "host", s.client.Host, "error", err)
+				s.log.Error("the "+s.client.Role.String()+" cannot be used yet; trying again", "error", s.client.explain(err))
 			}
 		case first:
-			s.log.Info("Kubernetes API found", "host", s.client.Host, "missing", missing)
+			s.log.Info(s.client.Role.String()+" found", "host", s.client.Host, "missing", missing)
 		}
 		first = first && err != nil
 		pause := discoverAgain
@@ -139,7 +142,7 @@ func (s *Source) discover(ctx context.Context) (missing []string, err error) {
 	complete := s.synced
 	s.mu.Unlock()
 	for _, k := range api.Kinds {
-		if !complete && !essential(k) {
+		if !s.client.Role.Reads(k) || !complete && !essential(k) {
 			continue
 		}
 		version, err := find(k, ask)
@@ -221,13 +224,13 @@ func (s *Source) watch(ctx context.Context, k *api.Kind, w *kindWatch) {
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			options(&o)
 			list, err := res.List(ctx, o)
-			s.complain(k, err)
+			s.complain(ctx, k, err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			options(&o)
 			stream, err := res.Watch(ctx, o)
-			s.complain(k, err)
+			s.complain(ctx, k, err)
 			return stream, err
 		},
 	}
@@ -246,8 +249,11 @@ type plainLists struct{}
 // IsWatchListSemanticsUnSupported is what package cache asks.
 func (plainLists) IsWatchListSemanticsUnSupported() bool { return true }
 
-// complain tells of a kind that cannot be watched, such as one that RBAC forbids.
-func (s *Source) complain(k *api.Kind, err error) {
+// complain tells of a kind that cannot be watched, such as one that RBAC forbids, or of an API that is away.
+func (s *Source) complain(ctx context.Context, k *api.Kind, err error) {
+	if ctx.Err() != nil || !s.presence.heard(err) {
+		return
+	}
 	if err == nil {
 		s.store.Complain(owner(k), nil)
 		return
@@ -255,8 +261,9 @@ func (s *Source) complain(k *api.Kind, err error) {
 	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err) {
 		return // the reflector lists anew
 	}
+	s.presence.refused(err)
 	s.store.Complain(owner(k), []api.Problem{{Object: api.Ref{Kind: "Watch", Name: k.Name()}, Code: diagnosis.CodeInvalid,
-		Message: fmt.Sprintf("the kind cannot be watched: %v", err), Hint: "the objects last seen stay in effect"}})
+		Message: "the kind cannot be watched: " + s.client.explain(err).Error(), Hint: "give heddled this right there; the objects last seen stay in effect"}})
 }
 
 // checkSynced tells the store once every kind that is served has been listed. A snapshot of some kinds only would, without its policies, allow too much.
@@ -272,7 +279,7 @@ func (s *Source) checkSynced() {
 		}
 	}
 	s.synced = true
-	s.store.Synced(Name)
+	s.store.Synced(s.client.Role.String())
 	close(s.complete)
 }
 

@@ -126,7 +126,7 @@ func (c *Client) Vouch(ctx context.Context, name string, roots []byte, log *slog
 			_, err = api.Patch(ctx, name, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: fieldManager})
 		}
 		if err != nil {
-			return fmt.Errorf("tell the API how to verify the webhook %s: %w", name, err)
+			return fmt.Errorf("tell the API how to verify the webhook %s: %w", name, c.explain(err))
 		}
 		log.Info("the API can verify the webhook", "name", name)
 		return nil

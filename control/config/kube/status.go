@@ -42,7 +42,7 @@ func (s *Source) WriteStatus(ctx context.Context, o api.Object, doc map[string]a
 	case apierrors.IsConflict(err):
 		return config.ErrStale
 	}
-	return fmt.Errorf("write status of %s: %w", o.Ref(), err)
+	return fmt.Errorf("write status of %s: %w", o.Ref(), s.client.explain(err))
 }
 
 // ownConditions is a status without the conditions of others.

@@ -26,7 +26,7 @@ func (r reviewer) Review(ctx context.Context, secret string) (token.Claims, erro
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: secret, Audiences: []string{token.Audience, token.IstioAudience}}}
 	got, err := r.client.reviews.AuthenticationV1().TokenReviews().Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
-		return token.Claims{}, fmt.Errorf("review the token with the Kubernetes API: %w", err)
+		return token.Claims{}, fmt.Errorf("review the token: %w", r.client.explain(err))
 	}
 	if !got.Status.Authenticated {
 		if got.Status.Error != "" {

@@ -37,7 +37,7 @@ func (c *Client) Register(ctx context.Context, w Webhook, log *slog.Logger) erro
 		switch {
 		case err == nil:
 			if said != "done" {
-				log.Info("validating webhook registered", "name", w.Name, "url", w.URL)
+				log.Info("validating webhook registered", "api", c.Role.String(), "name", w.Name, "url", w.URL)
 			}
 			said = "done"
 		case ctx.Err() == nil:
@@ -56,46 +56,57 @@ func (c *Client) Register(ctx context.Context, w Webhook, log *slog.Logger) erro
 
 func (c *Client) register(ctx context.Context, w Webhook) error {
 	hooks := c.typed.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	want := w.configuration()
+	want := w.configuration(c.Role)
 	have, err := hooks.Get(ctx, w.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		_, err = hooks.Create(ctx, want, metav1.CreateOptions{FieldManager: fieldManager})
-	} else if err == nil && !w.current(have) {
+	} else if err == nil && !current(have, want) {
 		want.ResourceVersion = have.ResourceVersion
 		_, err = hooks.Update(ctx, want, metav1.UpdateOptions{FieldManager: fieldManager})
 	}
 	if err != nil {
-		return fmt.Errorf("register the validating webhook %s: %w", w.Name, err)
+		return fmt.Errorf("register the validating webhook %s: %w", w.Name, c.explain(err))
 	}
 	return nil
 }
 
 // current says whether the registration is ours as it should be; what the API fills in is not looked at.
-func (w Webhook) current(have *admissionregistrationv1.ValidatingWebhookConfiguration) bool {
-	want := w.configuration()
+func current(have, want *admissionregistrationv1.ValidatingWebhookConfiguration) bool {
 	return slices.EqualFunc(have.Webhooks, want.Webhooks, func(a, b admissionregistrationv1.ValidatingWebhook) bool {
 		return a.Name == b.Name && reflect.DeepEqual(a.ClientConfig, b.ClientConfig) &&
 			a.FailurePolicy != nil && *a.FailurePolicy == *b.FailurePolicy && len(a.Rules) == len(b.Rules) && slices.Equal(a.MatchConditions, b.MatchConditions)
 	})
 }
 
-// configuration has three webhooks: without heddled, security kinds cannot be written, since nobody could say whether they are enforced; the others can.
-// Of Kubernetes' own kinds only objects come that ask the mesh for something, and they are always let through.
-func (w Webhook) configuration() *admissionregistrationv1.ValidatingWebhookConfiguration {
+// configuration has a webhook for each way to answer. Without heddled, security kinds cannot be written, since nobody could say whether they are enforced; the others can.
+// Of Kubernetes' own kinds only objects come that ask the mesh for something, and they are always let through; where another API has these kinds, whoever writes one is told.
+func (w Webhook) configuration(role Role) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	none, timeout := admissionregistrationv1.SideEffectClassNone, int32(5)
-	hook := func(name string, policy admissionregistrationv1.FailurePolicyType, covers func(*api.Kind) bool) admissionregistrationv1.ValidatingWebhook {
-		return admissionregistrationv1.ValidatingWebhook{Name: name, Rules: rules(covers), FailurePolicy: &policy, SideEffects: &none, TimeoutSeconds: &timeout,
-			AdmissionReviewVersions: []string{"v1"}, ClientConfig: w.client()}
+	out := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: w.Name, OwnerReferences: w.Owners}}
+	hook := func(name string, policy admissionregistrationv1.FailurePolicyType, covers func(*api.Kind) bool, conditions ...admissionregistrationv1.MatchCondition) {
+		out.Webhooks = append(out.Webhooks, admissionregistrationv1.ValidatingWebhook{Name: name, Rules: rules(covers), FailurePolicy: &policy, SideEffects: &none, TimeoutSeconds: &timeout,
+			AdmissionReviewVersions: []string{"v1"}, ClientConfig: w.client(), MatchConditions: conditions})
 	}
-	dialect := func(k *api.Kind) bool { return k.Istio() || k.Gateway() }
-	core := hook("core.heddle.dev", admissionregistrationv1.Ignore, (*api.Kind).Conditioned)
-	core.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "asks-the-mesh", Expression: w.asks()}}
-	return &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: w.Name, OwnerReferences: w.Owners}, Webhooks: []admissionregistrationv1.ValidatingWebhook{
-		hook("security.heddle.dev", admissionregistrationv1.Fail, func(k *api.Kind) bool { return dialect(k) && k.Security }),
-		hook("config.heddle.dev", admissionregistrationv1.Ignore, func(k *api.Kind) bool { return dialect(k) && !k.Security }),
-		core,
-	}}
+	if role != Cluster {
+		dialect := func(k *api.Kind) bool { return k.Istio() || k.Gateway() }
+		hook("security.heddle.dev", admissionregistrationv1.Fail, func(k *api.Kind) bool { return dialect(k) && k.Security })
+		hook("config.heddle.dev", admissionregistrationv1.Ignore, func(k *api.Kind) bool { return dialect(k) && !k.Security })
+	}
+	asks := admissionregistrationv1.MatchCondition{Name: "asks-the-mesh", Expression: w.asks()}
+	switch role {
+	case Config:
+		w.URL += Elsewhere
+		// Namespaces are needed there too, and only what is asked of one is asked in vain. The API's own accounts write for itself.
+		wrong := admissionregistrationv1.MatchCondition{Name: "is-not-read", Expression: `!request.userInfo.username.startsWith("system:") && (request.kind.kind != "Namespace" || ` + w.asks() + ")"}
+		hook("elsewhere.heddle.dev", admissionregistrationv1.Ignore, func(k *api.Kind) bool { return !role.Reads(k) }, wrong)
+	default:
+		hook("core.heddle.dev", admissionregistrationv1.Ignore, (*api.Kind).Conditioned, asks)
+	}
+	return out
 }
+
+// Elsewhere is put behind the path of the webhook for kinds that are read from another API.
+const Elsewhere = "/elsewhere"
 
 // client is how the API calls the webhook.
 func (w Webhook) client() admissionregistrationv1.WebhookClientConfig {
