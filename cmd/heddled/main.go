@@ -50,7 +50,7 @@ func run(args []string) error {
 	defer stop()
 	go resident.Keep(ctx, 0)
 	o.Log, o.Version = log, version
-	d, err := server.New(o.Options)
+	d, err := server.New(ctx, o.Options)
 	if err != nil {
 		return err
 	}

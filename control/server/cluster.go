@@ -23,25 +23,49 @@ const asking = 30 * time.Second
 // rootKey is the file under which proxies find the roots in their ConfigMap; it is Istio's.
 const rootKey = "root-cert.pem"
 
+// knock is how often an API is asked that does not answer yet.
+const knock = 2 * time.Second
+
 // openAuthority opens the folder of the certificate authority, which first gets what the Secret keeps for all replicas.
-func (d *Server) openAuthority() (err error) {
+func (d *Server) openAuthority(ctx context.Context) (err error) {
 	if d.opts.CADir == "" {
 		return nil
 	}
 	if d.apis.cluster != nil && (d.opts.Owner != "" || d.opts.CASecret != "") {
-		ctx, cancel := context.WithTimeout(context.Background(), asking)
-		defer cancel()
-		if d.owners, err = d.apis.cluster.Owners(ctx, d.opts.Owner); err != nil {
+		if err := d.awaitTrust(ctx); err != nil {
 			return err
-		}
-		if d.opts.CASecret != "" {
-			if err := d.restoreAuthority(ctx); err != nil {
-				return err
-			}
 		}
 	}
 	d.authority, err = ca.Open(d.opts.CADir, d.opts.domain)
 	return err
+}
+
+// awaitTrust gets what the cluster keeps for heddled. An API that is away is no reason to end: the kubelet would start heddled again after longer and longer pauses, of
+// which the last would go on when the API is back.
+func (d *Server) awaitTrust(ctx context.Context) error {
+	for told := false; ; told = true {
+		err := d.readTrust(ctx)
+		if err == nil || !kube.Away(err) {
+			return err
+		}
+		if !told {
+			d.log.Warn("heddled starts when the API answers", "part", "cluster", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("heddled was ended before the API answered: %w", err)
+		case <-time.After(knock):
+		}
+	}
+}
+
+func (d *Server) readTrust(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
+	if d.owners, err = d.apis.cluster.Owners(ctx, d.opts.Owner); err != nil || d.opts.CASecret == "" {
+		return err
+	}
+	return d.restoreAuthority(ctx)
 }
 
 func (d *Server) restoreAuthority(ctx context.Context) error {

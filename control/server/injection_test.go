@@ -55,7 +55,7 @@ func startWebhook(t *testing.T) *webhookClient {
 			t.Fatal(err)
 		}
 	}
-	d, err := New(Options{ConfigDir: dir, HTTPAddress: "127.0.0.1:0", StateDir: state, WebhookAddress: "127.0.0.1:0", MeshConfig: meshConfig})
+	d, err := New(t.Context(), Options{ConfigDir: dir, HTTPAddress: "127.0.0.1:0", StateDir: state, WebhookAddress: "127.0.0.1:0", MeshConfig: meshConfig})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestWebhookRefusesAndSkips(t *testing.T) {
 	if status, _, _ := c.post("/inject", bytes.Repeat([]byte(" "), 9<<20)); status != http.StatusBadRequest && status != 0 {
 		t.Errorf("a body of 9 MiB: %d", status)
 	}
-	if _, err := New(Options{ConfigDir: t.TempDir(), HTTPAddress: "127.0.0.1:0", StateDir: t.TempDir(), WebhookAddress: "127.0.0.1:0", InjectConfig: "/nowhere"}); err == nil || !strings.Contains(err.Error(), "--inject-config") {
+	if _, err := New(t.Context(), Options{ConfigDir: t.TempDir(), HTTPAddress: "127.0.0.1:0", StateDir: t.TempDir(), WebhookAddress: "127.0.0.1:0", InjectConfig: "/nowhere"}); err == nil || !strings.Contains(err.Error(), "--inject-config") {
 		t.Error(err)
 	}
 }

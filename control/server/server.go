@@ -61,8 +61,9 @@ type Server struct {
 	webhook      *webhook // nil without an address
 }
 
-// New checks the options and opens everything: folders, records and sockets. Nothing runs yet, and a mistake is one sentence that names the option.
-func New(o Options) (*Server, error) {
+// New checks the options and opens everything: folders, records and sockets. Nothing runs yet, and a mistake is one sentence that names the option. While the API that keeps
+// the certificate authority does not answer, New waits for it, until ctx ends.
+func New(ctx context.Context, o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func New(o Options) (*Server, error) {
 		snapshot.NewBuilder(d.meshSettings, registry.Options{Cluster: mesh.ClusterID(o.ClusterID), Network: mesh.NetworkID(o.Network), TrustDomain: d.opts.domain,
 			Health: d.board.State, Addresses: d.addresses}, d.store, d.accepted),
 		d.store, d.board, snapshot.Timing{Quiet: o.Quiet, Max: o.Max}, log.With("part", "snapshot"))
-	if err := d.openAuthority(); err != nil {
+	if err := d.openAuthority(ctx); err != nil {
 		return nil, err
 	}
 	d.auth, err = d.authenticator()

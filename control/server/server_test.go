@@ -62,7 +62,7 @@ func startMesh(t *testing.T, objects string) *runningMesh {
 		t.Fatal(err)
 	}
 	var err error
-	m.d, err = New(Options{ConfigDir: dir, XDSAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0", StateDir: state, JoinTokens: m.tokens, XDSTLSAddress: "127.0.0.1:0"})
+	m.d, err = New(t.Context(), Options{ConfigDir: dir, XDSAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0", StateDir: state, JoinTokens: m.tokens, XDSTLSAddress: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func TestMistakesAtTheStart(t *testing.T) {
 		{Options{ConfigDir: dir, XDSAddress: "127.0.0.1:0", HTTPAddress: busy.d.HTTPAddress()}, []string{busy.d.HTTPAddress(), "--http-address"}},
 	} {
 		c.o.TokenFile = filepath.Join(t.TempDir(), "token")
-		_, err := New(c.o)
+		_, err := New(t.Context(), c.o)
 		if err == nil {
 			t.Errorf("%+v: no error", c.o)
 			continue

@@ -213,7 +213,7 @@ func startControl(t *testing.T, o server.Options) *control {
 	if o.StateDir == "" {
 		o.StateDir = t.TempDir()
 	}
-	s, err := server.New(o)
+	s, err := server.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

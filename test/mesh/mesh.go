@@ -94,7 +94,7 @@ func freeNetwork() string {
 // StartControl starts a heddled, which goes on with the state of the one before.
 func (m *Mesh) StartControl() {
 	m.t.Helper()
-	s, err := server.New(server.Options{
+	s, err := server.New(m.t.Context(), server.Options{
 		ConfigDir: m.path("config"), MeshConfig: m.path("meshconfig.yaml"), XDSSockets: []string{m.path("xds.sock")}, HTTPAddress: "127.0.0.1:0",
 		TokenFile: m.path("debug-token"), JoinTokens: m.path("tokens"), StateDir: m.path("state"), Log: m.logger("heddled"),
 	})

@@ -107,7 +107,7 @@ func start(t *testing.T, config string) *cluster {
 	var d *server.Server
 	state := t.TempDir()
 	must(t, outside.Do(func() (err error) {
-		d, err = server.New(server.Options{ConfigDir: c.dir, StateDir: state, JoinTokens: c.tokens, XDSTLSAddress: "10.79.0.1:15012", HTTPAddress: "127.0.0.1:15014"})
+		d, err = server.New(t.Context(), server.Options{ConfigDir: c.dir, StateDir: state, JoinTokens: c.tokens, XDSTLSAddress: "10.79.0.1:15012", HTTPAddress: "127.0.0.1:15014"})
 		return err
 	}))
 	ctx, cancel := context.WithCancel(context.Background())

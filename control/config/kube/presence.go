@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -31,6 +33,13 @@ type presence struct {
 func unanswered(err error) bool {
 	var status apierrors.APIStatus
 	return !errors.As(err, &status) || apierrors.IsServiceUnavailable(err)
+}
+
+// Away says whether a request failed because nobody answers at the API's address, or not yet: trying again may help, unlike with an answer, or a certificate, that is wrong.
+func Away(err error) bool {
+	var network net.Error
+	var certificate *tls.CertificateVerificationError
+	return (errors.As(err, &network) || apierrors.IsServiceUnavailable(err)) && !errors.As(err, &certificate)
 }
 
 // heard takes the outcome of one request, and says whether it was an answer.
