@@ -124,6 +124,15 @@ func TestRestIsWhatArrives(t *testing.T) {
 			t.Errorf("%s is captured twice", r)
 		}
 	}
+	known := 0
+	for _, r := range capture.Rules(Rest(capture.Spec{Datagrams: true})) {
+		if r.Known != 0 {
+			known++
+		}
+	}
+	if known != 2 {
+		t.Errorf("%d rules for datagrams, want one for each family", known)
+	}
 }
 
 func TestCgroup2IsFoundAmongOthers(t *testing.T) {

@@ -41,7 +41,7 @@ type Hooks struct {
 	links    []pinned
 }
 
-// Rest is what is left of a spec for the packet filter: what arrives.
+// Rest is what is left of a spec for the packet filter: what arrives, and datagrams but questions for names.
 func Rest(s capture.Spec) capture.Spec {
 	s.NoOutbound, s.DNS = true, false
 	return s

@@ -45,6 +45,7 @@ func TestSharedTable(t *testing.T) {
 	}
 	t.Run("out", func(t *testing.T) { capturetest.Outbound(t, way) })
 	t.Run("in", func(t *testing.T) { capturetest.Inbound(t, way) })
+	t.Run("datagrams", func(t *testing.T) { capturetest.Datagrams(t, way) })
 	p := must(redirect.Open(pin))(t)
 	defer p.Close()
 	if all, err := p.All(); err != nil || len(all) > 0 {

@@ -108,9 +108,9 @@ func (p *Pods) apply(s capture.Spec) error {
 	return p.Enrol(pod)
 }
 
-// arrivals captures what arrives.
+// arrivals captures what arrives, and datagrams: their table is the packet filter's.
 func arrivals(s capture.Spec) error {
-	if s.NoInbound {
+	if s.NoInbound && !s.Datagrams {
 		return capture.Clear(capture.Ways)
 	}
 	_, _, err := capture.First(capture.Ways, Rest(s))

@@ -16,7 +16,7 @@ type Arguments struct {
 	uid, gid, mode                                                     string
 	includeRanges, excludeRanges                                       string
 	includeOut, excludeOut, includeIn, excludeIn, interfaces, virtuals string
-	dns                                                                bool
+	dns, datagrams                                                     bool
 }
 
 // Add declares the flags.
@@ -35,6 +35,7 @@ func (a *Arguments) Add(s *pflag.FlagSet) {
 	s.StringVarP(&a.interfaces, "istio-exclude-interfaces", "c", "", "network interfaces that are left alone")
 	s.StringVarP(&a.virtuals, "kube-virt-interfaces", "k", "", "interfaces of virtual machines: not supported yet")
 	s.BoolVar(&a.dns, "redirect-dns", false, "questions for names go to the proxy")
+	s.BoolVar(&a.datagrams, "redirect-udp", false, "datagrams to services go to the proxy, if it runs with --capture-udp")
 }
 
 // Parse reads arguments as they stand on a command line.
@@ -60,7 +61,7 @@ func (a *Arguments) Spec() (s Spec, err error) {
 	if a.virtuals != "" {
 		return s, errors.New("-k is not supported yet: interfaces of virtual machines are not captured; leave it out")
 	}
-	s.DNS, s.Transparent = a.dns, a.mode == "TPROXY"
+	s.DNS, s.Datagrams, s.Transparent = a.dns, a.datagrams, a.mode == "TPROXY"
 	for _, p := range []struct {
 		flag string
 		n    int

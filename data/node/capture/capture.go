@@ -40,6 +40,8 @@ type Spec struct {
 	OnlyInbound          bool
 	IncludeInboundPorts  []uint16
 	ExcludeInterfaces    []string
+	// Datagrams leads what is sent in datagrams to destinations that the proxy knows (Known) to it, and leaves all others alone. NoOutbound does not concern them.
+	Datagrams bool
 	// Transparent leads what arrives to the proxy without changing its addresses (TPROXY): the proxy then calls the application from the client's address.
 	Transparent bool
 	// OutboundPort and InboundPort are the proxy's; 0 is Istio's. UIDs and GIDs are the proxy's users and groups; none of both is ProxyUID.
@@ -71,6 +73,7 @@ type Rule struct {
 	// At most one of these; without any the packet is left alone.
 	Redirect uint16 // to this local port
 	Hand     uint16 // to the transparent socket at this local port, with ProxyMark
+	Known    uint16 // to this port at the address that the table of Known has for the destination; one that is not in it meets the next rule. Destination must be valid.
 	Save     bool   // the packet's mark becomes its connection's
 	Restore  bool   // the connection's mark becomes the packet's
 	Why      string
@@ -109,6 +112,9 @@ func Rules(s Spec) []Rule {
 	if !s.NoOutbound {
 		rules = append(rules, outbound(s)...)
 	}
+	if s.Datagrams {
+		rules = append(rules, datagrams(s)...)
+	}
 	if !s.NoInbound {
 		rules = append(rules, inbound(s)...)
 	}
@@ -131,6 +137,37 @@ func outbound(s Spec) (rules []Rule) {
 	}
 	for _, p := range s.IncludeOutbound {
 		rules = append(rules, Rule{Hook: Output, Protocol: tcp, Destination: p, Redirect: to, Why: "included range"})
+	}
+	return rules
+}
+
+var (
+	all4 = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	all6 = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+)
+
+// datagrams are the rules of what is sent in datagrams: the same order as of connections.
+func datagrams(s Spec) (rules []Rule) {
+	to := cmp.Or(s.OutboundPort, OutboundPort)
+	for _, p := range sorted(s.ExcludeOutboundPorts) {
+		rules = append(rules, Rule{Hook: Output, Protocol: udp, Port: p, Why: "excluded port"})
+	}
+	for _, p := range s.ExcludeOutbound {
+		rules = append(rules, Rule{Hook: Output, Protocol: udp, Destination: p, Why: "excluded range"})
+	}
+	if !s.OnlyOutbound {
+		for _, all := range []netip.Prefix{all4, all6} {
+			rules = append(rules, Rule{Hook: Output, Protocol: udp, Destination: all, Known: to, Why: "outbound datagrams"})
+		}
+		return rules
+	}
+	for _, p := range sorted(s.IncludeOutboundPorts) {
+		for _, all := range []netip.Prefix{all4, all6} {
+			rules = append(rules, Rule{Hook: Output, Protocol: udp, Destination: all, Port: p, Known: to, Why: "included port"})
+		}
+	}
+	for _, p := range s.IncludeOutbound {
+		rules = append(rules, Rule{Hook: Output, Protocol: udp, Destination: p, Known: to, Why: "included range"})
 	}
 	return rules
 }
@@ -197,6 +234,8 @@ func (r Rule) String() string {
 		what = fmt.Sprintf("to %d", r.Redirect)
 	case r.Hand != 0:
 		what = fmt.Sprintf("to %d as it is", r.Hand)
+	case r.Known != 0:
+		what = fmt.Sprintf("to %d if the proxy knows the destination", r.Known)
 	case r.Save:
 		what = "the connection gets the mark"
 	case r.Restore:

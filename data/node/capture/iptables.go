@@ -37,6 +37,9 @@ func variants(v6 bool) []string {
 
 // Apply replaces the rules: in each table in one transaction, but not in all of them.
 func (IPTables) Apply(s Spec) error {
+	if s.Datagrams {
+		return errors.New("datagrams are captured by a table that the proxy keeps, which only nftables has; give the kernel nftables, or do without capture of UDP")
+	}
 	rules := Rules(s)
 	if err := eachFamily(func(v6 bool) error {
 		return eachVariant(v6, func(name string) error {

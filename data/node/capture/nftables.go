@@ -2,6 +2,7 @@ package capture
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,10 +48,19 @@ func Apply(rules []Rule) error {
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
-	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: TableName}
+	table := ours()
+	kept, err := elements(c)
+	if err != nil {
+		return err
+	}
 	c.AddTable(table) // so that the deletion below never fails
 	c.DelTable(table)
 	c.AddTable(table)
+	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Known != 0 }) {
+		if err := kept.put(c, table); err != nil {
+			return err
+		}
+	}
 	chains := map[Hook]*nftables.Chain{}
 	for _, r := range rules {
 		if chains[r.Hook] == nil {
@@ -69,13 +80,17 @@ func Remove() error {
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
-	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: TableName}
+	table := ours()
 	c.AddTable(table)
 	c.DelTable(table)
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("remove capture rules: %w", err)
 	}
-	return unroute()
+	return errors.Join(unroute(), own((*netlink.Handle).RouteDel))
+}
+
+func ours() *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyINet, Name: TableName}
 }
 
 func chain(t *nftables.Table, h Hook) *nftables.Chain {
@@ -143,6 +158,8 @@ func (r Rule) action() []expr.Any {
 	case r.Hand != 0:
 		return []expr.Any{&expr.Immediate{Register: 1, Data: mark}, &expr.Meta{Key: expr.MetaKeyMARK, Register: 1, SourceRegister: true},
 			&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, r.Hand)}, &expr.TProxy{Family: unix.NFPROTO_UNSPEC, RegPort: 1}}
+	case r.Known != 0:
+		return r.known()
 	case r.Save:
 		return []expr.Any{&expr.Immediate{Register: 1, Data: mark}, &expr.Ct{Key: expr.CtKeyMARK, Register: 1, SourceRegister: true}}
 	case r.Restore:

@@ -25,6 +25,13 @@ func surround(rules []Rule) error {
 	} else if err := unroute(); err != nil {
 		return err
 	}
+	change := (*netlink.Handle).RouteReplace
+	if !slices.ContainsFunc(rules, func(r Rule) bool { return r.Known != 0 }) {
+		change = (*netlink.Handle).RouteDel
+	}
+	if err := own(change); err != nil {
+		return err
+	}
 	return netns.SidecarAddress()
 }
 
@@ -84,6 +91,30 @@ func unroute() error {
 		if err := netlink.RouteDel(everything(family, lo.Attrs().Index)); err != nil && !none(err) {
 			return fmt.Errorf("remove the route of marked packets: %w", err)
 		}
+	}
+	return nil
+}
+
+// own makes the IPv6 aliases addresses of this namespace, or takes that back.
+func own(change func(*netlink.Handle, *netlink.Route) error) error {
+	if len(families()) == 1 {
+		return nil
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("find the loopback interface: %w", err)
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open rtnetlink: %w", err)
+	}
+	defer h.Close()
+	err = change(h, &netlink.Route{LinkIndex: lo.Attrs().Index, Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST, Family: netlink.FAMILY_V6, Dst: &net.IPNet{IP: aliases6.Addr().AsSlice(), Mask: net.CIDRMask(aliases6.Bits(), 128)}})
+	switch {
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.ESRCH), errors.Is(err, unix.ENOENT): // IPv6 is switched off, or there is nothing to take back
+		return nil
+	case err != nil:
+		return fmt.Errorf("route the aliases of captured destinations: %w", err)
 	}
 	return nil
 }
