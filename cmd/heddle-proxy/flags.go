@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/heddle-mesh/heddle/data/node/capture"
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/data/proxy/handover"
 	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
@@ -34,6 +35,7 @@ type common struct {
 	adminSocket string
 	memory      int64
 	mark        int
+	captureUDP  bool
 	status      []string
 }
 
@@ -52,6 +54,7 @@ func (c *common) add(f *pflag.FlagSet) {
 	f.StringVar(&c.adminSocket, "admin-socket", "", "path of a unix socket with the admin pages")
 	f.Int64Var(&c.memory, "memory-limit", 0, "limit of memory in bytes: below it the proxy gives up requests, then connections, and says so (OM); 0 for none")
 	f.IntVar(&c.mark, "mark", 0, "SO_MARK of the proxy's own connections, by which capture leaves them alone; 0 for none")
+	f.BoolVar(&c.captureUDP, "capture-udp", false, "keep the table by which heddle-proxy capture --redirect-udp leads datagrams to this proxy (needs CAP_NET_ADMIN)")
 	f.StringArrayVar(&c.status, "status-address", nil, "HOST:PORT with /healthz/ready and /stats/prometheus, such as 0.0.0.0:15021 (repeated)")
 }
 
@@ -107,6 +110,12 @@ func (c *common) options() (o server.Options, err error) {
 		if o.Kept, err = handover.Connect(c.supervisor); err != nil {
 			return o, fmt.Errorf("--supervisor-fd: %w", err)
 		}
+	}
+	if c.captureUDP {
+		if err := (capture.Known{}).Check(); err != nil {
+			return o, fmt.Errorf("--capture-udp: %w", err)
+		}
+		o.Datagrams = capture.Known{}
 	}
 	o.MemoryLimit = c.memory
 	o.Env = os.LookupEnv
@@ -168,6 +177,12 @@ func (f *workload) fill(o *server.Options, kind announce.Kind) error {
 	}
 	w := f.w
 	w.Kind, w.Agent, w.Version, w.Features = kind, "heddle-proxy", version, announce.Features()
+	if o.Datagrams != nil {
+		if kind != announce.Sidecar || w.Interception == "NONE" {
+			return fmt.Errorf("--capture-udp is for sidecars whose traffic is captured; leave it out, or choose --interception-mode REDIRECT")
+		}
+		w.Features = append(w.Features, announce.CapturesUDP)
+	}
 	w.Labels = map[string]string{}
 	if f.labelsFile != "" {
 		text, err := os.ReadFile(f.labelsFile)

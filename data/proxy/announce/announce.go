@@ -47,6 +47,9 @@ func Features() []string {
 	return []string{"vhds", "http1", "http2", "tcp", "rbac", "fault", "cors", "hash", "mirror", "outlier", "proxy-protocol", "crl", "budget-interval", "balance", "udp"}
 }
 
+// CapturesUDP is a feature of a proxy to which the datagrams of its workload are led.
+const CapturesUDP = "udp-capture"
+
 // Check says in one sentence what is missing.
 func (w *Workload) Check() error {
 	for _, x := range []struct{ flag, value string }{{"--name", w.Name}, {"--namespace", w.Namespace}, {"--service-account", w.Account}} {

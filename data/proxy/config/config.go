@@ -57,6 +57,7 @@ type Datagrams struct {
 	HashSource  bool // sessions of one source address keep to one endpoint
 	// FromClients and FromServers are the longest datagrams that are taken, in bytes.
 	FromClients, FromServers int
+	AccessLogs               []AccessLog // of sessions, when they are over
 }
 
 // Inspect says what is looked at before a filter chain is chosen.

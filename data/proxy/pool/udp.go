@@ -12,9 +12,20 @@ import (
 // Datagrams are the UDP listeners whose sessions go to the endpoints of pools.
 type Datagrams = udp.Set
 
-// NewDatagrams makes an empty set; mark is SO_MARK of the sockets towards endpoints, 0 for none.
-func NewDatagrams(pools []*Worker, registry *stats.Registry, mark int) *Datagrams {
-	o := udp.Options{Registry: registry, Mark: mark}
+// DatagramOptions are those of Datagrams besides what the pools have.
+type DatagramOptions struct {
+	Registry *stats.Registry
+	Mark     int       // SO_MARK of the sockets towards endpoints, 0 for none
+	Table    udp.Table // by which datagrams are captured, nil for none
+	Log      func(worker int, e *udp.Ended)
+}
+
+// Table leads datagrams to the proxy.
+type Table = udp.Table
+
+// NewDatagrams makes an empty set.
+func NewDatagrams(pools []*Worker, d DatagramOptions) *Datagrams {
+	o := udp.Options{Registry: d.Registry, Mark: d.Mark, Table: d.Table, Log: d.Log}
 	for _, p := range pools {
 		o.Workers, o.Shards, o.Upstreams = append(o.Workers, p.Loop), append(o.Shards, p.Shard), append(o.Upstreams, p)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
 	"github.com/heddle-mesh/heddle/data/proxy/handover"
+	"github.com/heddle-mesh/heddle/data/proxy/pool"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 )
 
@@ -37,10 +38,12 @@ type Options struct {
 	// Parent is the longest time that what has begun may go on once another process serves in the place of this one; connections that rest are closed after Drain.
 	Parent time.Duration
 	// Kept are the sockets that outlive this process; nil without a supervisor.
-	Kept    *handover.Client
-	Mark    int    // SO_MARK of the proxy's own connections; 0 for none
-	Outside string // path of the relay's unix socket; "" dials directly
-	Inside  []netip.Prefix
+	Kept *handover.Client
+	Mark int // SO_MARK of the proxy's own connections; 0 for none
+	// Datagrams leads datagrams that the workload sends to services to the proxy; nil: none are captured.
+	Datagrams pool.Table
+	Outside   string // path of the relay's unix socket; "" dials directly
+	Inside    []netip.Prefix
 
 	Admin       string // HOST:PORT (loopback) instead of the bootstrap's; "" leaves it, or none
 	AdminSocket string

@@ -182,7 +182,7 @@ func (s *Server) buildPlane() (err error) {
 		}
 	}
 	s.listeners = accept.NewSet(accept.SetOptions{Workers: s.workers, Secrets: s.secrets, Gate: gate, Kept: s.opts.Kept, Counters: &accept.Counters{Registry: s.registry, Shards: s.shards}}, accept.Hooks{Admit: s.admit, Allow: s.allow, Serve: s.serve, Refused: s.refused})
-	s.datagrams = pool.NewDatagrams(s.pools, s.registry, s.opts.Mark)
+	s.datagrams = pool.NewDatagrams(s.pools, pool.DatagramOptions{Registry: s.registry, Mark: s.opts.Mark, Table: s.opts.Datagrams, Log: report.Datagrams})
 	return nil
 }
 

@@ -127,6 +127,25 @@ func (c *control) local() netip.Addr {
 	return netip.Addr{}
 }
 
+// inside says whether a datagram came by the loopback interface, which has the same number everywhere: a program of this machine sent it.
+func (c *control) inside() bool {
+	if c.size < unix.CmsgLen(0) {
+		return false
+	}
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&c.b))
+	data := c.b[unix.CmsgLen(0):]
+	switch {
+	case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO:
+		return (*unix.Inet4Pktinfo)(unsafe.Pointer(&data[0])).Ifindex == loopback
+	case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO:
+		return (*unix.Inet6Pktinfo)(unsafe.Pointer(&data[0])).Ifindex == loopback
+	}
+	return false
+}
+
+// loopback is the number of the loopback interface in every network namespace.
+const loopback = 1
+
 // answering is the control message by which an answer comes from where its question was going.
 func (c *control) answering() (out control) {
 	at := c.local()

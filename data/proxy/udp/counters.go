@@ -19,6 +19,7 @@ type counters struct {
 // clusterCounters are those of sessions towards a cluster.
 type clusterCounters struct{ rxDatagrams, rxDropped, rxErrors, txDatagrams, txErrors stats.Handle }
 
+// newCounters makes those of listeners with a stat_prefix; dropped is the listener's own, whose socket has the address.
 func newCounters(r *stats.Registry, prefix, listener string) *counters {
 	counter := func(name string) stats.Handle {
 		return r.Counter(stats.Desc{Name: "envoy_udp_" + name, Labels: []stats.Label{{Name: "envoy_udp_prefix", Value: prefix}}, Dotted: "udp." + prefix + "." + name})

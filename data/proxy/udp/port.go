@@ -46,17 +46,27 @@ type engine struct {
 	w         *loop.Worker
 	shard     *stats.Shard
 	upstreams Upstreams
+	registry  *stats.Registry
+	log       func(worker int, e *Ended) // nil for none
 	mark      int
 	in, out   batch
+}
+
+// course is what becomes of datagrams.
+type course struct {
+	at       netip.AddrPort // where they were sent to; invalid where that is an address of the socket
+	config   *config.Datagrams
+	counters *counters
 }
 
 // port is a listener's socket on one worker, with its sessions.
 type port struct {
 	e        *engine
+	at       string // of the socket
 	socket   socket
 	token    loop.Token
-	config   *config.Datagrams
-	counters *counters
+	course   *course
+	captured map[netip.Addr]*course // by the address of ours that they came to; nil unless captured datagrams come here
 	sessions map[client]*session
 	closed   bool
 }
@@ -70,10 +80,10 @@ type client struct {
 // OnReady implements loop.Reactor.
 func (p *port) OnReady(loop.Interest) {
 	for range rounds {
-		n, errno := p.e.in.receive(p.socket.fd, p.config.FromClients, true)
+		n, errno := p.e.in.receive(p.socket.fd, p.course.config.FromClients, true)
 		if errno != 0 {
 			if errno != unix.EAGAIN {
-				p.e.shard.Inc(p.counters.rxErrors)
+				p.e.shard.Inc(p.course.counters.rxErrors)
 			}
 			return
 		}
@@ -88,15 +98,21 @@ func (p *port) OnReady(loop.Interest) {
 func (p *port) take(n int) {
 	in := &p.e.in
 	for first := 0; first < n; {
-		if _, cut := in.bytes(first); cut {
-			p.e.shard.Inc(p.counters.dropped)
+		if p.captured != nil && !in.controls[first].inside() {
+			p.e.shard.Inc(p.course.counters.noRoute) // nobody else's datagrams are passed on in this workload's name
 			first++
 			continue
 		}
 		from := client{in.peers[first].address(), in.controls[first].local()}
+		longest := p.courseOf(from).config.FromClients
+		if b, cut := in.bytes(first); cut || len(b) > longest {
+			p.e.shard.Inc(p.course.counters.dropped)
+			first++
+			continue
+		}
 		end := first + 1
 		for ; end < n; end++ {
-			if _, cut := in.bytes(end); cut || in.peers[end].address() != from.from || in.controls[end].local() != from.local {
+			if b, cut := in.bytes(end); cut || len(b) > longest || in.peers[end].address() != from.from || in.controls[end].local() != from.local {
 				break
 			}
 		}
@@ -120,16 +136,25 @@ func (p *port) session(from client, at int) *session {
 	if len(p.sessions) >= maxSessions {
 		return nil
 	}
-	to, verdict := p.e.upstreams.Begin(p.config.Cluster, from.from, p.config.HashSource)
+	c := p.courseOf(from)
+	to, verdict := p.e.upstreams.Begin(c.config.Cluster, from.from, c.config.HashSource)
 	switch verdict {
 	case Begun:
-		return p.begin(from, at, to)
+		return p.begin(c, from, at, to)
 	case NoCluster:
-		p.e.shard.Inc(p.counters.noRoute)
+		p.e.shard.Inc(c.counters.noRoute)
 	case Overflow: // as Envoy counts
-		p.e.shard.Inc(p.counters.total)
+		p.e.shard.Inc(c.counters.total)
 	}
 	return nil
+}
+
+// courseOf is what becomes of a client's datagrams.
+func (p *port) courseOf(from client) *course {
+	if c := p.captured[from.local]; c != nil {
+		return c
+	}
+	return p.course
 }
 
 // close ends all sessions and the socket. It is called on the worker.

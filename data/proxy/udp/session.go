@@ -13,6 +13,7 @@ import (
 //	begun → over
 type session struct {
 	p      *port
+	course *course
 	from   client
 	to     Endpoint
 	peer   peer    // the client, for answers
@@ -23,12 +24,15 @@ type session struct {
 	idle   loop.Alarm
 	active loop.Time
 	over   bool
+
+	began          loop.Time
+	received, sent uint64 // bytes from and to the client
 }
 
 // begin opens a session for the client whose datagram stands at a place of the batch.
-func (p *port) begin(from client, at int, to Endpoint) *session {
-	in := &p.e.in
-	s := &session{p: p, from: from, to: to, peer: in.peers[at], source: in.controls[at].answering(), counts: p.counters.cluster(p.config.Cluster), active: p.e.w.Now()}
+func (p *port) begin(c *course, from client, at int, to Endpoint) *session {
+	in, now := &p.e.in, p.e.w.Now()
+	s := &session{p: p, course: c, from: from, to: to, peer: in.peers[at], source: in.controls[at].answering(), counts: c.counters.cluster(c.config.Cluster), active: now, began: now}
 	var err error
 	if s.socket, err = connect(to.Address, to.Bind, p.e.mark); err == nil {
 		if s.token, err = p.e.w.Watch(s.socket, loop.Readable, s); err != nil {
@@ -41,26 +45,26 @@ func (p *port) begin(from client, at int, to Endpoint) *session {
 		return nil
 	}
 	p.sessions[from] = s
-	p.e.shard.Inc(p.counters.total)
-	p.e.shard.Inc(p.counters.active)
+	p.e.shard.Inc(c.counters.total)
+	p.e.shard.Inc(c.counters.active)
 	s.idle.Init(p.e.w, s.idled)
-	s.arm(p.config.IdleTimeout)
+	s.arm(c.config.IdleTimeout)
 	return s
 }
 
 func (s *session) arm(d time.Duration) {
-	if s.p.config.IdleTimeout > 0 {
+	if s.course.config.IdleTimeout > 0 {
 		s.idle.Set(d)
 	}
 }
 
 // idled looks whether the time has passed since the last datagram, so that datagrams need not set a timer.
 func (s *session) idled() {
-	if left := s.p.config.IdleTimeout - s.p.e.w.Now().Sub(s.active); left > 0 {
+	if left := s.course.config.IdleTimeout - s.p.e.w.Now().Sub(s.active); left > 0 {
 		s.arm(left)
 		return
 	}
-	s.p.e.shard.Inc(s.p.counters.idle)
+	s.p.e.shard.Inc(s.course.counters.idle)
 	s.end()
 }
 
@@ -72,17 +76,18 @@ func (s *session) end() {
 	s.over = true
 	s.idle.Stop()
 	s.p.e.w.Forget(s.token)
+	s.log()
 	_ = s.socket.Close() // nothing is left to do for a socket that cannot be closed
 	if s.p.sessions[s.from] == s {
 		delete(s.p.sessions, s.from)
 	}
-	s.p.e.shard.Dec(s.p.counters.active)
+	s.p.e.shard.Dec(s.course.counters.active)
 	s.to.Release()
 }
 
 // forward sends datagrams of the worker's batch to the endpoint.
 func (s *session) forward(first, n int) {
-	e, c := s.p.e, s.p.counters
+	e, c := s.p.e, s.course.counters
 	s.active = e.w.Now()
 	bytes := 0
 	for i := range n {
@@ -91,6 +96,7 @@ func (s *session) forward(first, n int) {
 	}
 	e.shard.Add(c.rxDatagrams, uint64(n))
 	e.shard.Add(c.rxBytes, uint64(bytes))
+	s.received += uint64(bytes)
 	sent := s.send(s.socket.fd, first, n, nil, nil)
 	e.shard.Add(s.counts.txDatagrams, uint64(sent))
 	e.shard.Add(s.counts.txErrors, uint64(n-sent))
@@ -113,7 +119,7 @@ func (s *session) send(fd, first, n int, to *peer, source *control) (sent int) {
 func (s *session) OnReady(loop.Interest) {
 	e := s.p.e
 	for range rounds {
-		n, errno := e.in.receive(s.socket.fd, s.p.config.FromServers, false)
+		n, errno := e.in.receive(s.socket.fd, s.course.config.FromServers, false)
 		if errno != 0 {
 			if errno != unix.EAGAIN {
 				e.shard.Inc(s.counts.rxErrors)
@@ -146,12 +152,13 @@ func (s *session) OnReady(loop.Interest) {
 
 // answer sends datagrams of the worker's batch to the client.
 func (s *session) answer(first, n, bytes int) {
-	e, c := s.p.e, s.p.counters
+	e, c := s.p.e, s.course.counters
 	e.shard.Add(s.counts.rxDatagrams, uint64(n))
 	sent := s.send(s.p.socket.fd, first, n, &s.peer, &s.source)
 	e.shard.Add(c.txDatagrams, uint64(sent))
 	e.shard.Add(c.txErrors, uint64(n-sent))
 	if sent == n {
 		e.shard.Add(c.txBytes, uint64(bytes))
+		s.sent += uint64(bytes)
 	}
 }

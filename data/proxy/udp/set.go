@@ -3,7 +3,6 @@ package udp
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"sync"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -17,7 +16,10 @@ type Options struct {
 	Shards    []*stats.Shard
 	Upstreams []Upstreams
 	Registry  *stats.Registry
-	Mark      int // SO_MARK of sockets towards endpoints; 0 for none
+	Mark      int   // SO_MARK of sockets towards endpoints; 0 for none
+	Table     Table // nil: no datagrams are captured
+	// Log is called on workers when a session is over whose listener has access logs; nil for none.
+	Log func(worker int, e *Ended)
 }
 
 // Set is the UDP listeners of a proxy as a config wants them. Apply and Close may be called from any goroutine.
@@ -27,6 +29,7 @@ type Set struct {
 
 	mu   sync.Mutex
 	open map[netip.AddrPort]*listening
+	led  map[netip.Addr]destination // by alias
 }
 
 // listening is one address with a port on each worker.
@@ -40,18 +43,25 @@ type listening struct {
 func NewSet(o Options) *Set {
 	s := &Set{options: o, open: map[netip.AddrPort]*listening{}}
 	for i, w := range o.Workers {
-		s.engines = append(s.engines, &engine{w: w, shard: o.Shards[i], upstreams: o.Upstreams[i], mark: o.Mark})
+		s.engines = append(s.engines, &engine{w: w, shard: o.Shards[i], upstreams: o.Upstreams[i], registry: o.Registry, log: o.Log, mark: o.Mark})
 	}
 	return s
 }
 
-// Apply opens what is new and closes what is gone; a listener that has changed begins its sessions anew. When it fails nothing has changed.
+// Apply opens what is new and closes what is gone; a listener that has changed begins its sessions anew. When it fails nothing has changed, but sessions of captured datagrams
+// may begin anew.
 func (s *Set) Apply(listeners []*config.Listener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	wanted := map[netip.AddrPort]*config.Listener{}
+	wanted, captured := map[netip.AddrPort]*config.Listener{}, destinations{}
 	for _, l := range listeners {
 		if l.Datagrams == nil {
+			continue
+		}
+		if !l.Bind {
+			if err := captured.add(l); err != nil {
+				return err
+			}
 			continue
 		}
 		for _, a := range append([]netip.AddrPort{l.Address}, l.Extra...) {
@@ -63,7 +73,8 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 	}
 	fresh := map[netip.AddrPort]*listening{}
 	for a, l := range wanted {
-		if o := s.open[a]; o != nil && reflect.DeepEqual(o.at.Datagrams, l.Datagrams) && o.at.IPv4Compat == l.IPv4Compat {
+		if o := s.open[a]; o != nil && alike(o.at.Datagrams, l.Datagrams) && o.at.IPv4Compat == l.IPv4Compat && o.at.UseOriginalDst == l.UseOriginalDst {
+			s.renew(o, l)
 			continue
 		}
 		o, err := s.listen(a, l)
@@ -74,6 +85,12 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 			return fmt.Errorf("listener %s: %w", l.Name, err)
 		}
 		fresh[a] = o
+	}
+	if err := s.lead(captured, wanted, fresh); err != nil {
+		for _, f := range fresh {
+			f.drop()
+		}
+		return err
 	}
 	for a, o := range s.open {
 		if wanted[a] == nil || fresh[a] != nil {
@@ -88,16 +105,32 @@ func (s *Set) Apply(listeners []*config.Listener) error {
 	return nil
 }
 
+// renew lets sessions that go on be logged as a listener that is alike says.
+func (s *Set) renew(o *listening, l *config.Listener) {
+	if o.at == l {
+		return
+	}
+	o.at = l
+	for i, p := range o.ports {
+		s.options.Workers[i].Post(func(*loop.Worker) { p.course.config = l.Datagrams })
+	}
+}
+
 // listen opens the sockets of an address, which nobody reads yet.
 func (s *Set) listen(a netip.AddrPort, l *config.Listener) (*listening, error) {
 	o := &listening{name: l.Name, at: l}
 	for _, e := range s.engines {
-		sock, err := bind(a, l.IPv4Compat)
+		sock, err := bind(a, l.IPv4Compat, l.UseOriginalDst)
 		if err != nil {
 			o.drop()
 			return nil, err
 		}
-		o.ports = append(o.ports, &port{e: e, socket: sock, config: l.Datagrams, counters: newCounters(s.options.Registry, l.Datagrams.Stat, a.String()), sessions: map[client]*session{}})
+		p := &port{e: e, at: a.String(), socket: sock, sessions: map[client]*session{}}
+		p.course = &course{config: l.Datagrams, counters: newCounters(s.options.Registry, l.Datagrams.Stat, p.at)}
+		if l.UseOriginalDst {
+			p.captured = map[netip.Addr]*course{}
+		}
+		o.ports = append(o.ports, p)
 	}
 	return o, nil
 }
@@ -114,7 +147,7 @@ func (s *Set) begin(o *listening) {
 		s.options.Workers[i].Post(func(w *loop.Worker) {
 			var err error
 			if p.token, err = w.Watch(p.socket, loop.Readable, p); err != nil {
-				p.e.shard.Inc(p.counters.rxErrors)
+				p.e.shard.Inc(p.course.counters.rxErrors)
 			}
 		})
 	}

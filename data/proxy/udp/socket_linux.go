@@ -30,8 +30,9 @@ func open(a netip.AddrPort) (socket, unix.Sockaddr, int, error) {
 	return socket{fd}, sa, family, nil
 }
 
-// bind opens a socket for clients; others may have the address too. Where it stands for all addresses, the kernel says of each datagram where it was going.
-func bind(a netip.AddrPort, fourToo bool) (socket, error) {
+// bind opens a socket for clients; others may have the address too. Where it stands for all addresses, the kernel says of each datagram where it was going. With free it
+// may answer from addresses that are routed to this machine and that no interface has.
+func bind(a netip.AddrPort, fourToo, free bool) (socket, error) {
 	s, sa, family, err := open(a)
 	if err != nil {
 		return s, fmt.Errorf("listen on %s (UDP): %w", a, err)
@@ -52,6 +53,9 @@ func bind(a netip.AddrPort, fourToo bool) (socket, error) {
 	if a.Addr().IsUnspecified() {
 		if family == unix.AF_INET6 {
 			set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+			if free {
+				set(unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
+			}
 		} else {
 			set(unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		}

@@ -80,7 +80,7 @@ func newSet(t *testing.T, workers int, to netip.AddrPort) (*Set, *fixed) {
 }
 
 func listener(name string, at netip.AddrPort, cluster string) *config.Listener {
-	return &config.Listener{Name: name, Address: at, Datagrams: &config.Datagrams{Stat: "t", Cluster: cluster, IdleTimeout: time.Minute, FromClients: 1500, FromServers: 1500}}
+	return &config.Listener{Name: name, Address: at, Bind: true, Datagrams: &config.Datagrams{Stat: "t", Cluster: cluster, IdleTimeout: time.Minute, FromClients: 1500, FromServers: 1500}}
 }
 
 // TestDatagramsAllocateNothing once their session has begun, in both directions, also where the address is chosen by a control message.

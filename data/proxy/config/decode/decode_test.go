@@ -171,6 +171,30 @@ func TestDatagramListenersHaveNoConnections(t *testing.T) {
 	}
 }
 
+// TestListenersOfCapturedDatagrams: one takes them in, at all addresses; the others stand for where they were sent to.
+func TestListenersOfCapturedDatagrams(t *testing.T) {
+	for _, x := range []struct{ with, want string }{
+		{`"address": {"socketAddress": {"protocol": "UDP", "address": "0.0.0.0", "portValue": 15001}}, "useOriginalDst": true, "udpListenerConfig": {"downstreamSocketConfig": {"maxRxDatagramSize": "65535"}}`, ""},
+		{`"address": {"socketAddress": {"protocol": "UDP", "address": "10.0.0.1", "portValue": 53}}, "bindToPort": false`, ""},
+		{`"address": {"socketAddress": {"protocol": "UDP", "address": "10.0.0.1", "portValue": 15001}}, "useOriginalDst": true`, "use_original_dst: 10.0.0.1: captured datagrams are taken in"},
+		{`"address": {"socketAddress": {"protocol": "UDP", "address": "::", "portValue": 15001}}, "useOriginalDst": true, "bindToPort": false`, "bind_to_port: ::: captured datagrams are told apart"},
+		{`"address": {"socketAddress": {"protocol": "UDP", "address": "0.0.0.0", "portValue": 53}}, "bindToPort": false`, "bind_to_port: 0.0.0.0: captured datagrams are told apart"},
+	} {
+		l := &listenerv3.Listener{}
+		text := `{"name": "l", ` + x.with + `, "listenerFilters": [{"name": "u", "typedConfig": ` + inAny("envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig", `{"statPrefix": "s", "cluster": "c"}`) + `}]}`
+		if err := protojson.Unmarshal([]byte(text), l); err != nil {
+			t.Fatal(err)
+		}
+		got, err := (&Decoder{}).Listener("", l)
+		if x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want)) || x.want == "" && err != nil {
+			t.Errorf("%s: error %v, want %q", x.with, err, x.want)
+		}
+		if x.want == "" && (got.Bind != got.UseOriginalDst || got.Datagrams == nil) {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 func TestUnknownWireFields(t *testing.T) {
 	l := &listenerv3.Listener{Name: "x"}
 	l.ProtoReflect().SetUnknown(protoreflect.RawFields{0xfa, 0x7f, 1, 'a'})

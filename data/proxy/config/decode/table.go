@@ -140,9 +140,9 @@ func listenerTable() map[protoreflect.FullName]rule {
 			per_connection_buffer_limit_bytes`),
 		l + "UdpListenerConfig":                fields("downstream_socket_config").refuse("quic_options", "HTTP/3 is not spoken by this version"),
 		"envoy.config.core.v3.UdpSocketConfig": fields("max_rx_datagram_size prefer_gro", only1("prefer_gro", false, "datagrams are taken as they come")),
-		f + "udp.udp_proxy.v3.UdpProxyConfig": fields("stat_prefix cluster matcher idle_timeout hash_policies upstream_socket_config").
+		f + "udp.udp_proxy.v3.UdpProxyConfig": fields("stat_prefix cluster matcher idle_timeout hash_policies upstream_socket_config access_log").
 			refuse("use_original_src_ip", "endpoints see the proxy's address").refuse("use_per_packet_load_balancing", "an endpoint is chosen for each session").
-			refuse("access_log", "sessions are counted, not logged").refuse("proxy_access_log", "sessions are counted, not logged"),
+			refuse("proxy_access_log", "sessions are logged, each of them (access_log)"),
 		f + "udp.udp_proxy.v3.UdpProxyConfig.HashPolicy":    fields("source_ip").refuse("key", "sessions are told apart by their source only"),
 		f + "udp.udp_proxy.v3.Route":                        fields("cluster"),
 		"xds.type.matcher.v3.Matcher":                       fields("on_no_match").refuse("matcher_list", "all datagrams go to one cluster").refuse("matcher_tree", "all datagrams go to one cluster"),

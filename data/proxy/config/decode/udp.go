@@ -21,13 +21,14 @@ const (
 func (r *read) datagrams(path string, m *listenerv3.Listener) *config.Datagrams {
 	for field, set := range map[string]bool{
 		"filter_chains": len(m.GetFilterChains()) > 0, "default_filter_chain": m.GetDefaultFilterChain() != nil, "access_log": len(m.GetAccessLog()) > 0, "transparent": m.GetTransparent() != nil,
-		"use_original_dst": m.GetUseOriginalDst() != nil, "listener_filters_timeout": m.GetListenerFiltersTimeout() != nil,
-		"continue_on_listener_filters_timeout": m.GetContinueOnListenerFiltersTimeout(), "bind_to_port": m.GetBindToPort() != nil, "per_connection_buffer_limit_bytes": m.GetPerConnectionBufferLimitBytes() != nil, "deprecated_v1": m.GetDeprecatedV1() != nil,
+		"listener_filters_timeout":             m.GetListenerFiltersTimeout() != nil,
+		"continue_on_listener_filters_timeout": m.GetContinueOnListenerFiltersTimeout(), "per_connection_buffer_limit_bytes": m.GetPerConnectionBufferLimitBytes() != nil, "deprecated_v1": m.GetDeprecatedV1() != nil,
 	} {
 		if set {
 			r.add(join(path, field), "a UDP listener has no connections that it could be about")
 		}
 	}
+	r.captured(path, m)
 	if len(m.GetFilterChains()) > 0 || m.GetDefaultFilterChain() != nil {
 		r.add(join(path, "address.socket_address.protocol"), "filter chains are for TCP")
 	}
@@ -47,7 +48,24 @@ func (r *read) datagrams(path string, m *listenerv3.Listener) *config.Datagrams 
 	return &config.Datagrams{
 		Stat: c.GetStatPrefix(), Cluster: r.datagramCluster(p, c), IdleTimeout: r.duration(p+".idle_timeout", c.GetIdleTimeout(), defaultSessionIdle), HashSource: r.hashSource(p, c),
 		FromClients: r.datagramSize(join(path, "udp_listener_config.downstream_socket_config"), m.GetUdpListenerConfig().GetDownstreamSocketConfig()),
-		FromServers: r.datagramSize(p+".upstream_socket_config", c.GetUpstreamSocketConfig()),
+		FromServers: r.datagramSize(p+".upstream_socket_config", c.GetUpstreamSocketConfig()), AccessLogs: r.accessLogs(p+".access_log", c.GetAccessLog()),
+	}
+}
+
+// captured looks at the two kinds of listener for captured datagrams: the one that takes them in (use_original_dst), which is at all addresses, and those for where they
+// were sent to, which no socket is bound for (bind_to_port: false).
+func (r *read) captured(path string, m *listenerv3.Listener) {
+	all := []*corev3.Address{m.GetAddress()}
+	for _, extra := range m.GetAdditionalAddresses() {
+		all = append(all, extra.GetAddress())
+	}
+	for _, a := range all {
+		switch at := a.GetSocketAddress().GetAddress(); {
+		case m.GetUseOriginalDst() != nil && at != "0.0.0.0" && at != "::":
+			r.add(join(path, "use_original_dst"), "%s: captured datagrams are taken in at 0.0.0.0 and :: only", at)
+		case m.GetBindToPort() != nil && (at == "0.0.0.0" || at == "::"):
+			r.add(join(path, "bind_to_port"), "%s: captured datagrams are told apart by the address that they were sent to, and this is none", at)
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func TestNothingIsTakenAndIgnored(t *testing.T) {
 		w.opened = append(w.opened, path)
 		return nil, nil
 	}}
-	for _, kind := range []string{"listener", "tcp listener", "listener tracing", "udp listener", "udp matcher"} {
+	for _, kind := range []string{"listener", "tcp listener", "listener tracing", "udp listener", "udp matcher", "udp entrance"} {
 		w.start(kind, list(kind), func(m proto.Message) (any, error) { return d.Listener("", m.(*listenerv3.Listener)) })
 	}
 	for _, kind := range []string{"cluster", "eds cluster", "least cluster", "ring cluster", "maglev cluster", "original cluster", "checked cluster"} {
