@@ -38,6 +38,8 @@ const (
 	FeatureBalance Feature = "balance"
 	// FeatureUDP is listeners for datagrams, and clusters that they go to.
 	FeatureUDP Feature = "udp"
+	// FeatureUDPCapture: the datagrams that the workload sends are led to the proxy, which takes those to services.
+	FeatureUDPCapture Feature = "udp-capture"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )
@@ -68,7 +70,7 @@ func (p *Proxy) Can(f Feature) bool {
 		return f == FeatureHTTP2 || f == FeatureFault || f == FeatureHash
 	}
 	if p.Envoy {
-		return f != FeatureVHDS
+		return f != FeatureVHDS && f != FeatureUDPCapture
 	}
 	return p.Features[f]
 }

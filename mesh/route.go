@@ -206,6 +206,7 @@ type TCPRule struct {
 // UDPRule routes datagrams to its only backend; without one they are dropped.
 type UDPRule struct {
 	Name     string
+	Port     uint16 // of the Service that is the parent; 0: all of them, or the parent is a gateway's listener
 	Backends []Backend
 }
 

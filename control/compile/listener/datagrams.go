@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"net/netip"
 	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/control/compile/filter"
 	"github.com/heddle-mesh/heddle/control/compile/gate"
+	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -35,6 +37,36 @@ func datagrams(v *view.View, name string, number uint16) *listenerv3.Listener {
 }
 
 func overUDP(a *corev3.Address) { a.GetSocketAddress().Protocol = corev3.SocketAddress_UDP }
+
+// virtualOutboundUDP takes in the datagrams that leave the workload, and hands them to the listener of their destination.
+func virtualOutboundUDP(v *view.View) *listenerv3.Listener {
+	if !v.Captured() || !v.Can(mesh.FeatureUDPCapture) {
+		return nil
+	}
+	l := &listenerv3.Listener{Name: view.VirtualOutboundUDP, UseOriginalDst: message.True(), UdpListenerConfig: filter.AnyLength()}
+	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.CapturedUDP(v.Settings(), view.BlackHoleCluster, false)}
+	outboundListener(v, l, outboundPort, true)
+	overUDP(l.Address)
+	for _, a := range l.AdditionalAddresses {
+		overUDP(a.Address)
+	}
+	return l
+}
+
+// captured is the listener of the datagrams to one address of a service.
+func captured(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3.Listener {
+	targets := v.Datagrams(port)
+	i := slices.IndexFunc(targets, func(t view.Target) bool { return slices.Contains(v.Addresses(t.Service), ip) })
+	if i < 0 {
+		return nil
+	}
+	to := gate.Captured(v, targets[i])
+	h := v.Hash(to.Host, "", to.Port)
+	l := &listenerv3.Listener{Name: name, Address: message.Socket(ip, port), UdpListenerConfig: filter.AnyLength()}
+	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.CapturedUDP(v.Settings(), to.Cluster(), h != nil && h.SourceIP)}
+	overUDP(l.Address)
+	return outboundListener(v, l, port, false)
+}
 
 // unguarded tells the authors of policies that datagrams are dropped because of them.
 func unguarded(v *view.View, g filter.Guard) {

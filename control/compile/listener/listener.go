@@ -31,7 +31,7 @@ var (
 func Compile(v *view.View, name string) *listenerv3.Listener {
 	switch v.Kind() {
 	case mesh.Router:
-		if port, ok := view.ParseDatagramListener(name); ok {
+		if ip, port, ok := view.ParseDatagramListener(name); ok && ip == any4 {
 			return datagrams(v, name, port)
 		}
 		return gatewayListener(v, name)
@@ -43,6 +43,11 @@ func Compile(v *view.View, name string) *listenerv3.Listener {
 		return virtualOutbound(v)
 	case view.VirtualInbound:
 		return virtualInbound(v)
+	case view.VirtualOutboundUDP:
+		return virtualOutboundUDP(v)
+	}
+	if ip, port, ok := view.ParseDatagramListener(name); ok {
+		return captured(v, name, ip, port)
 	}
 	ip, port, ok := view.ParseListenerName(name)
 	if !ok {
@@ -84,7 +89,15 @@ func Names(v *view.View) []string {
 	}
 	if v.Captured() {
 		out = append(out, view.VirtualOutbound, view.VirtualInbound)
+		if v.Can(mesh.FeatureUDPCapture) {
+			out = append(out, view.VirtualOutboundUDP)
+		}
 		for port := range v.PortNumbers() {
+			for _, t := range v.Datagrams(port) {
+				for _, a := range v.Addresses(t.Service) {
+					out = append(out, view.DatagramListenerAt(a, port))
+				}
+			}
 			plan := v.Outbound(port)
 			if plan.Shared() {
 				out = append(out, view.SharedListener(port))

@@ -15,7 +15,7 @@ func datagrams(v *view.View, name string, port uint16, host mesh.Host) *clusterv
 		return nil
 	}
 	p, ok := s.Datagrams(port)
-	if !ok || v.Kind() != mesh.Router {
+	if !ok || v.Kind() == mesh.Proxyless {
 		return nil
 	}
 	t := target{service: s, port: p, proto: mesh.UDP, rule: v.Traffic(s)}

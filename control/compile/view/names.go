@@ -16,6 +16,8 @@ const (
 	VirtualOutbound           = "virtualOutbound"
 	VirtualInbound            = "virtualInbound"
 	HTTPProxy                 = "http_proxy"
+	// VirtualOutboundUDP takes in the datagrams that leave the workload (ours: Istio captures none).
+	VirtualOutboundUDP = "udp_virtualOutbound"
 )
 
 // ClusterName is DIRECTION|PORT|SUBSET|HOST.
@@ -68,11 +70,14 @@ func SharedListener(port uint16) string { return "0.0.0.0_" + strconv.Itoa(int(p
 // DatagramListener is the name of the listener for datagrams to a port.
 func DatagramListener(port uint16) string { return "udp_" + SharedListener(port) }
 
-// ParseDatagramListener reads what DatagramListener wrote.
-func ParseDatagramListener(name string) (port uint16, ok bool) {
+// DatagramListenerAt is the name of the listener for datagrams to an address and port.
+func DatagramListenerAt(ip netip.Addr, port uint16) string { return "udp_" + ListenerName(ip, port) }
+
+// ParseDatagramListener reads what DatagramListener and DatagramListenerAt wrote.
+func ParseDatagramListener(name string) (ip netip.Addr, port uint16, ok bool) {
 	rest, ok := strings.CutPrefix(name, "udp_")
-	_, port, ok2 := ParseListenerName(rest)
-	return port, ok && ok2
+	ip, port, ok2 := ParseListenerName(rest)
+	return ip, port, ok && ok2
 }
 
 // ParseListenerName reads what ListenerName wrote.

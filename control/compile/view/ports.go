@@ -57,6 +57,25 @@ func (v *View) Outbound(port uint16) PortPlan {
 	return plan
 }
 
+// Datagrams are the services whose datagrams to a port leave the workload through its proxy: those with addresses of their own that a Service's or ServiceEntry's endpoints
+// stand behind. What is sent to an endpoint itself, or to wherever the client likes, is left alone.
+func (v *View) Datagrams(port uint16) (out []Target) {
+	if v.Kind() != mesh.Sidecar || !v.Captured() || !v.Can(mesh.FeatureUDPCapture) {
+		return nil
+	}
+	for s := range v.WithPort(port) {
+		p, ok := s.Datagrams(port)
+		if !ok || s.Headless || s.Resolution == mesh.PassthroughDest || len(v.Addresses(s)) == 0 {
+			continue
+		}
+		if lb := Policy(v.Traffic(s), "", port).LoadBalancer; lb != nil && lb.Algorithm == mesh.Passthrough {
+			continue
+		}
+		out = append(out, Target{s, p})
+	}
+	return out
+}
+
 // Protocol is how the proxy must treat a port: one that cannot do HTTP/2 passes it as TCP, and the owner of the service is told.
 func (v *View) Protocol(s *mesh.Service, p mesh.Port) mesh.Protocol {
 	if (p.Protocol == mesh.HTTP2 || p.Protocol == mesh.GRPC) && !v.Can(mesh.FeatureHTTP2) {

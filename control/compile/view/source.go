@@ -140,7 +140,7 @@ func (s *Source) indexOrphan(h mesh.Host) (changed bool) {
 	_, was := s.Orphans.Get(h)
 	routes, _ := s.MeshRoutes.Get(h)
 	_, service := s.Hosts.Get(h)
-	is := len(routes) > 0 && !service
+	is := slices.ContainsFunc(routes, func(r *mesh.Route) bool { return len(r.UDP) == 0 }) && !service
 	switch {
 	case is && !was:
 		s.Orphans = s.Orphans.With(h, mesh.ServiceID{Host: h})

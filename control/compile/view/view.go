@@ -205,6 +205,9 @@ func (v *View) MeshRoutes(h mesh.Host) []*mesh.Route {
 		var out []*mesh.Route
 		claimed := false
 		for _, r := range routes {
+			if len(r.UDP) > 0 {
+				continue // of datagrams only
+			}
 			virtual := r.Origin.Kind == "VirtualService"
 			if virtual && claimed || !v.Visible(r.ExportTo, r.Origin.Namespace) {
 				continue
@@ -218,6 +221,18 @@ func (v *View) MeshRoutes(h mesh.Host) []*mesh.Route {
 		}
 	}
 	return nil
+}
+
+// DatagramRoutes are the routes for what sidecars send to a host in datagrams, oldest first.
+func (v *View) DatagramRoutes(h mesh.Host) (out []*mesh.Route) {
+	routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, h)
+	for _, r := range routes {
+		if len(r.UDP) > 0 && v.Visible(r.ExportTo, r.Origin.Namespace) {
+			v.From(r.Origin)
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // GateRoutes are the routes at a gateway, oldest first.

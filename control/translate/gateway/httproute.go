@@ -155,10 +155,6 @@ func (v *routeVisit) attachGateway(r *mesh.Route, hosts []mesh.Host, a *attachme
 // attachService makes the route one for sidecars that call the Service (GAMMA). Several such parents must ask for the same port, and other namespaces'
 // services are routed only for callers in the route's own namespace.
 func (v *routeVisit) attachService(r *mesh.Route, parents []gwv1.ParentReference, a *attachment) {
-	if kind := v.obj.Kind.Kind; kind != "HTTPRoute" {
-		a.reason, a.message = string(gwv1.RouteReasonUnsupportedValue), fmt.Sprintf("%ss attach to Gateways only: what leaves a workload in datagrams is not captured", kind)
-		return
-	}
 	ns := mesh.Namespace(deref(a.ref.Namespace, gwv1.Namespace(v.ns)))
 	host := serviceHost(string(a.ref.Name), ns, v.in)
 	svc, ok := v.in.Service(host, v.ns)
@@ -167,7 +163,11 @@ func (v *routeVisit) attachService(r *mesh.Route, parents []gwv1.ParentReference
 		return
 	}
 	port := uint16(deref(a.ref.Port, 0))
-	if _, ok := svc.Port(port); port != 0 && !ok {
+	_, ok = svc.Port(port)
+	if v.obj.Kind.Kind == "UDPRoute" {
+		_, ok = svc.Datagrams(port)
+	}
+	if port != 0 && !ok {
 		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("Service %s/%s has no port %d", ns, a.ref.Name, port)
 		return
 	}
@@ -188,6 +188,9 @@ func (v *routeVisit) attachService(r *mesh.Route, parents []gwv1.ParentReference
 			for j := range r.HTTP[i].Matches {
 				r.HTTP[i].Matches[j].Port = port
 			}
+		}
+		for i := range r.UDP {
+			r.UDP[i].Port = port
 		}
 	}
 }

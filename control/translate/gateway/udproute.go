@@ -39,7 +39,7 @@ func UDPRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.P
 	}
 	attached := v.attach(r, nil, spec.ParentRefs)
 	status := &condition.Status{Parents: v.parents(attached)}
-	if v.Broken() || len(r.Parents) == 0 || len(r.UDP) == 0 {
+	if v.Broken() || len(r.Parents) == 0 && !r.Mesh || len(r.UDP) == 0 {
 		return nil, status, v.Problems()
 	}
 	return r, status, v.Problems()
