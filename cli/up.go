@@ -51,6 +51,7 @@ Where those are forbidden, --mode proxy does without, by HTTP_PROXY, and says wh
 	f.BoolVar(&detach, "detach", false, "return when everything is ready; heddle down ends it")
 	f.BoolVar(&o.Empty, "empty", false, "without the sample shop")
 	f.IntVar(&o.ProxyMemory, "proxy-memory", laptop.DefaultProxyMemory, "limit of each proxy's memory in `MiB`; a proxy that comes near it refuses requests")
+	f.BoolVar(&o.CaptureUDP, "capture-udp", false, "lead what workloads send to services in datagrams (UDP) to their proxies")
 	f.BoolVar(&o.Keep, "keep", false, "leave data and logs in the run folder, for the next start")
 	f.StringVar(&mode, "mode", "auto", "how workloads are separated: auto, root, rootless, or proxy (no namespaces; programs are told by HTTP_PROXY)")
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"auto", "root", "rootless", "proxy"}, cobra.ShellCompDirectiveNoFileComp))

@@ -72,16 +72,19 @@ func unprivileged() *corev1.SecurityContext {
 	}
 }
 
-// proxyRights are those of the proxy: none, or, to call from the addresses of clients, that to administrate the network of its pod. It is root's then, because only root
-// has the capabilities of its container; capture knows it by its group.
+// proxyRights are those of the proxy: none, or, to call from the addresses of clients or to keep the table by which datagrams are captured, that to administrate the
+// network of its pod. It is root's then, because only root has the capabilities of its container; capture knows it by its group.
 func (b *builder) proxyRights() *corev1.SecurityContext {
 	sc := unprivileged()
-	if b.wants.interception == "TPROXY" {
+	if b.wants.privileged() {
 		sc.RunAsNonRoot, sc.RunAsUser = new(false), new(int64(0))
 		sc.Capabilities.Add = []corev1.Capability{"NET_ADMIN"}
 	}
 	return sc
 }
+
+// privileged says whether the proxy administrates the network of its pod.
+func (w *wants) privileged() bool { return w.interception == "TPROXY" || w.udp }
 
 func (b *builder) args(probers string) []string {
 	w := &b.wants
@@ -119,6 +122,9 @@ func (b *builder) args(probers string) []string {
 	}
 	if !w.dns {
 		args = append(args, "--no-dns")
+	}
+	if w.udp {
+		args = append(args, "--capture-udp")
 	}
 	if probers != "" {
 		args = append(args, "--app-probes", "$("+proberEnv+")")
@@ -194,7 +200,7 @@ func (b *builder) capture() corev1.Container {
 func (b *builder) captureArgs() []string {
 	w, t := &b.wants, &b.wants.traffic
 	owner := "-u"
-	if w.interception == "TPROXY" {
+	if w.privileged() {
 		owner = "-g" // the proxy's user is root; see proxyRights
 	}
 	args := []string{"-p", strconv.Itoa(outboundPort), "-z", strconv.Itoa(inboundPort), owner, strconv.Itoa(proxyUser), "-m", w.interception,
@@ -204,6 +210,9 @@ func (b *builder) captureArgs() []string {
 	args = append(args, pair("-c", t.excludeInterfaces)...)
 	if w.dns {
 		args = append(args, "--redirect-dns")
+	}
+	if w.udp {
+		args = append(args, "--redirect-udp")
 	}
 	return args
 }

@@ -85,6 +85,9 @@ var Marks = []Mark{
 // keyProxy chooses between the two proxies.
 const keyProxy = "heddle.dev/proxy"
 
+// keyCaptureUDP says whether what the pod sends to services in datagrams goes to its proxy.
+const keyCaptureUDP = "heddle.dev/captureUDP"
+
 // tell warns of marks without effect, and of unknown ones in the domains of the sidecar, which are misspelt.
 func (b *builder) tell() {
 	for _, set := range []struct {

@@ -35,6 +35,7 @@ type Config struct {
 	ImagePullSecrets []string                     `json:"imagePullSecrets,omitempty"`
 	NativeSidecars   *bool                        `json:"nativeSidecars,omitempty"` // default true; Kubernetes before 1.29 needs false
 	CNI              bool                         `json:"cni,omitempty"`            // the node agent captures traffic, and the pod's init container needs no privilege
+	CaptureUDP       bool                         `json:"captureUDP,omitempty"`     // what pods send to services in datagrams goes to their proxies, which get NET_ADMIN for it
 	Resources        *corev1.ResourceRequirements `json:"resources,omitempty"`
 	// DiscoveryAddress is the control plane's unless ProxyConfig says another; default istiod.NAMESPACE.svc:15012.
 	DiscoveryAddress string `json:"discoveryAddress,omitempty"`

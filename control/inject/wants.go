@@ -22,6 +22,7 @@ type wants struct {
 	templates                  []string
 	gateway, envoy             bool
 	native, hold, rewrite, dns bool
+	udp                        bool // datagrams to services go to the proxy
 	image                      string
 	resources                  corev1.ResourceRequirements
 	logLevel                   string
@@ -129,6 +130,23 @@ func (b *builder) readForm() {
 	w.interception = b.choice("sidecar.istio.io/interceptionMode", mode, "REDIRECT", "TPROXY", "NONE")
 	if w.gateway {
 		w.interception = "NONE"
+	}
+	b.readDatagrams()
+}
+
+// readDatagrams says whether what the pod sends in datagrams goes to its proxy.
+func (b *builder) readDatagrams() {
+	w := &b.wants
+	_, said := b.pod.Annotations[keyCaptureUDP]
+	switch w.udp = b.flag(keyCaptureUDP, b.s.CaptureUDP); {
+	case !w.udp:
+	case w.interception == "NONE":
+		if w.udp = false; said {
+			b.warn("%s has no effect: nothing of this pod is captured", annotation(keyCaptureUDP))
+		}
+	case w.envoy:
+		w.udp = false
+		b.warn("datagrams of this pod are not captured: Envoy cannot find out where a captured datagram was going; use %s: %s, or %s: \"false\"", keyProxy, Heddle, keyCaptureUDP)
 	}
 }
 

@@ -49,6 +49,8 @@ type Options struct {
 	Mode   Mode
 	Empty  bool // without the shop
 	Keep   bool // leave the run folder (data, logs) when it ends
+	// CaptureUDP leads what workloads send to services in datagrams to their proxies.
+	CaptureUDP bool
 	// Ports; 0 is the default port, replaced by a free one when it is busy. A port that was asked for must be free.
 	GatewayPort, APIPort int
 	GatewayPortAsked     bool
@@ -104,6 +106,9 @@ func (o *Options) check() error {
 		if p.port < 0 || p.port > 65535 {
 			return fmt.Errorf("%s %d is not a port; use 1 to 65535, or 0 for any free one", p.flag, p.port)
 		}
+	}
+	if o.CaptureUDP && o.plain() {
+		return errors.New("--capture-udp needs network namespaces, which --mode proxy does without; leave one of them out")
 	}
 	if !(o.Rate >= 0 && o.Rate <= maxRate) { // not a number is neither
 		return fmt.Errorf("--rate %g is not a rate; use requests a second, from 0 to %d", o.Rate, maxRate)

@@ -90,7 +90,7 @@ func (m *meshRun) settle(ctx context.Context, w *workload) error {
 	if err := os.WriteFile(w.tokenFile, []byte(secret), 0o600); err != nil {
 		return fmt.Errorf("write the token of %s: %w", w.id(), err)
 	}
-	spec := &capture.Spec{DNS: true}
+	spec := &capture.Spec{DNS: true, Datagrams: m.opts.CaptureUDP}
 	if w.gateway {
 		spec = &capture.Spec{NoOutbound: true, NoInbound: true}
 	}
@@ -163,6 +163,9 @@ func (m *meshRun) proxyProcess(w *workload, supervisor *os.File) (fabric.Process
 	} else {
 		args = append(args, "--outside-dialer", "unix:"+m.dir.join("sock", "outside.sock"), "--inside", fabric.IPv4.Masked().String(), "--inside", fabric.IPv6.Masked().String(),
 			"--mark", strconv.Itoa(capture.ProxyMark))
+		if m.opts.CaptureUDP && !w.gateway {
+			args = append(args, "--capture-udp")
+		}
 	}
 	for _, a := range w.addresses {
 		args = append(args, "--ip", a.String())
