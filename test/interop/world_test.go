@@ -51,6 +51,8 @@ type world struct {
 	control string             // HOST:PORT of heddled's pages
 	cert    [2]string          // base64 of a chain and a key, for gateways
 	changes int
+	// datagrams says whether what the client sends in datagrams is captured.
+	datagrams bool
 }
 
 // buffer is a log that may be read while it is written.
@@ -112,9 +114,12 @@ func program(t testing.TB, plane, kind string) []string {
 }
 
 // newWorld starts heddled on a folder, the hosts, and one data plane ("heddle-proxy" or "envoy").
-func newWorld(t *testing.T, plane, meshConfig string) *world {
+func newWorld(t *testing.T, plane, meshConfig string, changes ...func(*world)) *world {
 	t.Helper()
 	w := &world{t: t, plane: plane, hosts: map[string]*lab.Host{}, echoes: map[string]*lab.Echo{}, logs: map[string]*buffer{}}
+	for _, change := range changes {
+		change(w)
+	}
 	program(t, plane, "sidecar")
 	dir, err := os.MkdirTemp("", "interop") // a test's own folder has too long a name for sockets
 	must(t, err)
@@ -217,11 +222,14 @@ func (w *world) startProxy(name string) {
 	if name == "gateway" {
 		kind = "gateway"
 	} else {
-		h.Capture(capture.Spec{DNS: true})
+		h.Capture(capture.Spec{DNS: true, Datagrams: w.datagrams && name == "client"})
 	}
 	args := append(program(w.t, w.plane, kind), "--xds-address", "unix:"+w.path("xds.sock"), "--ca-address", "unix:"+w.path("xds.sock"),
 		"--token-file", w.path(name+".token"), "--name", name, "--namespace", "default", "--service-account", name,
 		"--resolv-conf", w.path("resolv.conf"), "--admin-socket", w.path(name+".sock"), "--mark", "1337", "--concurrency", "1", "--label", "app="+name)
+	if w.datagrams && name == "client" {
+		args = append(args, "--capture-udp")
+	}
 	for _, l := range labelsOf[name] {
 		args = append(args, "--label", l)
 	}

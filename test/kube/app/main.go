@@ -1,6 +1,8 @@
 // Command app is the application of the cluster tests; it knows nothing of the mesh.
 //
-//	app serve [ADDRESS]      answers with its version, its pod, the address that calls and what the caller's proxy said of the caller; drains on SIGTERM
+//	app serve [ADDRESS]      answers with its version, its pod, the address that calls and what the caller's proxy said of the caller; drains on SIGTERM. Datagrams are
+//	                         answered with version and pod
+//	app ask ADDRESS...       sends a datagram to each, from one socket, and prints "ADDRESS ANSWER"
 //	app get URL [COUNT]      asks and prints "STATUS BODY", one line for each answer
 //	app first URL [TEXT]     asks until it is answered 200 (with the text in it), and prints when it began, when it was answered (nanoseconds since 1970) and how often it asked
 //	app load URL RATE TIME   asks RATE times a second for TIME and prints how often each status came; 0 is no answer
@@ -37,6 +39,8 @@ func run(args []string) error {
 		return nil
 	case len(args) > 0 && args[0] == "serve":
 		return serve(append(args, ":8080")[1])
+	case len(args) > 1 && args[0] == "ask":
+		return ask(args[1:])
 	case len(args) > 1 && args[0] == "get":
 		count, err := strconv.Atoi(append(args, "1")[2])
 		for range count {
@@ -49,7 +53,7 @@ func run(args []string) error {
 	case len(args) == 4 && args[0] == "load":
 		return load(args[1], args[2], args[3])
 	}
-	return fmt.Errorf("usage: app serve|get|first|load|exit; got %q", args)
+	return fmt.Errorf("usage: app serve|ask|get|first|load|exit; got %q", args)
 }
 
 func serve(address string) error {
@@ -61,6 +65,9 @@ func serve(address string) error {
 		from, _, _ := net.SplitHostPort(r.RemoteAddr)
 		_, _ = fmt.Fprintf(w, "%s %s from=%s peer=%s", os.Getenv("VERSION"), host, from, r.Header.Get("X-Forwarded-Client-Cert"))
 	})
+	if err := echo(address); err != nil {
+		return err
+	}
 	s := &http.Server{Addr: address, Handler: mux}
 	go func() {
 		<-ctx.Done()
