@@ -10,6 +10,8 @@ fi
 for program in */; do
 	program=${program%/}
 	(cd "$program" && GOPACKAGE=$program go run "github.com/cilium/ebpf/cmd/bpf2go@$version" -cc clang-14 -strip llvm-strip-14 -target bpfel,bpfeb -output-stem object \
-		-type pod -type range_key -type rule_key -type place -type tuple object "$program.c" -- -O2 -Wall -Werror "-I/usr/include/$(uname -m)-linux-gnu" >/dev/null)
+		-type pod -type range_key -type rule_key -type place -type tuple object "$program.c" -- -O2 -Wall -Werror "-I/usr/include/$(uname -m)-linux-gnu" >/dev/null
+		# make check compares it, so that nobody changes a source without its objects.
+		sha256sum ./*.c ./*.h object_*.o ../generate.sh >objects.sum)
 done
 echo "bpf: $(find . -name 'object_*.o' | wc -l) objects"
