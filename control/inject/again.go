@@ -111,7 +111,9 @@ func (b *builder) mark() {
 	if l == nil {
 		l = map[string]string{}
 	}
-	set(l, "security.istio.io/tlsMode", "istio")
+	if !b.wants.gateway { // a gateway speaks what its servers say
+		set(l, "security.istio.io/tlsMode", "istio")
+	}
 	set(l, "service.istio.io/canonical-name", first(l["app.kubernetes.io/name"], l["app"], workload(b.r)))
 	set(l, "service.istio.io/canonical-revision", first(l["app.kubernetes.io/version"], l["version"], "latest"))
 	b.pod.Labels = l
