@@ -27,7 +27,6 @@ const (
 	labelLocality  = "istio-locality"
 	labelHashOfRS  = "pod-template-hash"
 	annExportTo    = "networking.istio.io/exportTo"
-	annSidecar     = "sidecar.istio.io/status"
 	registryName   = "Kubernetes"
 	maxPortsNumber = 65535
 )
@@ -200,7 +199,7 @@ func Pod(o api.Object, cluster mesh.ClusterID) (mesh.WorkloadID, *registry.Insta
 		ServiceAccount: cmp.Or(pod.Spec.ServiceAccountName, "default"), Network: mesh.NetworkID(o.Meta.Labels[labelNetwork]), Node: pod.Spec.NodeName,
 		Name: controller(o, pod), Locality: podLocality(o.Meta.Labels[labelLocality]),
 	}
-	in.MTLS = o.Meta.Labels[labelTLSMode] == "istio" || o.Meta.Labels[labelTLSMode] == "" && o.Meta.Annotations[annSidecar] != ""
+	in.MTLS = o.Meta.Labels[labelTLSMode] == "istio" // injected sidecars have it, injected gateways have not
 	for _, ip := range pod.Status.PodIPs {
 		if a, err := netip.ParseAddr(ip.IP); err == nil {
 			in.Addresses = append(in.Addresses, a.Unmap())
