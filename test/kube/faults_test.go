@@ -132,7 +132,13 @@ func deletedEarly(t *testing.T) {
 	})
 	k(t, "-n", "shop", "run", "after", "--image=lab.local/app:1", "--", "serve")
 	k(t, "-n", "shop", "wait", "--for=condition=Ready", "pod/after", "--timeout=60s")
-	answers(t, "shop", "after", "http://web/", "200")
+	eventually(t, "it is in the mesh", func() error {
+		out, err := kubectl("-n", "shop", "exec", "after", "-c", "after", "--", "/usr/local/bin/app", "get", "http://web/", "5")
+		if err != nil || strings.Count(out, "200") < 5 {
+			return errors.Join(errors.New(out), err)
+		}
+		return nil
+	})
 	k(t, "-n", "shop", "delete", "pod", "after", "--now")
 }
 
