@@ -66,6 +66,7 @@ type Rule struct {
 	Mark        uint32
 	UID, GID    uint32
 	Connection  uint32 // mark of the connection
+	Reply       bool   // against the direction in which the connection was begun
 	Interface   string // outgoing at Output and Reroute, incoming at Prerouting and Steer
 	Protocol    uint8  // IPPROTO_TCP, IPPROTO_UDP
 	Port        uint16 // destination
@@ -186,6 +187,10 @@ func inbound(s Spec) []Rule {
 		take.Redirect, take.Hand = 0, take.Redirect
 	}
 	rules := []Rule{{Hook: hook, Interface: "lo", Why: "a workload talks to itself directly"}}
+	if s.Transparent {
+		// iptables drops what belongs to a socket that is not transparent; where addresses are changed only a connection's first packet is looked at.
+		rules = append(rules, Rule{Hook: hook, Reply: true, Why: "an answer to what this side has begun"})
+	}
 	for _, p := range append(slices.Clone(reserved), sorted(s.ExcludeInboundPorts)...) {
 		rules = append(rules, Rule{Hook: hook, Protocol: tcp, Port: p, Why: "served by the proxy, or excluded"})
 	}
@@ -223,6 +228,7 @@ func (r Rule) String() string {
 	add(r.UID != 0, "uid %d", r.UID)
 	add(r.GID != 0, "gid %d", r.GID)
 	add(r.Connection != 0, "connection mark %d", r.Connection)
+	add(r.Reply, "%s", "answers")
 	add(r.Interface != "", "interface %s", r.Interface)
 	add(r.Protocol == tcp, "%s", "tcp")
 	add(r.Protocol == udp, "%s", "udp")

@@ -194,6 +194,7 @@ func (r Rule) words() string {
 	add(r.Port != 0, "--dport %d", r.Port)
 	add(r.Mark != 0, "-m mark --mark %d", r.Mark)
 	add(r.Connection != 0, "-m connmark --mark %d", r.Connection)
+	add(r.Reply, "-m conntrack --ctdir REPLY")
 	add(r.UID != 0, "-m owner --uid-owner %d", r.UID)
 	add(r.GID != 0, "-m owner --gid-owner %d", r.GID)
 	switch {

@@ -127,6 +127,10 @@ func (r Rule) exprs() (e []expr.Any) {
 		e = append(e, &expr.Ct{Key: expr.CtKeyMARK, Register: 1})
 		equal(binaryutil.NativeEndian.PutUint32(r.Connection))
 	}
+	if r.Reply {
+		e = append(e, &expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1})
+		equal([]byte{1}) // IP_CT_DIR_REPLY
+	}
 	if r.Interface != "" {
 		key := expr.MetaKeyOIFNAME
 		if r.Hook == Prerouting || r.Hook == Steer {

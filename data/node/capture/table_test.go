@@ -173,6 +173,10 @@ func TestTable(t *testing.T) {
 							t.Errorf("%s: %s answers %q, want %q", x.what, x.target, got, x.want)
 						}
 					}
+					greet(t, client, "[::]:15021", "answered")
+					if got := ask(t, server, at(f.client, "15021"), caller{uid: 1337}); got != "answered" {
+						t.Errorf("what the server's proxy calls itself: %q", got)
+					}
 					if got := ask(t, server, at(f.server, "22"), caller{}); got != "direct" {
 						t.Errorf("the server's own address, from itself: %q", got)
 					}
