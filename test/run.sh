@@ -17,6 +17,8 @@ go test -timeout 10m -run 'Alloc' $(go list ./data/... ./authz/... ./xds/... ./c
 echo "== the API server"
 # The same flags as the build, or all of Kubernetes is compiled once more.
 (cd apiserver && CGO_ENABLED=0 go test -trimpath -timeout 15m ./...)
+echo "== the lab's enforcer of NetworkPolicy"
+(cd test/lab/cluster && CGO_ENABLED=0 go test -trimpath ./policy)
 # The suites below start whole meshes; each has the machine for itself, so that time-outs mean something.
 echo "== fixtures on heddle-proxy and on stock Envoy"
 go test -count=1 -timeout 15m ./test/interop/...

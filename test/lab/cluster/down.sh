@@ -4,7 +4,7 @@
 need_root
 [ -e "$STATE/.heddle-lab" ] || { log "there is no cluster"; exit 0; }
 nodes=$(nodes_present)
-for n in $nodes; do stop "kubelet$n" "kube-proxy$n" "containerd$n"; done
+for n in $nodes; do stop "kubelet$n" "kube-proxy$n" "policy$n" "containerd$n"; done
 stop balancer kube-scheduler kube-controller-manager kube-apiserver etcd
 
 cgroups() { local d; for d in /sys/fs/cgroup/$CGROUP /sys/fs/cgroup/*/$CGROUP; do [ ! -d "$d" ] || echo "$d"; done; }

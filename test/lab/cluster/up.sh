@@ -30,14 +30,14 @@ kubeconfig() {
 	put "$1" <<-EOF
 	apiVersion: v1
 	kind: Config
-	clusters: [{name: lab$LAB, cluster: {server: "https://$HOST_IP:6443", certificate-authority-data: $(base64 -w0 <"$PKI/ca.crt")}}]
+	clusters: [{name: lab$LAB, cluster: {server: "$API", certificate-authority-data: $(base64 -w0 <"$PKI/ca.crt")}}]
 	users: [{name: lab$LAB, user: {client-certificate-data: $(base64 -w0 <"$PKI/$2.crt"), client-key-data: $(base64 -w0 <"$PKI/$2.key")}}]
 	contexts: [{name: lab$LAB, context: {cluster: lab$LAB, user: lab$LAB}}]
 	current-context: lab$LAB
 	EOF
 }
 ca ca; ca front-proxy-ca
-cert apiserver ca /CN=kube-apiserver "IP:$HOST_IP,IP:127.0.0.1,IP:$SERVICE_NET.1,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local"
+cert apiserver ca /CN=kube-apiserver "IP:${HOST_IPS[0]},IP:${HOST_IPS[1]},IP:127.0.0.1,IP:$SERVICE_NET.1,IP:${NET6}200::1,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local"
 cert apiserver-kubelet-client ca /O=system:masters/CN=kube-apiserver-kubelet-client
 cert front-proxy-client front-proxy-ca /CN=front-proxy-client
 cert admin ca /O=system:masters/CN=kubernetes-admin
@@ -45,7 +45,7 @@ cert controller-manager ca /CN=system:kube-controller-manager
 cert scheduler ca /CN=system:kube-scheduler
 cert proxy ca /CN=system:kube-proxy
 for n in $nodes; do
-	cert "node$n" ca "/O=system:nodes/CN=system:node:node$n" "IP:$(node_ip "$n"),DNS:node$n"
+	cert "node$n" ca "/O=system:nodes/CN=system:node:node$n" "IP:$(node_ip4 "$n"),IP:$(node_ip6 "$n"),DNS:node$n"
 	kubeconfig "$STATE/node$n.conf" "node$n"
 done
 [ -s "$PKI/sa.key" ] || openssl genrsa -out "$PKI/sa.key" 2048 2>/dev/null
@@ -57,7 +57,8 @@ for c in controller-manager scheduler proxy; do kubeconfig "$STATE/$c.conf" $c; 
 if ! ip link show "$BRIDGE" >/dev/null 2>&1; then
 	touch "$STATE/run/bridge"
 	ip link add "$BRIDGE" type bridge
-	ip addr add "$HOST_IP/24" dev "$BRIDGE"
+	if has IPv4; then ip addr add "${HOST_IPS[0]}/24" dev "$BRIDGE"; fi
+	if has IPv6; then ip addr add "${HOST_IPS[1]}/64" dev "$BRIDGE" nodad; fi
 	ip link set "$BRIDGE" up
 fi
 [ -e "$STATE/run/bridge" ] || die "$BRIDGE is there, but not of this cluster; set LAB to another number"
@@ -79,22 +80,37 @@ for n in $nodes; do
 		mount -t tmpfs tmpfs /etc/cni
 		mkdir /opt/cni/bin /etc/cni/net.d
 		cd /usr/lib/cni && ln -s \"\$PWD\"/* /opt/cni/bin/ && cd /
-		mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf || true
+		mount -t bpf bpf /sys/fs/bpf || true # its own: the machine's is not the node's
 		ip link set lo up
-		ip addr add $(node_ip "$n")/24 dev eth0
-		ip link set eth0 up
-		ip route add default via $HOST_IP
-		sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
-		sysctl -qw net.bridge.bridge-nf-call-iptables=1 2>/dev/null || true"
-	ip route replace "$POD_NET.$n.0/24" via "$(node_ip "$n")"
+		ip link set eth0 up"
+	if has IPv4; then
+		in_node "$n" sh -ec "
+			ip addr add $(node_ip4 "$n")/24 dev eth0
+			ip route add default via ${HOST_IPS[0]}
+			sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
+			sysctl -qw net.bridge.bridge-nf-call-iptables=1 2>/dev/null || true"
+	fi
+	if has IPv6; then
+		# Nobody has the same addresses: looking for duplicates would take a second or two whenever a bridge or a pod starts.
+		in_node "$n" sh -ec "
+			sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+			ip addr add $(node_ip6 "$n")/64 dev eth0 nodad
+			ip -6 route add default via ${HOST_IPS[1]}
+			sysctl -qw net.bridge.bridge-nf-call-ip6tables=1 2>/dev/null || true
+			rm /opt/cni/bin/bridge"
+		in_node "$n" install -m 755 "$HERE/bridge.sh" /opt/cni/bin/bridge
+	fi
+	ip_route "$(pods4 "$n")" "$(pods6 "$n")" "$n"
 done
 for n in $nodes; do
 	for m in $nodes; do
-		[ "$m" = "$n" ] || in_node "$n" ip route replace "$POD_NET.$m.0/24" via "$(node_ip "$m")"
+		if [ "$m" = "$n" ]; then continue; fi
+		if has IPv4; then in_node "$n" ip route replace "$(pods4 "$m")" via "$(node_ip4 "$m")"; fi
+		if has IPv6; then in_node "$n" ip -6 route replace "$(pods6 "$m")" via "$(node_ip6 "$m")"; fi
 	done
 done
-ip route replace "$SERVICE_CIDR" via "$(node_ip 1)"
-ip route replace "$LB_NET.0/24" via "$(node_ip 1)"
+ip_route "${SERVICE_CIDRS[@]}" 1
+ip_route "${LB_CIDRS[@]}" 1
 
 # --- etcd and the API server
 start etcd "$BIN/etcd" --name lab --data-dir "$STATE/etcd" --unsafe-no-fsync --log-level warn \
@@ -103,7 +119,7 @@ start etcd "$BIN/etcd" --name lab --data-dir "$STATE/etcd" --unsafe-no-fsync --l
 	--initial-cluster "lab=http://127.0.0.1:$((PORT + 1))"
 start kube-apiserver "$BIN/kube-apiserver" \
 	--etcd-servers="http://127.0.0.1:$PORT" --bind-address="$HOST_IP" --advertise-address="$HOST_IP" --secure-port=6443 \
-	--service-cluster-ip-range="$SERVICE_CIDR" --allow-privileged=true --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction \
+	--service-cluster-ip-range="$(of "${SERVICE_CIDRS[@]}")" --allow-privileged=true --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction \
 	--client-ca-file="$PKI/ca.crt" --tls-cert-file="$PKI/apiserver.crt" --tls-private-key-file="$PKI/apiserver.key" \
 	--kubelet-certificate-authority="$PKI/ca.crt" --kubelet-preferred-address-types=InternalIP \
 	--kubelet-client-certificate="$PKI/apiserver-kubelet-client.crt" --kubelet-client-key="$PKI/apiserver-kubelet-client.key" \
@@ -166,7 +182,8 @@ for n in $nodes; do
 	in_node "$n" test -e /etc/cni/net.d/10-lab.conflist || in_node "$n" tee /etc/cni/net.d/10-lab.conflist >/dev/null <<-EOF
 	{"cniVersion": "1.0.0", "name": "lab", "plugins": [
 	  {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
-	   "ipam": {"type": "host-local", "dataDir": "$d/ipam", "ranges": [[{"subnet": "$POD_NET.$n.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+	   "ipam": {"type": "host-local", "dataDir": "$d/ipam", "ranges": [$(of "[{\"subnet\": \"$(pods4 "$n")\"}]" "[{\"subnet\": \"$(pods6 "$n")\"}]")],
+	     "routes": [$(of '{"dst": "0.0.0.0/0"}' '{"dst": "::/0"}')]}},
 	  {"type": "portmap", "capabilities": {"portMappings": true}}
 	]}
 	EOF
@@ -216,7 +233,7 @@ for n in $nodes; do
 	EOF
 	# shellcheck disable=SC2086
 	start "kubelet$n" $enter "$BIN/kubelet" --config="$d/kubelet.yaml" --kubeconfig="$STATE/node$n.conf" --root-dir="$d/kubelet" --cert-dir="$d/pki" \
-		--hostname-override="node$n" --node-ip="$(node_ip "$n")" --node-labels="topology.kubernetes.io/region=lab,topology.kubernetes.io/zone=zone$n"
+		--hostname-override="node$n" --node-ip="$(node_ips "$n")" --node-labels="topology.kubernetes.io/region=lab,topology.kubernetes.io/zone=zone$n"
 	put "$d/kube-proxy.yaml" <<-EOF
 	apiVersion: kubeproxy.config.k8s.io/v1alpha1
 	kind: KubeProxyConfiguration
@@ -228,6 +245,8 @@ for n in $nodes; do
 	EOF
 	# shellcheck disable=SC2086
 	start "kube-proxy$n" $enter "$BIN/kube-proxy" --config="$d/kube-proxy.yaml"
+	# shellcheck disable=SC2086
+	start "policy$n" $enter "$BIN/policy" --kubeconfig="$KUBECONFIG_ADMIN"
 done
 start balancer bash "$HERE/balancer.sh"
 
