@@ -5,6 +5,7 @@
 //	app ask ADDRESS...       sends a datagram to each, from one socket, and prints "ADDRESS ANSWER"
 //	app get URL [COUNT]      asks and prints "STATUS BODY", one line for each answer
 //	app first URL [TEXT]     asks until it is answered 200 (with the text in it), and prints when it began, when it was answered (nanoseconds since 1970) and how often it asked
+//	app all URL...           asks all of them at the same time and prints "STATUS BODY" for each, in their order
 //	app load URL RATE TIME   asks RATE times a second for TIME and prints how often each status came; 0 is no answer
 //	app exit                 does nothing, as a Job
 package main
@@ -50,10 +51,12 @@ func run(args []string) error {
 		return err
 	case len(args) > 1 && args[0] == "first":
 		return first(args[1], append(args, "")[2])
+	case len(args) > 1 && args[0] == "all":
+		return all(args[1:])
 	case len(args) == 4 && args[0] == "load":
 		return load(args[1], args[2], args[3])
 	}
-	return fmt.Errorf("usage: app serve|ask|get|first|load|exit; got %q", args)
+	return fmt.Errorf("usage: app serve|ask|get|first|all|load|exit; got %q", args)
 }
 
 func serve(address string) error {
