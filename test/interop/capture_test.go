@@ -117,6 +117,14 @@ func TestCapturedDatagrams(t *testing.T) {
 	if got := s.once("10.96.0.31:5054"); got != "" { // nothing of the Service: nobody there
 		t.Errorf("a port that the Service does not have is answered by %s", got)
 	}
+	for _, at := range []string{"10.78.0.10:15001", "[fd78:6864::a]:15001"} { // nobody else is passed on in the client's name
+		c, err := w.hosts["outsider"].Dial(t.Context(), "udp", at)
+		must(t, err)
+		_, err = c.Write([]byte("ping"))
+		must(t, err)
+		c.Close()
+	}
+	w.until(t, "the datagrams of others are counted", func() bool { return s.stat("udp.BlackHoleCluster.downstream_sess_no_route") == 2 })
 	long := s.socket("udp4")
 	if got := s.send(long, "10.96.0.35:514", strings.Repeat("x", 9000)); got != "c" {
 		t.Errorf("a long datagram is answered by %q", got)

@@ -16,17 +16,17 @@ metadata: {name: talk, labels: {istio-injection: enabled}}
 apiVersion: v1
 kind: Service
 metadata: {name: both, namespace: talk}
-spec: {clusterIP: 10.97.7.1, selector: {app: answers}, ports: [{name: log, port: 514, targetPort: 8080, protocol: UDP}]}
+spec: {selector: {app: answers}, ports: [{name: log, port: 514, targetPort: 8080, protocol: UDP}]}
 ---
 apiVersion: v1
 kind: Service
 metadata: {name: one, namespace: talk}
-spec: {clusterIP: 10.97.7.2, selector: {app: answers, version: v1}, ports: [{name: log, port: 514, targetPort: 8080, protocol: UDP}]}
+spec: {selector: {app: answers, version: v1}, ports: [{name: log, port: 514, targetPort: 8080, protocol: UDP}]}
 ---
 apiVersion: v1
 kind: Service
 metadata: {name: none, namespace: talk}
-spec: {clusterIP: 10.97.7.3, selector: {app: nobody}, ports: [{name: log, port: 514, targetPort: 8080, protocol: UDP}]}
+spec: {selector: {app: nobody}, ports: [{name: log, port: 514, targetPort: 8080, protocol: UDP}]}
 ` + answering + `---
 apiVersion: v1
 kind: Pod
@@ -82,13 +82,14 @@ func TestDatagrams(t *testing.T) {
 			for _, pod := range []string{"v1", "v2", "client", "plain"} {
 				k(t, "-n", "talk", "wait", "--for=condition=Ready", "pod/"+pod, "--timeout=180s")
 			}
-			asked(t, "client", map[string]string{"10.97.7.2:514": "v1 v1", "10.97.7.1:514": "v"}, "10.97.7.2:514", "10.97.7.1:514", "10.97.7.2:514")
-			asked(t, "client", map[string]string{"10.97.7.3:514": "nobody"}, "10.97.7.3:514")
+			asked(t, "client", map[string]string{"one:514": "v1 v1", "both:514": "v"}, "one:514", "both:514", "one:514")
+			asked(t, "client", map[string]string{"none:514": "nobody"}, "none:514")
 			counted(t, "client", "udp|514||one.talk.svc.cluster.local", true)
 			counted(t, "client", "udp|514||both.talk.svc.cluster.local", true)
+			counted(t, "client", "udp|53||kube-dns.kube-system.svc.cluster.local", true)
 		}},
 		{"not captured", func(t *testing.T) {
-			asked(t, "plain", map[string]string{"10.97.7.2:514": "v1 v1"}, "10.97.7.2:514")
+			asked(t, "plain", map[string]string{"one:514": "v1 v1"}, "one:514")
 			counted(t, "plain", "udp|514||one.talk.svc.cluster.local", false)
 		}},
 		{"another Service takes its place", func(t *testing.T) {
@@ -96,11 +97,11 @@ func TestDatagrams(t *testing.T) {
 				t.Skip("this cluster has no UDPRoute: the experimental channel of the Gateway API is not installed")
 			}
 			apply(t, leadAside)
-			asked(t, "client", map[string]string{"10.97.7.3:514": "v1 v1"}, "10.97.7.3:514")
+			asked(t, "client", map[string]string{"none:514": "v1 v1"}, "none:514")
 		}},
 		{"a pod goes", func(t *testing.T) {
 			k(t, "-n", "talk", "delete", "pod", "v2")
-			asked(t, "client", map[string]string{"10.97.7.1:514": "v1 v1"}, "10.97.7.1:514", "10.97.7.1:514", "10.97.7.1:514", "10.97.7.1:514")
+			asked(t, "client", map[string]string{"both:514": "v1 v1"}, "both:514", "both:514", "both:514", "both:514")
 		}},
 		{"uninstall", func(t *testing.T) {
 			k(t, "delete", "namespace", "talk")

@@ -31,6 +31,9 @@ func datagramTable() []row {
 		{"only datagrams", capture.Spec{Datagrams: true, NoOutbound: true, NoInbound: true}, []Call{
 			{How: Datagram, To: "10.78.0.3:5000", Want: "captured"}, {How: Connected, To: "[fd78::3]:5000", Want: "captured"}, {To: "10.78.0.3:80", Want: direct},
 		}},
+		{"transparent", capture.Spec{Datagrams: true, Transparent: true}, []Call{
+			{How: Datagram, To: "10.78.0.3:5000", Want: "captured"}, {How: Connected, To: "[fd78::3]:5000", Want: "captured"}, {How: Datagram, To: "10.78.0.3:5001", Want: direct},
+		}},
 		{"no datagrams", capture.Spec{}, []Call{{How: Datagram, To: "10.78.0.3:5000", Want: direct}, {How: Connected, To: "[fd78::3]:5000", Want: direct}}},
 		{"the proxy's own", capture.Spec{Datagrams: true}, []Call{
 			{How: Datagram, To: "10.78.0.3:5000", Mark: capture.ProxyMark, Want: direct}, {How: Connected, To: "[fd78::3]:5000", UID: capture.ProxyUID, Want: direct},
@@ -82,7 +85,11 @@ func (c *captured) lead(t *testing.T, destinations ...string) {
 			for at, alias := range led {
 				back[alias] = at
 			}
-			<-c.aliases
+			for alias, at := range <-c.aliases {
+				if now, stays := led[at]; stays && now != alias {
+					t.Errorf("the alias of %s was %s and is %s", at, alias, now)
+				}
+			}
 			c.aliases <- back
 		})
 	}))
@@ -117,6 +124,8 @@ func Datagrams(t *testing.T, way capture.Way) {
 			}
 			remove(t, c.Client, way)
 			nothingLeft(t, c.Client)
+			<-c.aliases
+			c.aliases <- nil
 			Call{How: Datagram, To: "10.78.0.3:5000", Want: direct}.expect(t, c.Client)
 		})
 	}

@@ -40,14 +40,14 @@ func (d destinations) add(l *config.Listener) error {
 // lead captures the datagrams to destinations, if a listener takes them in, and tells the ports that take them what becomes of them.
 func (s *Set) lead(captured destinations, wanted map[netip.AddrPort]*config.Listener, fresh map[netip.AddrPort]*listening) error {
 	var entrances []*listening
-	name := ""
+	name, same := "", true
 	for a, l := range wanted {
 		if !l.UseOriginalDst {
 			continue
 		}
 		name = l.Name
 		if o := fresh[a]; o != nil {
-			entrances = append(entrances, o)
+			entrances, same = append(entrances, o), false
 		} else {
 			entrances = append(entrances, s.open[a])
 		}
@@ -57,6 +57,9 @@ func (s *Set) lead(captured destinations, wanted map[netip.AddrPort]*config.List
 		if s.led == nil {
 			return nil
 		}
+	}
+	if same && maps.Equal(captured, s.captured) {
+		return nil // as with most changes of configuration
 	}
 	if s.options.Table == nil {
 		return fmt.Errorf("listener %s: use_original_dst: no datagrams are captured here; start the proxy with --capture-udp, or leave the listener out", name)
@@ -79,6 +82,7 @@ func (s *Set) lead(captured destinations, wanted map[netip.AddrPort]*config.List
 		tell(s.led)
 		return fmt.Errorf("listener %s: %w", name, err)
 	}
+	s.captured = captured
 	if s.led = led; len(entrances) == 0 {
 		s.led = nil
 	}

@@ -19,11 +19,13 @@ type table struct {
 	mu      sync.Mutex
 	aliases map[netip.AddrPort]netip.Addr
 	refuse  error
+	changes int
 }
 
 func (b *table) Lead(destinations []netip.AddrPort, ready func(map[netip.AddrPort]netip.Addr)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.changes++
 	next := map[netip.AddrPort]netip.Addr{}
 	taken := slices.Collect(maps.Values(b.aliases))
 	for _, at := range destinations {
@@ -257,7 +259,13 @@ func TestTheListenersOfCapture(t *testing.T) {
 	if err := c.Apply([]*config.Listener{entrance(c.at), led("10.0.0.1:53", "a"), led("10.0.0.1:53", "b")}); err == nil || !strings.Contains(err.Error(), "is taken by listener 10.0.0.1:53") {
 		t.Errorf("%v", err)
 	}
-	c.apply(led("10.0.0.1:53", "a"))
+	one := led("10.0.0.1:53", "a")
+	c.apply(one)
+	before := c.table.changes
+	c.apply(one, listener("another", free(t, "udp4", "127.0.0.1:0"), "a"))
+	if c.table.changes != before {
+		t.Error("the kernel is told although nothing has changed")
+	}
 	if err := c.Apply(nil); err != nil || len(c.table.aliases) != 0 || len(c.Open()) != 0 {
 		t.Errorf("%v, %v, %v", err, c.table.aliases, c.Open())
 	}
@@ -305,5 +313,14 @@ func TestCapturedDatagramsAllocateNothing(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, round); n != 0 {
 		t.Errorf("%v allocations for each question and answer", n)
+	}
+	short := *l.Datagrams
+	short.FromClients = len("question") - 1
+	p.lead(map[netip.Addr]destination{netip.MustParseAddr("127.68.0.1"): {l.Address, &short}})
+	must(client.WriteToUDPAddrPort([]byte("question"), to))
+	must(client.WriteToUDPAddrPort([]byte("quest"), to))
+	p.OnReady(loop.Readable)
+	if n, _, err := server.ReadFromUDPAddrPort(b); err != nil || string(b[:n]) != "quest" {
+		t.Errorf("%q, %v; the other one is longer than its listener takes", b[:n], err)
 	}
 }

@@ -30,6 +30,8 @@ type Set struct {
 	mu   sync.Mutex
 	open map[netip.AddrPort]*listening
 	led  map[netip.Addr]destination // by alias
+
+	captured destinations // in force
 }
 
 // listening is one address with a port on each worker.
