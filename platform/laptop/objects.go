@@ -53,10 +53,6 @@ spec:
 
 // entryObject is the workload itself, which its service selects. It is healthy while its proxy's stream lives and, unless ready is false, takes traffic.
 func entryObject(w *workload, ready bool) string {
-	speaks := ""
-	if w.gateway { // what its servers say, and not what sidecars speak among themselves
-		speaks = ", security.istio.io/tlsMode: disabled"
-	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
@@ -68,8 +64,8 @@ metadata:
 spec:
   address: %[5]s
   serviceAccount: %[6]s
-  labels: {app: %[3]s, version: %[4]s%[9]s}
-`, w.name, w.namespace, w.app, w.version, w.reached, w.account, ours, ready, speaks)
+  labels: {app: %[3]s, version: %[4]s}
+`, w.name, w.namespace, w.app, w.version, w.reached, w.account, ours, ready)
 	if w.entryPort != 0 {
 		fmt.Fprintf(&b, "  ports: {%q: %d}\n", w.portName, w.entryPort)
 	}
