@@ -280,9 +280,10 @@ func envoy(t *testing.T) {
 	answers(t, "outside", "client", "http://web.shop/", "0 Get")
 }
 
-// revision moves a namespace to a second control plane and back.
+// revision moves a namespace to a second control plane by its name, by a tag that is given from one to the other, and back.
 func revision(t *testing.T) {
-	h(t, "install", "--profile", "demo", "--revision", "canary", "--set", "gateway.enabled=false")
+	second := []string{"install", "--profile", "demo", "--revision", "canary", "--set", "gateway.enabled=false"}
+	h(t, append(second, "--set", "tags={prod}")...)
 	move := func(label, revision string) {
 		k(t, append([]string{"label", "namespace", "shop", "--overwrite"}, strings.Fields(label)...)...)
 		k(t, "-n", "shop", "rollout", "restart", "deployment/web-v1")
@@ -296,7 +297,12 @@ func revision(t *testing.T) {
 		answers(t, "shop", "client", "http://web/", "200 v1")
 	}
 	move("istio-injection- istio.io/rev=canary", "canary")
+	move("istio.io/rev=prod", "canary")
+	h(t, second...)
+	h(t, "install", "--profile", "demo", "--set", "tags={prod}")
+	move("istio.io/rev=prod", "default")
 	move("istio.io/rev- istio-injection=enabled", "default")
+	h(t, "install", "--profile", "demo")
 	t.Log(h(t, "uninstall", "--revision", "canary"))
 	answers(t, "shop", "client", "http://web/", "200 v1")
 }
