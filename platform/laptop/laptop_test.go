@@ -29,14 +29,14 @@ func TestRunRequestIsChecked(t *testing.T) {
 }
 
 func TestModeIsPicked(t *testing.T) {
-	auto := Options{Mode: ModeAuto, Deadline: time.Minute}
+	auto := Options{Mode: ModeAuto, Deadline: time.Minute, ProxyMemory: DefaultProxyMemory}
 	if err := auto.pick(); err != nil {
 		t.Fatal(err)
 	}
 	if want := map[bool]Mode{true: ModeRoot, false: ModeRootless}[os.Geteuid() == 0]; auto.Mode != want || auto.why == "" {
 		t.Errorf("auto is %s because %q, want %s", auto.Mode, auto.why, want)
 	}
-	unknown := Options{Mode: "magic", Deadline: time.Minute}
+	unknown := Options{Mode: "magic", Deadline: time.Minute, ProxyMemory: DefaultProxyMemory}
 	if err := unknown.pick(); err == nil || !strings.Contains(err.Error(), "--mode magic is not known") {
 		t.Errorf("unknown mode: %v", err)
 	}
