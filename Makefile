@@ -58,7 +58,7 @@ bench: envoy build ## measure against nginx, HAProxy and Envoy on this machine (
 e2e: build ## the tour of `heddle up`, as root with network namespaces
 	@go test -count=1 -timeout 20m ./test/e2e/...
 
-e2e-kube: crds envoy ## the proof on a real cluster, as root: install, injection, routing, updates, removal
+e2e-kube: crds envoy $(BIN)/heddle-apiserver ## the proof on a real cluster, as root: install, injection, routing, updates, removal
 	@bash test/kube/run.sh
 
 interop: envoy build ## the fixtures on the compiler, heddle-proxy and stock Envoy side by side

@@ -38,6 +38,7 @@ type Release struct {
 // Rendered is what an installation consists of.
 type Rendered struct {
 	Definitions []*unstructured.Unstructured // CustomResourceDefinitions, which come first
+	Elsewhere   bool                         // what users configure is in another API, which has the definitions
 	Objects     []*unstructured.Unstructured // in the order in which they are applied
 	Notes       string
 }
@@ -83,7 +84,18 @@ func Render(r Release) (*Rendered, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render the chart: %w", err)
 	}
-	return gather(c, texts)
+	out, err := gather(c, texts)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := all.Table("Values.configAPI")
+	if err != nil {
+		return nil, fmt.Errorf("values: %w", err)
+	}
+	if out.Elsewhere = settings["enabled"] == true || settings["kubeconfigSecret"] != ""; out.Elsewhere {
+		out.Definitions = nil
+	}
+	return out, nil
 }
 
 func load() (*chart.Chart, error) {
@@ -159,7 +171,7 @@ func parse(name, text string) (objects []*unstructured.Unstructured, err error) 
 
 // order is that in which objects are applied: what others refer to comes first. The webhook comes before the gateway: its pods are nothing until they are injected,
 // and the cluster tries again until there is a control plane that does so.
-var order = []string{"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap", "Service", "MutatingWebhookConfiguration", ""}
+var order = []string{"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap", "Secret", "PersistentVolumeClaim", "Service", "MutatingWebhookConfiguration", ""}
 
 func place(u *unstructured.Unstructured) int {
 	if i := slices.Index(order, u.GetKind()); i >= 0 {

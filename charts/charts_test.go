@@ -123,22 +123,55 @@ func TestRights(t *testing.T) {
 
 // TestPods looks at what pods of Heddle's own are allowed.
 func TestPods(t *testing.T) {
-	r, err := Render(Release{Name: "heddle", Namespace: "istio-system", Values: map[string]any{"node": map[string]any{"enabled": true}}})
+	r, err := Render(Release{Name: "heddle", Namespace: "istio-system", Values: map[string]any{"node": map[string]any{"enabled": true}, "configAPI": map[string]any{"enabled": true}}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	seen := 0
 	for _, u := range r.Objects {
-		if u.GetKind() != "Deployment" && u.GetKind() != "DaemonSet" {
+		if !slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet"}, u.GetKind()) {
 			continue
 		}
+		seen++
 		// The node agent writes files of the node's root, and is root without any capability.
-		ordinary := u.GetKind() == "Deployment"
+		ordinary := u.GetKind() != "DaemonSet"
 		containers, _, _ := unstructured.NestedSlice(u.Object, "spec", "template", "spec", "containers")
 		for _, c := range containers {
 			sc, _, _ := unstructured.NestedMap(c.(map[string]any), "securityContext")
 			drop, _, _ := unstructured.NestedStringSlice(sc, "capabilities", "drop")
 			if sc["readOnlyRootFilesystem"] != true || sc["allowPrivilegeEscalation"] != false || sc["runAsNonRoot"] != ordinary || !slices.Equal(drop, []string{"ALL"}) {
 				t.Errorf("a container of %s may too much: %v", u.GetName(), sc)
+			}
+		}
+	}
+	if seen != 4 {
+		t.Errorf("%d workloads are looked at", seen)
+	}
+}
+
+// TestTwoAPIs looks at what is said of an API beside that of the cluster, and at what heddled may not do there then.
+func TestTwoAPIs(t *testing.T) {
+	render := func(values map[string]any) *Rendered {
+		r, err := Render(Release{Name: "heddle", Namespace: "mesh", Values: map[string]any{"configAPI": values}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	trial := render(map[string]any{"enabled": true, "storage": map[string]any{"ephemeral": true}})
+	if !strings.Contains(trial.Notes, "LOST") || !strings.Contains(trial.Notes, "heddle-config-api-admin") || strings.Contains(text(t, trial.Objects), "PersistentVolumeClaim") {
+		t.Error(trial.Notes)
+	}
+	if kept := render(map[string]any{"enabled": true}); strings.Contains(kept.Notes, "LOST") || !strings.Contains(text(t, kept.Objects), "PersistentVolumeClaim") {
+		t.Error(kept.Notes)
+	}
+	for what, r := range map[string]*Rendered{"its own": trial, "another": render(map[string]any{"kubeconfigSecret": "elsewhere"})} {
+		if !r.Elsewhere || r.Definitions != nil {
+			t.Error("the cluster needs no definitions beside ", what)
+		}
+		for _, u := range r.Objects {
+			if raw := text(t, []*unstructured.Unstructured{u}); u.GetKind() == "ClusterRole" && strings.Contains(raw, "istio.io") {
+				t.Errorf("heddled may read kinds in the cluster that come from %s API: %s", what, raw)
 			}
 		}
 	}
@@ -185,6 +218,9 @@ func TestMistakes(t *testing.T) {
 		"controlPlane":                     {Values: map[string]any{"controlPlane": map[string]any{"replica": 2}}},
 		"revision":                         {Values: map[string]any{"revision": "Upper"}},
 		"one node agent for all revisions": {Values: map[string]any{"revision": "x", "node": map[string]any{"enabled": true}}},
+		"one API for all revisions":        {Values: map[string]any{"revision": "x", "configAPI": map[string]any{"enabled": true}}},
+		"give one of the two":              {Values: map[string]any{"configAPI": map[string]any{"enabled": true, "kubeconfigSecret": "x"}}},
+		"exclude each other":               {Values: map[string]any{"configAPI": map[string]any{"enabled": true, "storage": map[string]any{"ephemeral": true, "existingClaim": "x"}}}},
 		"repair":                           {Values: map[string]any{"node": map[string]any{"repair": "evict"}}},
 		"Kubernetes":                       {Kubernetes: "x"},
 	} {

@@ -11,6 +11,9 @@ dist/bin/image -name "heddle.dev/heddled:$version" -user 65532:65532 -o dist/hed
 dist/bin/image -name "heddle.dev/heddle-proxy:$version" -user 1337:1337 -o dist/heddle-proxy.tar dist/bin/heddle-proxy
 dist/bin/image -name "heddle.dev/heddle-node:$version" -user 0:0 -o dist/heddle-node.tar dist/bin/heddle-node dist/bin/heddle-cni
 dist/bin/image -name "heddle.dev/heddle-sample:$version" -user 65532:65532 -o dist/heddle-sample.tar dist/bin/heddle-sample
+if [ -x bin/heddle-apiserver ]; then # make build
+	dist/bin/image -name "heddle.dev/heddle-apiserver:$version" -user 65532:65532 -o dist/heddle-apiserver.tar bin/heddle-apiserver
+fi
 if [ -x .cache/envoy/envoy ]; then # make envoy
 	dist/bin/image -name "heddle.dev/heddle-proxy-envoy:$version" -user 1337:1337 -file .cache/envoy/envoy:/usr/local/bin/envoy -o dist/heddle-proxy-envoy.tar dist/bin/heddle-proxy
 fi

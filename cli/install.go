@@ -153,7 +153,7 @@ func uninstallCommand(e *Env) *cobra.Command {
 		Use:   "uninstall",
 		Short: "Take out of a Kubernetes cluster what heddle install put there",
 		Long: `Removes everything that heddle install applied and the control plane made, and waits until it is gone. The definitions of the Istio and Gateway APIs go
-too if heddle install brought them and nobody has objects of them. While pods have proxies of the installation it refuses.`,
+too if heddle install brought them and nobody has objects of them; the volume of the mesh's own API stays. While pods have proxies of the installation it refuses.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), e) },
 	}
@@ -162,7 +162,7 @@ too if heddle install brought them and nobody has objects of them. While pods ha
 	s.StringVarP(&f.namespace, "namespace", "n", "istio-system", "namespace of the control plane")
 	s.StringVar(&f.revision, "revision", "default", "which control plane")
 	s.BoolVar(&f.force, "force", false, "also while pods have proxies; they run on and lose their certificates")
-	s.BoolVar(&f.purge, "purge", false, "also remove definitions that are used, with all their objects")
+	s.BoolVar(&f.purge, "purge", false, "also remove what users wrote: definitions that are used, with all their objects, and the volume of the mesh's own API")
 	s.DurationVar(&f.timeout, "timeout", 5*time.Minute, "give up after this time")
 	return c
 }

@@ -22,6 +22,7 @@ const (
 	caSecret    = "heddle-ca"
 	caKey       = "ca-cert.pem"
 	leaderLease = "heddled-leader"
+	configAPI   = "heddle-config-api"
 )
 
 // soon is how long before its end the authority is spoken of.
@@ -40,6 +41,7 @@ func controlPlane() []one {
 	return []one{
 		{category, "it is installed", "install it with: heddle install", true, installed},
 		{category, "every Deployment of it runs", "look at: kubectl -n NAMESPACE get pods,events", false, runs},
+		{category, "the API for what users configure answers", "look at: kubectl -n NAMESPACE describe pod heddle-config-api-0; until it is back, what was last seen stays in effect", false, hosted},
 		{category, "its version is that of this program", "run heddle install again, or use the heddle of that version", false, sameVersion},
 		{category, "one replica leads", "look at the log of heddled; without a leader no status is written", false, leads},
 		{category, "it may read what the mesh is made of", "run heddle install again, which writes its ClusterRole; until then the objects last seen stay in effect", false, reads},
@@ -87,6 +89,20 @@ func runs(ctx context.Context, s *state) error {
 	}
 	if len(bad) > 0 {
 		return errors.New(some(bad))
+	}
+	return nil
+}
+
+// hosted looks at the API of the mesh's own, if there is one. Its pod is ready while it answers.
+func hosted(ctx context.Context, s *state) error {
+	api, err := s.Typed.AppsV1().StatefulSets(s.Namespace).Get(ctx, configAPI, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return errNothing
+	case err != nil:
+		return err
+	case api.Status.AvailableReplicas < 1:
+		return fmt.Errorf("the pod of %s is not ready", configAPI)
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ type healthy struct {
 	pod       *corev1.Pod
 	service   *corev1.Service
 	agent     *appsv1.DaemonSet
+	api       *appsv1.StatefulSet
 	more      []runtime.Object
 	says      string // how the node captures
 	crds      []runtime.Object
@@ -101,6 +102,7 @@ func newHealthy(t *testing.T) *healthy {
 		pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Annotations: map[string]string{markStatus: "{}"}}, Spec: corev1.PodSpec{InitContainers: []corev1.Container{{Name: proxyContainer, Image: "x:v1"}}},
 			Status: corev1.PodStatus{Phase: corev1.PodRunning, InitContainerStatuses: []corev1.ContainerStatus{{Name: proxyContainer, Ready: true}}}},
 		agent: &appsv1.DaemonSet{ObjectMeta: meta("istio-system", "heddle-node"), Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberAvailable: 1}},
+		api:   &appsv1.StatefulSet{ObjectMeta: meta("istio-system", configAPI), Status: appsv1.StatefulSetStatus{AvailableReplicas: 1}},
 		more:  []runtime.Object{&corev1.Node{ObjectMeta: meta("", "node1")}},
 		service: &corev1.Service{ObjectMeta: meta("istio-system", "gateway", part, "heddle"), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer},
 			Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "10.0.0.1"}}}}},
@@ -108,7 +110,7 @@ func newHealthy(t *testing.T) *healthy {
 }
 
 func (c *healthy) run() (all []Finding) {
-	objects := append([]runtime.Object{c.lease, c.secret, c.mutating, c.checking, c.pod, c.service}, c.more...)
+	objects := append([]runtime.Object{c.lease, c.secret, c.mutating, c.checking, c.pod, c.service, c.api}, c.more...)
 	if c.deploy != nil {
 		objects = append(objects, c.deploy)
 	}
@@ -168,6 +170,17 @@ func TestAllIsWell(t *testing.T) {
 	}
 }
 
+// With an API of its own the control plane needs no right in the cluster for what comes from there.
+func TestRightsBesideAnotherAPI(t *testing.T) {
+	c := newHealthy(t)
+	c.unread, c.deploy.Spec.Template.Spec.Containers = "virtualservices", []corev1.Container{{Name: "heddled", Args: []string{"--kubeconfig=/etc/x", "--cluster-kubeconfig=in-cluster"}}}
+	for _, f := range c.run() {
+		if f.Result != Success {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
 // TestOneThingIsWrong breaks one thing at a time: that, and nothing else, must be found.
 func TestOneThingIsWrong(t *testing.T) {
 	for name, x := range map[string]struct {
@@ -179,6 +192,7 @@ func TestOneThingIsWrong(t *testing.T) {
 		"old Kubernetes":       {func(c *healthy) { c.minor = "28+" }, Failure, "it is v1.28+.0"},
 		"not installed":        {func(c *healthy) { c.deploy = nil }, Failure, "there is no Deployment heddled in namespace istio-system"},
 		"pods not ready":       {func(c *healthy) { c.deploy.Status.AvailableReplicas = 0 }, Failure, "0 of 1 pods of heddled are ready"},
+		"own API away":         {func(c *healthy) { c.api.Status.AvailableReplicas = 0 }, Failure, "the pod of heddle-config-api is not ready"},
 		"other version":        {func(c *healthy) { c.options.Version = "v2" }, Warning, "it is v1, this program v2"},
 		"no leader":            {func(c *healthy) { c.lease.Spec.RenewTime = &metav1.MicroTime{Time: time.Now().Add(-time.Hour)} }, Warning, "not been renewed"},
 		"authority ended":      {func(c *healthy) { c.secret.Data[caKey] = certificate(t, time.Now().Add(-time.Hour)) }, Failure, "it ended on"},

@@ -3,9 +3,12 @@ package check
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,6 +24,9 @@ func reads(ctx context.Context, s *state) error {
 	}
 	var missing []string
 	for _, k := range api.Kinds {
+		if elsewhere(d) && (k.Istio() || k.Gateway()) {
+			continue
+		}
 		for _, verb := range []string{"list", "watch"} {
 			allowed, err := s.may(ctx, d, authorizationv1.ResourceAttributes{Verb: verb, Group: k.Group, Resource: k.Plural})
 			if apierrors.IsForbidden(err) {
@@ -38,6 +44,13 @@ func reads(ctx context.Context, s *state) error {
 		return fmt.Errorf("the ServiceAccount %s/%s may not: %s", s.Namespace, d.Spec.Template.Spec.ServiceAccountName, some(missing))
 	}
 	return nil
+}
+
+// elsewhere says whether what users configure is in another API than that of the cluster.
+func elsewhere(d *appsv1.Deployment) bool {
+	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, "--cluster-kubeconfig=") })
+	})
 }
 
 // may says whether the account of a Deployment has a right.

@@ -39,7 +39,7 @@ func (c *Cluster) Install(ctx context.Context, p Plan) error {
 	}
 	now.MadeNamespace = now.MadeNamespace || made
 	var missing []*unstructured.Unstructured
-	if p.Definitions {
+	if p.Definitions && !p.Rendered.Elsewhere {
 		if missing, err = c.missing(ctx, p.Rendered.Definitions); err != nil {
 			return err
 		}
@@ -49,8 +49,14 @@ func (c *Cluster) Install(ctx context.Context, p Plan) error {
 			}
 		}
 	}
+	if old != nil {
+		_, kept := divide(old.Objects, ref.holdsData)
+		now.Objects = kept // also if it is not part of it any more
+	}
 	for _, u := range p.Rendered.Objects {
-		now.Objects = append(now.Objects, refOf(u))
+		if r := refOf(u); !slices.Contains(now.Objects, r) {
+			now.Objects = append(now.Objects, r)
+		}
 	}
 	// Written first, with all that may be there: an installation that breaks off can be removed.
 	whole := *now
@@ -72,7 +78,7 @@ func (c *Cluster) Install(ctx context.Context, p Plan) error {
 	return c.writeInventory(ctx, p.Namespace, p.Release, now)
 }
 
-// applyAll applies objects in their order. It waits after each Deployment: the pods of the next one may need the webhook of the one before.
+// applyAll applies objects in their order. It waits after each StatefulSet and Deployment: the pods of the next one may need the API or the webhook of the one before.
 func (c *Cluster) applyAll(ctx context.Context, objects []*unstructured.Unstructured, wait bool) error {
 	c.Say(fmt.Sprintf("%d objects", len(objects)))
 	waited := 0
@@ -80,7 +86,7 @@ func (c *Cluster) applyAll(ctx context.Context, objects []*unstructured.Unstruct
 		if err := c.apply(ctx, u); err != nil {
 			return err
 		}
-		if wait && (u.GetKind() == "Deployment" || i == len(objects)-1) {
+		if wait && (u.GetKind() == "StatefulSet" || u.GetKind() == "Deployment" || i == len(objects)-1) {
 			if err := c.ready(ctx, objects[waited:i+1]); err != nil {
 				return err
 			}

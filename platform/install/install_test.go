@@ -29,7 +29,7 @@ type api struct {
 
 func newAPI(t *testing.T, objects ...string) *api {
 	kinds := map[schema.GroupVersionResource]string{}
-	for _, k := range []string{"v1 Namespace", "v1 ConfigMap", "v1 Service", "v1 Secret", "v1 Pod", "apps/v1 Deployment", "coordination.k8s.io/v1 Lease", "apiextensions.k8s.io/v1 CustomResourceDefinition",
+	for _, k := range []string{"v1 Namespace", "v1 ConfigMap", "v1 Service", "v1 Secret", "v1 Pod", "apps/v1 Deployment", "apps/v1 StatefulSet", "v1 PersistentVolumeClaim", "coordination.k8s.io/v1 Lease", "apiextensions.k8s.io/v1 CustomResourceDefinition",
 		"admissionregistration.k8s.io/v1 MutatingWebhookConfiguration", "shop.example/v1 Widget"} {
 		gv, kind, _ := strings.Cut(k, " ")
 		kinds[resource(schema.FromAPIVersionAndKind(gv, kind))] = kind + "List"
@@ -63,7 +63,7 @@ func (a *api) apply(action k8stesting.Action) (bool, runtime.Object, error) {
 		return true, nil, errors.New(`deployments.apps is forbidden: User "me" cannot patch resource "deployments"`)
 	}
 	switch u.GetKind() {
-	case "Deployment":
+	case "Deployment", "StatefulSet":
 		u.Object["status"] = map[string]any{"updatedReplicas": int64(1), "availableReplicas": int64(1), "replicas": int64(1)}
 	case "CustomResourceDefinition":
 		u.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Established", "status": "True"}}}
@@ -180,6 +180,32 @@ func TestTheLastRevisionTakesWhatIsShared(t *testing.T) {
 	}
 }
 
+// A volume holds what users wrote: it goes when somebody asks for that, and not by the way.
+func TestVolumesStay(t *testing.T) {
+	const claim = `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data, namespace: mesh}}`
+	const set = `{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: api, namespace: mesh}, spec: {replicas: 1}}`
+	a := newAPI(t)
+	a.install("heddle", claim, set, service)
+	a.install("heddle", service)
+	if !a.has("PersistentVolumeClaim", "mesh", "data") || a.has("StatefulSet", "mesh", "api") {
+		t.Error("an upgrade without the API removes its volume, or not the API")
+	}
+	if err := a.uninstall(Removal{}); err != nil || !a.has("PersistentVolumeClaim", "mesh", "data") || a.has("Service", "mesh", "heddled") || !slices.ContainsFunc(a.said, func(s string) bool { return strings.Contains(s, "PersistentVolumeClaim mesh/data") }) {
+		t.Error(err, a.said)
+	}
+	a.install("heddle", claim, set, service)
+	a.install("heddle-canary", other)
+	if err := a.uninstall(Removal{}); err != nil || !a.has("PersistentVolumeClaim", "mesh", "data") {
+		t.Error(err, a.said)
+	}
+	if err := a.uninstall(Removal{Release: "heddle-canary"}); err != nil || !a.has("PersistentVolumeClaim", "mesh", "data") {
+		t.Error(err, a.said)
+	}
+	if err := a.uninstall(Removal{Purge: true}); err != nil || a.has("PersistentVolumeClaim", "mesh", "data") || a.has("Namespace", "", "mesh") {
+		t.Error(err, a.said)
+	}
+}
+
 func TestPodsThatEndHoldNothingUp(t *testing.T) {
 	const pod = `{apiVersion: v1, kind: Pod, metadata: {name: %, namespace: shop, annotations: {sidecar.istio.io/status: "{}", istio.io/rev: default}`
 	a := newAPI(t, strings.Replace(pod, "%", "once", 1)+`}, status: {phase: Succeeded}}`, strings.Replace(pod, "%", "ends", 1)+`, deletionTimestamp: "2026-01-01T00:00:00Z"}}`)
@@ -232,7 +258,11 @@ func TestRefusals(t *testing.T) {
 		t.Error(err)
 	}
 	p := a.plan("other", service)
-	p.Rendered.Definitions = nil
+	p.Rendered.Definitions, p.Rendered.Elsewhere = nil, true
+	if err := a.c.Install(t.Context(), p); err != nil {
+		t.Error("another API has the definitions: ", err)
+	}
+	p.Rendered.Elsewhere = false
 	if err := a.c.Install(t.Context(), p); err == nil || !strings.Contains(err.Error(), "--crds=false") {
 		t.Error(err)
 	}

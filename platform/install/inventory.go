@@ -37,6 +37,9 @@ func (r ref) kind() schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: r.Group, Version: r.Version, Kind: r.Kind}
 }
 
+// holdsData says whether what users wrote goes with the object. Such an object goes only when that is asked for.
+func (r ref) holdsData() bool { return r.Kind == "PersistentVolumeClaim" }
+
 // String is KIND NAMESPACE/NAME.
 func (r ref) String() string {
 	if r.Namespace == "" {

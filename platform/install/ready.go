@@ -13,11 +13,11 @@ import (
 
 var pods = schema.GroupVersionKind{Version: "v1", Kind: "Pod"}
 
-// ready waits until every Deployment and DaemonSet runs as it is written, and the API can verify every webhook.
+// ready waits until every Deployment, StatefulSet and DaemonSet runs as it is written, and the API can verify every webhook.
 func (c *Cluster) ready(ctx context.Context, objects []*unstructured.Unstructured) error {
 	for _, o := range objects {
 		r := refOf(o)
-		look := map[string]func(context.Context, ref) (string, error){"Deployment": c.deployed, "DaemonSet": c.everywhere, "MutatingWebhookConfiguration": c.vouched}[r.Kind]
+		look := map[string]func(context.Context, ref) (string, error){"Deployment": c.deployed, "StatefulSet": c.deployed, "DaemonSet": c.everywhere, "MutatingWebhookConfiguration": c.vouched}[r.Kind]
 		if look == nil {
 			continue
 		}
@@ -71,7 +71,7 @@ func (c *Cluster) everywhere(ctx context.Context, r ref) (string, error) {
 	return reason, nil
 }
 
-// why looks for what keeps the pods of a Deployment or DaemonSet from being ready; without an answer it says nothing.
+// why looks for what keeps the pods of a Deployment, StatefulSet or DaemonSet from being ready; without an answer it says nothing.
 func (c *Cluster) why(ctx context.Context, owner *unstructured.Unstructured) string {
 	if list, _, _ := unstructured.NestedSlice(owner.Object, "status", "conditions"); condition(owner, "ReplicaFailure") == "True" {
 		for _, x := range list {
@@ -86,6 +86,9 @@ func (c *Cluster) why(ctx context.Context, owner *unstructured.Unstructured) str
 		return ""
 	}
 	for _, p := range list.Items {
+		if why := unscheduled(&p); why != "" {
+			return fmt.Sprintf("pod %s: %.200s", p.GetName(), why)
+		}
 		for _, field := range []string{"initContainerStatuses", "containerStatuses"} {
 			statuses, _, _ := unstructured.NestedSlice(p.Object, "status", field)
 			for _, s := range statuses {
@@ -100,6 +103,17 @@ func (c *Cluster) why(ctx context.Context, owner *unstructured.Unstructured) str
 				}
 				return strings.TrimSuffix(fmt.Sprintf("container %v of pod %s: %s: %.200s", m["name"], p.GetName(), reason, message), ": ")
 			}
+		}
+	}
+	return ""
+}
+
+// unscheduled is why no node takes a pod, such as a claim that nothing provides a volume for.
+func unscheduled(pod *unstructured.Unstructured) string {
+	list, _, _ := unstructured.NestedSlice(pod.Object, "status", "conditions")
+	for _, x := range list {
+		if m, _ := x.(map[string]any); m["type"] == "PodScheduled" && m["status"] == "False" {
+			return fmt.Sprint(m["message"])
 		}
 	}
 	return ""

@@ -10,10 +10,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/heddle-mesh/heddle/control/deploy"
 )
 
 // ErrNone says that there is nothing to remove.
 var ErrNone = errors.New("not installed")
+
+var deployments = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
 
 // madeBy is the label of what the control plane makes itself; such objects are owned by the ClusterRole and go with it.
 const madeBy = "heddle.dev/made-by"
@@ -22,7 +26,7 @@ const madeBy = "heddle.dev/made-by"
 type Removal struct {
 	Release, Namespace string
 	Proxies            bool // also when pods have proxies, which would be left alone
-	Purge              bool // also definitions of which there are objects, with those objects
+	Purge              bool // also what users wrote: definitions of which there are objects, with those objects, and the volume of the mesh's own API
 }
 
 // Uninstall removes what an installation applied, in the opposite order, and waits until it is gone.
@@ -40,29 +44,23 @@ func (c *Cluster) Uninstall(ctx context.Context, o Removal) error {
 		}
 	}
 	// One kind after the other, each waited for: the control plane must be gone before what it would write anew, and node agents take their plug-in from the nodes.
-	for _, r := range slices.Backward(have.Objects) {
-		if err := c.remove(ctx, r); err != nil {
-			return err
-		}
-		if r.Kind == "Deployment" || r.Kind == "DaemonSet" { // whose pods need their rights to the end
-			if err := c.vanish(ctx, r); err != nil {
-				return err
-			}
-		}
+	going, kept := have.Objects, []ref(nil)
+	if !o.Purge {
+		going, kept = divide(have.Objects, ref.holdsData)
 	}
-	for _, r := range have.Objects {
-		if err := c.vanish(ctx, r); err != nil {
-			return err
-		}
+	if err := c.removeAll(ctx, going); err != nil {
+		return err
 	}
-	c.Say(fmt.Sprintf("%d objects are gone", len(have.Objects)))
 	rest, err := c.Releases(ctx, o.Namespace)
 	if err != nil {
 		return err
 	}
 	if rest = slices.DeleteFunc(rest, func(name string) bool { return name == o.Release }); len(rest) > 0 {
 		c.Say("definitions and namespace stay, since there are other revisions: " + strings.Join(rest, ", "))
-		return c.bequeath(ctx, o, have, rest[0])
+		if err := c.bequeath(ctx, o, have, rest[0]); err != nil {
+			return err
+		}
+		return c.end(ctx, o, have, kept, false)
 	}
 	if err := c.remove(ctx, ref{Group: "coordination.k8s.io", Version: "v1", Kind: "Lease", Namespace: o.Namespace, Name: "heddled-leader"}); err != nil {
 		return err
@@ -76,7 +74,50 @@ func (c *Cluster) Uninstall(ctx context.Context, o Removal) error {
 	if err := c.undefine(ctx, have.Definitions, o.Purge); err != nil {
 		return err
 	}
-	return c.forget(ctx, o, have.MadeNamespace)
+	return c.end(ctx, o, have, kept, have.MadeNamespace)
+}
+
+// end removes the inventory, and the namespace with it. While something is kept both stay, so that it can be removed later.
+func (c *Cluster) end(ctx context.Context, o Removal, have *inventory, kept []ref, namespace bool) error {
+	if len(kept) == 0 {
+		return c.forget(ctx, o, namespace)
+	}
+	c.Say(fmt.Sprintf("kept, because it holds what users wrote (a new installation goes on with it, --purge removes it): %s", kept[0]))
+	have.Objects, have.Definitions = kept, nil
+	return c.writeInventory(ctx, o.Namespace, o.Release, have)
+}
+
+// removeAll removes objects in the opposite order, and waits until they are gone.
+func (c *Cluster) removeAll(ctx context.Context, objects []ref) error {
+	for _, r := range slices.Backward(objects) {
+		if err := c.remove(ctx, r); err != nil {
+			return err
+		}
+		if r.Kind == "Deployment" || r.Kind == "StatefulSet" || r.Kind == "DaemonSet" { // whose pods need their rights to the end
+			if err := c.vanish(ctx, r); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range objects {
+		if err := c.vanish(ctx, r); err != nil {
+			return err
+		}
+	}
+	c.Say(fmt.Sprintf("%d objects are gone", len(objects)))
+	return nil
+}
+
+// divide gives the objects that are not kept, and those that are, in their order.
+func divide(all []ref, keep func(ref) bool) (going, kept []ref) {
+	for _, r := range all {
+		if keep(r) {
+			kept = append(kept, r)
+		} else {
+			going = append(going, r)
+		}
+	}
+	return going, kept
 }
 
 // forget removes the inventory, which comes last so that removing can be resumed, and the namespace.
@@ -109,11 +150,9 @@ func (c *Cluster) bequeath(ctx context.Context, o Removal, have *inventory, to s
 				heir.Definitions = append(heir.Definitions, name)
 			}
 		}
-		if err := c.writeInventory(ctx, o.Namespace, to, heir); err != nil {
-			return err
-		}
+		return c.writeInventory(ctx, o.Namespace, to, heir)
 	}
-	return c.forget(ctx, o, false)
+	return nil
 }
 
 // orphans refuses when pods have proxies of this installation: they would go on without anybody who renews their certificates.
@@ -178,7 +217,7 @@ func (c *Cluster) distrust(ctx context.Context, namespace string) error {
 	return nil
 }
 
-// collected waits until the cluster has removed what the control plane made.
+// collected waits until the cluster has removed what the control plane made and its ClusterRole owned.
 func (c *Cluster) collected(ctx context.Context) error {
 	return c.wait(ctx, func(ctx context.Context) (string, error) {
 		list, err := c.at(configMaps, "").List(ctx, metav1.ListOptions{LabelSelector: madeBy + "=heddled"})
@@ -187,6 +226,18 @@ func (c *Cluster) collected(ctx context.Context) error {
 		}
 		if n := len(list.Items); n > 0 {
 			return fmt.Sprintf("the cluster removes %d ConfigMaps of the control plane", n), nil
+		}
+		if list, err = c.at(deployments, "").List(ctx, metav1.ListOptions{LabelSelector: deploy.ManagedLabel + "=" + deploy.ManagedBy}); err != nil {
+			return "", fmt.Errorf("look for workloads of gateways: %w", err)
+		}
+		n := 0
+		for _, d := range list.Items {
+			if slices.ContainsFunc(d.GetOwnerReferences(), func(o metav1.OwnerReference) bool { return o.Kind == "ClusterRole" }) {
+				n++
+			}
+		}
+		if n > 0 {
+			return fmt.Sprintf("the cluster removes %d Deployments of gateways", n), nil
 		}
 		return "", nil
 	})
