@@ -248,6 +248,16 @@ func TestWaitingSaysWhy(t *testing.T) {
 	}
 }
 
+func TestWaitingSaysWhyNoNodeTakesAPod(t *testing.T) {
+	a := newAPI(t, `{apiVersion: v1, kind: Pod, metadata: {name: api-0, namespace: mesh, labels: {app: api}}, status: {conditions: [{type: PodScheduled, status: "False", message: pod has unbound immediate PersistentVolumeClaims}]}}`)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	err := a.c.Install(ctx, a.plan("heddle", `{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: api, namespace: mesh}, spec: {replicas: 2, selector: {matchLabels: {app: api}}}}`))
+	if want := "StatefulSet mesh/api is not ready: 1 of 2 pods of api are ready (pod api-0: pod has unbound immediate PersistentVolumeClaims)"; err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	a := newAPI(t, `{apiVersion: v1, kind: Namespace, metadata: {name: mesh, deletionTimestamp: "2026-01-01T00:00:00Z"}}`)
 	if err := a.c.Install(t.Context(), a.plan("heddle", service)); err == nil || !strings.Contains(err.Error(), "is being removed") {

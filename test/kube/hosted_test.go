@@ -86,6 +86,14 @@ func TestHosted(t *testing.T) {
 	}
 	before := inventory(t)
 	defer collect(t)
+	defer func() {
+		if t.Failed() {
+			for _, what := range [][]string{{"describe", "pod", "heddle-config-api-0"}, {"logs", "heddle-config-api-0"}} {
+				out, err := kubectl(append([]string{"-n", "istio-system"}, what...)...)
+				t.Logf("%v: %v\n%s", what, err, out)
+			}
+		}
+	}()
 	do(t, func() (string, error) {
 		return onNode("", "install", "-d", "-o", "65532", "-g", "65532", "/var/lib/heddle-hosted")
 	})
