@@ -199,6 +199,13 @@ func TestInjectionSettingsAreRead(t *testing.T) {
 	t.Error("no ConfigMap")
 }
 
+func kindsOf(objects []*unstructured.Unstructured) (kinds []string) {
+	for _, u := range objects {
+		kinds = append(kinds, u.GetKind())
+	}
+	return kinds
+}
+
 func TestOrderAndNotes(t *testing.T) {
 	r := standard(t)
 	at := func(kind string) int {
@@ -206,6 +213,14 @@ func TestOrderAndNotes(t *testing.T) {
 	}
 	if at("ServiceAccount") != 0 || at("MutatingWebhookConfiguration") > at("Deployment") {
 		t.Errorf("the first is %s; the webhook is number %d and the first Deployment, whose pods may need it, %d", r.Objects[0].GetKind(), at("MutatingWebhookConfiguration"), at("Deployment"))
+	}
+	two, err := Render(Release{Name: "heddle", Namespace: "istio-system", Values: map[string]any{"configAPI": map[string]any{"enabled": true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// heddle install waits for what it has applied so far: the webhook is ready when heddled is, and heddled when its API is.
+	if kinds := kindsOf(two.Objects); slices.Index(kinds, "StatefulSet") > slices.Index(kinds, "MutatingWebhookConfiguration") {
+		t.Errorf("the API comes after what waits for it: %v", kinds)
 	}
 	if !strings.Contains(r.Notes, "istio-injection=enabled") {
 		t.Error(r.Notes)
