@@ -68,7 +68,7 @@ func command(ctx context.Context) *cobra.Command {
 	s.StringVar(&f.o.Place.Program, "cni-program", "/usr/local/bin/"+cni.Type, "the plug-in that is installed")
 	s.StringVar(&f.repair, "repair", string(node.RepairDelete), "what becomes of pods that started without capture: delete (those that a controller makes anew), label or none")
 	s.StringSliceVar(&f.exclude, "exclude-namespace", []string{"kube-system", "kube-public", "kube-node-lease"}, "namespaces whose pods start without asking the agent; its own is always one")
-	s.StringSliceVar(&f.ways, "ways", []string{"nftables", "iptables"}, "ways of capture, the first that works on the node is used: ebpf, nftables, iptables")
+	s.StringSliceVar(&f.ways, "ways", []string{"ebpf", "nftables", "iptables"}, "ways of capture, the first that works on the node is used: ebpf, nftables, iptables")
 	s.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	var p flags
 	remove := &cobra.Command{

@@ -35,6 +35,7 @@ func TestNode(t *testing.T) {
 			t.Log(h(t, "check"))
 			chained(t, true)
 		}},
+		{"a node that lacks something", lacking},
 		{"pods without privileges", unprivileged},
 		{"the node's network", hostNetwork},
 		{"agent killed under load", func(t *testing.T) {
@@ -82,8 +83,32 @@ func TestNode(t *testing.T) {
 func nodeFiles(t *testing.T) string {
 	t.Helper()
 	return do(t, func() (string, error) {
-		return onNode("", "find", "/opt/cni/bin", "/etc/cni/net.d", "/run/heddle-node", "-printf", "%p %m %s\n")
+		return onNode("", "find", "/opt/cni/bin", "/etc/cni/net.d", "/run/heddle-node", "/sys/fs/bpf", "-printf", "%p %m %s\n")
 	})
+}
+
+// lacking takes from the node what capture by eBPF needs: the next way takes its place, and heddle check says so. Given back, it is used.
+func lacking(t *testing.T) {
+	do(t, func() (string, error) { return onNode("", "mount", "-t", "tmpfs", "tmpfs", "/sys/fs/bpf") })
+	apply(t, `apiVersion: v1
+kind: Namespace
+metadata: {name: lacking, labels: {istio-injection: enabled}}
+`)
+	captured := func(pod, want string) {
+		apply(t, `apiVersion: v1
+kind: Pod
+metadata: {name: `+pod+`, namespace: lacking}
+spec: {terminationGracePeriodSeconds: 1, containers: [{name: app, image: "lab.local/app:1", args: [serve]}]}
+`)
+		k(t, "-n", "lacking", "wait", "--for=condition=Ready", "pod/"+pod, "--timeout=120s")
+		if out := h(t, "check"); !strings.Contains(out, want) {
+			t.Errorf("heddle check does not say %q:\n%s", want, out)
+		}
+	}
+	captured("without", "node1 by nftables, because ebpf does not work: there is no BPF file system at /sys/fs/bpf")
+	do(t, func() (string, error) { return onNode("", "umount", "/sys/fs/bpf") })
+	captured("with", "(node1: ebpf)")
+	k(t, "delete", "namespace", "lacking", "--wait=false")
 }
 
 func chained(t *testing.T, want bool) {
