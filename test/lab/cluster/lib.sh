@@ -143,4 +143,4 @@ ctr_node() { local n=$1; shift; ctr -a "$STATE/node$n/containerd.sock" -n k8s.io
 import_image() { ctr_node "$1" images import --snapshotter "$LAB_SNAPSHOTTER" "$2" >/dev/null; }
 kubectl() { "$BIN/kubectl" --kubeconfig "$KUBECONFIG_ADMIN" "$@"; }
 nodes_present() { local d; for d in "$STATE"/node[0-9]*; do [ ! -d "$d" ] || echo "${d##*/node}"; done; }
-api() { curl -fsS --max-time 5 --cacert "$PKI/ca.crt" --cert "$PKI/admin.crt" --key "$PKI/admin.key" "$API$1"; }
+api() { curl -gfsS --max-time 5 --cacert "$PKI/ca.crt" --cert "$PKI/admin.crt" --key "$PKI/admin.key" "$API$1"; }
