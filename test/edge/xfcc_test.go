@@ -1,50 +1,29 @@
 package edge
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/heddle-mesh/heddle/test/lab/certs"
 	"github.com/heddle-mesh/heddle/test/pair"
 )
 
 // issue makes a certificate with everything that x-forwarded-client-cert can tell. It is its own authority.
 func issue(t *testing.T, name string) (certFile, keyFile string, pairOf tls.Certificate) {
 	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
 	id, err := url.Parse("spiffe://cluster.local/ns/default/sa/" + name)
 	must(t, err)
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name, Organization: []string{"a, \"quoted\" one"}}, DNSNames: []string{name + ".test", "*." + name + ".test"}, URIs: []*url.URL{id},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
-	must(t, err)
-	raw, err := x509.MarshalPKCS8PrivateKey(k)
-	must(t, err)
-	write := func(name, kind string, b []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		must(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600))
-		return path
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", raw), tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k}
+	p := certs.Issue(t, x509.Certificate{Subject: pkix.Name{CommonName: name, Organization: []string{"a, \"quoted\" one"}}, DNSNames: []string{name + ".test", "*." + name + ".test"}, URIs: []*url.URL{id}}, nil)
+	certFile, keyFile = p.Write(t, t.TempDir(), name)
+	return certFile, keyFile, p.TLS()
 }
 
 // TestClientCertificateHeader: every mode of x-forwarded-client-cert over mutual TLS, with what a client claims in one and in several fields.

@@ -3,20 +3,13 @@ package interop_test
 import (
 	"cmp"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -27,6 +20,7 @@ import (
 	"time"
 
 	"github.com/heddle-mesh/heddle/test/lab"
+	"github.com/heddle-mesh/heddle/test/lab/certs"
 )
 
 // transport dials from inside a host's namespace; names are asked of its proxy's DNS.
@@ -196,20 +190,10 @@ func hear(c net.Conn, end string, patience time.Duration) (string, error) {
 }
 
 // certificate is a self-signed pair for *.example.com, chain and key as base64 of PEM.
-func certificate(t *testing.T) [2]string {
+func certificate(t *testing.T) (pair [2]string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "interop"}, DNSNames: []string{"*.example.com"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	must(t, err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	encode := func(kind string, b []byte) string {
-		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
-	}
-	return [2]string{encode("CERTIFICATE", der), encode("PRIVATE KEY", private)}
+	pair[0], pair[1] = certs.Issue(t, x509.Certificate{DNSNames: []string{"*.example.com"}}, nil).Base64(t)
+	return pair
 }
 
 // withCertificate fills the pair into objects.

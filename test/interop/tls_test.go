@@ -1,8 +1,6 @@
 package interop_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/heddle-mesh/heddle/test/lab/certs"
 )
 
 // tlsFile has a listener for each setting of TLS; behind each is a server that says hello.
@@ -42,53 +42,31 @@ static_resources:
 
 // pki is an authority in a folder: ca.pem, server.pem and server.key, crl.pem, which revokes number 7, and clients by number.
 type pki struct {
+	*certs.Pair
 	dir     string
-	cert    *x509.Certificate
-	key     *ecdsa.PrivateKey
 	clients map[int64]tls.Certificate
 }
 
 func newPKI(t *testing.T) *pki {
 	t.Helper()
-	p := &pki{dir: t.TempDir(), clients: map[int64]tls.Certificate{}}
-	var err error
-	p.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: []byte{1}}
-	der, err := x509.CreateCertificate(rand.Reader, ca, ca, p.key.Public(), p.key)
-	must(t, err)
-	p.cert, err = x509.ParseCertificate(der)
-	must(t, err)
-	p.file(t, "ca.pem", "CERTIFICATE", der)
+	p := &pki{Pair: certs.Issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "ca"}, SubjectKeyId: []byte{1}}, nil), dir: t.TempDir(), clients: map[int64]tls.Certificate{}}
+	p.Write(t, p.dir, "ca")
 	p.issue(t, 2, "server", "server.test")
 	for n, name := range map[int64]string{6: "six.client.test", 7: "seven.client.test", 8: "eight.other.test"} {
 		p.clients[n] = p.issue(t, n, fmt.Sprint("client", n), name)
 	}
 	crl, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour),
-		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(7), RevocationTime: time.Now()}}}, p.cert, p.key)
+		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(7), RevocationTime: time.Now()}}}, p.Cert, p.Key)
 	must(t, err)
-	p.file(t, "crl.pem", "X509 CRL", crl)
+	must(t, os.WriteFile(filepath.Join(p.dir, "crl.pem"), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl}), 0o600))
 	return p
-}
-
-func (p *pki) file(t *testing.T, name, kind string, der []byte) {
-	t.Helper()
-	must(t, os.WriteFile(filepath.Join(p.dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
 }
 
 func (p *pki) issue(t *testing.T, serial int64, file, name string) tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, p.cert, key.Public(), p.key)
-	must(t, err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	p.file(t, file+".pem", "CERTIFICATE", der)
-	p.file(t, file+".key", "PRIVATE KEY", private)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	c := certs.Issue(t, x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}}, p.Pair)
+	c.Write(t, p.dir, file)
+	return c.TLS()
 }
 
 // TestTLS: what a client gets from each setting, and what is counted, on both data planes; then the same from OpenSSL.
@@ -97,7 +75,7 @@ func TestTLS(t *testing.T) {
 	hello := listenBackend(t, func(c net.Conn) { io.WriteString(c, "hello") })
 	onFiles(t, tlsFile, map[string]string{"DIR": ca.dir, "HELLO": hello}, func(p *filed) (out []string) {
 		roots := x509.NewCertPool()
-		roots.AddCert(ca.cert)
+		roots.AddCert(ca.Cert)
 		ask := func(to, what string, edit func(*tls.Config)) {
 			c := &tls.Config{RootCAs: roots, ServerName: "server.test", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 			if edit != nil {

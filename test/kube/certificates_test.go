@@ -1,14 +1,8 @@
 package kube
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"math/big"
 	"net"
@@ -17,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/heddle-mesh/heddle/test/lab/certs"
 )
 
 // certificates swaps the certificate of a gateway five times while clients connect anew for each request: every handshake gets one of them, no request fails, and the newest is
@@ -26,7 +22,9 @@ func certificates(t *testing.T) {
 	const swaps = 5
 	pairs := make([][2]string, swaps+1) // made before, so that the clients trust all of them from the start
 	for i := range pairs {
-		pairs[i][0], pairs[i][1] = certificate(t, int64(i+1), roots)
+		p := certs.Issue(t, x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), DNSNames: []string{"shop.example"}}, nil)
+		roots.AddCert(p.Cert)
+		pairs[i][0], pairs[i][1] = p.Base64(t)
 	}
 	apply(t, secret(pairs[0]))
 	apply(t, `apiVersion: networking.istio.io/v1
@@ -109,26 +107,4 @@ spec:
 
 func secret(pair [2]string) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: shop-cert, namespace: istio-system}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s}\n", pair[0], pair[1])
-}
-
-// certificate makes a self-signed one for shop.example with a serial number, and its key, as a Secret has them.
-func certificate(t *testing.T, serial int64, roots *x509.CertPool) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "shop.example"}, DNSNames: []string{"shop.example"},
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	roots.AppendCertsFromPEM(text)
-	return base64.StdEncoding.EncodeToString(text), base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
 }
