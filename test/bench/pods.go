@@ -74,12 +74,13 @@ func (c *crowd) measure(n, changes int, memory, change *tables) error {
 		return err
 	}
 	row = append(row, fmt.Sprintf("%.0f", status(p.heddled, "VmHWM")))
-	time.Sleep(atRest)
-	if err := p.keepPage("/debug/pprof/heap", p.name("heap", n)); err != nil {
-		return err
+	row = append(row, "", c.idle(2*atRest))
+	row[5] = p.memory()
+	for page, name := range map[string]string{"/debug/pprof/heap": p.name("heap", n), "/metrics": fmt.Sprintf("heddled-metrics-%d.txt", n)} {
+		if err := p.keepPage(page, name); err != nil {
+			return err
+		}
 	}
-	time.Sleep(atRest) // a heap profile collects garbage, and may not be the reason why there is none
-	row = append(row, p.memory(), c.idle(atRest))
 	again, err := c.churned()
 	if err != nil {
 		return err

@@ -13,6 +13,9 @@ import (
 // is nothing to send before a request, a change or the time that Wake tells.
 func (s *Session) Next(now time.Time, src Source, budget int) (Response, bool) {
 	maps.DeleteFunc(s.making, func(_ xds.Name, since time.Time) bool { return !now.Before(since.Add(Patience)) })
+	if len(s.making) == 0 && s.crowded { // maps do not shrink by themselves
+		s.making, s.crowded = map[xds.Name]time.Time{}, false
+	}
 	for _, k := range s.order {
 		s.refresh(k, src)
 		if len(k.dirty) == 0 && !k.answer {
@@ -352,6 +355,7 @@ func (s *Session) place(k *kind, now time.Time, r *xds.Resource) {
 	e := k.entries[r.Name.Name]
 	if k.rank == rankCluster && e.sent == nil && e.good == nil {
 		s.making[r.Name] = now
+		s.crowded = s.crowded || len(s.making) > 64
 	}
 	k.settle(e.name)
 	s.hold(k, e, r)
