@@ -60,6 +60,9 @@ func (c *crowd) measure(n, changes int, memory, change *tables) error {
 	}
 	time.Sleep(atRest)
 	row := []string{strconv.Itoa(n), p.memory()}
+	if err := p.keepHeap("objects", n); err != nil {
+		return err
+	}
 	held, err := c.scout()
 	if err != nil {
 		return err
@@ -76,10 +79,8 @@ func (c *crowd) measure(n, changes int, memory, change *tables) error {
 	row = append(row, fmt.Sprintf("%.0f", status(p.heddled, "VmHWM")))
 	row = append(row, "", c.idle(2*atRest))
 	row[5] = p.memory()
-	for page, name := range map[string]string{"/debug/pprof/heap": p.name("heap", n), "/metrics": fmt.Sprintf("heddled-metrics-%d.txt", n)} {
-		if err := p.keepPage(page, name); err != nil {
-			return err
-		}
+	if err := p.keepHeap("heap", n); err != nil {
+		return err
 	}
 	again, err := c.churned()
 	if err != nil {
@@ -90,6 +91,14 @@ func (c *crowd) measure(n, changes int, memory, change *tables) error {
 }
 
 func (p *plane) name(what string, n int) string { return fmt.Sprintf("heddled-%s-%d.pprof", what, n) }
+
+// keepHeap keeps what the heap is made of, and how much of it is in use.
+func (p *plane) keepHeap(what string, n int) error {
+	if err := p.keepPage("/debug/pprof/heap", p.name(what, n)); err != nil {
+		return err
+	}
+	return p.keepPage("/metrics", fmt.Sprintf("heddled-%s-%d.txt", what, n))
+}
 
 // memory is what heddled holds, in MiB.
 func (p *plane) memory() string {

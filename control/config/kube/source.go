@@ -223,9 +223,12 @@ func (s *Source) watch(ctx context.Context, k *api.Kind, w *kindWatch) {
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			options(&o)
-			list, err := res.List(ctx, o)
+			all, err := list(ctx, k, res.List, o)
 			s.complain(ctx, k, err)
-			return list, err
+			if err != nil {
+				return nil, err
+			}
+			return all, nil
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			options(&o)
