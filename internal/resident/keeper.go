@@ -2,6 +2,7 @@ package resident
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -60,9 +61,16 @@ func Keep(ctx context.Context, percent int) {
 					debug.SetGCPercent(percent)
 					percent = 0
 				}
-				debug.FreeOSMemory()
+				giveBack()
 				_ = unmapProgram() // where it cannot be read what is mapped, it stays
 			}
 		}
 	}
+}
+
+// giveBack collects more than once, because one collection does half of it: what pools hold goes with the second, and each halves the stacks that are too large for what they hold.
+func giveBack() {
+	runtime.GC()
+	runtime.GC()
+	debug.FreeOSMemory()
 }

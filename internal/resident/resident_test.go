@@ -2,9 +2,12 @@ package resident
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"weak"
 )
 
 // TestMemoryIsGivenBackAtRestAfterMuch, and neither in the middle of work nor for little nor all the time.
@@ -45,6 +48,22 @@ func TestMemoryIsGivenBackAtRestAfterMuch(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPoolsAreEmptied: a crowd leaves its buffers in pools, where one collection does not reach them.
+func TestPoolsAreEmptied(t *testing.T) {
+	var pool sync.Pool
+	left := func() weak.Pointer[[1 << 20]byte] {
+		buffer := new([1 << 20]byte)
+		pool.Put(buffer)
+		return weak.Make(buffer)
+	}
+	held := left()
+	giveBack()
+	if held.Value() != nil {
+		t.Error("a pool still holds a buffer that nobody uses")
+	}
+	runtime.KeepAlive(&pool)
 }
 
 // TestProgramIsUnmapped: the program needs less of itself afterwards, and still runs.
