@@ -59,7 +59,7 @@ spec:
   containers: [{name: app, image: "lab.local/app:1", args: [serve], env: [{name: VERSION, value: v2}]}]
 `
 
-const leadAside = `apiVersion: gateway.networking.k8s.io/v1alpha2
+const leadAside = `apiVersion: gateway.networking.k8s.io/v1
 kind: UDPRoute
 metadata: {name: none, namespace: talk}
 spec: {parentRefs: [{group: "", kind: Service, name: none, port: 514}], rules: [{backendRefs: [{name: one, port: 514}]}]}

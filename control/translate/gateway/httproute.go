@@ -163,6 +163,14 @@ func (v *routeVisit) attachService(r *mesh.Route, parents []gwv1.ParentReference
 		return
 	}
 	port := uint16(deref(a.ref.Port, 0))
+	if name := string(deref(a.ref.SectionName, "")); name != "" {
+		i := slices.IndexFunc(svc.Ports, func(p mesh.Port) bool { return p.Name == name && (port == 0 || p.Number == port) })
+		if i < 0 {
+			a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("Service %s/%s has no port named %s with that number", ns, a.ref.Name, name)
+			return
+		}
+		port = svc.Ports[i].Number
+	}
 	_, ok = svc.Port(port)
 	if v.obj.Kind.Kind == "UDPRoute" {
 		_, ok = svc.Datagrams(port)
@@ -172,7 +180,7 @@ func (v *routeVisit) attachService(r *mesh.Route, parents []gwv1.ParentReference
 		return
 	}
 	for _, p := range parents {
-		if string(deref(p.Kind, "Gateway")) != "Service" || deref(p.Port, 0) != deref(a.ref.Port, 0) || mesh.Namespace(deref(p.Namespace, gwv1.Namespace(v.ns))) != ns {
+		if string(deref(p.Kind, "Gateway")) != "Service" || deref(p.Port, 0) != deref(a.ref.Port, 0) || deref(p.SectionName, "") != deref(a.ref.SectionName, "") || mesh.Namespace(deref(p.Namespace, gwv1.Namespace(v.ns))) != ns {
 			a.reason = string(gwv1.RouteReasonUnsupportedValue)
 			a.message = "a route with a Service as parent can have only Services of one namespace with the same port as parents yet; write one route for each"
 			return
