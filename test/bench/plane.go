@@ -86,6 +86,9 @@ func (p *plane) startHeddled() (err error) {
 		return err
 	}
 	err = patience("heddled to be ready", time.Minute, func() error {
+		if state := statFields(fmt.Sprintf("/proc/%d/stat", p.heddled)); len(state) == 0 || state[0] == "Z" {
+			return errors.New("it has ended") // who answers is somebody else, with the port that was free
+		}
 		_, err := p.page("/ready")
 		return err
 	})
