@@ -88,12 +88,13 @@ func TestHosted(t *testing.T) {
 	defer collect(t)
 	defer func() {
 		if t.Failed() {
-			for _, what := range [][]string{{"describe", "pod", "heddle-config-api-0"}, {"logs", "heddle-config-api-0"}} {
+			for _, what := range [][]string{{"describe", "pod", "heddle-config-api-0"}, {"logs", "heddle-config-api-0"}, {"logs", "deployment/heddled", "--previous", "--tail=200"}} {
 				out, err := kubectl(append([]string{"-n", "istio-system"}, what...)...)
 				t.Logf("%v: %v\n%s", what, err, out)
 			}
 		}
 	}()
+	do(t, func() (string, error) { return onNode("", "rm", "-rf", "/var/lib/heddle-hosted") }) // of a run that failed
 	do(t, func() (string, error) {
 		return onNode("", "install", "-d", "-o", "65532", "-g", "65532", "/var/lib/heddle-hosted")
 	})
