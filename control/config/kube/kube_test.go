@@ -332,6 +332,14 @@ func TestRegister(t *testing.T) {
 	if got, _ = hooks.Get(t.Context(), w.Name, metav1.GetOptions{}); *got.Webhooks[1].ClientConfig.URL != w.URL || len(typed.Actions()) == writes {
 		t.Error("a new address was not written")
 	}
+	// The role that owns it was made anew: with the old one the registration would never be collected, or at any time.
+	w.Owners = []metav1.OwnerReference{{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: "heddled-istio-system", UID: "new"}}
+	if err := c.register(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ = hooks.Get(t.Context(), w.Name, metav1.GetOptions{}); len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != "new" {
+		t.Errorf("it belongs to %v", got.OwnerReferences)
+	}
 }
 
 // TestReviewsLeaveTheLeaseItsBudget: a fleet of proxies that comes back at once must not make the leader lose its Lease.

@@ -72,7 +72,7 @@ func (c *Client) register(ctx context.Context, w Webhook) error {
 
 // current says whether the registration is ours as it should be; what the API fills in is not looked at.
 func current(have, want *admissionregistrationv1.ValidatingWebhookConfiguration) bool {
-	return slices.EqualFunc(have.Webhooks, want.Webhooks, func(a, b admissionregistrationv1.ValidatingWebhook) bool {
+	return owned(have, want.OwnerReferences) && slices.EqualFunc(have.Webhooks, want.Webhooks, func(a, b admissionregistrationv1.ValidatingWebhook) bool {
 		return a.Name == b.Name && reflect.DeepEqual(a.ClientConfig, b.ClientConfig) &&
 			a.FailurePolicy != nil && *a.FailurePolicy == *b.FailurePolicy && len(a.Rules) == len(b.Rules) && slices.Equal(a.MatchConditions, b.MatchConditions)
 	})
