@@ -181,7 +181,7 @@ func (c *cluster) start(f form, name string) (s started, err error) {
 	for e := range w.ResultChan() {
 		pod, ok := e.Object.(*corev1.Pod)
 		if !ok {
-			return s, fmt.Errorf("watch the pod: %v", apierrors.FromObject(e.Object))
+			return s, fmt.Errorf("watch the pod: %w", apierrors.FromObject(e.Object))
 		}
 		if pod.Spec.NodeName != "" && s.scheduled == 0 {
 			s.scheduled = time.Since(from)
@@ -208,10 +208,14 @@ func (c *cluster) start(f form, name string) (s started, err error) {
 		return s, err
 	}
 	return s, patience("the pod to go", time.Minute, func() error {
-		if _, err := pods.Get(ctx, name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("it is there: %v", err)
+		_, err := pods.Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err == nil:
+			err = errors.New("it is there")
 		}
-		return nil
+		return err
 	})
 }
 
