@@ -286,16 +286,16 @@ func TestTheFirstWayThatWorksIsTaken(t *testing.T) {
 	ok(t, client.Do(func() error {
 		way, fell, err := capture.First([]capture.Way{broken{}, capture.IPTables{}, capture.NFTables{}}, capture.Spec{})
 		if err != nil || way != (capture.IPTables{}) || fell.Error() != "broken does not work: the kernel has none" {
-			return fmt.Errorf("%v, %v, %v", way, fell, err)
+			return fmt.Errorf("%v, %w, %w", way, fell, err)
 		}
 		if err := capture.Clear([]capture.Way{broken{}, capture.IPTables{}}); err != nil {
 			return err
 		}
 		if there, err := way.Present(); there || err != nil {
-			return fmt.Errorf("left: %t %v", there, err)
+			return fmt.Errorf("left: %t %w", there, err)
 		}
 		if way, _, err := capture.First([]capture.Way{broken{}}, capture.Spec{}); way != nil || err == nil {
-			return fmt.Errorf("%v, %v", way, err)
+			return fmt.Errorf("%v, %w", way, err)
 		}
 		if err := capture.Clear([]capture.Way{broken{}}); err == nil {
 			return errors.New("an error of every way is no error")
