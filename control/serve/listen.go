@@ -71,7 +71,7 @@ func (s *Server) GRPC(config *tls.Config) *grpc.Server {
 		grpc.MaxRecvMsgSize(4<<20),
 		grpc.MaxConcurrentStreams(64),
 		// Proxies say little and are silent most of the time: buffers of gRPC's default sizes would be most of what one costs.
-		grpc.ReadBufferSize(4<<10), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(4<<10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.ConnectionTimeout(15*time.Second),

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,7 +51,7 @@ overload_manager:
 			if action == "shrink_heap" {
 				for _, c := range clients {
 					_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
-					if n, err := c.Read(make([]byte, 1)); err != io.EOF {
+					if n, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 						t.Errorf("a client's connection at rest: %d bytes, %v; want its end", n, err)
 					}
 				}
