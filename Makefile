@@ -9,7 +9,7 @@ LINT := .cache/lint/golangci-lint
 VERSION ?= dev
 export CGO_ENABLED ?= 0
 
-.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube interop conformance skew fuzz envoy bpf fmt clean
+.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube e2e-kube-more interop conformance skew fuzz envoy bpf fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,8 +58,11 @@ bench: envoy build ## measure against nginx, HAProxy and Envoy on this machine (
 e2e: build ## the tour of `heddle up`, as root with network namespaces
 	@go test -count=1 -timeout 20m ./test/e2e/...
 
-e2e-kube: crds envoy $(BIN)/heddle-apiserver ## the proof on a real cluster, as root: install, injection, routing, updates, removal
-	@bash test/kube/run.sh
+e2e-kube: crds envoy ## the proof on a real cluster, as root: install, injection, routing, gateways, updates, faults, node agent, Argo Rollouts, removal (below 20 minutes)
+	@bash test/kube/run.sh -run 'TestCluster|TestMistakes|TestNode|TestReadme|TestRollouts'
+
+e2e-kube-more: crds envoy $(BIN)/heddle-apiserver ## what else is proven on a real cluster: an API of the mesh's own, NetworkPolicies under each way of capture, datagrams
+	@bash test/kube/run.sh -run 'TestHosted|TestPolicies|TestDatagrams'
 
 interop: envoy build ## the fixtures on the compiler, heddle-proxy and stock Envoy side by side
 	@go test -count=1 -timeout 20m ./test/interop/...
