@@ -79,10 +79,10 @@ func reach(t *testing.T) *own {
 // TestHosted is a mesh whose users write to an API of its own beside the cluster's, from nothing to nothing. Each step needs the ones before it.
 func TestHosted(t *testing.T) {
 	if *kubeconfig == "" || *nodePid == "" {
-		t.Skip("needs a cluster: make e2e-kube")
+		t.Skip("needs a cluster: make e2e-kube-more")
 	}
 	if _, err := os.Stat("../../dist/heddle-apiserver.tar"); err != nil {
-		t.Skip("needs the image of heddle-apiserver: make e2e-kube, which builds it")
+		t.Skip("needs the image of heddle-apiserver: make e2e-kube-more, which builds it")
 	}
 	before := inventory(t)
 	defer collect(t)

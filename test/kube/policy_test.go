@@ -19,7 +19,7 @@ var policies string
 // TestPolicies asks the same questions in namespaces with NetworkPolicies, first without a mesh, then in the mesh under each way of capture: the answers must be the same.
 func TestPolicies(t *testing.T) {
 	if *kubeconfig == "" || *nodePid == "" {
-		t.Skip("needs a cluster: make e2e-kube")
+		t.Skip("needs a cluster: make e2e-kube-more")
 	}
 	defer collect(t)
 	apply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: policy-other, labels: {team: blue}}\n")

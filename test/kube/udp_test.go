@@ -68,7 +68,7 @@ spec: {parentRefs: [{group: "", kind: Service, name: none, port: 514}], rules: [
 // TestDatagrams: what a pod sends to Services in datagrams goes through its proxy, if it asks for that.
 func TestDatagrams(t *testing.T) {
 	if *kubeconfig == "" {
-		t.Skip("needs a cluster: make e2e-kube")
+		t.Skip("needs a cluster: make e2e-kube-more")
 	}
 	objects := inventory(t)
 	defer collect(t)
