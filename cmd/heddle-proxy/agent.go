@@ -18,7 +18,7 @@ func agentCommand(ctx, now context.Context) *cobra.Command {
 		Use:   "agent --envoy PATH --xds-address ADDRESS --token-file FILE --name NAME --ip IP",
 		Short: "Run a stock Envoy beside a workload: bootstrap, keys, names, drain", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range []string{"supervisor-fd", "parent-shutdown-time", "outside-dialer", "inside", "memory-limit", "admin-address", "capture-udp"} {
+			for _, name := range []string{"supervisor-fd", "parent-shutdown-time", "outside-dialer", "inside", "memory-limit", "admin-address", "capture-udp", "accept-time"} {
 				if cmd.Flags().Changed(name) {
 					return fmt.Errorf("--%s cannot be honoured by a stock Envoy; leave it out, or run heddle-proxy sidecar", name)
 				}
