@@ -27,7 +27,7 @@ func (s *Server) buildOverload() {
 		w.Overload = &s.overload.State
 	}
 	for _, p := range s.pools {
-		p.Short = func() bool { return s.overload.Hits(config.DisableKeepAlive, rand.Uint64()) }
+		p.Short = func() bool { return s.overload.Hits(config.DisableKeepAlive, p.Loop.Rand()) }
 	}
 }
 
