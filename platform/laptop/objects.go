@@ -3,8 +3,6 @@ package laptop
 import (
 	"fmt"
 	"strings"
-
-	"github.com/heddle-mesh/heddle/platform/shop"
 )
 
 // ours is the label of the objects that stand for workloads of this machine: they come and go with the workloads.
@@ -89,37 +87,4 @@ spec:
     hosts: ["*"]
 ---
 `, ingressNamespace)
-}
-
-func shopObjects() string {
-	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: web, namespace: %[1]s}
-spec:
-  hosts: ["*"]
-  gateways: [%[2]s/ingress]
-  http:
-  - name: page
-    route: [{destination: {host: web, port: {number: 8080}}}]
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog, namespace: %[1]s}
-spec:
-  host: catalog
-  subsets:
-  - {name: v1, labels: {version: v1}}
-  - {name: v2, labels: {version: v2}}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: catalog, namespace: %[1]s}
-spec:
-  hosts: [catalog]
-  http:
-  - name: versions
-    route:
-    - {destination: {host: catalog, subset: v1}, weight: 100}
-    - {destination: {host: catalog, subset: v2}, weight: 0}
-`, shop.Namespace, ingressNamespace)
 }

@@ -101,7 +101,7 @@ func (m *meshRun) writeObjects(ctx context.Context, all []*workload) error {
 	}
 	objects := gatewayObjects()
 	if !m.opts.Empty {
-		objects += shopObjects()
+		objects += shop.Routes(ingressNamespace + "/ingress")
 	}
 	return m.api.create(ctx, objects)
 }

@@ -79,12 +79,18 @@ spec:
   - port: {number: 80, name: http, protocol: HTTP}
     hosts: ["*"]
 ---
-apiVersion: networking.istio.io/v1
+`, Namespace)
+	return b.String() + Routes("shop")
+}
+
+// Routes lead from an Istio Gateway, by its name or NAMESPACE/NAME, to the page, and all requests for the catalog to its version 1.
+func Routes(gateway string) string {
+	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: web, namespace: %[1]s}
 spec:
   hosts: ["*"]
-  gateways: [shop]
+  gateways: [%[2]s]
   http:
   - name: page
     route: [{destination: {host: web}}]
@@ -98,8 +104,7 @@ spec:
   - {name: v1, labels: {version: v1}}
   - {name: v2, labels: {version: v2}}
 ---
-`, Namespace)
-	return b.String() + versions(100, 0)
+`, Namespace, gateway) + versions(100, 0)
 }
 
 // versions shares the catalog's requests between its versions, in percent.
