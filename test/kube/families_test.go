@@ -24,25 +24,7 @@ spec:
   gateways: [open]
   http: [{route: [{destination: {host: open, port: {number: 80}}}]}]
 ---
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {name: heddle}
-spec: {controllerName: heddle.dev/gateway-controller}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: front, namespace: policy-other}
-spec:
-  gatewayClassName: heddle
-  listeners: [{name: http, port: 80, protocol: HTTP}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: open, namespace: policy-other}
-spec:
-  parentRefs: [{name: front}]
-  rules: [{backendRefs: [{name: open, port: 80}]}]
-`)
+`+front("policy-other", "open", ""))
 	has := len(addressesOf(t, "kube-system", "service", "kube-dns"))
 	if got := addressesOf(t, "istio-system", "service", "heddled"); len(got) != has {
 		t.Errorf("heddled has the addresses %v, want %d", got, has)

@@ -41,29 +41,34 @@ func ask(address, host string) (*http.Response, error) {
 	return answer, nil
 }
 
-// deployed is a Gateway that names no workloads: they are made for it as its parameters ask, are replaced and become fewer under load without a bad answer, and go with it.
-func deployed(t *testing.T) {
-	apply(t, `apiVersion: gateway.networking.k8s.io/v1
+// front is a Gateway that names no workloads, with spec beside its listener, and its route to port 80 of a Service of its namespace.
+func front(namespace, service, spec string) string {
+	return fmt.Sprintf(`apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
 metadata: {name: heddle}
 spec: {controllerName: heddle.dev/gateway-controller}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: front, namespace: shop}
+metadata: {name: front, namespace: %[1]s}
 spec:
   gatewayClassName: heddle
-  infrastructure: {parametersRef: {group: "", kind: ConfigMap, name: front}}
   listeners: [{name: http, port: 80, protocol: HTTP}]
+  %[3]s
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
-metadata: {name: web, namespace: shop}
+metadata: {name: %[2]s, namespace: %[1]s}
 spec:
   parentRefs: [{name: front}]
-  rules: [{backendRefs: [{name: web, port: 80}]}]
+  rules: [{backendRefs: [{name: %[2]s, port: 80}]}]
 ---
-`+pods(2, 3))
+`, namespace, service, spec)
+}
+
+// deployed is a Gateway that names no workloads: they are made for it as its parameters ask, are replaced and become fewer under load without a bad answer, and go with it.
+func deployed(t *testing.T) {
+	apply(t, front("shop", "web", "infrastructure: {parametersRef: {group: \"\", kind: ConfigMap, name: front}}")+pods(2, 3))
 	k(t, "-n", "shop", "wait", "--for=condition=Programmed", "gateway/front", "--timeout=120s")
 	address := k(t, "-n", "shop", "get", "gateway", "front", "-o", "jsonpath={.status.addresses[0].value}")
 	eventually(t, "a call through the deployed gateway", func() error { return call(address, "any.example") })

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,15 +127,7 @@ func TestHosted(t *testing.T) {
 	}
 	k(t, "delete", "persistentvolume", "heddle-hosted")
 	do(t, func() (string, error) { return onNode("", "rm", "-r", "/var/lib/heddle-hosted") })
-	eventually(t, "nothing is left", func() error {
-		known := func(o string) bool {
-			return slices.Contains(before, o) || strings.HasPrefix(o, "Lease/kube-node-lease/") // a node makes its own when it is up
-		}
-		if left := slices.DeleteFunc(inventory(t), known); len(left) > 0 {
-			return fmt.Errorf("left: %s", strings.Join(left, ", "))
-		}
-		return nil
-	})
+	left(t, before)
 }
 
 func hosted(t *testing.T) {
@@ -191,25 +182,7 @@ func refused(t *testing.T) {
 func hostedGateways(t *testing.T) {
 	gateway(t)
 	o := reach(t)
-	o.apply(t, `apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {name: heddle}
-spec: {controllerName: heddle.dev/gateway-controller}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: front, namespace: shop}
-spec:
-  gatewayClassName: heddle
-  listeners: [{name: http, port: 80, protocol: HTTP}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: web, namespace: shop}
-spec:
-  parentRefs: [{name: front}]
-  rules: [{backendRefs: [{name: web, port: 80}]}]
-`)
+	o.apply(t, front("shop", "web", ""))
 	o.k(t, "-n", "shop", "wait", "--for=condition=Programmed", "gateway/front", "--timeout=120s")
 	address := o.k(t, "-n", "shop", "get", "gateway", "front", "-o", "jsonpath={.status.addresses[0].value}")
 	eventually(t, "a call through the deployed gateway", func() error { return call(address, "any.example") })

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -71,12 +70,7 @@ func TestNode(t *testing.T) {
 	if after := nodeFiles(t); after != files {
 		t.Errorf("files of the node were\n%s\nand are\n%s", files, after)
 	}
-	eventually(t, "nothing is left", func() error {
-		if left := slices.DeleteFunc(inventory(t), func(o string) bool { return slices.Contains(objects, o) }); len(left) > 0 {
-			return fmt.Errorf("left: %s", strings.Join(left, ", "))
-		}
-		return nil
-	})
+	left(t, objects)
 }
 
 // nodeFiles lists what is in the folders that the agent writes to.

@@ -3,7 +3,6 @@ package kube
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -112,12 +111,7 @@ func TestDatagrams(t *testing.T) {
 			return
 		}
 	}
-	eventually(t, "nothing is left", func() error {
-		if left := slices.DeleteFunc(inventory(t), func(o string) bool { return slices.Contains(objects, o) }); len(left) > 0 {
-			return fmt.Errorf("left: %s", strings.Join(left, ", "))
-		}
-		return nil
-	})
+	left(t, objects)
 }
 
 // asked lets a pod ask addresses from one socket until each answer begins as it must.
