@@ -169,8 +169,8 @@ func parse(name, text string) (objects []*unstructured.Unstructured, err error) 
 	return objects, nil
 }
 
-// order is that in which objects are applied: what others refer to comes first. The mesh's own API comes before all that waits for heddled, whose pods need it. The webhook comes before the gateway: its pods are nothing until they are injected,
-// and the cluster tries again until there is a control plane that does so.
+// order is that in which objects are applied: what others refer to comes first. The API of the mesh's own comes before heddled, which waits for it. The webhook comes before the
+// gateway, whose pods are nothing until they are injected: the cluster tries again until there is a control plane that does so.
 var order = []string{"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap", "Secret", "PersistentVolumeClaim", "Service", "StatefulSet", "MutatingWebhookConfiguration", ""}
 
 func place(u *unstructured.Unstructured) int {
