@@ -99,7 +99,7 @@ var bans = []ban{
 	{prefix: "k8s.io/apimachinery", allowed: []string{"api", "charts", "control", "platform", "cli", "cmd/heddled", "cmd/heddle", "test"}, reason: "mesh and the data plane know nothing of Kubernetes' types"},
 	{prefix: "github.com/envoyproxy/go-control-plane/envoy/config", allowed: []string{"control/compile", "data/proxy", "xds", "platform/observe", "cli", "control/serve", "test"},
 		reason: "Envoy's resource types stay at the two ends of the wire"},
-	{prefix: "github.com/envoyproxy/go-control-plane/envoy/extensions", allowed: []string{"control/compile", "data/proxy", "cli", "control/serve", "test"},
+	{prefix: "github.com/envoyproxy/go-control-plane/envoy/extensions", allowed: []string{"control/compile", "data/proxy", "xds/catalog", "cli", "control/serve", "test"},
 		reason: "Envoy's resource types stay at the two ends of the wire"},
 	{prefix: "golang.org/x/net/http2", allowed: []string{"test"}, reason: "the data path has its own codecs"},
 }

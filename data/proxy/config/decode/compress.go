@@ -8,7 +8,6 @@ import (
 	gzipv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/compression/gzip/compressor/v3"
 	zstdv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/compression/zstd/compressor/v3"
 	compressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/compressor/v3"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
@@ -24,32 +23,6 @@ const (
 // defaultTypes are the content types that are compressed when nothing is said of them.
 var defaultTypes = strings.Fields(`text/html text/plain text/css application/javascript application/x-javascript text/javascript text/x-javascript text/ecmascript text/js text/jscript text/x-js
 	application/ecmascript application/x-json application/xml application/json image/svg+xml text/xml application/xhtml+xml`)
-
-func compressorTable() map[protoreflect.FullName]rule {
-	const c, e, own = "envoy.extensions.filters.http.compressor.v3.", "envoy.extensions.compression.", "its memory is its own affair"
-	old := func(r rule) rule {
-		for _, f := range []protoreflect.Name{"content_length", "content_type", "disable_on_etag_header", "remove_accept_encoding_header", "runtime_enabled"} {
-			r = r.refuse(f, "it is of the old form; use response_direction_config")
-		}
-		return r
-	}
-	return map[protoreflect.FullName]rule{
-		c + "Compressor":                       old(fields("compressor_library request_direction_config response_direction_config choose_first")),
-		c + "Compressor.CommonDirectionConfig": fields("enabled min_content_length content_type content_type_matcher"),
-		c + "Compressor.ResponseDirectionConfig": fields(`common_config disable_on_etag_header weaken_etag_on_compress remove_accept_encoding_header
-			uncompressible_response_codes`),
-		c + "Compressor.RequestDirectionConfig":     fields("common_config"),
-		c + "CompressorPerRoute":                    fields("disabled overrides"),
-		c + "CompressorOverrides":                   fields("response_direction_config"),
-		c + "ResponseDirectionOverrides":            fields("remove_accept_encoding_header"),
-		"envoy.config.core.v3.RuntimeFeatureFlag":   fields("default_value runtime_key"), // there is no runtime layer, so the default is what counts
-		"envoy.config.core.v3.TypedExtensionConfig": fields("name typed_config"),
-		e + "gzip.compressor.v3.Gzip": fields("compression_level").refuse("compression_strategy", "only the default strategy is supported").
-			refuse("window_bits", "the window always has 15 bits").refuse("memory_level", own).refuse("chunk_size", own),
-		e + "brotli.compressor.v3.Brotli": fields("quality window_bits").refuse("chunk_size", own),
-		e + "zstd.compressor.v3.Zstd":     fields("compression_level enable_checksum").refuse("chunk_size", own),
-	}
-}
 
 func (r *read) compressor(path string, m *compressorv3.Compressor, prefix string) *config.Compressor {
 	c := &config.Compressor{Stat: prefix, Library: r.library(path+".compressor_library", m.GetCompressorLibrary()), First: m.GetChooseFirst()}

@@ -238,6 +238,8 @@ func (r *read) prefix(path string, c *corev3.CidrRange) netip.Prefix {
 // defaultWait is Envoy's initial_fetch_timeout.
 const defaultWait = 15 * time.Second
 
+const adsOnly = "resources come over ADS only: want ads {}"
+
 // adsOnly checks that a resource is to come over the one aggregated stream, and says how long to wait for it; 0 is for ever.
 func (r *read) adsOnly(path string, c *corev3.ConfigSource) time.Duration {
 	if c.GetAds() == nil {

@@ -19,23 +19,19 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/xds/honour"
 )
 
 func TestTheTableNamesRealFields(t *testing.T) {
-	for name, r := range honoured {
+	for name, r := range honour.Messages() {
 		mt, err := protoregistry.GlobalTypes.FindMessageByName(name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		for f := range r.fields {
+		for f := range r.Fields() {
 			if mt.Descriptor().Fields().ByName(f) == nil {
 				t.Errorf("%s has no field %s", name, f)
-			}
-		}
-		for _, c := range r.values {
-			if mt.Descriptor().Fields().ByName(c.field) == nil || !r.fields[c.field] {
-				t.Errorf("%s: a value of %s is checked but the field is not honoured", name, c.field)
 			}
 		}
 	}
@@ -43,12 +39,12 @@ func TestTheTableNamesRealFields(t *testing.T) {
 
 // TestEveryFieldBelowIsInTheTable: a message that a honoured field leads to must be in the table, or the field can never be used.
 func TestEveryFieldBelowIsInTheTable(t *testing.T) {
-	for name, r := range honoured {
+	for name, r := range honour.Messages() {
 		mt, err := protoregistry.GlobalTypes.FindMessageByName(name)
 		if err != nil {
 			continue
 		}
-		for f := range r.fields {
+		for f := range r.Fields() {
 			d := mt.Descriptor().Fields().ByName(f)
 			if d == nil {
 				continue
@@ -60,7 +56,7 @@ func TestEveryFieldBelowIsInTheTable(t *testing.T) {
 			if m == nil || m.FullName() == "google.protobuf.Any" {
 				continue
 			}
-			if _, ok := honoured[m.FullName()]; !ok {
+			if _, ok := honour.RuleOf(m.FullName()); !ok {
 				t.Errorf("%s.%s leads to %s, which is not in the table", name, f, m.FullName())
 			}
 		}

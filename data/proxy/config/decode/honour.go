@@ -5,30 +5,19 @@
 package decode
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/heddle-mesh/heddle/xds/honour"
 )
 
 // Problem is one thing that cannot be honoured.
-type Problem struct {
-	Path   string // listeners[0].filter_chains[1].filters[0].typed_config.http_filters[2]...
-	Reason string
-}
-
-// String is PATH: REASON.
-func (p Problem) String() string {
-	if p.Path == "" {
-		return p.Reason
-	}
-	return p.Path + ": " + p.Reason
-}
+type Problem = honour.Problem
 
 // Problems is a non-empty list of problems as an error.
 type Problems []Problem
@@ -61,117 +50,13 @@ func (p *problems) err() error {
 	return p.list
 }
 
-// rule says how the fields of a message are treated.
-type rule struct {
-	fields map[protoreflect.Name]bool
-	values []check
-	opaque bool // everything below is taken as it is (well-known types, metadata)
-	// refused are fields of which there is more to say than that they are not supported.
-	refused map[protoreflect.Name]string
-}
-
-// refuse adds a field that is not honoured, with the reason.
-func (r rule) refuse(field protoreflect.Name, reason string) rule {
-	if r.refused == nil {
-		r.refused = map[protoreflect.Name]string{}
-	}
-	r.refused[field] = reason
-	return r
-}
-
-// check refuses some values of a honoured field.
-type check struct {
-	field protoreflect.Name
-	fault func(protoreflect.Value) string // "" is fine
-}
-
 // honour reports every populated field below m that the table does not list. Any values are opened by their type.
 func (p *problems) honour(path string, m protoreflect.Message) {
-	name := m.Descriptor().FullName()
-	if name == "google.protobuf.Any" {
-		p.honourAny(path, m)
-		return
-	}
-	r, ok := honoured[name]
-	if !ok {
-		p.add(path, "%s is not supported", short(name))
-		return
-	}
-	if r.opaque {
-		return
-	}
-	if u := m.GetUnknown(); len(u) > 0 {
-		p.add(path, "%s has fields that this version does not know", short(name))
-	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		at := join(path, string(f.Name()))
-		if !r.fields[f.Name()] {
-			p.add(at, "%s", cmp.Or(r.refused[f.Name()], "the field is not supported"))
-			return true
-		}
-		p.honourValue(at, f, v)
-		return true
-	})
-	for _, c := range r.values {
-		f := m.Descriptor().Fields().ByName(c.field)
-		if f != nil && (m.Has(f) || !f.HasPresence()) {
-			if fault := c.fault(m.Get(f)); fault != "" {
-				p.add(join(path, string(c.field)), "%s", fault)
-			}
-		}
-	}
-}
-
-func (p *problems) honourValue(at string, f protoreflect.FieldDescriptor, v protoreflect.Value) {
-	switch {
-	case f.IsMap():
-		if f.MapValue().Message() == nil {
-			return
-		}
-		v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-			p.honour(fmt.Sprintf("%s[%q]", at, k.String()), v.Message())
-			return true
-		})
-	case f.Message() == nil:
-	case f.IsList():
-		for i := range v.List().Len() {
-			p.honour(fmt.Sprintf("%s[%d]", at, i), v.List().Get(i).Message())
-		}
-	default:
-		p.honour(at, v.Message())
-	}
-}
-
-func (p *problems) honourAny(path string, m protoreflect.Message) {
-	a, ok := m.Interface().(*anypb.Any)
-	if !ok {
-		p.add(path, "broken Any")
-		return
-	}
-	inner, err := open(a)
-	if err != nil {
-		p.add(path, "%v", err)
-		return
-	}
-	p.honour(path, inner.ProtoReflect())
+	p.list = append(p.list, honour.Check(path, m)...)
 }
 
 // open unpacks an Any of a type that is linked into this binary.
-func open(a *anypb.Any) (proto.Message, error) {
-	name := a.MessageName()
-	if _, ok := honoured[name]; !ok {
-		return nil, fmt.Errorf("%s is not supported", short(name))
-	}
-	t, err := protoregistry.GlobalTypes.FindMessageByName(name)
-	if err != nil {
-		return nil, fmt.Errorf("%s is not supported", short(name))
-	}
-	m := t.New().Interface()
-	if err := proto.Unmarshal(a.GetValue(), m); err != nil {
-		return nil, fmt.Errorf("%s does not decode: %w", short(name), err)
-	}
-	return m, nil
-}
+func open(a *anypb.Any) (proto.Message, error) { return honour.Open(a) }
 
 // into unpacks an Any that honour has already looked at.
 func into[M proto.Message](p *problems, path string, a *anypb.Any) (m M, ok bool) {

@@ -6,27 +6,12 @@ import (
 	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
 	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
 	heapv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/fixed_heap/v3"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
 
 // defaultRefresh is Envoy's refresh_interval.
 const defaultRefresh = time.Second
-
-func overloadTable() map[protoreflect.FullName]rule {
-	const o, m = "envoy.config.overload.v3.", "envoy.extensions.resource_monitors."
-	return map[protoreflect.FullName]rule{
-		o + "OverloadManager":               fields("refresh_interval resource_monitors actions"),
-		o + "ResourceMonitor":               fields("name typed_config"),
-		o + "OverloadAction":                fields("name triggers").refuse("typed_config", "the actions that are supported have no configuration"),
-		o + "Trigger":                       fields("name threshold scaled"),
-		o + "ThresholdTrigger":              fields("value"),
-		o + "ScaledTrigger":                 fields("scaling_threshold saturation_threshold"),
-		m + "fixed_heap.v3.FixedHeapConfig": fields("max_heap_size_bytes"),
-		m + "downstream_connections.v3.DownstreamConnectionsConfig": fields("max_active_downstream_connections"),
-	}
-}
 
 func (r *read) overload(path string, m *overloadv3.OverloadManager) *config.Overload {
 	if m == nil {

@@ -6,19 +6,8 @@ import (
 	"strings"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 )
-
-func runtimeTable() map[protoreflect.FullName]rule {
-	const b = "envoy.config.bootstrap.v3."
-	const disk = "only static layers are read"
-	return map[protoreflect.FullName]rule{
-		b + "LayeredRuntime": fields("layers"),
-		b + "RuntimeLayer": fields("name static_layer").refuse("disk_layer", disk).refuse("rtds_layer", disk).
-			refuse("admin_layer", "nothing can be changed by the admin port"),
-	}
-}
 
 // The keys of runtime that there are; NAME is a listener's.
 const (

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
+	"github.com/heddle-mesh/heddle/xds/honour"
 )
 
 // TestNothingIsTakenAndIgnored sets every field of every message that decode accepts, one at a time, to other valid values. Each must be refused with its path, or
@@ -183,7 +184,7 @@ func (w *walk) visit(root proto.Message, steps []step, base string) (effect bool
 	var m protoreflect.Message
 	edit(root, steps, func(at protoreflect.Message) { m = at })
 	place := w.place(steps, m)
-	if effect, seen := w.visited[place]; seen || w.elsewhere(steps, m) || honoured[m.Descriptor().FullName()].opaque || recursive(steps, m) {
+	if effect, seen := w.visited[place]; seen || w.elsewhere(steps, m) || opaque(m) || recursive(steps, m) {
 		return effect
 	}
 	w.visited[place] = false
@@ -342,8 +343,9 @@ func (w *walk) judge() {
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(honoured)) {
-		for _, f := range slices.Sorted(maps.Keys(honoured[name].fields)) {
+	rules := maps.Collect(honour.Messages())
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		for _, f := range slices.Sorted(rules[name].Fields()) {
 			switch field := string(name) + "." + string(f); {
 			case !reached[field] && !w.excused[name]:
 				w.t.Errorf("%s is honoured and was never reached; give the test a sample", field)
@@ -357,4 +359,9 @@ func (w *walk) judge() {
 			w.t.Errorf("%s is listed as neutral (%s) but has an effect, or is refused, everywhere", field, reason)
 		}
 	}
+}
+
+func opaque(m protoreflect.Message) bool {
+	r, _ := honour.RuleOf(m.Descriptor().FullName())
+	return r.Opaque()
 }

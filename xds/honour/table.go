@@ -1,42 +1,18 @@
-package decode
+package honour
 
 import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
-
-	// The types that an Any may hold are those that are linked here.
-	_ "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/config/trace/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/udp/udp_proxy/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 )
 
 // honoured is the whole truth about what this proxy can do with a message. It is read only.
 var honoured = honouredTable()
 
 // fields lists the honoured fields of a message, separated by spaces.
-func fields(names string, values ...check) rule {
-	r := rule{fields: map[protoreflect.Name]bool{}, values: values}
+func fields(names string, values ...check) Rule {
+	r := Rule{fields: map[protoreflect.Name]bool{}, values: values}
 	for _, n := range strings.Fields(names) {
 		r.fields[protoreflect.Name(n)] = true
 	}
@@ -55,11 +31,9 @@ func only(field protoreflect.Name, reason string, numbers ...protoreflect.EnumNu
 	}}
 }
 
-const adsOnly = "resources come over ADS only: want ads {}"
-
-func honouredTable() map[protoreflect.FullName]rule {
-	all := map[protoreflect.FullName]rule{}
-	for _, part := range []map[protoreflect.FullName]rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), balanceTable(), healthTable(), tlsTable(), bootstrapTable(), overloadTable(), compressorTable(), runtimeTable()} {
+func honouredTable() map[protoreflect.FullName]Rule {
+	all := map[protoreflect.FullName]Rule{}
+	for _, part := range []map[protoreflect.FullName]Rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), balanceTable(), healthTable(), tlsTable(), bootstrapTable(), overloadTable(), compressorTable(), runtimeTable()} {
 		for name, r := range part {
 			all[name] = r
 		}
@@ -67,9 +41,9 @@ func honouredTable() map[protoreflect.FullName]rule {
 	return all
 }
 
-func coreTable() map[protoreflect.FullName]rule {
-	opaque := rule{opaque: true}
-	return map[protoreflect.FullName]rule{
+func coreTable() map[protoreflect.FullName]Rule {
+	opaque := Rule{opaque: true}
+	return map[protoreflect.FullName]Rule{
 		"google.protobuf.Duration": opaque, "google.protobuf.Struct": opaque, "google.protobuf.UInt32Value": opaque, "google.protobuf.UInt64Value": opaque, "google.protobuf.BoolValue": opaque, "google.protobuf.FloatValue": opaque,
 		"envoy.config.core.v3.Metadata": opaque, "envoy.config.core.v3.Locality": opaque, "envoy.type.v3.Percent": opaque, "envoy.type.v3.FractionalPercent": opaque,
 		"envoy.type.v3.Int64Range": opaque, "envoy.type.v3.Int32Range": opaque, "envoy.config.core.v3.CidrRange": opaque, "envoy.config.core.v3.HeaderValue": fields("key value"),
@@ -131,10 +105,10 @@ func only1(field protoreflect.Name, want bool, reason string) check {
 	}}
 }
 
-func listenerTable() map[protoreflect.FullName]rule {
+func listenerTable() map[protoreflect.FullName]Rule {
 	const l = "envoy.config.listener.v3."
 	const f = "envoy.extensions.filters."
-	return map[protoreflect.FullName]rule{
+	return map[protoreflect.FullName]Rule{
 		l + "Listener": fields(`name address additional_addresses stat_prefix filter_chains use_original_dst default_filter_chain metadata deprecated_v1 listener_filters listener_filters_timeout
 			continue_on_listener_filters_timeout udp_listener_config transparent traffic_direction connection_balance_config reuse_port enable_reuse_port access_log bind_to_port
 			per_connection_buffer_limit_bytes`),
@@ -177,10 +151,10 @@ func listenerTable() map[protoreflect.FullName]rule {
 	}
 }
 
-func httpTable() map[protoreflect.FullName]rule {
+func httpTable() map[protoreflect.FullName]Rule {
 	const h = "envoy.extensions.filters.network.http_connection_manager.v3."
 	const f = "envoy.extensions.filters.http."
-	return map[protoreflect.FullName]rule{
+	return map[protoreflect.FullName]Rule{
 		h + "HttpConnectionManager": fields(`codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options http2_protocol_options server_name
 			server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address
 			xff_num_trusted_hops skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details
@@ -219,10 +193,10 @@ func httpTable() map[protoreflect.FullName]rule {
 	}
 }
 
-func routeTable() map[protoreflect.FullName]rule {
+func routeTable() map[protoreflect.FullName]Rule {
 	const r = "envoy.config.route.v3."
 	const edits = " request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove "
-	return map[protoreflect.FullName]rule{
+	return map[protoreflect.FullName]Rule{
 		r + "RouteConfiguration": fields(edits+"name virtual_hosts vhds most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes ignore_port_in_host_matching metadata",
 			only1("validate_clusters", false, "routes are taken before their clusters are known")),
 		r + "Vhds": fields("config_source"),
@@ -268,9 +242,9 @@ func routeTable() map[protoreflect.FullName]rule {
 	}
 }
 
-func rbacTable() map[protoreflect.FullName]rule {
+func rbacTable() map[protoreflect.FullName]Rule {
 	const r = "envoy.config.rbac.v3."
-	return map[protoreflect.FullName]rule{
+	return map[protoreflect.FullName]Rule{
 		r + "RBAC":                              fields("action policies"),
 		r + "Policy":                            fields("permissions principals"),
 		r + "Permission":                        fields("and_rules or_rules any header url_path destination_ip destination_port destination_port_range metadata not_rule requested_server_name"),
@@ -282,9 +256,9 @@ func rbacTable() map[protoreflect.FullName]rule {
 	}
 }
 
-func clusterTable() map[protoreflect.FullName]rule {
+func clusterTable() map[protoreflect.FullName]Rule {
 	const c, e, u = "envoy.config.cluster.v3.", "envoy.config.endpoint.v3.", "envoy.extensions.upstreams.http.v3."
-	return map[protoreflect.FullName]rule{
+	return map[protoreflect.FullName]Rule{
 		c + "Cluster": fields(`name alt_stat_name type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
 			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
 			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config ring_hash_lb_config maglev_lb_config common_lb_config transport_socket transport_socket_matches metadata
@@ -331,9 +305,9 @@ func clusterTable() map[protoreflect.FullName]rule {
 	}
 }
 
-func balanceTable() map[protoreflect.FullName]rule {
+func balanceTable() map[protoreflect.FullName]Rule {
 	const c, p = "envoy.config.cluster.v3.LoadBalancingPolicy", "envoy.extensions.load_balancing_policies."
-	return map[protoreflect.FullName]rule{
+	return map[protoreflect.FullName]Rule{
 		c:             fields("policies"),
 		c + ".Policy": fields("typed_extension_config"),
 		"envoy.config.core.v3.TypedExtensionConfig": fields("name typed_config"),
@@ -363,9 +337,9 @@ func balanceTable() map[protoreflect.FullName]rule {
 	}
 }
 
-func healthTable() map[protoreflect.FullName]rule {
+func healthTable() map[protoreflect.FullName]Rule {
 	const h = "envoy.config.core.v3.HealthCheck"
-	return map[protoreflect.FullName]rule{
+	return map[protoreflect.FullName]Rule{
 		h: fields(`name timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold reuse_connection http_health_check tcp_health_check
 			grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval always_log_health_check_failures
 			always_log_health_check_success tls_options transport_socket_match_criteria`).
@@ -382,9 +356,9 @@ func healthTable() map[protoreflect.FullName]rule {
 	}
 }
 
-func tlsTable() map[protoreflect.FullName]rule {
+func tlsTable() map[protoreflect.FullName]Rule {
 	const t = "envoy.extensions.transport_sockets.tls.v3."
-	return map[protoreflect.FullName]rule{
+	return map[protoreflect.FullName]Rule{
 		"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer":                          fields(""),
 		"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": fields("config transport_socket"),
 		"envoy.config.core.v3.ProxyProtocolConfig":                                            fields("version pass_through_tlvs added_tlvs"),
@@ -404,9 +378,9 @@ func tlsTable() map[protoreflect.FullName]rule {
 	}
 }
 
-func bootstrapTable() map[protoreflect.FullName]rule {
+func bootstrapTable() map[protoreflect.FullName]Rule {
 	const b = "envoy.config.bootstrap.v3."
-	return map[protoreflect.FullName]rule{
+	return map[protoreflect.FullName]Rule{
 		b + "Bootstrap":                  fields("node static_resources dynamic_resources admin overload_manager layered_runtime cluster_manager"),
 		b + "ClusterManager":             fields("local_cluster_name"),
 		b + "Bootstrap.StaticResources":  fields("listeners clusters secrets"),
@@ -430,4 +404,54 @@ func devNull(v protoreflect.Value) string {
 		return "the admin port writes no access log; only /dev/null is allowed"
 	}
 	return ""
+}
+
+func compressorTable() map[protoreflect.FullName]Rule {
+	const c, e, own = "envoy.extensions.filters.http.compressor.v3.", "envoy.extensions.compression.", "its memory is its own affair"
+	old := func(r Rule) Rule {
+		for _, f := range []protoreflect.Name{"content_length", "content_type", "disable_on_etag_header", "remove_accept_encoding_header", "runtime_enabled"} {
+			r = r.refuse(f, "it is of the old form; use response_direction_config")
+		}
+		return r
+	}
+	return map[protoreflect.FullName]Rule{
+		c + "Compressor":                       old(fields("compressor_library request_direction_config response_direction_config choose_first")),
+		c + "Compressor.CommonDirectionConfig": fields("enabled min_content_length content_type content_type_matcher"),
+		c + "Compressor.ResponseDirectionConfig": fields(`common_config disable_on_etag_header weaken_etag_on_compress remove_accept_encoding_header
+			uncompressible_response_codes`),
+		c + "Compressor.RequestDirectionConfig":     fields("common_config"),
+		c + "CompressorPerRoute":                    fields("disabled overrides"),
+		c + "CompressorOverrides":                   fields("response_direction_config"),
+		c + "ResponseDirectionOverrides":            fields("remove_accept_encoding_header"),
+		"envoy.config.core.v3.RuntimeFeatureFlag":   fields("default_value runtime_key"), // there is no runtime layer, so the default is what counts
+		"envoy.config.core.v3.TypedExtensionConfig": fields("name typed_config"),
+		e + "gzip.compressor.v3.Gzip": fields("compression_level").refuse("compression_strategy", "only the default strategy is supported").
+			refuse("window_bits", "the window always has 15 bits").refuse("memory_level", own).refuse("chunk_size", own),
+		e + "brotli.compressor.v3.Brotli": fields("quality window_bits").refuse("chunk_size", own),
+		e + "zstd.compressor.v3.Zstd":     fields("compression_level enable_checksum").refuse("chunk_size", own),
+	}
+}
+
+func overloadTable() map[protoreflect.FullName]Rule {
+	const o, m = "envoy.config.overload.v3.", "envoy.extensions.resource_monitors."
+	return map[protoreflect.FullName]Rule{
+		o + "OverloadManager":               fields("refresh_interval resource_monitors actions"),
+		o + "ResourceMonitor":               fields("name typed_config"),
+		o + "OverloadAction":                fields("name triggers").refuse("typed_config", "the actions that are supported have no configuration"),
+		o + "Trigger":                       fields("name threshold scaled"),
+		o + "ThresholdTrigger":              fields("value"),
+		o + "ScaledTrigger":                 fields("scaling_threshold saturation_threshold"),
+		m + "fixed_heap.v3.FixedHeapConfig": fields("max_heap_size_bytes"),
+		m + "downstream_connections.v3.DownstreamConnectionsConfig": fields("max_active_downstream_connections"),
+	}
+}
+
+func runtimeTable() map[protoreflect.FullName]Rule {
+	const b = "envoy.config.bootstrap.v3."
+	const disk = "only static layers are read"
+	return map[protoreflect.FullName]Rule{
+		b + "LayeredRuntime": fields("layers"),
+		b + "RuntimeLayer": fields("name static_layer").refuse("disk_layer", disk).refuse("rtds_layer", disk).
+			refuse("admin_layer", "nothing can be changed by the admin port"),
+	}
 }
