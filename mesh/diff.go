@@ -24,6 +24,7 @@ const (
 	OfAuthz
 	OfDenials
 	OfSecrets
+	OfSidecars
 	// OfDerived is for indexes that a reader keeps for itself; Diff never gives it.
 	OfDerived
 )
@@ -59,7 +60,8 @@ func Diff(before, after *Snapshot) iter.Seq[Key] {
 			changed(OfAuthn, before.Authn, after.Authn, yield) &&
 			changed(OfAuthz, before.Authz, after.Authz, yield) &&
 			changed(OfDenials, before.Denials, after.Denials, yield) &&
-			changed(OfSecrets, before.Secrets, after.Secrets, yield)
+			changed(OfSecrets, before.Secrets, after.Secrets, yield) &&
+			changed(OfSidecars, before.Sidecars, after.Sidecars, yield)
 	}
 }
 

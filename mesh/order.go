@@ -32,6 +32,12 @@ func CompareSecretID(a, b SecretID) int {
 	return cmp.Or(strings.Compare(string(a.Namespace), string(b.Namespace)), strings.Compare(a.Name, b.Name))
 }
 
+// CompareSidecars puts those with a selector first, then the oldest.
+func CompareSidecars(a, b *SidecarScope) int {
+	whole := func(s *SidecarScope) int { return min(1, len(s.Selector)) }
+	return cmp.Or(cmp.Compare(whole(b), whole(a)), a.Created.Compare(b.Created), CompareRef(a.Origin, b.Origin))
+}
+
 // NewSnapshot is an empty snapshot whose tables can be changed, with the given settings.
 func NewSnapshot(settings *Settings) *Snapshot {
 	return &Snapshot{
@@ -49,5 +55,6 @@ func NewSnapshot(settings *Settings) *Snapshot {
 		Authz:      NewTable[Namespace, []*Authorization](cmp.Compare[Namespace]),
 		Denials:    NewTable[Namespace, []*Denial](cmp.Compare[Namespace]),
 		Secrets:    NewTable[SecretID, *Secret](CompareSecretID),
+		Sidecars:   NewTable[Namespace, []*SidecarScope](cmp.Compare[Namespace]),
 	}
 }

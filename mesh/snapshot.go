@@ -20,4 +20,5 @@ type Snapshot struct {
 	Authz      Table[Namespace, []*Authorization] // by namespace of the object, ordered by name
 	Denials    Table[Namespace, []*Denial]        // by namespace of the scope, "" is the whole mesh
 	Secrets    Table[SecretID, *Secret]
+	Sidecars   Table[Namespace, []*SidecarScope] // by namespace of the object: those with a selector first, then the oldest first
 }

@@ -125,7 +125,7 @@ func edit(t *rapid.T, s *mesh.Snapshot) {
 	id := serviceID(pick)
 	drop := rapid.IntRange(0, 4).Draw(t, "drop") == 0
 	age := time.Unix(int64(rapid.IntRange(0, 9).Draw(t, "age")), 0)
-	switch rapid.IntRange(0, 7).Draw(t, "kind") {
+	switch rapid.IntRange(0, 8).Draw(t, "kind") {
 	case 0:
 		if drop {
 			s.Services, s.Hosts = s.Services.Without(id), s.Hosts.Without(id.Host)
@@ -155,11 +155,16 @@ func edit(t *rapid.T, s *mesh.Snapshot) {
 		s.Endpoints = s.Endpoints.With(id, set)
 	case 2:
 		host := mesh.Host(rapid.SampledFrom([]string{string(id.Host), "*.a.svc.cluster.local", "orphan.example.com"}).Draw(t, "host"))
+		old, _ := s.MeshRoutes.Get(host)
+		for _, r := range old {
+			s.Routes = s.Routes.Without(r.Origin)
+		}
 		if drop {
 			s.MeshRoutes = s.MeshRoutes.Without(host)
 			return
 		}
-		s.MeshRoutes = s.MeshRoutes.With(host, []*mesh.Route{someRoute(t, id, host, age)})
+		r := someRoute(t, id, host, age)
+		s.MeshRoutes, s.Routes = s.MeshRoutes.With(host, []*mesh.Route{r}), s.Routes.With(r.Origin, r)
 	case 3:
 		if drop {
 			s.Traffic = s.Traffic.Without(id.Host)
@@ -203,11 +208,18 @@ func edit(t *rapid.T, s *mesh.Snapshot) {
 			Name: "http", Port: 80, Protocol: mesh.HTTP, Hosts: []mesh.ServerHost{{Host: "*"}}, HTTPSRedirect: rapid.Bool().Draw(t, "redirect"),
 		}}})
 		s.GateRoutes = s.GateRoutes.With(gid, []*mesh.Route{someRoute(t, id, "front.example.com", age)})
+	case 8:
+		ns := rapid.SampledFrom([]mesh.Namespace{"a", "b", "istio-system"}).Draw(t, "ns")
+		if drop {
+			s.Sidecars = s.Sidecars.Without(ns)
+			return
+		}
+		s.Sidecars = s.Sidecars.With(ns, []*mesh.SidecarScope{someSidecar(t, ns)})
 	}
 }
 
 func someRoute(t *rapid.T, to mesh.ServiceID, host mesh.Host, age time.Time) *mesh.Route {
-	r := &mesh.Route{Origin: mesh.Ref{Kind: "VirtualService", Namespace: to.Namespace, Name: "r"}, Created: age, Hosts: []mesh.Host{host}, Mesh: true}
+	r := &mesh.Route{Origin: mesh.Ref{Kind: "VirtualService", Namespace: to.Namespace, Name: "r-" + string(host)}, Created: age, Hosts: []mesh.Host{host}, Mesh: true}
 	m := mesh.HTTPMatch{Path: mesh.StringMatch{Kind: mesh.MatchPrefix, Value: rapid.SampledFrom([]string{"/", "/x"}).Draw(t, "path")}}
 	if rapid.Bool().Draw(t, "source") {
 		m.SourceLabels = mesh.Labels{"app": "s1"}
@@ -215,4 +227,25 @@ func someRoute(t *rapid.T, to mesh.ServiceID, host mesh.Host, age time.Time) *me
 	r.HTTP = []mesh.HTTPRule{{Matches: []mesh.HTTPMatch{m}, Backends: []mesh.Backend{{Host: to.Host, Service: to, Weight: 1}}}}
 	r.ExportTo.Private = rapid.IntRange(0, 3).Draw(t, "private") == 0
 	return r
+}
+
+func someSidecar(t *rapid.T, ns mesh.Namespace) *mesh.SidecarScope {
+	s := &mesh.SidecarScope{Origin: mesh.Ref{Kind: "Sidecar", Namespace: ns, Name: "s"}}
+	if rapid.Bool().Draw(t, "selected") {
+		s.Selector = mesh.Labels{"app": "s0"}
+	}
+	if rapid.Bool().Draw(t, "policy") {
+		s.Outbound = &mesh.OutboundPolicy{RegistryOnly: rapid.Bool().Draw(t, "registry only")}
+	}
+	for _, port := range []uint16{80, 0} {
+		if rapid.Bool().Draw(t, "egress") {
+			e := mesh.EgressListener{Port: port}
+			for range rapid.IntRange(1, 2).Draw(t, "imports") {
+				e.Hosts = append(e.Hosts, mesh.Import{Namespace: rapid.SampledFrom([]mesh.Namespace{"*", ".", "a", "b"}).Draw(t, "space"),
+					Host: rapid.SampledFrom([]mesh.Host{"*", "s0.a.svc.cluster.local", "*.b.svc.cluster.local"}).Draw(t, "imported"), Except: rapid.IntRange(0, 4).Draw(t, "except") == 0})
+			}
+			s.Egress = append(s.Egress, e)
+		}
+	}
+	return s
 }

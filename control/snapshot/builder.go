@@ -52,6 +52,7 @@ type Builder struct {
 	meshRoutes *shelf[mesh.Host, *mesh.Route]
 	gateRoutes *shelf[mesh.GatewayID, *mesh.Route]
 	traffic    *shelf[mesh.Host, *mesh.Traffic]
+	sidecars   *shelf[mesh.Namespace, *mesh.SidecarScope]
 	authn      *shelf[mesh.Namespace, *mesh.PeerAuthn]
 	authz      *shelf[mesh.Namespace, *mesh.Authorization]
 	denials    *shelf[mesh.Namespace, *mesh.Denial]
@@ -69,6 +70,7 @@ func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects,
 	b.traffic = newShelf(&b.now.Traffic, func(x, y *mesh.Traffic) int {
 		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.Origin.Name, y.Origin.Name), cmp.Compare(x.Origin.Namespace, y.Origin.Namespace))
 	}, func(t *mesh.Traffic) mesh.Ref { return t.Origin })
+	b.sidecars = newShelf(&b.now.Sidecars, mesh.CompareSidecars, func(s *mesh.SidecarScope) mesh.Ref { return s.Origin })
 	b.authn = newShelf(&b.now.Authn, func(x, y *mesh.PeerAuthn) int {
 		return cmp.Or(cmp.Compare(x.Age, y.Age), mesh.CompareRef(x.Origin, y.Origin))
 	},
@@ -182,6 +184,7 @@ func includedBy(ref mesh.Ref) string { return "included by " + ref.String() }
 func (b *Builder) put(ref mesh.Ref, n nouns) {
 	old := b.nouns[ref]
 	n.route, n.traffic, n.gateway = keep(old.route, n.route), keep(old.traffic, n.traffic), keep(old.gateway, n.gateway)
+	n.sidecar = keep(old.sidecar, n.sidecar)
 	n.authn, n.authz, n.secret = keep(old.authn, n.authn), keep(old.authz, n.authz), keep(old.secret, n.secret)
 	if reflect.DeepEqual(old.denials, n.denials) {
 		n.denials = old.denials
@@ -196,6 +199,9 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 	}
 	if n.gateway != old.gateway {
 		b.putGateway(old.gateway, n.gateway)
+	}
+	if n.sidecar != old.sidecar {
+		b.putSidecar(ref, n.sidecar)
 	}
 	if n.authn != old.authn {
 		b.authn.set(ref, one(n.authn, ref.Namespace))

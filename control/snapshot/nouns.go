@@ -23,6 +23,7 @@ type nouns struct {
 	route      *mesh.Route
 	traffic    *mesh.Traffic
 	gateway    *mesh.Gateway
+	sidecar    *mesh.SidecarScope
 	authn      *mesh.PeerAuthn
 	authz      *mesh.Authorization
 	denials    []*mesh.Denial
@@ -40,7 +41,7 @@ func phase(ref mesh.Ref) int {
 		return 1
 	case "Gateway", "DestinationRule":
 		return 2
-	case "VirtualService", "HTTPRoute", "UDPRoute":
+	case "VirtualService", "HTTPRoute", "UDPRoute", "Sidecar":
 		return lastPhase
 	}
 	return 3
@@ -70,7 +71,7 @@ func (b *Builder) core(o api.Object) (n nouns, problems []mesh.Problem) {
 
 // take reads a translation's result.
 func (b *Builder) take(o api.Object, r translate.Result) nouns {
-	n := nouns{route: r.Route, traffic: r.Traffic, gateway: r.Gateway, authn: r.PeerAuthn, authz: r.Authorization, denials: r.Denials}
+	n := nouns{route: r.Route, traffic: r.Traffic, gateway: r.Gateway, sidecar: r.Sidecar, authn: r.PeerAuthn, authz: r.Authorization, denials: r.Denials}
 	if r.Entry != nil {
 		n.definition = b.entry(o, r.Entry)
 	}

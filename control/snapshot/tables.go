@@ -139,6 +139,13 @@ func (b *Builder) putTraffic(ref mesh.Ref, t *mesh.Traffic) {
 	}
 }
 
+func (b *Builder) putSidecar(ref mesh.Ref, s *mesh.SidecarScope) {
+	for _, ns := range b.sidecars.set(ref, one(s, ref.Namespace)) {
+		list, _ := b.now.Sidecars.Get(ns)
+		b.tell("sidecars of "+string(ns), istio.SidecarConflicts(list))
+	}
+}
+
 func (b *Builder) putGateway(old, g *mesh.Gateway) {
 	for _, x := range []*mesh.Gateway{old, g} {
 		if x == nil {

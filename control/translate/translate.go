@@ -28,6 +28,7 @@ type Result struct {
 	Entry         *istio.Entry   // ServiceEntry
 	Workload      *mesh.Workload // WorkloadEntry
 	Endpoint      *mesh.Endpoint // WorkloadEntry, for services that select it
+	Sidecar       *mesh.SidecarScope
 	PeerAuthn     *mesh.PeerAuthn
 	Authorization *mesh.Authorization
 	Denials       []*mesh.Denial
@@ -111,6 +112,8 @@ func (r *Result) istio(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.Entry, problems = istio.ServiceEntry(o, in)
 	case "WorkloadEntry":
 		r.Workload, r.Endpoint, problems = istio.WorkloadEntry(o, in)
+	case "Sidecar":
+		r.Sidecar, problems = istio.Sidecar(o, in)
 	case "PeerAuthentication":
 		r.PeerAuthn, r.Denials, problems = istio.PeerAuthentication(o, in)
 	case "AuthorizationPolicy":

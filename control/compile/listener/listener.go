@@ -139,10 +139,7 @@ func bindAny(v *view.View, l *listenerv3.Listener, port uint16) {
 // virtualOutbound takes everything that leaves the workload and hands it to the listener of its destination; what none takes goes where it wanted.
 func virtualOutbound(v *view.View) *listenerv3.Listener {
 	s := v.Settings()
-	rest := view.PassthroughCluster
-	if s.RegistryOnly {
-		rest = view.BlackHoleCluster
-	}
+	rest, _ := v.Unknown()
 	l := &listenerv3.Listener{Name: view.VirtualOutbound, UseOriginalDst: message.True(), FilterChains: []*listenerv3.FilterChain{
 		{
 			Name:             "virtualOutbound-blackhole", // a connection to the port itself would come back for ever

@@ -61,10 +61,8 @@ func shared(v *view.View, name string, port uint16) *listenerv3.Listener {
 	}
 	s := v.Settings()
 	l := &listenerv3.Listener{Name: name}
-	rest := []filter.Share{{Cluster: view.PassthroughCluster}}
-	if s.RegistryOnly {
-		rest = []filter.Share{{Cluster: view.BlackHoleCluster}}
-	}
+	unknown, _ := v.Unknown()
+	rest := []filter.Share{{Cluster: unknown}}
 	if len(plan.HTTP) > 0 {
 		l.FilterChains = append(l.FilterChains, httpChain(v, &manager{statPrefix: "outbound_" + name, route: strconv.Itoa(int(port))}))
 	}

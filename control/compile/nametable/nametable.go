@@ -15,7 +15,7 @@ const Name = "NameTable"
 
 // Compile encodes the names of all services that the proxy sees, with the addresses that it captures.
 func Compile(v *view.View) []byte {
-	entries := names.Table(v.Services(), func(id mesh.ServiceID) *mesh.EndpointSet {
+	entries := names.Table(v.Named(), func(id mesh.ServiceID) *mesh.EndpointSet {
 		return &mesh.EndpointSet{Service: id, Endpoints: v.Endpoints(id)}
 	})
 	table := nds.Table{}

@@ -24,7 +24,7 @@ const (
 
 // catchAll is what becomes of requests to unknown hosts. A request to the explicit proxy has no destination of its own that it could go to.
 func (r sidecarRoute) catchAll(v *view.View) string {
-	if r.all || v.Settings().RegistryOnly {
+	if _, closed := v.Unknown(); closed || r.all {
 		return blockAll
 	}
 	return allowAny
@@ -121,7 +121,7 @@ func (p placed) single(v *view.View) bool { return p.sniffed || v.Kind() == mesh
 // target finds the service behind a virtual host, if requests to it are routed at all.
 func target(v *view.View, host mesh.Host, port uint16) (placed, bool) {
 	s, ok := v.Resolve(host)
-	if !ok {
+	if !ok || !v.Listens(s.ID, port) {
 		return placed{}, false
 	}
 	p, ok := s.Port(port)
@@ -145,7 +145,8 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 			return nil
 		}
 		if name == allowAny {
-			return virtualHost(name, []string{"*"}, []*routev3.Route{passthrough(view.PassthroughCluster)})
+			to, _ := v.Unknown()
+			return virtualHost(name, []string{"*"}, []*routev3.Route{passthrough(to)})
 		}
 		var body []byte
 		if r.all {

@@ -223,9 +223,9 @@ func Names(v *view.View) []string {
 			out = append(out, view.InboundName(in.Number))
 		}
 	}
-	for s := range v.Services() {
+	for s, ports := range v.Services() {
 		rule := v.Traffic(s)
-		for _, p := range s.Ports {
+		for _, p := range ports {
 			if p.Protocol == mesh.UDP {
 				continue
 			}

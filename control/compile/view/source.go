@@ -24,6 +24,8 @@ type Source struct {
 	Orphans mesh.Table[mesh.Host, mesh.ServiceID]
 	// Accounts are the identities of a service's endpoints, ordered, one a line: they change seldom where endpoints change often.
 	Accounts mesh.Table[mesh.ServiceID, string]
+	// Leads are the routes for sidecars that lead to a host.
+	Leads mesh.Table[mesh.Host, []lead]
 }
 
 // derived names an entry of an index of Source in a mesh.Key.
@@ -31,6 +33,7 @@ type derived struct {
 	index   string
 	port    uint16
 	service mesh.ServiceID
+	host    mesh.Host
 }
 
 func portKey(port uint16) mesh.Key {
@@ -41,9 +44,15 @@ func accountsKey(id mesh.ServiceID) mesh.Key {
 	return mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "accounts", service: id}}
 }
 
+func leadsKey(h mesh.Host) mesh.Key {
+	return mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "leads", host: h}}
+}
+
 var (
 	portsKey   = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "ports"}}
 	orphansKey = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "orphans"}}
+	// sidecarsKey is whether there is any Sidecar.
+	sidecarsKey = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "sidecars"}}
 )
 
 // NewSource is the source of an empty mesh.
@@ -53,12 +62,13 @@ func NewSource() *Source {
 		Ports:    mesh.NewTable[uint16, []mesh.ServiceID](cmp.Compare[uint16]),
 		Orphans:  mesh.NewTable[mesh.Host, mesh.ServiceID](cmp.Compare[mesh.Host]),
 		Accounts: mesh.NewTable[mesh.ServiceID, string](mesh.CompareServiceID),
+		Leads:    mesh.NewTable[mesh.Host, []lead](cmp.Compare[mesh.Host]),
 	}
 }
 
 // Next is the source of a later snapshot, and the keys that differ: those of the snapshot and those of the indexes.
 func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
-	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts}
+	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads}
 	keys := slices.Collect(mesh.Diff(s.Snapshot, snapshot))
 	ports, orphans := map[uint16]bool{}, false
 	for _, k := range keys {
@@ -70,6 +80,12 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 			case mesh.OfEndpoints:
 				if next.indexAccounts(name) {
 					keys = append(keys, accountsKey(name))
+				}
+			}
+		case mesh.Ref:
+			if k.Noun == mesh.OfRoutes {
+				for _, h := range next.indexLeads(s, name) {
+					keys = append(keys, leadsKey(h))
 				}
 			}
 		case mesh.Host:
@@ -84,6 +100,9 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 	for range mesh.DiffTable(keysOnly(s.Ports), keysOnly(next.Ports)) {
 		keys = append(keys, portsKey)
 		break
+	}
+	if (s.Sidecars.Len() > 0) != (next.Sidecars.Len() > 0) {
+		keys = append(keys, sidecarsKey)
 	}
 	if orphans {
 		keys = append(keys, orphansKey)

@@ -19,6 +19,7 @@ type View struct {
 	r       *Reader
 	origins map[string]struct{}
 	notices []mesh.Problem
+	scope   *Scope // nil until it is asked for
 }
 
 // New is a view for one computation.
@@ -59,8 +60,17 @@ func (v *View) Settings() *mesh.Settings {
 	return v.s.Settings
 }
 
-// Service finds a service that the proxy's namespace sees.
+// Service finds a service, whoever sees it: for what the proxy's own workload serves.
 func (v *View) Service(id mesh.ServiceID) (*mesh.Service, bool) {
+	s, ok := read(v, mesh.OfServices, v.s.Services, id)
+	if ok {
+		v.From(s.Origin)
+	}
+	return s, ok
+}
+
+// seen finds a service that is exported to the proxy's namespace.
+func (v *View) seen(id mesh.ServiceID) (*mesh.Service, bool) {
 	s, ok := read(v, mesh.OfServices, v.s.Services, id)
 	if !ok || !v.Visible(s.ExportTo, id.Namespace) {
 		return nil, false
@@ -83,41 +93,73 @@ func (v *View) Visible(exportTo mesh.Visibility, owner mesh.Namespace) bool {
 	return slices.ContainsFunc(exportTo.Namespaces, v.InNamespace)
 }
 
-// Resolve finds the service that a host means for the proxy: that of its own namespace before others, then the oldest that it sees.
+// Resolve finds the service that a host means for the proxy: what its Sidecar imports before what routes lead to, that of its own namespace before others, then the oldest.
 func (v *View) Resolve(h mesh.Host) (*mesh.Service, bool) {
 	ids, _ := read(v, mesh.OfHosts, v.s.Hosts, h)
-	if len(ids) > 1 {
-		for _, id := range ids {
-			if v.InNamespace(id.Namespace) {
-				if s, ok := v.Service(id); ok {
-					return s, true
-				}
-			}
-		}
+	if s, ok := v.choose(ids, func(id mesh.ServiceID) bool { return v.reach(id) == imported }); ok || !v.scopes() {
+		return s, ok
 	}
-	for _, id := range ids {
-		if s, ok := v.Service(id); ok {
-			return s, true
+	return v.choose(ids, func(id mesh.ServiceID) bool { return v.reach(id) == led })
+}
+
+func (v *View) choose(ids []mesh.ServiceID, wanted func(mesh.ServiceID) bool) (*mesh.Service, bool) {
+	for _, own := range []bool{true, false} {
+		if own && len(ids) < 2 {
+			continue // there is nothing to prefer
+		}
+		for _, id := range ids {
+			if own && !v.InNamespace(id.Namespace) || !wanted(id) {
+				continue
+			}
+			if s, ok := v.seen(id); ok {
+				return s, true
+			}
 		}
 	}
 	return nil, false
 }
 
-// Services are all services that the proxy sees, one for each host, ordered by host.
-func (v *View) Services() iter.Seq[*mesh.Service] {
-	return func(yield func(*mesh.Service) bool) {
+// Services are all services that the proxy knows with their ports that it knows, one for each host, ordered by host. Those that only routes lead to are among them.
+func (v *View) Services() iter.Seq2[*mesh.Service, []mesh.Port] {
+	return func(yield func(*mesh.Service, []mesh.Port) bool) {
 		v.r.Read(mesh.Key{Noun: mesh.OfServices})
+		scope := v.Scope()
 		var last mesh.Host
 		for id := range sorted(v.s.Services) {
-			if id.Host == last {
+			if id.Host == last || v.reach(id) == unknown {
 				continue
 			}
-			last = id.Host
-			if s, ok := v.Resolve(id.Host); ok && !yield(s) {
+			s, ok := v.Resolve(id.Host)
+			if last = id.Host; !ok {
+				continue
+			}
+			if ports := v.known(scope, s); len(ports) > 0 && !yield(s, ports) {
 				return
 			}
 		}
 	}
+}
+
+// Named are the services that the proxy knows by their own names.
+func (v *View) Named() iter.Seq[*mesh.Service] {
+	return func(yield func(*mesh.Service) bool) {
+		for s := range v.Services() {
+			if v.reach(s.ID) == imported && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// known are the ports of a service at which the proxy knows it: those of the egress listeners that import it, and those that routes lead to.
+func (v *View) known(scope Scope, s *mesh.Service) []mesh.Port {
+	if scope.Open() {
+		return s.Ports
+	}
+	led, wide := v.ledPorts(s.ID.Host, scope)
+	return slices.DeleteFunc(slices.Clone(s.Ports), func(p mesh.Port) bool {
+		return !wide && !slices.Contains(led, p.Number) && !scope.importsAt(s.ID, p.Number)
+	})
 }
 
 // PortNumbers are the ports that services have, ordered.
@@ -130,10 +172,11 @@ func (v *View) PortNumbers() iter.Seq[uint16] {
 func (v *View) WithPort(port uint16) iter.Seq2[*mesh.Service, mesh.Port] {
 	return func(yield func(*mesh.Service, mesh.Port) bool) {
 		v.r.Read(portKey(port))
+		scope := v.Scope()
 		ids, _ := v.s.Ports.Get(port)
 		var last mesh.Host
 		for _, id := range ids {
-			if id.Host == last {
+			if id.Host == last || !scope.listens(id, port) {
 				continue
 			}
 			last = id.Host
@@ -148,10 +191,23 @@ func (v *View) WithPort(port uint16) iter.Seq2[*mesh.Service, mesh.Port] {
 	}
 }
 
-// Orphans are hosts of routes for sidecars that no service defines, ordered.
+// Orphans are hosts of routes for sidecars that no service defines, ordered; with a Sidecar those whose service the proxy does not know.
 func (v *View) Orphans() iter.Seq[mesh.Host] {
-	v.r.Read(orphansKey)
-	return sorted(v.s.Orphans)
+	if v.Scope().Open() {
+		v.r.Read(orphansKey)
+		return sorted(v.s.Orphans)
+	}
+	v.r.Read(mesh.Key{Noun: mesh.OfMeshRoutes})
+	return func(yield func(mesh.Host) bool) {
+		for h, routes := range v.s.MeshRoutes.All() {
+			if !slices.ContainsFunc(routes, func(r *mesh.Route) bool { return len(r.UDP) == 0 && v.follows(r) }) {
+				continue
+			}
+			if _, known := v.Resolve(h); !known && !yield(h) {
+				return
+			}
+		}
+	}
 }
 
 // Endpoints are those of a service, nil when none are known.
@@ -209,7 +265,7 @@ func (v *View) MeshRoutes(h mesh.Host) []*mesh.Route {
 				continue // of datagrams only
 			}
 			virtual := r.Origin.Kind == "VirtualService"
-			if virtual && claimed || !v.Visible(r.ExportTo, r.Origin.Namespace) {
+			if virtual && claimed || !v.Visible(r.ExportTo, r.Origin.Namespace) || !v.follows(r) {
 				continue
 			}
 			claimed = claimed || virtual
@@ -227,7 +283,7 @@ func (v *View) MeshRoutes(h mesh.Host) []*mesh.Route {
 func (v *View) DatagramRoutes(h mesh.Host) (out []*mesh.Route) {
 	routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, h)
 	for _, r := range routes {
-		if len(r.UDP) > 0 && v.Visible(r.ExportTo, r.Origin.Namespace) {
+		if len(r.UDP) > 0 && v.Visible(r.ExportTo, r.Origin.Namespace) && v.follows(r) {
 			v.From(r.Origin)
 			out = append(out, r)
 		}

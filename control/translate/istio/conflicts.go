@@ -86,3 +86,23 @@ func TrafficConflicts(host mesh.Host, rules []*mesh.Traffic) []mesh.Problem {
 	}
 	return out
 }
+
+// rivals tells of objects of which only the oldest counts. list comes with the oldest first.
+func rivals[T any](list []T, collide func(a, b T) bool, origin func(T) mesh.Ref, field, what, hint string) (out []mesh.Problem) {
+	for i, x := range list {
+		j := slices.IndexFunc(list, func(y T) bool { return origin(y) != origin(x) && collide(x, y) })
+		if j < 0 {
+			continue
+		}
+		p := mesh.Problem{Object: origin(x), Field: field, Code: mesh.CodeConflict, Hint: hint,
+			Message: fmt.Sprintf("%s %s too, and this object is older, so this one counts", origin(list[j]), what)}
+		if j < i {
+			p.Message = fmt.Sprintf("%s %s too and is older, so this object has no effect", origin(list[j]), what)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// sameLabels says whether two selectors are one; one without labels is none.
+func sameLabels(a, b mesh.Labels) bool { return len(a) == len(b) && maps.Equal(a, b) }

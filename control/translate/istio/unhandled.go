@@ -7,7 +7,6 @@ import (
 
 // unhandled says what follows from a kind that nothing reads yet.
 var unhandled = map[string]string{
-	"Sidecar":               "proxies see every service that is exported to their namespace",
 	"WorkloadGroup":         "no workload is registered by it",
 	"ProxyConfig":           "proxies keep the mesh's settings",
 	"Telemetry":             "proxies keep the default metrics and access log",

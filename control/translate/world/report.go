@@ -41,6 +41,15 @@ func Conflicts(results []Result) []mesh.Problem {
 	for _, h := range slices.Sorted(maps.Keys(rules)) {
 		out = append(out, istio.TrafficConflicts(h, rules[h])...)
 	}
+	scopes := map[mesh.Namespace][]*mesh.SidecarScope{}
+	for _, r := range results {
+		if r.Sidecar != nil {
+			scopes[r.Sidecar.Origin.Namespace] = append(scopes[r.Sidecar.Origin.Namespace], r.Sidecar)
+		}
+	}
+	for _, ns := range slices.Sorted(maps.Keys(scopes)) {
+		out = append(out, istio.SidecarConflicts(scopes[ns])...)
+	}
 	return out
 }
 
@@ -129,6 +138,9 @@ func (r Result) nouns() (out []any) {
 	}
 	if r.Endpoint != nil {
 		out = append(out, r.Endpoint)
+	}
+	if r.Sidecar != nil {
+		out = append(out, r.Sidecar)
 	}
 	if r.PeerAuthn != nil {
 		out = append(out, r.PeerAuthn)

@@ -1,0 +1,247 @@
+package view
+
+import (
+	"slices"
+
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// reach is how a proxy comes to know a service.
+type reach uint8
+
+// The ways: a route that it knows leads there, or its Sidecar imports it (or it has none). Only what is imported is reached by its own name.
+const (
+	unknown reach = iota
+	led
+	imported
+)
+
+// The questions about a proxy's Sidecar. scopeOf has as many answers as there are Sidecars; the others are asked of one service or route, so that proxies with different
+// Sidecars share what both see.
+type (
+	scopeOf struct{}
+	reaches struct{ service mesh.ServiceID }
+	follows struct{ route mesh.Ref }
+	listens struct {
+		service mesh.ServiceID
+		port    uint16
+	}
+	leaving struct{}
+)
+
+func (scopeOf) Answer(s *Source, p *mesh.Proxy) any {
+	if sc := governing(s, p); sc != nil {
+		return sc.Origin
+	}
+	return mesh.Ref{}
+}
+
+func (q reaches) Answer(s *Source, p *mesh.Proxy) any {
+	return scopeFor(s, p).reach(s, q.service, func(vis mesh.Visibility, owner mesh.Namespace) bool { return vis.From(owner, p.Namespace) })
+}
+
+func (q follows) Answer(s *Source, p *mesh.Proxy) any {
+	r, ok := s.Routes.Get(q.route)
+	return ok && scopeFor(s, p).follows(r)
+}
+
+func (q listens) Answer(s *Source, p *mesh.Proxy) any {
+	return scopeFor(s, p).listens(q.service, q.port)
+}
+
+// way is what becomes of traffic to what is not known.
+type way struct {
+	closed  bool
+	cluster string // it goes there; "": where the client wanted
+}
+
+func (leaving) Answer(s *Source, p *mesh.Proxy) any {
+	out := way{closed: s.Settings.RegistryOnly}
+	sc := governing(s, p)
+	if sc == nil || sc.Outbound == nil {
+		return out
+	}
+	out.closed = sc.Outbound.RegistryOnly
+	if b := sc.Outbound.Proxy; b != nil {
+		out.cluster = ClusterName(b.Port, b.Subset, b.Host)
+	}
+	return out
+}
+
+// Grounds are the Sidecars of the proxy's namespace and the mesh's.
+func (scopeOf) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
+
+// Grounds are the Sidecars, and the routes that lead to the service.
+func (q reaches) Grounds(s *Source, p *mesh.Proxy) []mesh.Key {
+	return append(sidecarsOf(s, p), leadsKey(q.service.Host))
+}
+
+// Grounds are the Sidecars and the route.
+func (q follows) Grounds(s *Source, p *mesh.Proxy) []mesh.Key {
+	return append(sidecarsOf(s, p), mesh.Key{Noun: mesh.OfRoutes, Name: q.route})
+}
+
+// Grounds are the Sidecars.
+func (q listens) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
+
+// Grounds are the Sidecars and the mesh's own setting.
+func (leaving) Grounds(s *Source, p *mesh.Proxy) []mesh.Key {
+	return append(sidecarsOf(s, p), mesh.Key{Noun: mesh.OfSettings})
+}
+
+func sidecarsOf(s *Source, p *mesh.Proxy) []mesh.Key {
+	return []mesh.Key{{Noun: mesh.OfSidecars, Name: p.Namespace}, {Noun: mesh.OfSidecars, Name: s.Settings.RootNamespace}}
+}
+
+// governing is the Sidecar that a proxy obeys: the oldest of its namespace that selects it, else the oldest there without a selector, else the mesh's. Gateways have none.
+func governing(s *Source, p *mesh.Proxy) *mesh.SidecarScope {
+	if p.Kind == mesh.Router {
+		return nil
+	}
+	list, _ := s.Sidecars.Get(p.Namespace)
+	for _, sc := range list {
+		if sc.Selector.Selects(p.Labels) {
+			return sc
+		}
+	}
+	list, _ = s.Sidecars.Get(s.Settings.RootNamespace)
+	if i := slices.IndexFunc(list, func(sc *mesh.SidecarScope) bool { return len(sc.Selector) == 0 }); i >= 0 {
+		return list[i]
+	}
+	return nil
+}
+
+// Scope is a Sidecar as a proxy obeys it; the zero Scope knows everything.
+type Scope struct {
+	*mesh.SidecarScope
+	here func(mesh.Namespace) bool // whether a namespace is the proxy's
+}
+
+func scopeFor(s *Source, p *mesh.Proxy) Scope {
+	return Scope{governing(s, p), func(ns mesh.Namespace) bool { return ns == p.Namespace }}
+}
+
+// Open says that nothing is left out.
+func (sc Scope) Open() bool { return sc.SidecarScope == nil || len(sc.Egress) == 0 }
+
+// At is the egress listener for a port, nil when there is none: one that names it, else the one that names none.
+func (sc Scope) At(port uint16) *mesh.EgressListener {
+	for i := range sc.Egress {
+		if e := &sc.Egress[i]; e.Bind.Kind() != mesh.AddrUnix && (e.Port == port || e.Port == 0) && !e.Proxy {
+			return e
+		}
+	}
+	return nil
+}
+
+// listens says whether the listener for a port takes in what is for a service.
+func (sc Scope) listens(id mesh.ServiceID, port uint16) bool {
+	if sc.Open() {
+		return true
+	}
+	e := sc.At(port)
+	return e != nil && mesh.Imports(e.Hosts, id, sc.here)
+}
+
+// importsAt says whether any listener takes in what is for a port of a service. That of a unix socket, or of a proxy for requests, has every port.
+func (sc Scope) importsAt(id mesh.ServiceID, port uint16) bool {
+	return slices.ContainsFunc(sc.Egress, func(e mesh.EgressListener) bool {
+		return (e.Port == port || e.Port == 0 || e.Proxy) && mesh.Imports(e.Hosts, id, sc.here)
+	})
+}
+
+func (sc Scope) reach(s *Source, id mesh.ServiceID, visible func(mesh.Visibility, mesh.Namespace) bool) reach {
+	if sc.Open() || slices.ContainsFunc(sc.Egress, func(e mesh.EgressListener) bool { return mesh.Imports(e.Hosts, id, sc.here) }) {
+		return imported
+	}
+	leads, _ := s.Leads.Get(id.Host)
+	if slices.ContainsFunc(leads, func(l lead) bool { return l.counts(sc, visible) }) {
+		return led
+	}
+	return unknown
+}
+
+func (sc Scope) follows(r *mesh.Route) bool {
+	return sc.Open() || slices.ContainsFunc(sc.Egress, func(e mesh.EgressListener) bool { return mesh.ImportsRoute(e.Hosts, r, sc.here) })
+}
+
+// Scope is the Sidecar of the proxy. Compilers of one resource need not ask: what they read of the mesh is what the proxy may see.
+func (v *View) Scope() Scope {
+	if v.scope == nil {
+		v.scope = &Scope{}
+		if v.scopes() {
+			v.scope = v.obeyed(v.r.Ask(scopeOf{}).(mesh.Ref))
+		}
+	}
+	return *v.scope
+}
+
+func (v *View) obeyed(ref mesh.Ref) *Scope {
+	list, _ := read(v, mesh.OfSidecars, v.s.Sidecars, ref.Namespace)
+	i := slices.IndexFunc(list, func(s *mesh.SidecarScope) bool { return s.Origin == ref })
+	if i < 0 {
+		return &Scope{}
+	}
+	v.From(ref)
+	if ref.Namespace != v.Settings().RootNamespace {
+		return &Scope{list[i], func(ns mesh.Namespace) bool { return ns == ref.Namespace }}
+	}
+	return &Scope{list[i], v.InNamespace}
+}
+
+// scopes says whether there is any Sidecar, so that nobody asks in a mesh without.
+func (v *View) scopes() bool {
+	v.r.Read(sidecarsKey)
+	return v.s.Sidecars.Len() > 0
+}
+
+// reach says how the proxy knows a service.
+func (v *View) reach(id mesh.ServiceID) reach {
+	switch {
+	case v.scope != nil:
+		if !v.scope.Open() {
+			v.r.Read(leadsKey(id.Host))
+		}
+		return v.scope.reach(v.s, id, v.Visible)
+	case !v.scopes():
+		return imported
+	}
+	return v.r.Ask(reaches{id}).(reach)
+}
+
+// Listens says whether requests to a port of a service are taken by the service's name.
+func (v *View) Listens(id mesh.ServiceID, port uint16) bool {
+	switch {
+	case v.scope != nil:
+		return v.scope.listens(id, port)
+	case !v.scopes():
+		return true
+	}
+	return v.r.Ask(listens{id, port}).(bool)
+}
+
+// follows says whether the proxy obeys a route for sidecars.
+func (v *View) follows(r *mesh.Route) bool {
+	switch {
+	case v.scope != nil:
+		return v.scope.follows(r)
+	case !v.scopes():
+		return true
+	}
+	return v.r.Ask(follows{r.Origin}).(bool)
+}
+
+// Unknown is what becomes of traffic to what the proxy does not know: the cluster that it goes to, or that it is closed.
+func (v *View) Unknown() (cluster string, closed bool) {
+	to := way{closed: v.Settings().RegistryOnly}
+	if v.scopes() {
+		to = v.r.Ask(leaving{}).(way)
+	}
+	switch {
+	case to.closed:
+		return BlackHoleCluster, true
+	case to.cluster == "":
+		return PassthroughCluster, false
+	}
+	return to.cluster, false
+}

@@ -1,0 +1,107 @@
+package istio
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/mesh"
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// sidecarFields are honoured.
+var sidecarFields = api.Fields("workloadSelector.labels", "egress[].hosts", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "outboundTrafficPolicy.egressProxy.*")
+
+// Sidecar gives what a Sidecar says of the proxies that it is for, or nil when the object is broken.
+func Sidecar(o api.Object, in Lookup) (*mesh.SidecarScope, []mesh.Problem) {
+	spec, ok := o.Spec.(*networking.Sidecar)
+	if !ok {
+		return nil, nil
+	}
+	v := open(o, in)
+	v.check(sidecarFields, nil)
+	s := &mesh.SidecarScope{Origin: o.Ref(), Created: o.Meta.Created, Selector: spec.GetWorkloadSelector().GetLabels()}
+	if emptyMessage(spec) {
+		v.Add(mesh.CodeInvalid, "spec", "give egress, ingress or outboundTrafficPolicy", "the object says nothing")
+	}
+	for i, e := range spec.Egress {
+		v.egress(s, e, at("spec.egress", i))
+	}
+	s.Outbound = v.outboundPolicy(spec.OutboundTrafficPolicy, "spec.outboundTrafficPolicy")
+	if v.Broken() {
+		return nil, v.Problems()
+	}
+	return s, v.Problems()
+}
+
+func (v *visit) egress(s *mesh.SidecarScope, x *networking.IstioEgressListener, path string) {
+	var out mesh.EgressListener
+	if x == nil || len(x.Hosts) == 0 {
+		v.Add(mesh.CodeInvalid, path+".hosts", `write "*/*" for everything, or "~/*" for nothing`, "the listener has no host")
+		return
+	}
+	for i, text := range x.Hosts {
+		if h, ok := v.imported(text, at(path+".hosts", i)); ok {
+			out.Hosts = append(out.Hosts, h)
+		}
+	}
+	s.Egress = append(s.Egress, out)
+}
+
+// imported reads NAMESPACE/HOST. "~" in front of a namespace makes it an exception; alone it is one from every namespace.
+func (v *visit) imported(text, path string) (mesh.Import, bool) {
+	space, name, ok := strings.Cut(text, "/")
+	if !ok {
+		v.Add(mesh.CodeInvalid, path, `write "./`+shorten(text)+`" or "*/`+shorten(text)+`"`, "%q is not NAMESPACE/HOST", shorten(text))
+		return mesh.Import{}, false
+	}
+	var out mesh.Import
+	space, out.Except = strings.CutPrefix(space, "~")
+	switch {
+	case space == "" && out.Except:
+		out.Namespace = mesh.Everywhere
+	case space == "*" || space == "." || dnsLabel(space):
+		out.Namespace = mesh.Namespace(space)
+	default:
+		v.Add(mesh.CodeInvalid, path, `write a namespace, ".", "*" or "~"`, "%q is not a namespace", shorten(space))
+		return out, false
+	}
+	h, err := mesh.ParseHost(name)
+	if err != nil {
+		v.Invalid(path, "%q is not a host name", shorten(name))
+		return out, false
+	}
+	if !h.IsWildcard() && !strings.Contains(string(h), ".") {
+		v.Add(mesh.CodeNotFound, path, "write "+string(h)+".NAMESPACE.svc."+domain(v.in), "%q is not resolved in a Sidecar, so it means no service", name)
+	}
+	out.Host = h
+	return out, true
+}
+
+func (v *visit) outboundPolicy(x *networking.OutboundTrafficPolicy, path string) *mesh.OutboundPolicy {
+	if x == nil {
+		return nil
+	}
+	out := &mesh.OutboundPolicy{RegistryOnly: x.Mode == networking.OutboundTrafficPolicy_REGISTRY_ONLY}
+	to := x.EgressProxy
+	if to == nil {
+		return out
+	}
+	path += ".egressProxy"
+	if out.RegistryOnly {
+		v.Add(mesh.CodeInvalid, path, "set mode: ALLOW_ANY", "with REGISTRY_ONLY nothing leaves that an egress proxy could take")
+	}
+	b := v.backend(to, path)
+	if to.Port == nil {
+		v.Invalid(path+".port", "the port is missing")
+	}
+	out.Proxy = &b
+	return out
+}
+
+// SidecarConflicts tells of several Sidecars of one namespace for the same workloads: the oldest counts. Every object is told. list are those of one namespace, in any order.
+func SidecarConflicts(list []*mesh.SidecarScope) []mesh.Problem {
+	list = slices.SortedFunc(slices.Values(list), mesh.CompareSidecars)
+	return rivals(list, func(a, b *mesh.SidecarScope) bool { return sameLabels(a.Selector, b.Selector) }, func(s *mesh.SidecarScope) mesh.Ref { return s.Origin },
+		"spec.workloadSelector", "is for the same workloads", "give each workload one Sidecar")
+}
