@@ -33,6 +33,9 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	if port, host, ok := view.ParseDatagramName(name); ok {
 		return datagrams(v, name, port, host)
 	}
+	if to, ok := gate.SharesOf(v, name); ok {
+		return datagramShares(v, name, to)
+	}
 	port, subset, host, ok := view.ParseClusterName(name)
 	bySNI := false
 	if !ok {
@@ -239,7 +242,7 @@ func Names(v *view.View) []string {
 		}
 	}
 	out = append(out, gate.Passed(v)...)
-	out = append(out, gate.Datagrams(v)...)
+	out = append(out, gate.DatagramClusters(v)...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }
