@@ -34,7 +34,7 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 		p = gate.Port{Number: number, Refused: slices.Concat(p.Plain, p.TLS, p.TCP, p.Refused)}
 	}
 	switch {
-	case !v.Settings().GatewayProxy:
+	case !v.ProxyConfig().ProxyProtocol:
 	case v.Can(mesh.FeatureProxyProtocol):
 		l.ListenerFilters = append(l.ListenerFilters, filter.ProxyHeader())
 	default:
@@ -202,14 +202,17 @@ func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext 
 	if !v.Can(mesh.FeatureHTTP2) {
 		alpn = alpn[1:]
 	}
-	params := &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2}
+	params := message.TLSParams(v.Settings().TLS)
+	params.TlsMaximumProtocolVersion = tlsv3.TlsParameters_TLS_AUTO
 	if t.MinVersion != 0 {
 		params.TlsMinimumProtocolVersion = tlsVersion(t.MinVersion)
 	}
 	if t.MaxVersion != 0 {
 		params.TlsMaximumProtocolVersion = tlsVersion(t.MaxVersion)
 	}
-	params.CipherSuites = t.CipherSuites
+	if len(t.CipherSuites) > 0 {
+		params.CipherSuites = t.CipherSuites
+	}
 	name := v.CredentialName(t.Credential)
 	out := &tlsv3.DownstreamTlsContext{
 		RequireClientCertificate: message.False(),

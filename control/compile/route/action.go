@@ -67,7 +67,7 @@ func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule,
 		out.Action = direct(failure, nil) // Gateway API: no backend that can be referenced, or all weights are zero
 		return
 	}
-	r := &routev3.RouteAction{Timeout: message.Duration(0), RetryPolicy: retry(p.v.Settings(), rule)}
+	r := &routev3.RouteAction{Timeout: message.Duration(0), RetryPolicy: retry(p.v.Settings().Retry, rule)}
 	if gatewayAPI {
 		if failure == 500 {
 			r.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
@@ -82,6 +82,7 @@ func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule,
 			r.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: message.Duration(*rule.Timeout)}
 		}
 	}
+	r.AppendXForwardedHost = p.v.Kind() != mesh.Proxyless && p.v.ProxyConfig().ForwardedHost
 	rewrite(r, rule.Rewrite, m)
 	if host != "" {
 		r.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: host}

@@ -16,16 +16,21 @@ import (
 
 // names of enumerations, in the order of their values.
 var names = map[reflect.Type][]string{
-	reflect.TypeFor[mesh.MatchKind]():     {"any", "exact", "prefix", "regex", "path-prefix", "present"},
-	reflect.TypeFor[mesh.Protocol]():      {"auto", "TCP", "TLS", "HTTP", "HTTPS", "HTTP2", "GRPC", "GRPCWeb", "UDP", "Mongo", "MySQL", "Redis"},
-	reflect.TypeFor[mesh.Resolution]():    {"static", "DNS", "DNS-round-robin", "passthrough"},
-	reflect.TypeFor[mesh.Algorithm]():     {"least-request", "round-robin", "random", "passthrough"},
-	reflect.TypeFor[mesh.TLSMode]():       {"disable", "simple", "mutual", "istio-mutual"},
-	reflect.TypeFor[mesh.ServerTLSMode](): {"simple", "mutual", "passthrough", "istio-mutual", "optional-mutual", "auto-passthrough"},
-	reflect.TypeFor[mesh.MTLSMode]():      {"unset", "disable", "permissive", "strict"},
-	reflect.TypeFor[authz.Action]():       {"allow", "deny", "audit", "custom"},
-	reflect.TypeFor[authz.MatchKind]():    {"exact", "prefix", "suffix", "presence", "template"},
-	reflect.TypeFor[mesh.Dialect]():       {"istio", "gateway-api"},
+	reflect.TypeFor[mesh.MatchKind]():           {"any", "exact", "prefix", "regex", "path-prefix", "present"},
+	reflect.TypeFor[mesh.Protocol]():            {"auto", "TCP", "TLS", "HTTP", "HTTPS", "HTTP2", "GRPC", "GRPCWeb", "UDP", "Mongo", "MySQL", "Redis"},
+	reflect.TypeFor[mesh.Resolution]():          {"static", "DNS", "DNS-round-robin", "passthrough"},
+	reflect.TypeFor[mesh.Algorithm]():           {"least-request", "round-robin", "random", "passthrough"},
+	reflect.TypeFor[mesh.TLSMode]():             {"disable", "simple", "mutual", "istio-mutual"},
+	reflect.TypeFor[mesh.ServerTLSMode]():       {"simple", "mutual", "passthrough", "istio-mutual", "optional-mutual", "auto-passthrough"},
+	reflect.TypeFor[mesh.MTLSMode]():            {"unset", "disable", "permissive", "strict"},
+	reflect.TypeFor[authz.Action]():             {"allow", "deny", "audit", "custom"},
+	reflect.TypeFor[authz.MatchKind]():          {"exact", "prefix", "suffix", "presence", "template"},
+	reflect.TypeFor[mesh.Dialect]():             {"istio", "gateway-api"},
+	reflect.TypeFor[mesh.PathForm]():            {"base", "merge-slashes", "decode-and-merge-slashes", "as-they-are"},
+	reflect.TypeFor[mesh.Choice]():              {"unsaid", "no", "yes"},
+	reflect.TypeFor[mesh.Underscores]():         {"allow", "reject", "drop"},
+	reflect.TypeFor[mesh.EscapedSlashes]():      {"unsaid", "keep", "reject", "redirect", "forward"},
+	reflect.TypeFor[mesh.ForwardCertificates](): {"by-role", "sanitize", "forward-only", "append", "sanitize-set", "always-forward"},
 }
 
 // Dump writes a value; the first line is its type's name.
