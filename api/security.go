@@ -73,13 +73,13 @@ var securityTable = []securityRow{
 	},
 	{
 		kind: "Gateway.gateway.networking.k8s.io", roots: []string{"listeners[].tls", "tls"},
-		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*"),
+		enforced: Fields("listeners[].tls.mode=Terminate", "listeners[].tls.certificateRefs[].*"),
+		reasons:  map[string]string{"listeners[].tls.mode": "a listener that passes TLS through is not served yet"},
 		why:      "this TLS setting of a gateway is not enforced yet",
 	},
 	{kind: "BackendTLSPolicy.gateway.networking.k8s.io", roots: []string{""}, why: "TLS towards backends by BackendTLSPolicy is not enforced yet"},
 	{kind: "WasmPlugin.extensions.istio.io", roots: []string{""}, when: inSecurityPhase, why: "WebAssembly plug-ins are not run yet, and this one takes part in authentication or authorization"},
 	{kind: "TrafficExtension.extensions.istio.io", roots: []string{""}, when: inSecurityPhase, why: "traffic extensions are not run yet, and this one takes part in authentication or authorization"},
-	{kind: "EnvoyFilter.networking.istio.io", roots: []string{""}, why: "Envoy patches are not applied yet, and what this one protects cannot be known"},
 }
 
 func inSecurityPhase(o Object) bool {

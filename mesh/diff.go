@@ -25,6 +25,7 @@ const (
 	OfDenials
 	OfSecrets
 	OfSidecars
+	OfFilters
 	// OfDerived is for indexes that a reader keeps for itself; Diff never gives it.
 	OfDerived
 )
@@ -61,7 +62,8 @@ func Diff(before, after *Snapshot) iter.Seq[Key] {
 			changed(OfAuthz, before.Authz, after.Authz, yield) &&
 			changed(OfDenials, before.Denials, after.Denials, yield) &&
 			changed(OfSecrets, before.Secrets, after.Secrets, yield) &&
-			changed(OfSidecars, before.Sidecars, after.Sidecars, yield)
+			changed(OfSidecars, before.Sidecars, after.Sidecars, yield) &&
+			changed(OfFilters, before.Filters, after.Filters, yield)
 	}
 }
 

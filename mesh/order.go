@@ -38,6 +38,11 @@ func CompareSidecars(a, b *SidecarScope) int {
 	return cmp.Or(cmp.Compare(whole(b), whole(a)), a.Created.Compare(b.Created), CompareRef(a.Origin, b.Origin))
 }
 
+// CompareFilters orders the EnvoyFilters of a namespace as they are applied: by priority, age and name.
+func CompareFilters(a, b *EnvoyFilter) int {
+	return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Created.Compare(b.Created), CompareRef(a.Origin, b.Origin))
+}
+
 // NewSnapshot is an empty snapshot whose tables can be changed, with the given settings.
 func NewSnapshot(settings *Settings) *Snapshot {
 	return &Snapshot{
@@ -56,5 +61,6 @@ func NewSnapshot(settings *Settings) *Snapshot {
 		Denials:    NewTable[Namespace, []*Denial](cmp.Compare[Namespace]),
 		Secrets:    NewTable[SecretID, *Secret](CompareSecretID),
 		Sidecars:   NewTable[Namespace, []*SidecarScope](cmp.Compare[Namespace]),
+		Filters:    NewTable[Namespace, []*EnvoyFilter](cmp.Compare[Namespace]),
 	}
 }

@@ -40,6 +40,10 @@ const (
 	FeatureUDP Feature = "udp"
 	// FeatureUDPCapture: the datagrams that the workload sends are led to the proxy, which takes those to services.
 	FeatureUDPCapture Feature = "udp-capture"
+	// FeaturePatch: resources may be changed by patches, as far as the table of what heddle-proxy honours goes.
+	FeaturePatch Feature = "patch"
+	// FeatureExtensions is all that stock Envoy has.
+	FeatureExtensions Feature = "extensions"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )
@@ -62,8 +66,6 @@ type Proxy struct {
 	Features       map[Feature]bool
 	Capture        string            // INTERCEPTION_MODE: REDIRECT, TPROXY, NONE
 	Metadata       map[string]string // other string metadata that compilers ask for by key
-	// Config is the proxy's own ProxyConfig, nil where that of the mesh counts.
-	Config *ProxyConfig
 }
 
 // Can says whether the proxy is able to do something.

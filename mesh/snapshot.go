@@ -21,4 +21,5 @@ type Snapshot struct {
 	Denials    Table[Namespace, []*Denial]        // by namespace of the scope, "" is the whole mesh
 	Secrets    Table[SecretID, *Secret]
 	Sidecars   Table[Namespace, []*SidecarScope] // by namespace of the object: those with a selector first, then the oldest first
+	Filters    Table[Namespace, []*EnvoyFilter]  // by namespace of the object, in the order in which they are applied
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/compile/endpoint"
 	"github.com/heddle-mesh/heddle/control/compile/listener"
 	"github.com/heddle-mesh/heddle/control/compile/nametable"
+	"github.com/heddle-mesh/heddle/control/compile/patch"
 	"github.com/heddle-mesh/heddle/control/compile/route"
 	"github.com/heddle-mesh/heddle/control/compile/secret"
 	"github.com/heddle-mesh/heddle/control/compile/upstream"
@@ -26,7 +27,7 @@ import (
 func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *result) *result {
 	v := view.New(s, r)
 	if n.Name == "" {
-		return &result{list: true, names: list(v, n.TypeURL), notices: noticesOf(v.Notices())}
+		return trials(v, &result{list: true, names: list(v, n.TypeURL), notices: noticesOf(v.Notices())})
 	}
 	if n.TypeURL == xds.NameTable {
 		if n.Name != nametable.Name {
@@ -35,31 +36,40 @@ func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *re
 		return &result{resource: *xds.FromBytes(n, nametable.Compile(v))}
 	}
 	if n.TypeURL == xds.Route {
-		return routeConfiguration(v, n, part)
+		return trials(v, routeConfiguration(v, n, part))
 	}
 	m, claims := message(v, n)
 	if m == nil {
-		return &result{absent: true, notices: noticesOf(v.Notices())}
+		return trials(v, &result{absent: true, notices: noticesOf(v.Notices())})
 	}
 	res, err := xds.New(n, m, v.Origins()...)
 	if err != nil { // a string that is not UTF-8, which the parsers do not let through: nothing is better than half of it
 		return &result{absent: true, notices: noticesOf(v.Notices())}
 	}
 	res.Claims = claims
-	return &result{resource: *res, notices: noticesOf(v.Notices())}
+	return trials(v, &result{resource: *res, notices: noticesOf(v.Notices())})
+}
+
+// trials notes which patches were looked at.
+func trials(v *view.View, r *result) *result {
+	r.tried, r.applied = v.Trials()
+	return r
 }
 
 // list is empty for types that are asked for by name.
 func list(v *view.View, typeURL string) []string {
 	switch typeURL {
 	case xds.Cluster:
-		return upstream.Names(v)
+		return sorted(patch.Added(v, view.Clusters, upstream.Names(v)))
 	case xds.Listener:
-		return listener.Names(v)
+		for kind := range view.PatchKinds() {
+			v.Tried(v.Patches(kind, "")) // whoever has listeners has all the rest
+		}
+		return sorted(patch.Added(v, view.Listeners, listener.Names(v)))
 	case xds.Route:
 		return sorted(route.Names(v))
 	case xds.VirtualHost:
-		return sorted(route.HostNames(v))
+		return sorted(hostNames(v))
 	case xds.NameTable:
 		return []string{nametable.Name}
 	}
@@ -75,28 +85,37 @@ func sorted(names []string) []string {
 func message(v *view.View, n xds.Name) (proto.Message, []string) {
 	switch n.TypeURL {
 	case xds.Cluster:
-		return present(upstream.Compile(v, n.Name)), nil
+		return present(patch.Cluster(v, n.Name, upstream.Compile(v, n.Name))), nil
 	case xds.Endpoints:
 		return present(endpoint.Compile(v, n.Name)), nil
 	case xds.Listener:
-		l := listener.Compile(v, n.Name)
+		l := patch.Listener(v, n.Name, listener.Compile(v, n.Name), func() []*listenerv3.Filter { return listener.Nowhere(v) })
 		return present(l), addresses(l)
 	case routePart:
 		config, host, _ := cutLast(n.Name)
-		h := route.Host(v, config, host)
+		h := virtualHost(v, config, host)
 		return present(h), domains(n.Name, h)
 	case xds.VirtualHost:
-		h := route.CompileHost(v, n.Name)
+		config, host, ok := cutLast(n.Name)
+		if !ok {
+			return nil, nil
+		}
+		h := virtualHost(v, config, host)
+		if h != nil {
+			h.Name = n.Name // stock Envoy needs the resource's name to remove it
+		}
 		return present(h), domains(n.Name, h)
 	case xds.Secret:
 		return present(secret.Compile(v, n.Name)), nil
+	case xds.Extension:
+		return present(patch.Extension(v, n.Name)), nil
 	}
 	return nil, nil
 }
 
 // present turns a nil pointer into a nil message.
 func present[M interface {
-	*clusterv3.Cluster | *endpointv3.ClusterLoadAssignment | *listenerv3.Listener | *routev3.VirtualHost | *tlsv3.Secret
+	*clusterv3.Cluster | *endpointv3.ClusterLoadAssignment | *listenerv3.Listener | *routev3.VirtualHost | *tlsv3.Secret | *corev3.TypedExtensionConfig
 	proto.Message
 }](m M) proto.Message {
 	if m == nil {

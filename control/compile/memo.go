@@ -25,7 +25,9 @@ type result struct {
 	names    []string
 	list     bool
 	notices  []mesh.Problem
-	parts    []*result // what the resource is made of: held so that it is not made again for another proxy or for the next snapshot
+	// tried are patches that the proxy has, applied are those that matched something here.
+	tried, applied []*mesh.Patch
+	parts          []*result // what the resource is made of: held so that it is not made again for another proxy or for the next snapshot
 }
 
 type cache = memo.Cache[*view.Source, mesh.Proxy, xds.Name, mesh.Key, result]
@@ -57,6 +59,9 @@ func (r *result) identity() string {
 	}
 	for _, n := range r.notices {
 		b.WriteString("\n" + n.String())
+	}
+	for _, p := range r.applied {
+		b.WriteString("\n" + p.ID)
 	}
 	return b.String()
 }
@@ -92,8 +97,21 @@ func (m *Memo) Publish(snapshot *mesh.Snapshot) (*Store, Changes) {
 // Notices are what users must be told about resources that are in use, ordered and each once.
 func (m *Memo) Notices() []mesh.Problem {
 	var out []mesh.Problem
+	tried, applied := map[string]*mesh.Patch{}, map[string]bool{}
 	for _, r := range m.cache.All() {
 		out = append(out, r.notices...)
+		for _, p := range r.tried {
+			tried[p.ID] = p
+		}
+		for _, p := range r.applied {
+			applied[p.ID] = true
+		}
+	}
+	for id, p := range tried {
+		if !applied[id] {
+			out = append(out, mesh.Problem{Object: p.Origin, Field: p.Path, Code: mesh.CodeNotFound,
+				Message: "the patch matches nothing of what the proxies that it selects are given", Hint: "compare its match with a proxy's /config_dump"})
+		}
 	}
 	return noticesOf(out)
 }

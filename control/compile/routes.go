@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/heddle-mesh/heddle/control/compile/patch"
 	"github.com/heddle-mesh/heddle/control/compile/route"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -25,6 +26,9 @@ func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *
 	shell, hosts := route.Compile(v, n.Name)
 	if shell == nil {
 		return &result{absent: true, notices: noticesOf(v.Notices())}
+	}
+	if shell = patch.Routes(v, shell); shell.Vhds == nil {
+		hosts = patch.Hosts(v, n.Name, hosts)
 	}
 	body, err := encode(shell)
 	if err != nil {
@@ -71,6 +75,32 @@ func without(p *result, config string, taken map[string]bool) []byte {
 		return nil
 	}
 	return b
+}
+
+// virtualHost is a virtual host with what patches say of it; nil when there is none.
+func virtualHost(v *view.View, config, host string) *routev3.VirtualHost {
+	h := route.Host(v, config, host)
+	if h == nil && len(v.HostPatches(config, host)) > 0 {
+		if _, ok := route.Hosts(v, config); !ok {
+			return nil // nothing can be added to what is not there
+		}
+	}
+	return patch.Host(v, config, host, h)
+}
+
+// hostNames are the resource names of all virtual hosts of a proxy that takes them one by one.
+func hostNames(v *view.View) []string {
+	if !v.Can(mesh.FeatureVHDS) {
+		return nil
+	}
+	var out []string
+	for _, name := range route.Names(v) {
+		hosts, _ := route.Hosts(v, name)
+		for _, h := range patch.Hosts(v, name, hosts) {
+			out = append(out, name+"/"+h)
+		}
+	}
+	return out
 }
 
 func encode(m proto.Message) ([]byte, error) {

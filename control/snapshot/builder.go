@@ -56,6 +56,7 @@ type Builder struct {
 	authn      *shelf[mesh.Namespace, *mesh.PeerAuthn]
 	authz      *shelf[mesh.Namespace, *mesh.Authorization]
 	denials    *shelf[mesh.Namespace, *mesh.Denial]
+	filters    *shelf[mesh.Namespace, *mesh.EnvoyFilter]
 }
 
 // NewBuilder makes a builder of an empty mesh.
@@ -79,6 +80,7 @@ func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects,
 		func(a *mesh.Authorization) mesh.Ref { return a.Origin })
 	b.denials = newShelf(&b.now.Denials, func(x, y *mesh.Denial) int { return mesh.CompareRef(x.Origin, y.Origin) },
 		func(d *mesh.Denial) mesh.Ref { return d.Origin })
+	b.filters = newShelf(&b.now.Filters, mesh.CompareFilters, func(f *mesh.EnvoyFilter) mesh.Ref { return f.Origin })
 	return b
 }
 
@@ -157,7 +159,7 @@ func (b *Builder) meaning(e *config.Entry) (nouns, []mesh.Problem, *condition.St
 		return n, append(slices.Clone(e.Problems), problems...), nil
 	}
 	r := translate.Object(o, e.Problems, in)
-	if !r.Broken() || o.Kind.Security {
+	if !r.Broken() || o.Kind.Security || len(r.Denials) > 0 { // what guards is never replaced by what guarded once
 		if !r.Broken() {
 			b.accepted.Put(o)
 		}
@@ -186,6 +188,7 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 	n.route, n.traffic, n.gateway = keep(old.route, n.route), keep(old.traffic, n.traffic), keep(old.gateway, n.gateway)
 	n.sidecar = keep(old.sidecar, n.sidecar)
 	n.authn, n.authz, n.secret = keep(old.authn, n.authn), keep(old.authz, n.authz), keep(old.secret, n.secret)
+	n.filter = keep(old.filter, n.filter)
 	if reflect.DeepEqual(old.denials, n.denials) {
 		n.denials = old.denials
 	}
@@ -208,6 +211,9 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 	}
 	if n.authz != old.authz {
 		b.authz.set(ref, one(n.authz, ref.Namespace))
+	}
+	if n.filter != old.filter {
+		b.filters.set(ref, one(n.filter, ref.Namespace))
 	}
 	if n.secret != old.secret {
 		id := mesh.SecretID{Namespace: ref.Namespace, Name: ref.Name}

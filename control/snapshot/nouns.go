@@ -26,6 +26,7 @@ type nouns struct {
 	sidecar    *mesh.SidecarScope
 	authn      *mesh.PeerAuthn
 	authz      *mesh.Authorization
+	filter     *mesh.EnvoyFilter
 	denials    []*mesh.Denial
 	secret     *mesh.Secret
 }
@@ -41,7 +42,7 @@ func phase(ref mesh.Ref) int {
 		return 1
 	case "Gateway", "DestinationRule":
 		return 2
-	case "VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Sidecar":
+	case "VirtualService", "HTTPRoute", "UDPRoute", "Sidecar":
 		return lastPhase
 	}
 	return 3
@@ -71,7 +72,7 @@ func (b *Builder) core(o api.Object) (n nouns, problems []mesh.Problem) {
 
 // take reads a translation's result.
 func (b *Builder) take(o api.Object, r translate.Result) nouns {
-	n := nouns{route: r.Route, traffic: r.Traffic, gateway: r.Gateway, sidecar: r.Sidecar, authn: r.PeerAuthn, authz: r.Authorization, denials: r.Denials}
+	n := nouns{route: r.Route, traffic: r.Traffic, gateway: r.Gateway, sidecar: r.Sidecar, authn: r.PeerAuthn, authz: r.Authorization, filter: r.Filter, denials: r.Denials}
 	if r.Entry != nil {
 		n.definition = b.entry(o, r.Entry)
 	}

@@ -31,6 +31,7 @@ type Result struct {
 	Sidecar       *mesh.SidecarScope
 	PeerAuthn     *mesh.PeerAuthn
 	Authorization *mesh.Authorization
+	Filter        *mesh.EnvoyFilter
 	Denials       []*mesh.Denial
 	Problems      []mesh.Problem // those of decoding first
 	// Elsewhere are problems of other objects that this one includes.
@@ -118,6 +119,8 @@ func (r *Result) istio(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.PeerAuthn, r.Denials, problems = istio.PeerAuthentication(o, in)
 	case "AuthorizationPolicy":
 		r.Authorization, r.Denials, problems = istio.AuthorizationPolicy(o, in)
+	case "EnvoyFilter":
+		r.Filter, r.Denials, problems = istio.EnvoyFilter(o, in)
 	default:
 		r.Denials, problems = istio.Unhandled(o, in)
 	}
@@ -130,12 +133,6 @@ func (r *Result) gateway(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.Gateway, r.Status, problems = gateway.Gateway(o, in)
 	case "HTTPRoute":
 		r.Route, r.Status, problems = gateway.HTTPRoute(o, in)
-	case "GRPCRoute":
-		r.Route, r.Status, problems = gateway.GRPCRoute(o, in)
-	case "TLSRoute":
-		r.Route, r.Status, problems = gateway.TLSRoute(o, in)
-	case "TCPRoute":
-		r.Route, r.Status, problems = gateway.TCPRoute(o, in)
 	case "UDPRoute":
 		r.Route, r.Status, problems = gateway.UDPRoute(o, in)
 	case "GatewayClass":

@@ -22,7 +22,7 @@ import (
 
 // Types are the short names of resource types in fixtures.
 var Types = map[string]string{
-	"cds": xds.Cluster, "eds": xds.Endpoints, "lds": xds.Listener, "rds": xds.Route, "vhds": xds.VirtualHost, "sds": xds.Secret, "nds": xds.NameTable,
+	"cds": xds.Cluster, "eds": xds.Endpoints, "lds": xds.Listener, "rds": xds.Route, "vhds": xds.VirtualHost, "sds": xds.Secret, "nds": xds.NameTable, "ecds": xds.Extension,
 }
 
 // Show is a resource as YAML, or the part of it at a path such as virtualHosts.0.domains; "*" in a path is every element of a list, "" is the whole.

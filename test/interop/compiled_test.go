@@ -8,9 +8,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -50,6 +50,7 @@ func TestCompiled(t *testing.T) {
 				s := &f.steps[i]
 				m := compileStep(t, f.meshConfig, withCertificate(cert, s.mesh))
 				m.decodes(t)
+				m.tells(t, s)
 				if s.xds == "" {
 					continue
 				}
@@ -67,71 +68,95 @@ func TestCompiled(t *testing.T) {
 }
 
 // compiled is the mesh of one step, as heddled compiles it.
-type compiled struct{ store *compile.Store }
+type compiled struct {
+	memo  *compile.Memo
+	store *compile.Store
+	told  []mesh.Problem // by translation
+}
 
 func compileStep(t *testing.T, meshConfig, text string) compiled {
 	t.Helper()
-	c, problems, err := compileMesh(t.TempDir(), meshConfig, text)
+	file := filepath.Join(t.TempDir(), "meshconfig.yaml")
+	must(t, os.WriteFile(file, []byte("accessLogFile: /dev/stdout\n"+meshConfig), 0o600))
+	s, told, err := settings.Read(file)
 	must(t, err)
-	for _, p := range problems {
-		if p.Code != mesh.CodeNotFound && p.Code != mesh.CodeDenied { // what leads nowhere, or is closed, is what some fixtures show; all else that is written must count
-			t.Errorf("objects: %v", p)
-		}
-	}
-	return c
-}
-
-// baseObjects are those of every fixture.
-var baseObjects = sync.OnceValue(func() []api.Object {
-	base, err := os.ReadFile("testdata/base.yaml")
-	if err != nil {
-		panic(err)
-	}
-	objects, problems := api.DecodeAll(base, "base.yaml")
-	if len(problems) > 0 {
-		panic(fmt.Sprint(problems))
-	}
-	return objects
-})
-
-// compileMesh compiles objects beside those of every fixture, and gives all that is said about them.
-func compileMesh(dir, meshConfig, text string) (c compiled, problems []mesh.Problem, err error) {
-	file := filepath.Join(dir, "meshconfig.yaml")
-	if err := os.WriteFile(file, []byte("accessLogFile: /dev/stdout\n"+meshConfig), 0o600); err != nil {
-		return c, nil, err
-	}
-	s, problems, err := settings.Read(file)
-	if err != nil {
-		return c, nil, err
+	if len(told) > 0 {
+		t.Errorf("mesh config: %v", told)
 	}
 	addresses, err := vip.Open("")
-	if err != nil {
-		return c, nil, err
-	}
+	must(t, err)
 	good, err := accepted.Open("", slog.New(slog.DiscardHandler))
-	if err != nil {
-		return c, nil, err
-	}
+	must(t, err)
 	trust, err := identity.ParseTrustDomain(s.TrustDomain)
-	if err != nil {
-		return c, nil, err
-	}
+	must(t, err)
 	store := config.New()
 	feed := store.Feed()
 	build := snapshot.NewBuilder(s, registry.Options{Cluster: mesh.DefaultCluster, Network: mesh.DefaultNetwork, TrustDomain: trust, Addresses: addresses}, store, good)
-	objects, told := api.DecodeAll([]byte(text), "mesh.yaml")
-	for i, o := range append(slices.Clip(baseObjects()), objects...) {
+	base, err := os.ReadFile("testdata/base.yaml")
+	must(t, err)
+	objects, problems := api.DecodeAll([]byte(string(base)+"\n---\n"+text), "mesh.yaml")
+	for i, o := range objects {
 		o.Meta.Created = time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)
 		store.Put("test", o, nil)
 	}
-	problems = append(problems, told...)
 	refs, _, _ := feed.Take()
 	snap, reported := build.Apply(refs, nil)
 	for _, ref := range reported {
 		problems = append(problems, build.Problems(ref)...)
 	}
-	out, _ := compile.New().Publish(snap)
-	return compiled{out}, problems, nil
+	m := compile.New()
+	out, _ := m.Publish(snap)
+	return compiled{m, out, problems}
+}
+
+// tells compares what the authors of the objects are told.
+func (c compiled) tells(t *testing.T, s *step) {
+	t.Helper()
+	if s.told == nil {
+		for _, p := range c.told {
+			if p.Code != mesh.CodeNotFound && p.Code != mesh.CodeDenied { // what leads nowhere, or is closed, is what some fixtures show; all else that is written must count
+				t.Errorf("objects: %v", p)
+			}
+		}
+		return
+	}
+	var proxies []*mesh.Proxy
+	var held []*xds.Resource
+	for _, name := range proxied {
+		for _, envoy := range []bool{false, true} {
+			p := proxyOf(name, envoy)
+			proxies = append(proxies, p)
+			held = append(held, c.everything(p)...)
+		}
+	}
+	var lines []string
+	for _, p := range append(c.told, c.memo.Notices()...) {
+		lines = append(lines, fmt.Sprintf("%s %s\n", p.Code, p))
+	}
+	runtime.KeepAlive(proxies)
+	runtime.KeepAlive(held)
+	slices.Sort(lines)
+	got := strings.Join(slices.Compact(lines), "")
+	if d := cmp.Diff(*s.told, got); d != "" && !*update {
+		t.Errorf("what is told differs (go test -run TestCompiled -update ./test/interop accepts it):\n%s", d)
+	}
+	*s.told = got
+}
+
+// everything is all that a proxy would be sent, but for what only others name.
+func (c compiled) everything(p *mesh.Proxy) (all []*xds.Resource) {
+	for _, url := range []string{xds.Cluster, xds.Endpoints, xds.Listener, xds.Route, xds.VirtualHost} {
+		from := url
+		if url == xds.Endpoints {
+			from = xds.Cluster // endpoints are asked for by the names of clusters
+		}
+		for n := range c.store.Names(p, from) {
+			if r, ok := c.store.Resource(p, xds.Name{TypeURL: url, Name: n}); ok {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
 }
 
 // proxyOf is what a proxy of the world says of itself.
@@ -161,12 +186,6 @@ func proxyOf(name string, envoy bool) *mesh.Proxy {
 // show fills in what belongs below each heading of a golden section: "# [envoy] PROXY: TYPE [NAME] [@ PATH]", of heddle-proxy if not said otherwise.
 func (c compiled) show(t *testing.T, section string) string {
 	t.Helper()
-	out, err := c.render(section)
-	must(t, err)
-	return out
-}
-
-func (c compiled) render(section string) (string, error) {
 	var out strings.Builder
 	for line := range strings.Lines(section) {
 		heading, ok := strings.CutPrefix(strings.TrimSpace(line), "# ")
@@ -176,7 +195,7 @@ func (c compiled) render(section string) (string, error) {
 		fmt.Fprintf(&out, "# %s\n", heading)
 		who, what, ok := strings.Cut(heading, ": ")
 		if !ok {
-			return "", fmt.Errorf("xds.txt: want \"# PROXY: TYPE NAME\", not %q", line)
+			t.Fatalf("xds.txt: want \"# PROXY: TYPE NAME\", not %q", line)
 		}
 		name, envoy := strings.CutPrefix(who, "envoy ")
 		what, path, _ := strings.Cut(what, " @ ")
@@ -192,12 +211,10 @@ func (c compiled) render(section string) (string, error) {
 			continue
 		}
 		text, err := golden.Show(r, path)
-		if err != nil {
-			return "", err
-		}
+		must(t, err)
 		out.WriteString(text)
 	}
-	return out.String(), nil
+	return out.String()
 }
 
 // decodes hands heddle-proxy's decoder all that each proxy of the world would be sent.
@@ -205,18 +222,9 @@ func (c compiled) decodes(t *testing.T) {
 	t.Helper()
 	d := &decode.Decoder{Identity: true, Telemetry: true}
 	for _, name := range proxied {
-		p := proxyOf(name, false)
-		for _, url := range []string{xds.Cluster, xds.Endpoints, xds.Listener, xds.Route, xds.VirtualHost} {
-			from := url
-			if url == xds.Endpoints {
-				from = xds.Cluster // endpoints are asked for by the names of clusters
-			}
-			for n := range c.store.Names(p, from) {
-				if r, ok := c.store.Resource(p, xds.Name{TypeURL: url, Name: n}); ok {
-					if err := decodeOne(d, r); err != nil {
-						t.Errorf("heddle-proxy of %s refuses %s: %v", name, r.Name, err)
-					}
-				}
+		for _, r := range c.everything(proxyOf(name, false)) {
+			if err := decodeOne(d, r); err != nil {
+				t.Errorf("heddle-proxy of %s refuses %s: %v", name, r.Name, err)
 			}
 		}
 	}
@@ -255,6 +263,8 @@ func rewrite(t *testing.T, f *fixture) {
 		switch file := &ar.Files[i]; file.Name {
 		case "mesh.yaml":
 			step++
+		case "told.txt":
+			file.Data = []byte(*f.steps[max(step, 0)].told)
 		case "xds.txt":
 			file.Data = []byte(f.steps[max(step, 0)].xds)
 		}

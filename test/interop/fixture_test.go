@@ -17,6 +17,7 @@ import (
 //	-- meshconfig.yaml --  Istio's MeshConfig, if it matters; such a fixture gets a world of its own
 //	-- mesh.yaml --        objects of the folder source, beside those of testdata/base.yaml; ${TLS_CERT} and ${TLS_KEY} are a pair for *.example.com
 //	-- requests.txt --     paragraphs; see exchange
+//	-- told.txt --         what the authors of the objects are told, of whatever is compiled for the proxies of both data planes: CODE OBJECT FIELD: SENTENCE
 //	-- xds.txt --          what of the compiled output matters here: headings that say which part of which resource, and below each what it is; see compiled.show
 //
 // More pairs of mesh.yaml and requests.txt are steps: the objects take the place of those before, while proxies and held connections go on.
@@ -30,6 +31,7 @@ type step struct {
 	mesh      string
 	exchanges []exchange
 	xds       string
+	told      *string // nil: nothing may be told, but what leads nowhere or is closed
 }
 
 // exchanges are those of all steps.
@@ -43,10 +45,11 @@ func (f *fixture) exchanges() (all []exchange) {
 // exchange is one request line and its expectations:
 //
 //	> GET http://reviews:8080/path     the request; @10.78.1.1 after it dials that address instead of the name's; from HOST: who asks (client);
+//	                                   on PLANE: of this data plane only (envoy, heddle-proxy), because the other cannot do it;
 //	                                   h2c: in HTTP/2 without asking; hold NAME: over the connections that stay open under this name to the end of the fixture
 //	> header: value
 //	> body: text
-//	< 200                              the answer; of tcp:// and tls:// URLs: open, greeted if the server must speak first, or closed before the server says a word; of udp:// URLs: open or closed, as datagrams are answered or not
+//	< 200                              the answer; of tcp:// URLs: open, greeted if the server must speak first, or closed before the server says a word; of udp:// URLs: open or closed, as datagrams are answered or not
 //	< header: value                    (value may be * for "any")
 //	< !header                          must be absent
 //	< body: text                       the whole body; body~ for a part
@@ -63,6 +66,7 @@ type exchange struct {
 	method, url, dial, from string
 	hold                    string
 	h2c                     bool
+	plane                   string // "" for both
 	header                  http.Header
 	body                    string
 	repeat                  int
@@ -99,6 +103,13 @@ func parse(t *testing.T, name string, data []byte) fixture {
 			f.steps = append(f.steps, step{mesh: string(file.Data)})
 		case "meshconfig.yaml":
 			f.meshConfig = string(file.Data)
+		case "told.txt":
+			if len(f.steps) == 0 {
+				f.steps = make([]step, 1)
+			}
+			text := string(file.Data)
+			f.steps[len(f.steps)-1].told = &text
+			golden += strings.Count(text, "\n") + 1
 		case "xds.txt":
 			if len(f.steps) == 0 {
 				f.steps = make([]step, 1)
@@ -171,12 +182,14 @@ func (x *exchange) request(line string) error {
 			x.dial, parts = at, parts[1:]
 		case parts[0] == "from" && len(parts) > 1:
 			x.from, parts = parts[1], parts[2:]
+		case parts[0] == "on" && len(parts) > 1 && slices.Contains(planes, parts[1]):
+			x.plane, parts = parts[1], parts[2:]
 		case parts[0] == "hold" && len(parts) > 1:
 			x.hold, parts = parts[1], parts[2:]
 		case parts[0] == "h2c":
 			x.h2c, parts = true, parts[1:]
 		default:
-			return fmt.Errorf("want @ADDRESS, from HOST, hold NAME or h2c, not %q", parts[0])
+			return fmt.Errorf("want @ADDRESS, from HOST, on PLANE, hold NAME or h2c, not %q", parts[0])
 		}
 	}
 	return nil

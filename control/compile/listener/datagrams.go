@@ -26,13 +26,12 @@ func datagrams(v *view.View, name string, number uint16) *listenerv3.Listener {
 	for _, a := range l.AdditionalAddresses {
 		overUDP(a.Address)
 	}
-	to := p.Datagrams(v)
+	to := p.Datagram(v)
 	if guard := filter.GuardOf(v, number); !guard.Empty() {
 		unguarded(v, guard)
-		to = gate.Datagrams{}
+		to = gate.Datagram{}
 	}
-	first := to.First()
-	h := v.Hash(first.Host, "", first.Port)
+	h := v.Hash(to.Host, "", to.Port)
 	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.UDP(to.Cluster(), h != nil && h.SourceIP)}
 	return l
 }
@@ -62,8 +61,7 @@ func captured(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3
 		return nil
 	}
 	to := gate.Captured(v, targets[i])
-	first := to.First()
-	h := v.Hash(first.Host, "", first.Port)
+	h := v.Hash(to.Host, "", to.Port)
 	l := &listenerv3.Listener{Name: name, Address: message.Socket(ip, port), UdpListenerConfig: filter.AnyLength()}
 	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.CapturedUDP(v.Settings(), to.Cluster(), h != nil && h.SourceIP)}
 	overUDP(l.Address)

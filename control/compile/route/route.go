@@ -4,8 +4,6 @@
 package route
 
 import (
-	"strings"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -39,19 +37,6 @@ func Compile(v *view.View, name string) (*routev3.RouteConfiguration, []string) 
 	return out, hosts
 }
 
-// CompileHost gives a virtual host by its resource name ROUTE/HOST. Its own name is the resource's, which stock Envoy needs to remove it.
-func CompileHost(v *view.View, resource string) *routev3.VirtualHost {
-	at := strings.LastIndexByte(resource, '/')
-	if at < 0 {
-		return nil
-	}
-	out := Host(v, resource[:at], resource[at+1:])
-	if out != nil {
-		out.Name = resource
-	}
-	return out
-}
-
 // Hosts lists the virtual hosts of a route configuration, and says whether there is one.
 func Hosts(v *view.View, name string) ([]string, bool) {
 	if v.Kind() == mesh.Router {
@@ -79,21 +64,6 @@ func Names(v *view.View) []string {
 	return sidecarNames(v)
 }
 
-// HostNames are the resource names of all virtual hosts of a proxy that takes them one by one.
-func HostNames(v *view.View) []string {
-	if !v.Can(mesh.FeatureVHDS) {
-		return nil
-	}
-	var out []string
-	for _, name := range Names(v) {
-		hosts, _ := Hosts(v, name)
-		for _, h := range hosts {
-			out = append(out, name+"/"+h)
-		}
-	}
-	return out
-}
-
-func virtualHost(v *view.View, name string, domains []string, routes []*routev3.Route) *routev3.VirtualHost {
-	return &routev3.VirtualHost{Name: name, Domains: domains, Routes: routes, IncludeRequestAttemptCount: !v.ProxyConfig().NoAttemptCount}
+func virtualHost(name string, domains []string, routes []*routev3.Route) *routev3.VirtualHost {
+	return &routev3.VirtualHost{Name: name, Domains: domains, Routes: routes, IncludeRequestAttemptCount: true}
 }

@@ -91,12 +91,8 @@ func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
 		setHTTP(c, o)
 	}
 	c.Metadata = message.Metadata(map[string]any{"services": services})
-	c.AltStatName = inboundStat(v, in)
-	if v.Settings().LocalInbound || !v.Captured() {
+	if !v.Captured() {
 		at := v.Application(port)
-		if v.Captured() && !v.HasIPv4() {
-			at = netip.AddrPortFrom(netip.IPv6Loopback(), port)
-		}
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
 		c.LoadAssignment = &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{

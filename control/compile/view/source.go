@@ -25,7 +25,8 @@ type Source struct {
 	// Accounts are the identities of a service's endpoints, ordered, one a line: they change seldom where endpoints change often.
 	Accounts mesh.Table[mesh.ServiceID, string]
 	// Leads are the routes for sidecars that lead to a host.
-	Leads mesh.Table[mesh.Host, []lead]
+	Leads   mesh.Table[mesh.Host, []lead]
+	patches *patchIndex
 }
 
 // derived names an entry of an index of Source in a mesh.Key.
@@ -63,14 +64,19 @@ func NewSource() *Source {
 		Orphans:  mesh.NewTable[mesh.Host, mesh.ServiceID](cmp.Compare[mesh.Host]),
 		Accounts: mesh.NewTable[mesh.ServiceID, string](mesh.CompareServiceID),
 		Leads:    mesh.NewTable[mesh.Host, []lead](cmp.Compare[mesh.Host]),
+		patches:  &patchIndex{},
 	}
 }
 
 // Next is the source of a later snapshot, and the keys that differ: those of the snapshot and those of the indexes.
 func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
-	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads}
+	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, patches: s.patches}
 	keys := slices.Collect(mesh.Diff(s.Snapshot, snapshot))
 	ports, orphans := map[uint16]bool{}, false
+	if slices.Contains(keys, mesh.Key{Noun: mesh.OfFilters}) {
+		next.patches = indexPatches(snapshot.Filters)
+		keys = append(keys, changedPatches(s.patches, next.patches)...)
+	}
 	for _, k := range keys {
 		switch name := k.Name.(type) {
 		case mesh.ServiceID:

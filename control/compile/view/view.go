@@ -20,6 +20,8 @@ type View struct {
 	origins map[string]struct{}
 	notices []mesh.Problem
 	scope   *Scope // nil until it is asked for
+	tried   []*mesh.Patch
+	applied []*mesh.Patch
 }
 
 // New is a view for one computation.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
@@ -12,12 +11,11 @@ import (
 
 // features are the names of Gateway API features that Heddle has, in order (GatewayClass.status.supportedFeatures).
 var features = []string{
-	"GRPCRoute", "GRPCRouteNamedRouteRule", "Gateway", "GatewayPort8080", "HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode",
+	"Gateway", "GatewayPort8080", "HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode",
 	"HTTPRoute308RedirectStatusCode", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteBackendTimeout", "HTTPRouteCORS", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching",
 	"HTTPRouteNamedRouteRule", "HTTPRouteParentRefPort", "HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect", "HTTPRouteQueryParamMatching",
 	"HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout",
-	"HTTPRouteResponseHeaderModification", "HTTPRouteSchemeRedirect", "ReferenceGrant", "TCPRoute", "TLSRoute",
-	"TLSRouteModeMixed", "TLSRouteModeTerminate", "UDPRoute",
+	"HTTPRouteResponseHeaderModification", "HTTPRouteSchemeRedirect", "ReferenceGrant", "UDPRoute",
 }
 
 // gatewayClassFields are honoured.
@@ -44,9 +42,6 @@ func GatewayClass(o api.Object) (*condition.Status, []mesh.Problem) {
 	return s, v.Problems()
 }
 
-// referrers are the kinds whose references to other namespaces are followed.
-var referrers = []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Gateway"}
-
 // ReferenceGrant says what is not honoured of a grant. Grants have no status.
 func ReferenceGrant(o api.Object) []mesh.Problem {
 	spec, ok := o.Spec.(*gwv1.ReferenceGrantSpec)
@@ -56,7 +51,7 @@ func ReferenceGrant(o api.Object) []mesh.Problem {
 	v := open(o, nil)
 	v.Marks(o)
 	for i, f := range spec.From {
-		if string(f.Group) == api.GroupGateway && slices.Contains(referrers, string(f.Kind)) {
+		if string(f.Group) == api.GroupGateway && (f.Kind == "HTTPRoute" || f.Kind == "UDPRoute" || f.Kind == "Gateway") {
 			continue
 		}
 		v.NotEnforced(fmt.Sprintf("spec.from[%d]", i), "references from %s are not followed yet", f.Kind)

@@ -74,9 +74,16 @@ func deny(o api.Object, in Lookup, reason string) []*mesh.Denial {
 	return out
 }
 
-// Deny is what becomes of a security object that could not be decoded: what it should protect refuses all requests, as far as its scope is known.
+// unread says that nothing of an EnvoyFilter was understood, so that it may say anything.
+func unread(f *networking.EnvoyFilter) bool { return emptyMessage(f) }
+
+// Deny is what becomes of a security object that could not be decoded: what it should protect refuses all requests, as far as its scope is known. An EnvoyFilter is one where
+// it takes part in authentication or authorization.
 func Deny(o api.Object, in Lookup, reason string) []*mesh.Denial {
-	if o.Kind == nil || !o.Kind.Security || !o.Kind.Istio() {
+	if o.Kind == nil || !o.Kind.Istio() {
+		return nil
+	}
+	if f, ok := o.Spec.(*networking.EnvoyFilter); ok && !unread(f) && !guards(f) || !ok && !o.Kind.Security {
 		return nil
 	}
 	return deny(o, in, reason)

@@ -12,7 +12,6 @@ var unhandled = map[string]string{
 	"Telemetry":             "proxies keep the default metrics and access log",
 	"WasmPlugin":            "the plug-in is not run",
 	"TrafficExtension":      "the extension is not run",
-	"EnvoyFilter":           "its patches are not applied",
 	"RequestAuthentication": "tokens are not checked",
 }
 

@@ -6,6 +6,7 @@ package text
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,21 +17,22 @@ import (
 
 // names of enumerations, in the order of their values.
 var names = map[reflect.Type][]string{
-	reflect.TypeFor[mesh.MatchKind]():           {"any", "exact", "prefix", "regex", "path-prefix", "present"},
-	reflect.TypeFor[mesh.Protocol]():            {"auto", "TCP", "TLS", "HTTP", "HTTPS", "HTTP2", "GRPC", "GRPCWeb", "UDP", "Mongo", "MySQL", "Redis"},
-	reflect.TypeFor[mesh.Resolution]():          {"static", "DNS", "DNS-round-robin", "passthrough"},
-	reflect.TypeFor[mesh.Algorithm]():           {"least-request", "round-robin", "random", "passthrough"},
-	reflect.TypeFor[mesh.TLSMode]():             {"disable", "simple", "mutual", "istio-mutual"},
-	reflect.TypeFor[mesh.ServerTLSMode]():       {"simple", "mutual", "passthrough", "istio-mutual", "optional-mutual", "auto-passthrough"},
-	reflect.TypeFor[mesh.MTLSMode]():            {"unset", "disable", "permissive", "strict"},
-	reflect.TypeFor[authz.Action]():             {"allow", "deny", "audit", "custom"},
-	reflect.TypeFor[authz.MatchKind]():          {"exact", "prefix", "suffix", "presence", "template"},
-	reflect.TypeFor[mesh.Dialect]():             {"istio", "gateway-api"},
-	reflect.TypeFor[mesh.PathForm]():            {"base", "merge-slashes", "decode-and-merge-slashes", "as-they-are"},
-	reflect.TypeFor[mesh.Choice]():              {"unsaid", "no", "yes"},
-	reflect.TypeFor[mesh.Underscores]():         {"allow", "reject", "drop"},
-	reflect.TypeFor[mesh.EscapedSlashes]():      {"unsaid", "keep", "reject", "redirect", "forward"},
-	reflect.TypeFor[mesh.ForwardCertificates](): {"by-role", "sanitize", "forward-only", "append", "sanitize-set", "always-forward"},
+	reflect.TypeFor[mesh.MatchKind]():     {"any", "exact", "prefix", "regex", "path-prefix", "present"},
+	reflect.TypeFor[mesh.Protocol]():      {"auto", "TCP", "TLS", "HTTP", "HTTPS", "HTTP2", "GRPC", "GRPCWeb", "UDP", "Mongo", "MySQL", "Redis"},
+	reflect.TypeFor[mesh.Resolution]():    {"static", "DNS", "DNS-round-robin", "passthrough"},
+	reflect.TypeFor[mesh.Algorithm]():     {"least-request", "round-robin", "random", "passthrough"},
+	reflect.TypeFor[mesh.TLSMode]():       {"disable", "simple", "mutual", "istio-mutual"},
+	reflect.TypeFor[mesh.ServerTLSMode](): {"simple", "mutual", "passthrough", "istio-mutual", "optional-mutual", "auto-passthrough"},
+	reflect.TypeFor[mesh.MTLSMode]():      {"unset", "disable", "permissive", "strict"},
+	reflect.TypeFor[authz.Action]():       {"allow", "deny", "audit", "custom"},
+	reflect.TypeFor[authz.MatchKind]():    {"exact", "prefix", "suffix", "presence", "template"},
+	reflect.TypeFor[mesh.Dialect]():       {"istio", "gateway-api"},
+	reflect.TypeFor[mesh.PatchTarget](): {"", "listener", "listener-filter", "filter-chain", "network-filter", "HTTP-filter", "route-configuration", "virtual-host", "HTTP-route", "cluster",
+		"extension"},
+	reflect.TypeFor[mesh.PatchContext]():   {"anywhere", "inbound", "outbound", "gateway"},
+	reflect.TypeFor[mesh.PatchOperation](): {"", "merge", "merge-lists", "add", "remove", "insert-before", "insert-after", "insert-first", "replace"},
+	reflect.TypeFor[mesh.PatchClass]():     {"unplaced", "after-authn", "after-authz", "before-stats"},
+	reflect.TypeFor[mesh.PatchAction]():    {"any", "route", "redirect", "direct-response"},
 }
 
 // Dump writes a value; the first line is its type's name.
@@ -77,6 +79,10 @@ func short(v reflect.Value) (string, bool) {
 // write puts a value behind what stands on the line already, and ends the line.
 func write(b *strings.Builder, v reflect.Value, depth int) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		if re, ok := v.Interface().(*regexp.Regexp); ok {
+			b.WriteString(" " + re.String() + "\n")
+			return
+		}
 		v = v.Elem()
 	}
 	if s, ok := short(v); ok {

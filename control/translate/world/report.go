@@ -148,6 +148,9 @@ func (r Result) nouns() (out []any) {
 	if r.Authorization != nil {
 		out = append(out, r.Authorization)
 	}
+	if r.Filter != nil {
+		out = append(out, r.Filter)
+	}
 	for _, d := range r.Denials {
 		out = append(out, d)
 	}

@@ -1,0 +1,95 @@
+package patch
+
+import (
+	"fmt"
+	"slices"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Cluster is a cluster with the patches that are for it; nil when there is none. c is what was compiled under the name, nil for nothing.
+func Cluster(v *view.View, name string, c *clusterv3.Cluster) *clusterv3.Cluster {
+	patches := v.Patches(view.Clusters, name)
+	if len(patches) == 0 {
+		return c
+	}
+	r := &run{v: v, context: clusterContext(v, name)}
+	if c == nil {
+		return added(r, patches, value[clusterv3.Cluster])
+	}
+	for _, p := range patches {
+		if adds(p) {
+			taken(v, p, "cluster")
+		}
+	}
+	out, ok := apply(r, c, patches, kind[*clusterv3.Cluster]{change: r.cluster, shut: shutCluster})
+	if !ok {
+		return nil
+	}
+	return out
+}
+
+// clusterContext is the side of the traffic that a cluster is on.
+func clusterContext(v *view.View, name string) mesh.PatchContext {
+	if v.Kind() == mesh.Router {
+		return mesh.PatchGateway
+	}
+	if _, ok := view.ParseInboundName(name); ok || name == view.InboundPassthroughCluster {
+		return mesh.PatchInbound
+	}
+	return mesh.PatchOutbound
+}
+
+func (r *run) cluster(c *clusterv3.Cluster, p *mesh.Patch) (outcome, error) {
+	if adds(p) || !r.in(p) || !serves(c, p) {
+		return missed, nil
+	}
+	if p.Operation == mesh.PatchRemove {
+		return removed, nil
+	}
+	from := value[clusterv3.Cluster](p)
+	if from.Name != "" && from.Name != c.Name {
+		return changed, errRenamed
+	}
+	if s := from.TransportSocket; s != nil && len(c.TransportSocketMatches) > 0 {
+		i := slices.IndexFunc(c.TransportSocketMatches, func(m *clusterv3.Cluster_TransportSocketMatch) bool {
+			return m.GetTransportSocket().GetName() == s.GetName()
+		})
+		if i < 0 {
+			return changed, fmt.Errorf("the cluster chooses its transport socket for each endpoint, and none of them is %s", s.GetName())
+		}
+		if err := r.mergeValue(p, c.TransportSocketMatches[i].TransportSocket, s); err != nil {
+			return changed, err
+		}
+		from.TransportSocket = nil
+	}
+	return changed, r.mergeValue(p, c, from)
+}
+
+// serves compares the service of the match with those of an inbound cluster, which are not in its name.
+func serves(c *clusterv3.Cluster, p *mesh.Patch) bool {
+	if _, inbound := view.ParseInboundName(c.Name); !inbound || p.Match.Service == "" {
+		return true
+	}
+	for _, s := range c.GetMetadata().GetFilterMetadata()["istio"].GetFields()["services"].GetListValue().GetValues() {
+		if s.GetStructValue().GetFields()["host"].GetStringValue() == p.Match.Service {
+			return true
+		}
+	}
+	return false
+}
+
+// shutCluster leaves a cluster without endpoints.
+func shutCluster(c *clusterv3.Cluster, p *mesh.Patch) {
+	name, timeout := c.Name, c.ConnectTimeout
+	c.Reset()
+	c.Name, c.ConnectTimeout, c.ClusterDiscoveryType = name, timeout, &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+	c.Metadata = &corev3.Metadata{}
+	c.Metadata.FilterMetadata = message.Metadata(nil).FilterMetadata
+	c.Metadata.FilterMetadata[message.DeniedKey] = message.Struct(map[string]any{"reason": p.Origin.String() + " secures the connection in a way that this proxy cannot honour"})
+}
