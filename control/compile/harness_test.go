@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,8 @@ func compareWith(t *testing.T, file string) {
 func (w *world) show(t testing.TB, p *mesh.Proxy, lines string) string {
 	t.Helper()
 	var out strings.Builder
+	var held []*xds.Resource // what nobody holds tells nobody anything
+	defer func() { runtime.KeepAlive(held) }()
 	for line := range strings.Lines(lines) {
 		short, name, one := strings.Cut(strings.TrimSpace(line), " ")
 		path := ""
@@ -195,6 +198,7 @@ func (w *world) show(t testing.TB, p *mesh.Proxy, lines string) string {
 			}
 		default:
 			r, ok := w.now.Resource(p, xds.Name{TypeURL: url, Name: name})
+			held = append(held, r)
 			if !ok {
 				fmt.Fprintln(&out, "none")
 				continue
