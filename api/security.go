@@ -67,6 +67,12 @@ var securityTable = []securityRow{
 		why: "this TLS setting of a server is not enforced yet",
 	},
 	{
+		kind: "Sidecar.networking.istio.io", roots: []string{"ingress[].tls"},
+		enforced: Fields("ingress[].tls.mode=SIMPLE|MUTUAL|OPTIONAL_MUTUAL", "ingress[].tls.credentialName", "ingress[].tls.serverCertificate", "ingress[].tls.privateKey", "ingress[].tls.caCertificates",
+			"ingress[].tls.caCrl", "ingress[].tls.cipherSuites", "ingress[].tls.minProtocolVersion", "ingress[].tls.maxProtocolVersion", "ingress[].tls.subjectAltNames"),
+		why: "this TLS setting of a sidecar's port is not enforced yet",
+	},
+	{
 		kind: "DestinationRule.networking.istio.io", roots: under(clientPolicies, []string{"tls"}),
 		enforced: Fields(under(clientPolicies, clientTLS)...),
 		why:      "this TLS setting towards a host is not enforced yet",

@@ -237,6 +237,10 @@ func someSidecar(t *rapid.T, ns mesh.Namespace) *mesh.SidecarScope {
 	if rapid.Bool().Draw(t, "policy") {
 		s.Outbound = &mesh.OutboundPolicy{RegistryOnly: rapid.Bool().Draw(t, "registry only")}
 	}
+	if rapid.IntRange(0, 3).Draw(t, "ingress") == 0 {
+		s.Ingress = []mesh.IngressListener{{Port: 8080, Protocol: mesh.HTTP, Capture: mesh.CaptureMode(rapid.IntRange(0, 2).Draw(t, "capture")), Endpoint: mesh.IPAddress(netip.IPv6Loopback()), EndpointPort: 81}}
+		s.Pool = &mesh.ConnectionPool{MaxConnections: uint32(rapid.IntRange(0, 2).Draw(t, "most"))}
+	}
 	for _, port := range []uint16{80, 0} {
 		if rapid.Bool().Draw(t, "egress") {
 			e := mesh.EgressListener{Port: port}

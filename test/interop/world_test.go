@@ -22,7 +22,7 @@ import (
 	"github.com/heddle-mesh/heddle/test/lab"
 )
 
-// The hosts of every world, by number: 10.78.1.1 is 0x101 and fd78:6864::101. The endpoints a, b, c, d and the server have HTTP echo on 8080, 8081 and 8082 and a server that
+// The hosts of every world, by number: 10.78.1.1 is 0x101 and fd78:6864::101. The endpoints a, b, c, d and the server have HTTP echo on 8080, 8081, 8082 and the unix socket @echo, and a server that
 // speaks first on 9000, and answer datagrams on 9053. Client and server have sidecars; the gateway is one; the outsider has nothing.
 var (
 	numbers  = map[string]uint16{"client": 0x00a, "outsider": 0x014, "a": 0x101, "b": 0x102, "c": 0x103, "d": 0x104, "server": 0x201, "gateway": 0x301}
@@ -154,6 +154,7 @@ func (w *world) endpoint(name string) {
 	for _, port := range []string{"8080", "8081", "8082"} {
 		e.Serve(h.Listen("tcp", "[::]:"+port))
 	}
+	e.Serve(h.Listen("unix", "@echo")) // in the host's network namespace
 	lab.Greet(h.Listen("tcp", "[::]:9000"), name)
 	pc, err := h.ListenPacket("udp", "[::]:9053")
 	must(w.t, err)

@@ -27,7 +27,8 @@ var (
 type way struct {
 	transport string   // tls, raw_buffer or "" for either
 	alpn      []string // client's words or the http_inspector's finding
-	mutual    bool     // TLS ends here
+	mutual    bool     // the mesh's TLS ends here
+	own       bool     // the workload's own TLS ends here
 	http      bool
 }
 
@@ -72,10 +73,13 @@ func virtualInbound(v *view.View) *listenerv3.Listener {
 	}
 	var plain, told []uint16 // ports without TLS of ours, and ports whose protocol need not be found
 	for _, in := range v.Inbound() {
+		if len(v.Dialled(in)) > 0 {
+			continue // it has a listener of its own
+		}
 		p := arriving(v, in)
 		l.FilterChains = append(l.FilterChains, p.chains(v)...)
 		mode := v.MTLS(in.Number)
-		if mode == mesh.MTLSDisable && p.proto != mesh.Auto {
+		if mode == mesh.MTLSDisable && p.proto != mesh.Auto && p.own(v) == nil {
 			plain = append(plain, in.Number)
 		}
 		if mode == mesh.MTLSStrict || p.proto != mesh.Auto {
@@ -103,21 +107,27 @@ type arrival struct {
 	cluster   string
 	proto     mesh.Protocol
 	operation string
+	limits    filter.Limits
+	listener  *mesh.IngressListener // of a Sidecar, nil for none
+	origin    mesh.Ref              // the Sidecar
 }
 
 func arriving(v *view.View, in view.InboundPort) arrival {
-	first := in.Targets[0]
-	return arrival{
+	a := arrival{
 		port: in.Number, name: view.SharedListener(in.Number), cluster: view.InboundName(in.Number),
-		proto: v.Protocol(first.Service, first.Port), operation: view.HostPort(first.Service.ID.Host, first.Port.Number) + "/*",
+		proto: in.Protocol(v), operation: view.HostPort(in.Host()) + "/*", listener: in.Listener, origin: in.Sidecar(),
 	}
+	if pool, _ := v.Pool(in); pool != nil {
+		a.limits = filter.Limits{Idle: pool.TCPIdleTimeout, Life: pool.MaxConnectionDuration}
+	}
+	return a
 }
 
-// direct takes what arrives at one port of a workload whose traffic is not captured: callers connect to the proxy itself, at the workload's address (as in Istio with
-// interception mode NONE).
+// direct takes what arrives at one port where the proxy itself listens: callers connect to it, at the workload's address or another one (as in Istio with interception or
+// capture mode NONE).
 func direct(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3.Listener {
 	in, ok := v.InboundAt(port)
-	if !ok || !slices.Contains(v.OwnAddresses(), ip) {
+	if !ok || !slices.Contains(v.Dialled(in), ip) {
 		return nil
 	}
 	p := arriving(v, in)
@@ -125,7 +135,7 @@ func direct(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3.L
 		Name: name, Address: message.Socket(ip, port), TrafficDirection: corev3Inbound, FilterChains: p.chains(v),
 		ListenerFiltersTimeout: message.Duration(v.Settings().DetectionTimeout), ContinueOnListenerFiltersTimeout: true,
 	}
-	if mode := v.MTLS(port); mode != mesh.MTLSDisable || p.proto == mesh.Auto {
+	if mode := v.MTLS(port); mode != mesh.MTLSDisable || p.proto == mesh.Auto || p.own(v) != nil {
 		l.ListenerFilters = append(l.ListenerFilters, filter.TLSInspector())
 		if mode != mesh.MTLSStrict && p.proto == mesh.Auto {
 			l.ListenerFilters = append(l.ListenerFilters, filter.HTTPInspector())
@@ -140,8 +150,13 @@ func (a arrival) chains(v *view.View) []*listenerv3.FilterChain {
 	if unguarded {
 		a.refused(v, guard)
 	}
+	denied := a.listener != nil && a.listener.Denied != ""
+	list := ways(v, v.MTLS(a.port), a.proto)
+	if a.own(v) != nil {
+		list = terminated(a.proto)
+	}
 	var out []*listenerv3.FilterChain
-	for _, w := range ways(v, v.MTLS(a.port), a.proto) {
+	for _, w := range list {
 		c := &listenerv3.FilterChain{
 			Name:             a.chainName(w),
 			FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: w.transport, ApplicationProtocols: w.alpn},
@@ -149,16 +164,19 @@ func (a arrival) chains(v *view.View) []*listenerv3.FilterChain {
 		if a.port != 0 {
 			c.FilterChainMatch.DestinationPort = message.UInt32(uint32(a.port))
 		}
-		if w.mutual {
+		switch {
+		case w.mutual:
 			c.TransportSocket = downstream(mutualContext(v))
+		case w.own:
+			c.TransportSocket = downstream(ingressContext(v, a.listener))
 		}
 		switch {
-		case unguarded:
+		case unguarded || denied:
 			c.Filters = []*listenerv3.Filter{filter.TCP(v.Settings(), filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster})}
 		case w.http:
 			c.Filters = []*listenerv3.Filter{a.manager(guard).filter(v)}
 		default:
-			c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), filter.Limits{}, filter.Share{Cluster: a.cluster}))
+			c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), a.limits, filter.Share{Cluster: a.cluster}))
 		}
 		out = append(out, c)
 	}

@@ -56,8 +56,11 @@ func Compile(v *view.View, name string) *listenerv3.Listener {
 	if port == v.Settings().HTTPProxyPort && ip == v.Loopback() {
 		return explicitProxy(v, name, ip, port)
 	}
-	if !v.Captured() {
+	if in, ok := v.DialledAt(port); ok && slices.Contains(v.Dialled(in), ip) {
 		return direct(v, name, ip, port)
+	}
+	if !v.Captured() {
+		return nil
 	}
 	if ip == any4 {
 		return shared(v, name, port)
@@ -109,11 +112,9 @@ func Names(v *view.View) []string {
 			}
 		}
 	}
-	if !v.Captured() {
-		for _, in := range v.Inbound() {
-			for _, a := range v.OwnAddresses() {
-				out = append(out, view.ListenerName(a, in.Number))
-			}
+	for _, in := range v.DialledPorts() {
+		for _, a := range v.Dialled(in) {
+			out = append(out, view.ListenerName(a, in.Number))
 		}
 	}
 	if port := v.Settings().HTTPProxyPort; port != 0 {

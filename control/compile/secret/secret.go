@@ -18,10 +18,11 @@ const (
 	caSuffix = "-cacert"
 )
 
-// Compile gives a credential, or nil when there is none that the proxy may have. Only gateways get credentials, and only those of their own namespace.
+// Compile gives a credential, or nil when there is none that the proxy may have. Only gateways get credentials, and only those of their own namespace; a sidecar gets
+// those that its Sidecar names for its own ports.
 func Compile(v *view.View, name string) *tlsv3.Secret {
 	path, ok := strings.CutPrefix(name, prefix)
-	if !ok || v.Kind() != mesh.Router {
+	if !ok || v.Kind() != mesh.Router && !v.ServesWith(strings.TrimSuffix(name, caSuffix)) && !v.ServesWith(name) {
 		return nil
 	}
 	ns, object, ok := strings.Cut(path, "/")

@@ -82,27 +82,46 @@ func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
 	for _, t := range in.Targets {
 		services = append(services, ServiceMetadata(t.Service))
 	}
+	if len(services) == 0 {
+		services = []any{map[string]any{"host": in.Sidecar().Name + "." + string(in.Sidecar().Namespace), "name": in.Sidecar().Name, "namespace": string(in.Sidecar().Namespace)}}
+	}
 	c := dialled(v, name)
 	c.TypedExtensionProtocolOptions = nil
-	first := in.Targets[0]
-	if proto := v.Protocol(first.Service, first.Port); proto.IsHTTP() || proto == mesh.Auto {
-		o := &httpv3.HttpProtocolOptions{}
-		version(v, o, proto)
-		setHTTP(c, o)
-	}
+	pool, origin := v.Pool(in)
+	t := target{proto: in.Protocol(v), rule: &mesh.Traffic{Origin: origin}, policy: mesh.TrafficPolicy{Pool: pool}}
+	t.pool(v, c)
+	t.protocol(v, c)
 	c.Metadata = message.Metadata(map[string]any{"services": services})
-	if !v.Captured() {
-		at := v.Application(port)
-		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
-		c.LoadAssignment = &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
-			LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
-				Address: message.Socket(at.Addr(), at.Port()),
-			}}}},
-		}}}
-		return c
-	}
-	c.UpstreamBindConfig = ownSource(v)
-	c.CleanupInterval = message.Duration(time.Minute)
+	workload(v, c, in)
 	return c
+}
+
+// workload says where the application listens: at what the caller dialled, at the same address and another port, or at an address that only the proxy reaches.
+func workload(v *view.View, c *clusterv3.Cluster, in view.InboundPort) {
+	var at *corev3.Address
+	captured := len(v.Dialled(in)) == 0
+	switch l := in.Listener; {
+	case l != nil && !l.Endpoint.IsZero():
+		at = message.At(l.Endpoint, l.EndpointPort)
+		if own := l.Endpoint.Kind() == mesh.AddrIP && l.Endpoint.IP().IsUnspecified(); own && captured {
+			c.LbConfig = &clusterv3.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &clusterv3.Cluster_OriginalDstLbConfig{UpstreamPortOverride: message.UInt32(uint32(l.EndpointPort))}}
+		} else {
+			captured = false
+			if own && len(v.OwnAddresses()) > 0 {
+				at = message.Socket(v.OwnAddresses()[0], l.EndpointPort)
+			}
+		}
+	case !captured:
+		at = message.Socket(v.Application(in.Number).Addr(), v.Application(in.Number).Port())
+	}
+	if captured {
+		c.UpstreamBindConfig = ownSource(v)
+		c.CleanupInterval = message.Duration(time.Minute)
+		return
+	}
+	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+	c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
+	c.LoadAssignment = &endpointv3.ClusterLoadAssignment{ClusterName: c.Name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
+		LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: at}}}},
+	}}}
 }

@@ -120,11 +120,106 @@ func (v *View) Addresses(s *mesh.Service) []netip.Addr {
 // InboundPort is a port that the proxy's workload listens on, with the services that it serves there, ordered by host.
 type InboundPort struct {
 	Number  uint16
-	Targets []Target
+	Targets []Target // where a Sidecar names the port, perhaps none
+	// Listener is what the workload's Sidecar says of the port, nil for nothing.
+	Listener *mesh.IngressListener
+	sidecar  *mesh.SidecarScope
 }
 
-// Inbound are the ports of the proxy's workload, ordered.
+// Protocol is how the proxy must treat what arrives.
+func (in InboundPort) Protocol(v *View) mesh.Protocol {
+	if in.Listener == nil {
+		return v.Protocol(in.Targets[0].Service, in.Targets[0].Port)
+	}
+	p := mesh.Port{Name: in.Listener.Name, Number: in.Number, Protocol: in.Listener.Protocol}
+	return v.Protocol(&mesh.Service{Origin: in.sidecar.Origin}, p)
+}
+
+// Host is the name of what is called at the port, and Port its number there.
+func (in InboundPort) Host() (mesh.Host, uint16) {
+	if len(in.Targets) > 0 {
+		return in.Targets[0].Service.ID.Host, in.Targets[0].Port.Number
+	}
+	return mesh.Host(in.sidecar.Origin.Name + "." + string(in.sidecar.Origin.Namespace)), in.Number
+}
+
+// Pool bounds what arrives: by the workload's Sidecar, else by the DestinationRule for the service.
+func (v *View) Pool(in InboundPort) (*mesh.ConnectionPool, mesh.Ref) {
+	if sc := v.arrival(); sc != nil {
+		if i := slices.IndexFunc(sc.Ingress, func(l mesh.IngressListener) bool { return l.Port == in.Number && l.Pool != nil }); i >= 0 {
+			return sc.Ingress[i].Pool, sc.Origin
+		}
+		if sc.Pool != nil {
+			return sc.Pool, sc.Origin
+		}
+	}
+	if len(in.Targets) == 0 {
+		return nil, mesh.Ref{}
+	}
+	t := in.Targets[0]
+	if rule := v.ownTraffic(t.Service); rule != nil {
+		return Policy(rule, "", t.Port.Number).Pool, rule.Origin
+	}
+	return nil, mesh.Ref{}
+}
+
+// Dialled says whether the proxy itself listens at the port, at which addresses.
+func (v *View) Dialled(in InboundPort) []netip.Addr {
+	switch l := in.Listener; {
+	case l == nil && v.Captured(), l != nil && l.Capture == mesh.CaptureRedirect, l != nil && l.Capture == mesh.CaptureDefault && v.Captured():
+		return nil
+	case l != nil && l.Bind.IsValid():
+		return []netip.Addr{l.Bind}
+	}
+	return v.OwnAddresses()
+}
+
+// DialledPorts are the inbound ports at which the proxy itself listens.
+func (v *View) DialledPorts() []InboundPort {
+	if sc := v.arrival(); v.Captured() && (sc == nil || !slices.ContainsFunc(sc.Ingress, func(l mesh.IngressListener) bool { return l.Capture == mesh.CaptureNone })) {
+		return nil // so that listeners for what leaves do not depend on what the workload serves
+	}
+	return slices.DeleteFunc(v.Inbound(), func(in InboundPort) bool { return len(v.Dialled(in)) == 0 })
+}
+
+// DialledAt is one of the DialledPorts.
+func (v *View) DialledAt(port uint16) (InboundPort, bool) {
+	all := v.DialledPorts()
+	i := slices.IndexFunc(all, func(in InboundPort) bool { return in.Number == port })
+	if i < 0 {
+		return InboundPort{}, false
+	}
+	return all[i], true
+}
+
+// Sidecar is the one that says something of the port.
+func (in InboundPort) Sidecar() mesh.Ref {
+	if in.sidecar == nil {
+		return mesh.Ref{}
+	}
+	return in.sidecar.Origin
+}
+
+// Inbound are the ports of the proxy's workload, ordered: those that its Sidecar names, or else those of its services.
 func (v *View) Inbound() []InboundPort {
+	all := v.servedPorts()
+	sc := v.arrival()
+	if sc == nil || len(sc.Ingress) == 0 {
+		return all
+	}
+	var out []InboundPort
+	for i := range sc.Ingress {
+		in := InboundPort{Number: sc.Ingress[i].Port, Listener: &sc.Ingress[i], sidecar: sc}
+		if j := slices.IndexFunc(all, func(p InboundPort) bool { return p.Number == in.Number }); j >= 0 {
+			in.Targets = all[j].Targets
+		}
+		out = append(out, in)
+	}
+	slices.SortFunc(out, func(a, b InboundPort) int { return int(a.Number) - int(b.Number) })
+	return out
+}
+
+func (v *View) servedPorts() []InboundPort {
 	byNumber := map[uint16][]Target{}
 	for _, ws := range v.Served() {
 		s, ok := v.Service(ws.Service)

@@ -27,6 +27,7 @@ type (
 		port    uint16
 	}
 	leaving struct{}
+	arrives struct{}
 )
 
 func (scopeOf) Answer(s *Source, p *mesh.Proxy) any {
@@ -47,6 +48,14 @@ func (q follows) Answer(s *Source, p *mesh.Proxy) any {
 
 func (q listens) Answer(s *Source, p *mesh.Proxy) any {
 	return scopeFor(s, p).listens(q.service, q.port)
+}
+
+// arrives answers with a Sidecar only if it says something of what arrives.
+func (arrives) Answer(s *Source, p *mesh.Proxy) any {
+	if sc := governing(s, p); sc != nil && (len(sc.Ingress) > 0 || sc.Pool != nil) {
+		return sc.Origin
+	}
+	return mesh.Ref{}
 }
 
 // way is what becomes of traffic to what is not known.
@@ -70,6 +79,9 @@ func (leaving) Answer(s *Source, p *mesh.Proxy) any {
 
 // Grounds are the Sidecars of the proxy's namespace and the mesh's.
 func (scopeOf) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
+
+// Grounds are the Sidecars.
+func (arrives) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
 
 // Grounds are the Sidecars, and the routes that lead to the service.
 func (q reaches) Grounds(s *Source, p *mesh.Proxy) []mesh.Key {
@@ -177,16 +189,41 @@ func (v *View) Scope() Scope {
 }
 
 func (v *View) obeyed(ref mesh.Ref) *Scope {
+	switch sc := v.sidecar(ref); {
+	case sc == nil:
+		return &Scope{}
+	case ref.Namespace == v.Settings().RootNamespace:
+		return &Scope{sc, v.InNamespace}
+	default:
+		return &Scope{sc, func(ns mesh.Namespace) bool { return ns == ref.Namespace }}
+	}
+}
+
+// arrival is the proxy's Sidecar, if it says something of what arrives.
+func (v *View) arrival() *mesh.SidecarScope {
+	if !v.scopes() {
+		return nil
+	}
+	return v.sidecar(v.r.Ask(arrives{}).(mesh.Ref))
+}
+
+// ServesWith says whether the proxy's Sidecar names a credential (by its name in SDS) for one of the workload's ports.
+func (v *View) ServesWith(credential string) bool {
+	sc := v.arrival()
+	return sc != nil && slices.ContainsFunc(sc.Ingress, func(l mesh.IngressListener) bool {
+		return l.TLS != nil && l.TLS.Credential != "" && l.Denied == "" && v.CredentialName(l.TLS.Credential) == credential
+	})
+}
+
+// sidecar is a Sidecar by name, nil for none.
+func (v *View) sidecar(ref mesh.Ref) *mesh.SidecarScope {
 	list, _ := read(v, mesh.OfSidecars, v.s.Sidecars, ref.Namespace)
 	i := slices.IndexFunc(list, func(s *mesh.SidecarScope) bool { return s.Origin == ref })
 	if i < 0 {
-		return &Scope{}
+		return nil
 	}
 	v.From(ref)
-	if ref.Namespace != v.Settings().RootNamespace {
-		return &Scope{list[i], func(ns mesh.Namespace) bool { return ns == ref.Namespace }}
-	}
-	return &Scope{list[i], v.InNamespace}
+	return list[i]
 }
 
 // scopes says whether there is any Sidecar, so that nobody asks in a mesh without.

@@ -8,13 +8,18 @@ import (
 
 // Traffic is the DestinationRule that the proxy obeys for a service. Istio looks in the client's namespace, then in the service's, then in the root
 // namespace; of several rules for one host in one namespace the oldest counts, and one whose workload selector matches goes before one without.
-func (v *View) Traffic(s *mesh.Service) *mesh.Traffic {
+func (v *View) Traffic(s *mesh.Service) *mesh.Traffic { return v.traffic(s, true) }
+
+// ownTraffic is the DestinationRule for a service that the proxy's own workload serves; one with a workload selector is for clients.
+func (v *View) ownTraffic(s *mesh.Service) *mesh.Traffic { return v.traffic(s, false) }
+
+func (v *View) traffic(s *mesh.Service, selectors bool) *mesh.Traffic {
 	for cover := range covering(s.ID.Host) {
 		rules, _ := read(v, mesh.OfTraffic, v.s.Traffic, cover)
 		if len(rules) == 0 {
 			continue
 		}
-		if t := v.pick(s, rules); t != nil {
+		if t := v.pick(s, rules, selectors); t != nil {
 			v.From(t.Origin)
 			return t
 		}
@@ -22,14 +27,14 @@ func (v *View) Traffic(s *mesh.Service) *mesh.Traffic {
 	return nil
 }
 
-func (v *View) pick(s *mesh.Service, rules []*mesh.Traffic) *mesh.Traffic {
+func (v *View) pick(s *mesh.Service, rules []*mesh.Traffic, selectors bool) *mesh.Traffic {
 	// When only the service's own namespace says something, the client's namespace need not be asked for.
 	foreign := slices.ContainsFunc(rules, func(t *mesh.Traffic) bool {
 		return len(t.Selector) > 0 || t.Origin.Namespace != s.ID.Namespace
 	})
 	for _, selected := range []bool{true, false} {
 		for _, t := range rules {
-			if !foreign {
+			if !foreign || selected && !selectors {
 				break
 			}
 			if len(t.Selector) > 0 == selected && v.InNamespace(t.Origin.Namespace) && v.ProxyMatches(t.Selector) {

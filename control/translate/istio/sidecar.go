@@ -9,8 +9,17 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 )
 
-// sidecarFields are honoured.
-var sidecarFields = api.Fields("workloadSelector.labels", "egress[].hosts", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "outboundTrafficPolicy.egressProxy.*")
+// sidecarFields are honoured; the TLS settings are judged by api.Unenforced, and of connection pools those of a DestinationRule.
+var sidecarFields = func() api.FieldSet {
+	all := []string{"workloadSelector.labels", "egress[].hosts", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "outboundTrafficPolicy.egressProxy.*",
+		"ingress[].port.number", "ingress[].port.protocol", "ingress[].port.name", "ingress[].bind", "ingress[].captureMode", "ingress[].defaultEndpoint", "ingress[].tls.*"}
+	for _, f := range policyFields {
+		if rest, ok := strings.CutPrefix(f, "connectionPool."); ok {
+			all = append(all, "ingress[].connectionPool."+rest, "inboundConnectionPool."+rest)
+		}
+	}
+	return api.Fields(all...)
+}()
 
 // Sidecar gives what a Sidecar says of the proxies that it is for, or nil when the object is broken.
 func Sidecar(o api.Object, in Lookup) (*mesh.SidecarScope, []mesh.Problem) {
@@ -27,6 +36,15 @@ func Sidecar(o api.Object, in Lookup) (*mesh.SidecarScope, []mesh.Problem) {
 	for i, e := range spec.Egress {
 		v.egress(s, e, at("spec.egress", i))
 	}
+	denials := map[string]string{}
+	for _, f := range api.Unenforced(o) {
+		v.Add(mesh.CodeDenied, f.Path, "", "%s, so the port accepts no connection", f.Reason)
+		denials[f.Path] = f.Reason
+	}
+	for i, l := range spec.Ingress {
+		v.ingress(s, l, denials, at("spec.ingress", i))
+	}
+	s.Pool = v.pool(spec.InboundConnectionPool, "spec.inboundConnectionPool")
 	s.Outbound = v.outboundPolicy(spec.OutboundTrafficPolicy, "spec.outboundTrafficPolicy")
 	if v.Broken() {
 		return nil, v.Problems()

@@ -168,6 +168,9 @@ func (c *Conn) failed(err error) {
 
 // handshakeData takes bytes of the handshake.
 func (c *Conn) handshakeData(p []byte) int {
+	if c.tls == nil { // refused: it has no certificate to answer with
+		return len(p)
+	}
 	if c.fed += len(p); c.fed > maxHandshakeBytes {
 		c.raw.PauseRead()
 	}
@@ -183,6 +186,9 @@ func (c *Conn) handshakeData(p []byte) int {
 // handshakeFed says that nothing more comes. What has come may be all that the handshake needs, and more: a client may send its last message, all it has to say and the
 // end at once.
 func (c *Conn) handshakeFed() {
+	if c.tls == nil {
+		return
+	}
 	if !c.started {
 		c.failed(io.ErrUnexpectedEOF)
 		return

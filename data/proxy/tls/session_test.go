@@ -106,6 +106,31 @@ func TestHandshakeTimeout(t *testing.T) {
 	}
 }
 
+// A server whose secret has not come refuses a client that has spoken already, and lives on.
+func TestAServerWithoutCertificate(t *testing.T) {
+	s, from := sim.New(1), newSecrets(newAuthority())
+	from.certificates["server"] = &tls.Source[tls.Certificates]{}
+	sx, cx := must(tls.NewServerContext(serverConfig(), from)), must(tls.NewClientContext(clientConfig(), from))
+	a, b := s.Pipe()
+	client, server := &outcome{}, &outcome{}
+	s.At(0, func() { tls.Client(a, cx, tls.Handshake{}, client.take) })
+	s.At(0, func() { b.SetHandler(&inspector{then: func() { tls.Server(b, sx, tls.Handshake{}, server.take) }}) })
+	if !s.RunUntil(time.Minute, func() bool { return client.n+server.n == 2 }) || client.err == nil || server.err == nil {
+		t.Fatalf("client %+v, server %+v", client, server)
+	}
+}
+
+// inspector looks at the first bytes, as a listener does, and hands over.
+type inspector struct{ then func() }
+
+func (i *inspector) OnData([]byte) int {
+	i.then()
+	return 0
+}
+func (*inspector) OnEOF()        {}
+func (*inspector) OnWritable()   {}
+func (*inspector) OnClose(error) {}
+
 func TestCanceledHandshakeTellsNothing(t *testing.T) {
 	s := sim.New(1)
 	_, cx := mutual(newAuthority())
