@@ -62,9 +62,7 @@ func list(v *view.View, typeURL string) []string {
 	case xds.Cluster:
 		return sorted(patch.Added(v, view.Clusters, upstream.Names(v)))
 	case xds.Listener:
-		for kind := range view.PatchKinds() {
-			v.Tried(v.Patches(kind, "")) // whoever has listeners has all the rest
-		}
+		v.Try() // whoever has listeners has all the rest
 		return sorted(patch.Added(v, view.Listeners, listener.Names(v)))
 	case xds.Route:
 		return sorted(route.Names(v))

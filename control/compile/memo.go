@@ -110,7 +110,7 @@ func (m *Memo) Notices() []mesh.Problem {
 	for id, p := range tried {
 		if !applied[id] {
 			out = append(out, mesh.Problem{Object: p.Origin, Field: p.Path, Code: mesh.CodeNotFound,
-				Message: "the patch matches nothing of what the proxies that it selects are given", Hint: "compare its match with a proxy's /config_dump"})
+				Message: "the patch matches nothing: no proxy that it selects is given such a resource, or is of such a version or metadata", Hint: "compare its match with a proxy's /config_dump"})
 		}
 	}
 	return noticesOf(out)

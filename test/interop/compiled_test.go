@@ -163,7 +163,7 @@ func (c compiled) everything(p *mesh.Proxy) (all []*xds.Resource) {
 func proxyOf(name string, envoy bool) *mesh.Proxy {
 	trust, _ := identity.ParseTrustDomain(identity.DefaultTrustDomain)
 	p := &mesh.Proxy{ID: name, Name: name, Namespace: "default", ServiceAccount: name, Labels: mesh.Labels{"app": name}, Cluster: mesh.DefaultCluster, Network: mesh.DefaultNetwork,
-		Identity: identity.NewID(trust, "default", name), Envoy: envoy, Features: map[mesh.Feature]bool{}, Capture: "REDIRECT", Metadata: map[string]string{"DNS_CAPTURE": "true"}}
+		Identity: identity.NewID(trust, "default", name), Envoy: envoy, Features: map[mesh.Feature]bool{}, Capture: "REDIRECT", Metadata: map[string]string{"DNS_CAPTURE": "true", "ISTIO_VERSION": announce.IstioVersion}}
 	if name == "gateway" {
 		p.Kind, p.Capture = mesh.Router, "NONE"
 	}

@@ -1,7 +1,6 @@
 package view
 
 import (
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,17 +20,6 @@ const (
 	Extensions
 	patchKinds
 )
-
-// PatchKinds goes through the kinds.
-func PatchKinds() iter.Seq[PatchKind] {
-	return func(yield func(PatchKind) bool) {
-		for k := range patchKinds {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
 
 // kindOfPatch is the kind of resource that a target is part of.
 func kindOfPatch(t mesh.PatchTarget) PatchKind {
@@ -112,6 +100,8 @@ type patchesFor struct {
 	kind PatchKind
 	name string
 	part string
+	// meant asks for all patches of objects that select the proxy, those included that the proxy's version or metadata keep away from it.
+	meant bool
 }
 
 func (q patchesFor) Answer(s *Source, p *mesh.Proxy) any {
@@ -133,7 +123,7 @@ func (q patchesFor) Answer(s *Source, p *mesh.Proxy) any {
 
 func (q patchesFor) list(b *strings.Builder, list []placedPatch, p *mesh.Proxy) {
 	for _, x := range list {
-		if !q.concerns(x.patch) || !means(x.filter, p) || !narrows(x.patch, p) {
+		if !q.concerns(x.patch) || !means(x.filter, p) || !q.meant && !narrows(x.patch, p) || !sided(x.patch, p) {
 			continue
 		}
 		if b.Len() > 0 {
@@ -201,11 +191,13 @@ func means(f *mesh.EnvoyFilter, p *mesh.Proxy) bool {
 	return len(f.Selectors) == 0 || slices.ContainsFunc(f.Selectors, func(l mesh.Labels) bool { return l.Selects(p.Labels) })
 }
 
-// narrows says whether a patch of such an object is for the proxy.
+// sided says whether the proxy has the side of traffic that a patch is about.
+func sided(x *mesh.Patch, p *mesh.Proxy) bool {
+	return x.Context == mesh.PatchAnywhere || (x.Context == mesh.PatchGateway) == (p.Kind == mesh.Router)
+}
+
+// narrows says whether the proxy is of a version and has the metadata that a patch is for.
 func narrows(x *mesh.Patch, p *mesh.Proxy) bool {
-	if x.Context != mesh.PatchAnywhere && (x.Context == mesh.PatchGateway) != (p.Kind == mesh.Router) {
-		return false
-	}
 	if x.Version != nil && (p.Metadata["ISTIO_VERSION"] == "" || !x.Version.MatchString(p.Metadata["ISTIO_VERSION"])) {
 		return false
 	}
@@ -269,8 +261,12 @@ func (v *View) patches(q patchesFor) []*mesh.Patch {
 	return out
 }
 
-// Tried records that the proxy has a patch, and Applied that a resource of its was changed by it.
-func (v *View) Tried(list []*mesh.Patch) { v.tried = append(v.tried, list...) }
+// Try records all patches of objects that select the proxy; Applied says which of them matched something.
+func (v *View) Try() {
+	for k := range patchKinds {
+		v.tried = append(v.tried, v.patches(patchesFor{kind: k, meant: true})...)
+	}
+}
 
 // Applied records that a patch matched something.
 func (v *View) Applied(p *mesh.Patch) {
@@ -279,7 +275,7 @@ func (v *View) Applied(p *mesh.Patch) {
 	}
 }
 
-// Trials are the patches that Tried recorded, and those that Applied did.
+// Trials are the patches that Try recorded, and those that Applied did.
 func (v *View) Trials() (tried, applied []*mesh.Patch) { return v.tried, v.applied }
 
 // RouteAt is what the name of a route configuration says: the port of http.PORT, https.PORT.NAME.GATEWAY.NAMESPACE, inbound|PORT|| and PORT, and of a gateway's server with TLS

@@ -47,6 +47,9 @@ func Features() []string {
 	return []string{"vhds", "http1", "http2", "tcp", "rbac", "fault", "cors", "hash", "mirror", "outlier", "proxy-protocol", "crl", "budget-interval", "balance", "udp", "patch"}
 }
 
+// IstioVersion is the release of Istio whose names and forms of configuration the proxy is given; patches may be for some releases only (metadata ISTIO_VERSION).
+const IstioVersion = "1.31.1"
+
 // CapturesUDP is a feature of a proxy to which the datagrams of its workload are led.
 const CapturesUDP = "udp-capture"
 
@@ -101,7 +104,7 @@ func (w *Workload) Node() (*corev3.Node, error) {
 	}
 	metadata := map[string]any{
 		"NAME": w.Name, "NAMESPACE": w.Namespace, "SERVICE_ACCOUNT": w.Account, "WORKLOAD_NAME": w.Name, "LABELS": labels, "INSTANCE_IPS": strings.Join(ips, ","),
-		"CLUSTER_ID": w.ClusterID, "NETWORK": w.Network, "MESH_ID": w.Mesh, "INTERCEPTION_MODE": w.Interception, "DNS_CAPTURE": "true", "HEDDLE_VERSION": w.Version,
+		"CLUSTER_ID": w.ClusterID, "NETWORK": w.Network, "MESH_ID": w.Mesh, "INTERCEPTION_MODE": w.Interception, "DNS_CAPTURE": "true", "HEDDLE_VERSION": w.Version, "ISTIO_VERSION": IstioVersion,
 	}
 	var applications []string
 	for _, port := range slices.Sorted(maps.Keys(w.Applications)) {

@@ -98,7 +98,7 @@ func (x *Exchange) dispatch() {
 		if code == 0 {
 			code = 503
 		}
-		x.Reply(code, "", "cluster_not_found")
+		x.answer(code, "", "cluster_not_found", nil)
 	default:
 		x.forward()
 	}

@@ -62,6 +62,16 @@ func (x *Exchange) reply(status int, body, details string, edit func(*codec.Head
 	x.finish()
 }
 
+// answer is a reply in the upstream's place, which the route edits as it does the upstream's own (Envoy's router does).
+func (x *Exchange) answer(status int, body, details string, edit func(*codec.Head)) {
+	x.reply(status, body, details, func(h *codec.Head) {
+		if edit != nil {
+			edit(h)
+		}
+		x.routeResponse(h)
+	})
+}
+
 // cut ends a response that has begun and cannot be finished.
 func (x *Exchange) cut() {
 	x.w.Shard.Inc(x.m.stats.TxReset)

@@ -70,7 +70,8 @@ func (x *Exchange) unavailable() {
 	}
 	x.flags = x.flags.With(codec.FlagNoHealthyUpstream)
 	x.charge(503)
-	x.giveUp(503, body, details)
+	x.endTry()
+	x.answer(503, body, details, nil)
 }
 
 func (x *Exchange) retryPolicy() *config.Retry {
@@ -222,7 +223,7 @@ func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 		// The server counts the deadline as well, and gives the stream up when it has passed. Envoy says 14 here; gRPC's own clients take such a reset for what it is.
 		edit = deadlineExceeded
 	}
-	x.reply(status, body, "upstream_reset_before_response_started{"+resetDetail(r, detail)+"}", edit)
+	x.answer(status, body, "upstream_reset_before_response_started{"+resetDetail(r, detail)+"}", edit)
 }
 
 // statusOf is the status that stands for a try without a response.
@@ -318,7 +319,8 @@ func (x *Exchange) tryOver(counter stats.Handle, details string) {
 		x.charge(504)
 	}
 	x.flags = x.flags.With(codec.FlagUpstreamRequestTimeout)
-	x.giveUp(504, "upstream request timeout", details)
+	x.endTry()
+	x.answer(504, "upstream request timeout", details, nil)
 }
 
 // overdue ends the exchange that took too long.
@@ -338,7 +340,8 @@ func (x *Exchange) overdue() {
 		}
 	}
 	x.flags = x.flags.With(codec.FlagUpstreamRequestTimeout)
-	x.giveUp(504, "upstream request timeout", "response_timeout")
+	x.endTry()
+	x.answer(504, "upstream request timeout", "response_timeout", nil)
 }
 
 // dropTry gives the connection up, whatever comes on it.
