@@ -9,7 +9,7 @@ LINT := .cache/lint/golangci-lint
 VERSION ?= dev
 export CGO_ENABLED ?= 0
 
-.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube e2e-kube-more interop conformance skew fuzz envoy bpf fmt clean
+.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube e2e-kube-more interop conformance conformance-gateway skew fuzz envoy bpf fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -73,7 +73,7 @@ skew: build ## run proxies of the last release (or SKEW=COMMIT) under this contr
 soak: build ## run a whole mesh under load and churn for SOAK=30m: memory, goroutines and descriptors must not grow, no request may fail
 	@go run ./test/soak -length $${SOAK:-30m}
 
-conformance: build envoy ## suites of others: h2spec against the codec, against heddle-proxy and in a mesh; the corpus of request smuggling; clients of others; gRPC's interoperability suite with Java and Node.js; sslscan
+conformance: build envoy crds ## suites of others: h2spec against the codec, against heddle-proxy and in a mesh; the corpus of request smuggling; clients of others; gRPC's interoperability suite with Java and Node.js; sslscan; the Gateway API's suite
 	@bash test/conformance/h2spec.sh | tail -1
 	@bash test/conformance/h2spec-proxy.sh | tail -1
 	@bash test/conformance/h2spec-mesh.sh
@@ -81,6 +81,10 @@ conformance: build envoy ## suites of others: h2spec against the codec, against 
 	@bash test/conformance/clients.sh
 	@bash test/conformance/grpc.sh
 	@bash test/conformance/sslscan.sh
+	@bash test/conformance/gateway/run.sh
+
+conformance-gateway: crds ## the conformance suite of the Gateway API on a real cluster, as root; writes docs/conformance/gateway-api.yaml
+	@bash test/conformance/gateway/run.sh
 
 fuzz: ## fuzz every decoder (FUZZCPU=1 CPU minutes each)
 	@bash test/fuzz.sh $${FUZZCPU:-1}

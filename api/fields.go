@@ -64,6 +64,23 @@ func (s FieldSet) Union(o FieldSet) FieldSet {
 	return u
 }
 
+// Below is the set of the same fields below a field.
+func (s FieldSet) Below(field string) FieldSet {
+	out := Fields(field)
+	delete(out.exact, field)
+	for k, v := range s.exact {
+		out.exact[field+"."+k] = v
+	}
+	for k := range s.below {
+		out.below[field+"."+k] = true
+	}
+	for k := range s.prefix {
+		out.prefix[field+"."+k] = true
+	}
+	out.prefix[field] = true
+	return out
+}
+
 // Unlisted gives the populated fields of a spec that the set does not list, outermost first, in the order of the schema.
 func (s FieldSet) Unlisted(spec any) []Field {
 	w := walk{set: s}

@@ -79,8 +79,7 @@ var securityTable = []securityRow{
 	},
 	{
 		kind: "Gateway.gateway.networking.k8s.io", roots: []string{"listeners[].tls", "tls"},
-		enforced: Fields("listeners[].tls.mode=Terminate", "listeners[].tls.certificateRefs[].*"),
-		reasons:  map[string]string{"listeners[].tls.mode": "a listener that passes TLS through is not served yet"},
+		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*"),
 		why:      "this TLS setting of a gateway is not enforced yet",
 	},
 	{kind: "BackendTLSPolicy.gateway.networking.k8s.io", roots: []string{""}, why: "TLS towards backends by BackendTLSPolicy is not enforced yet"},

@@ -66,6 +66,8 @@ type Proxy struct {
 	Features       map[Feature]bool
 	Capture        string            // INTERCEPTION_MODE: REDIRECT, TPROXY, NONE
 	Metadata       map[string]string // other string metadata that compilers ask for by key
+	// Config is the proxy's own ProxyConfig, nil where that of the mesh counts.
+	Config *ProxyConfig
 }
 
 // Can says whether the proxy is able to do something.

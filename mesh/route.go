@@ -2,7 +2,7 @@ package mesh
 
 import "time"
 
-// Route is one VirtualService, HTTPRoute or UDPRoute: rules for hosts, in effect for sidecars ("mesh") or at gateways.
+// Route is one VirtualService or route of the Gateway API: rules for hosts, in effect for sidecars ("mesh") or at gateways.
 type Route struct {
 	Origin   Ref
 	Created  time.Time
@@ -65,6 +65,7 @@ type HTTPMatch struct {
 	SourceNamespace Namespace
 	Gateways        []GatewayID // empty: those of the route
 	Mesh            bool        // with Gateways: "mesh" is among them
+	Call            [2]int      // of a GRPCRoute: how many characters of the service and of the method are asked for; more goes first
 }
 
 // HTTPRule is one rule: the first one with a matching Match wins (no Match: matches all).
@@ -199,6 +200,7 @@ type L4Match struct {
 
 // TCPRule routes opaque connections.
 type TCPRule struct {
+	Name     string
 	Matches  []L4Match
 	Backends []Backend
 }
@@ -210,8 +212,9 @@ type UDPRule struct {
 	Backends []Backend
 }
 
-// TLSRule routes by SNI without termination.
+// TLSRule routes by SNI. One of the Gateway API has no matches: it is for the hosts of its parents.
 type TLSRule struct {
+	Name     string
 	Matches  []L4Match
 	Backends []Backend
 }

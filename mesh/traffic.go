@@ -246,21 +246,42 @@ const (
 
 // Settings are mesh-wide settings (the subset of MeshConfig that this version honours).
 type Settings struct {
-	TrustDomain       string
-	RootNamespace     Namespace
-	MeshID            MeshID
-	RegistryOnly      bool // outboundTrafficPolicy REGISTRY_ONLY
-	AutoMTLS          bool
-	AccessLogFile     string
-	AccessLogJSON     bool
-	ConnectTimeout    time.Duration
-	DetectionTimeout  time.Duration // protocol detection; 0 waits for ever
-	ClusterDomain     string        // cluster.local
-	HTTPProxyPort     uint16        // explicit proxy listener for workloads without capture; 0 none
-	InsideMesh        []netip.Prefix
-	DefaultRetryCount uint32
-	Locality          *LocalityBalance // localityLbSetting; nil is its zero value
-	Paths             PathForm         // pathNormalization
-	Injects           bool             // this control plane puts proxies into pods, so labels that ask for it are honoured
-	GatewayProxy      bool             // connections to gateways begin with a PROXY header (defaultConfig.gatewayTopology.proxyProtocol)
+	TrustDomain      string
+	RootNamespace    Namespace
+	MeshID           MeshID
+	RegistryOnly     bool // outboundTrafficPolicy REGISTRY_ONLY
+	AutoMTLS         bool
+	AccessLogFile    string
+	AccessLogJSON    bool
+	ConnectTimeout   time.Duration
+	DetectionTimeout time.Duration // protocol detection; 0 waits for ever
+	ClusterDomain    string        // cluster.local
+	HTTPProxyPort    uint16        // explicit proxy listener for workloads without capture; 0 none
+	InsideMesh       []netip.Prefix
+	Retry            *Retry        // defaultHttpRetryPolicy: of rules that say nothing; nil is Istio's
+	InboundRetry     *Retry        // defaultInboundHttpRetryPolicy; nil for none
+	Keepalive        Keepalive     // of connections that proxies make; the zero value is the kernel's
+	DNSRefresh       time.Duration // how long an answer of the name server is good for where it does not say so itself
+	LocalInbound     bool          // inboundTrafficPolicy LOCALHOST: applications are called at 127.0.0.1
+	OutboundStat     string        // pattern of the names of statistics of clusters (outboundClusterStatName), "" for the cluster's own name
+	InboundStat      string
+	MeshTLS          TLSBounds        // of mutual TLS within the mesh (meshMTLS)
+	TLS              TLSBounds        // of all other TLS, where nothing else is said (tlsDefaults)
+	Locality         *LocalityBalance // localityLbSetting; nil is its zero value
+	Paths            PathForm         // pathNormalization
+	Injects          bool             // this control plane puts proxies into pods, so labels that ask for it are honoured
+	Proxy            ProxyConfig      // defaultConfig: what counts for proxies that say nothing of their own
+}
+
+// TLSBounds limits TLS; zero values are the defaults.
+type TLSBounds struct {
+	MinVersion   uint16   // of RFC 8446
+	CipherSuites []string // of TLS 1.2, in OpenSSL's names
+	Curves       []string // in BoringSSL's names
+}
+
+// Keepalive is TCP's, 0 for what the kernel does.
+type Keepalive struct {
+	Probes         uint32
+	Time, Interval time.Duration
 }

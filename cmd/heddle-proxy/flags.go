@@ -163,6 +163,7 @@ func (f *workload) add(s *pflag.FlagSet) {
 	s.StringVar(&f.w.DNSDomain, "dns-domain", "cluster.local", "services are named NAME.NAMESPACE.svc.DOMAIN")
 	s.StringVar(&f.w.Interception, "interception-mode", "REDIRECT", "REDIRECT, TPROXY or NONE")
 	s.StringArrayVar(&f.apps, "application", nil, "PORT=IP:PORT: where the workload listens for what arrives at a port of it, with interception mode NONE (repeated)")
+	s.StringVar(&f.w.Config, "proxy-config", "", "a ProxyConfig in JSON or YAML that counts for this proxy instead of the mesh's defaultConfig")
 	s.StringVar(&f.locality, "locality", "", "REGION/ZONE/SUBZONE")
 	s.DurationVar(&f.ttl, "certificate-ttl", 0, "life of the certificate that is asked for; 0 leaves it to the CA")
 	s.StringArrayVar(&f.dns, "dns-address", []string{"127.0.0.1:15053", "[::1]:15053"}, "where names are answered (repeated)")

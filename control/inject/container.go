@@ -109,6 +109,7 @@ func (b *builder) args(probers string) []string {
 		"--cluster-id", b.s.ClusterID, "--trust-domain", b.s.TrustDomain, "--dns-domain", b.s.ClusterDomain, "--interception-mode", w.interception)
 	args = append(args, pair("--network", cmp.Or(b.pod.Labels["topology.istio.io/network"], b.s.Network))...)
 	args = append(args, pair("--mesh-id", cmp.Or(w.config.GetMeshId(), b.s.TrustDomain))...)
+	args = append(args, pair("--proxy-config", literal(w.own))...)
 	if n := w.config.GetConcurrency(); n.GetValue() > 0 {
 		args = append(args, "--concurrency", strconv.Itoa(int(n.GetValue())))
 	}

@@ -1,6 +1,8 @@
 package inject
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -12,13 +14,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/config/settings"
 )
 
 const keyProxyConfig = "proxy.istio.io/config"
 
 // Honoured are the fields of ProxyConfig that have an effect on injected pods.
-var Honoured = api.Fields("concurrency", "terminationDrainDuration", "discoveryAddress", "statusPort", "interceptionMode=REDIRECT|TPROXY|NONE", "meshId",
-	"holdApplicationUntilProxyStarts", "image.imageType", "proxyMetadata", "proxyMetadata.*", "gatewayTopology.proxyProtocol")
+var Honoured = settings.ProxyFields.Union(api.Fields("concurrency", "terminationDrainDuration", "discoveryAddress", "statusPort", "interceptionMode=REDIRECT|TPROXY|NONE", "meshId",
+	"holdApplicationUntilProxyStarts", "image.imageType", "proxyMetadata", "proxyMetadata.*"))
 
 // proxyConfig merges what the mesh, the namespaces, the workload and the pod say; the later count more.
 func (b *builder) proxyConfig() *meshconfig.ProxyConfig {
@@ -56,7 +59,26 @@ func (b *builder) proxyConfig() *meshconfig.ProxyConfig {
 		b.warn("%s: %s is not honoured", annotation(keyProxyConfig), strings.TrimPrefix(f.Path, "spec."))
 	}
 	merge(out, own)
+	if _, err := settings.Proxy(out); err != nil {
+		b.refuse(annotation(keyProxyConfig), "%v", err)
+	}
+	if own.GatewayTopology != nil || own.ProxyHeaders != nil || own.ConnectionSettings != nil { // what the control plane compiles
+		b.wants.own = compact(out)
+	}
 	return out
+}
+
+// compact is a ProxyConfig in one line of JSON, the same for equal ones.
+func compact(p *meshconfig.ProxyConfig) string {
+	loose, err := protojson.Marshal(p)
+	if err != nil {
+		return ""
+	}
+	var out bytes.Buffer
+	if err := json.Compact(&out, loose); err != nil {
+		return ""
+	}
+	return out.String()
 }
 
 func parseProxyConfig(text string, into *meshconfig.ProxyConfig) error {

@@ -18,6 +18,7 @@ import (
 
 // wants is what an injection has to make, from settings and the pod's annotations.
 type wants struct {
+	own                        string // the ProxyConfig that the proxy announces as its own, "" where that of the mesh counts
 	config                     *meshconfig.ProxyConfig
 	templates                  []string
 	gateway, envoy             bool

@@ -10,8 +10,10 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/heddle-mesh/heddle/control/config/settings"
 	"github.com/heddle-mesh/heddle/identity"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -41,8 +43,8 @@ func (s *Server) admit(id identity.ID, node *corev3.Node) (*mesh.Proxy, error) {
 	n := parseNodeID(node.GetId())
 	md := node.GetMetadata().GetFields()
 	claimed := claim{namespace: text(md["NAMESPACE"]), account: text(md["SERVICE_ACCOUNT"]), idNamespace: n.namespace}
+	var err error
 	if id.IsZero() {
-		var err error
 		if id, err = s.anonymous(claimed); err != nil {
 			return nil, err
 		}
@@ -78,7 +80,28 @@ func (s *Server) admit(id identity.ID, node *corev3.Node) (*mesh.Proxy, error) {
 		}
 	}
 	p.Build = build(node, p.Metadata)
+	if p.Config, err = ownConfig(md["PROXY_CONFIG"]); err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "node %q: metadata PROXY_CONFIG: %v", node.GetId(), err)
+	}
 	return p, nil
+}
+
+// ownConfig reads a proxy's ProxyConfig: a message as Istio's agent sends it, or its text.
+func ownConfig(v *structpb.Value) (*mesh.ProxyConfig, error) {
+	var raw []byte
+	switch x := v.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		raw = []byte(x.StringValue)
+	case *structpb.Value_StructValue:
+		var err error
+		if raw, err = protojson.Marshal(x.StructValue); err != nil {
+			return nil, err
+		}
+	}
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	return settings.OwnProxy(raw)
 }
 
 // claim is what a node says of its own identity.

@@ -42,7 +42,7 @@ func phase(ref mesh.Ref) int {
 		return 1
 	case "Gateway", "DestinationRule":
 		return 2
-	case "VirtualService", "HTTPRoute", "UDPRoute", "Sidecar":
+	case "VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Sidecar":
 		return lastPhase
 	}
 	return 3

@@ -86,7 +86,8 @@ func goPlant(v reflect.Value, path []step, leaf bool) {
 
 const gatewayWorld = `{"apiVersion":"v1","kind":"Service","metadata":{"name":"s","namespace":"ns"},"spec":{"ports":[{"port":80}]}}
 ---
-{"apiVersion":"gateway.networking.k8s.io/v1","kind":"Gateway","metadata":{"name":"g","namespace":"ns"},"spec":{"gatewayClassName":"heddle","listeners":[{"name":"l","port":80,"protocol":"HTTP"}]}}
+{"apiVersion":"gateway.networking.k8s.io/v1","kind":"Gateway","metadata":{"name":"g","namespace":"ns"},"spec":{"gatewayClassName":"heddle","listeners":[{"name":"l","port":80,"protocol":"HTTP"},{"name":"tcp","port":81,"protocol":"TCP"},{"name":"udp","port":82,"protocol":"UDP"},
+{"name":"tls","port":83,"protocol":"TLS","tls":{"mode":"Passthrough"}}]}}
 `
 
 var gatewayBases = map[string][]string{
@@ -116,6 +117,23 @@ var gatewayBases = map[string][]string{
 		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"RequestHeaderModifier","requestHeaderModifier":{"set":[{"name":"h","value":"v"}],"add":[{"name":"h","value":"v"}]}}]}]}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"ResponseHeaderModifier","responseHeaderModifier":{"set":[{"name":"h","value":"v"}],"add":[{"name":"h","value":"v"}]}}]}]}]}`,
 	},
+	"GRPCRoute": {
+		`{"parentRefs":[{"name":"g"}],"rules":[{"matches":[{"method":{"service":"a.B","method":"C"},"headers":[{"name":"h","value":"v"}]}],"backendRefs":[{"name":"s","port":80,
+			"filters":[{"type":"RequestHeaderModifier","requestHeaderModifier":{"remove":["x"]}}]}],
+			"filters":[{"type":"RequestHeaderModifier","requestHeaderModifier":{"remove":["x"]}}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"ExtensionRef"}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"ExtensionRef"}]}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"RequestMirror"}]}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"RequestHeaderModifier","requestHeaderModifier":{"set":[{"name":"h","value":"v"}],"add":[{"name":"h","value":"v"}]}}],"backendRefs":[{"name":"s","port":80}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"ResponseHeaderModifier","responseHeaderModifier":{"set":[{"name":"h","value":"v"}],"add":[{"name":"h","value":"v"}]}}],"backendRefs":[{"name":"s","port":80}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"RequestMirror","requestMirror":{"backendRef":{"name":"s","port":80},"fraction":{"numerator":1}}}],"backendRefs":[{"name":"s","port":80}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"RequestMirror","requestMirror":{"backendRef":{"name":"s","port":80}}}],"backendRefs":[{"name":"s","port":80}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"RequestHeaderModifier","requestHeaderModifier":{"set":[{"name":"h","value":"v"}],"add":[{"name":"h","value":"v"}]}}]}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"ResponseHeaderModifier","responseHeaderModifier":{"set":[{"name":"h","value":"v"}],"add":[{"name":"h","value":"v"}]}}]}]}]}`,
+	},
+	"TCPRoute":     {`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80}]}]}`},
+	"TLSRoute":     {`{"parentRefs":[{"name":"g"}],"hostnames":["a.com"],"rules":[{"backendRefs":[{"name":"s","port":80}]}]}`},
+	"UDPRoute":     {`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80}]}]}`},
 	"GatewayClass": {`{"controllerName":"heddle.dev/gateway-controller"}`},
 }
 

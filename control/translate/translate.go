@@ -133,6 +133,12 @@ func (r *Result) gateway(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.Gateway, r.Status, problems = gateway.Gateway(o, in)
 	case "HTTPRoute":
 		r.Route, r.Status, problems = gateway.HTTPRoute(o, in)
+	case "GRPCRoute":
+		r.Route, r.Status, problems = gateway.GRPCRoute(o, in)
+	case "TLSRoute":
+		r.Route, r.Status, problems = gateway.TLSRoute(o, in)
+	case "TCPRoute":
+		r.Route, r.Status, problems = gateway.TCPRoute(o, in)
 	case "UDPRoute":
 		r.Route, r.Status, problems = gateway.UDPRoute(o, in)
 	case "GatewayClass":

@@ -28,7 +28,7 @@ func (r *run) exchange(x *exchange) outcome {
 		e.Forget()
 	}
 	from := r.logs[x.logger].size()
-	if strings.HasPrefix(x.url, "tcp://") {
+	if strings.HasPrefix(x.url, "tcp://") || strings.HasPrefix(x.url, "tls://") {
 		return r.tcp(x)
 	}
 	if strings.HasPrefix(x.url, "udp://") {

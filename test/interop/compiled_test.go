@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,29 +77,55 @@ type compiled struct {
 
 func compileStep(t *testing.T, meshConfig, text string) compiled {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "meshconfig.yaml")
-	must(t, os.WriteFile(file, []byte("accessLogFile: /dev/stdout\n"+meshConfig), 0o600))
-	s, told, err := settings.Read(file)
+	c, _, err := compileMesh(t.TempDir(), meshConfig, text)
 	must(t, err)
-	if len(told) > 0 {
-		t.Errorf("mesh config: %v", told)
+	return c
+}
+
+// baseObjects are those of every fixture.
+var baseObjects = sync.OnceValue(func() []api.Object {
+	base, err := os.ReadFile("testdata/base.yaml")
+	if err != nil {
+		panic(err)
+	}
+	objects, problems := api.DecodeAll(base, "base.yaml")
+	if len(problems) > 0 {
+		panic(fmt.Sprint(problems))
+	}
+	return objects
+})
+
+// compileMesh compiles objects beside those of every fixture, and gives all that is said about them.
+func compileMesh(dir, meshConfig, text string) (c compiled, problems []mesh.Problem, err error) {
+	file := filepath.Join(dir, "meshconfig.yaml")
+	if err := os.WriteFile(file, []byte("accessLogFile: /dev/stdout\n"+meshConfig), 0o600); err != nil {
+		return c, nil, err
+	}
+	s, problems, err := settings.Read(file)
+	if err != nil {
+		return c, nil, err
 	}
 	addresses, err := vip.Open("")
-	must(t, err)
+	if err != nil {
+		return c, nil, err
+	}
 	good, err := accepted.Open("", slog.New(slog.DiscardHandler))
-	must(t, err)
+	if err != nil {
+		return c, nil, err
+	}
 	trust, err := identity.ParseTrustDomain(s.TrustDomain)
-	must(t, err)
+	if err != nil {
+		return c, nil, err
+	}
 	store := config.New()
 	feed := store.Feed()
 	build := snapshot.NewBuilder(s, registry.Options{Cluster: mesh.DefaultCluster, Network: mesh.DefaultNetwork, TrustDomain: trust, Addresses: addresses}, store, good)
-	base, err := os.ReadFile("testdata/base.yaml")
-	must(t, err)
-	objects, problems := api.DecodeAll([]byte(string(base)+"\n---\n"+text), "mesh.yaml")
-	for i, o := range objects {
+	objects, told := api.DecodeAll([]byte(text), "mesh.yaml")
+	for i, o := range append(slices.Clip(baseObjects()), objects...) {
 		o.Meta.Created = time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)
 		store.Put("test", o, nil)
 	}
+	problems = append(problems, told...)
 	refs, _, _ := feed.Take()
 	snap, reported := build.Apply(refs, nil)
 	for _, ref := range reported {
@@ -106,7 +133,7 @@ func compileStep(t *testing.T, meshConfig, text string) compiled {
 	}
 	m := compile.New()
 	out, _ := m.Publish(snap)
-	return compiled{m, out, problems}
+	return compiled{m, out, problems}, problems, nil
 }
 
 // tells compares what the authors of the objects are told.
@@ -186,6 +213,12 @@ func proxyOf(name string, envoy bool) *mesh.Proxy {
 // show fills in what belongs below each heading of a golden section: "# [envoy] PROXY: TYPE [NAME] [@ PATH]", of heddle-proxy if not said otherwise.
 func (c compiled) show(t *testing.T, section string) string {
 	t.Helper()
+	out, err := c.render(section)
+	must(t, err)
+	return out
+}
+
+func (c compiled) render(section string) (string, error) {
 	var out strings.Builder
 	for line := range strings.Lines(section) {
 		heading, ok := strings.CutPrefix(strings.TrimSpace(line), "# ")
@@ -195,7 +228,7 @@ func (c compiled) show(t *testing.T, section string) string {
 		fmt.Fprintf(&out, "# %s\n", heading)
 		who, what, ok := strings.Cut(heading, ": ")
 		if !ok {
-			t.Fatalf("xds.txt: want \"# PROXY: TYPE NAME\", not %q", line)
+			return "", fmt.Errorf("xds.txt: want \"# PROXY: TYPE NAME\", not %q", line)
 		}
 		name, envoy := strings.CutPrefix(who, "envoy ")
 		what, path, _ := strings.Cut(what, " @ ")
@@ -211,10 +244,12 @@ func (c compiled) show(t *testing.T, section string) string {
 			continue
 		}
 		text, err := golden.Show(r, path)
-		must(t, err)
+		if err != nil {
+			return "", err
+		}
 		out.WriteString(text)
 	}
-	return out.String()
+	return out.String(), nil
 }
 
 // decodes hands heddle-proxy's decoder all that each proxy of the world would be sent.

@@ -49,7 +49,7 @@ func (f *fixture) exchanges() (all []exchange) {
 //	                                   h2c: in HTTP/2 without asking; hold NAME: over the connections that stay open under this name to the end of the fixture
 //	> header: value
 //	> body: text
-//	< 200                              the answer; of tcp:// URLs: open, greeted if the server must speak first, or closed before the server says a word; of udp:// URLs: open or closed, as datagrams are answered or not
+//	< 200                              the answer; of tcp:// and tls:// URLs: open, greeted if the server must speak first, or closed before the server says a word; of udp:// URLs: open or closed, as datagrams are answered or not
 //	< header: value                    (value may be * for "any")
 //	< !header                          must be absent
 //	< body: text                       the whole body; body~ for a part

@@ -157,7 +157,7 @@ func httpTable() map[protoreflect.FullName]Rule {
 	return map[protoreflect.FullName]Rule{
 		h + "HttpConnectionManager": fields(`codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options http2_protocol_options server_name
 			server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address
-			xff_num_trusted_hops skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details
+			xff_num_trusted_hops skip_xff_append append_x_forwarded_port via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details
 			proxy_100_continue upgrade_configs tracing normalize_path merge_slashes path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port strip_trailing_host_dot add_user_agent`,
 			only("codec_type", "HTTP/3 is not spoken by this version", 0, 1, 2), only1("add_user_agent", false, "the proxy has no name to add")),
 		h + "HttpConnectionManager.Tracing": fields("client_sampling random_sampling overall_sampling max_path_tag_length custom_tags provider spawn_upstream_span").

@@ -12,6 +12,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/heddle-mesh/heddle/control/compile/gate"
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -21,6 +22,9 @@ import (
 func Compile(v *view.View, name string) *endpointv3.ClusterLoadAssignment {
 	if port, host, ok := view.ParseDatagramName(name); ok {
 		return datagrams(v, name, port, host)
+	}
+	if to, ok := gate.SharesOf(v, name); ok {
+		return datagramShares(v, name, to)
 	}
 	port, subset, host, ok := view.ParseClusterName(name)
 	bySNI := false
@@ -51,19 +55,6 @@ func Compile(v *view.View, name string) *endpointv3.ClusterLoadAssignment {
 		endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e *mesh.Endpoint) bool { return !e.MTLS })
 	}
 	return Assignment(v, name, endpoints, s, p, labels, view.Policy(t, subset, port))
-}
-
-// datagrams are the endpoints that datagrams go to.
-func datagrams(v *view.View, name string, port uint16, host mesh.Host) *endpointv3.ClusterLoadAssignment {
-	s, ok := v.Resolve(host)
-	if !ok || s.Resolution != mesh.Static {
-		return nil
-	}
-	p, ok := s.Datagrams(port)
-	if !ok {
-		return nil
-	}
-	return Assignment(v, name, v.Endpoints(s.ID), s, p, nil, view.Policy(v.Traffic(s), "", port))
 }
 
 // Assignment encodes endpoints on one port of their service. policy is what the client obeys towards it.

@@ -38,8 +38,10 @@ func network(name string, config proto.Message) *listenerv3.Filter {
 	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: message.Any(config)}}
 }
 
-// Router is the last HTTP filter.
-func Router() *hcmv3.HttpFilter { return http("envoy.filters.http.router", &routerv3.Router{}) }
+// Router is the last HTTP filter; quiet leaves out the x-envoy-* headers.
+func Router(quiet bool) *hcmv3.HttpFilter {
+	return http("envoy.filters.http.router", &routerv3.Router{SuppressEnvoyHeaders: quiet})
+}
 
 // Fault is the filter that routes configure with PerRoute.
 func Fault() *hcmv3.HttpFilter { return http(faultName, &faultv3.HTTPFault{}) }

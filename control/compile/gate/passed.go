@@ -76,6 +76,17 @@ func (s Server) TLSRoutes(v *view.View) (out []TLSRoute) {
 			rule := &r.Route.TLS[i]
 			var names []string
 			any := false
+			if len(rule.Matches) == 0 { // of a TLSRoute, which has settled it with its listener
+				for _, h := range r.Hosts {
+					if taken[string(h)] {
+						continue
+					}
+					taken[string(h)] = true
+					if any = any || h == "*"; h != "*" {
+						names = append(names, string(h))
+					}
+				}
+			}
 			for _, m := range rule.Matches {
 				if !s.L4(m) {
 					continue

@@ -26,12 +26,13 @@ func datagrams(v *view.View, name string, number uint16) *listenerv3.Listener {
 	for _, a := range l.AdditionalAddresses {
 		overUDP(a.Address)
 	}
-	to := p.Datagram(v)
+	to := p.Datagrams(v)
 	if guard := filter.GuardOf(v, number); !guard.Empty() {
 		unguarded(v, guard)
-		to = gate.Datagram{}
+		to = gate.Datagrams{}
 	}
-	h := v.Hash(to.Host, "", to.Port)
+	first := to.First()
+	h := v.Hash(first.Host, "", first.Port)
 	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.UDP(to.Cluster(), h != nil && h.SourceIP)}
 	return l
 }
@@ -61,7 +62,8 @@ func captured(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3
 		return nil
 	}
 	to := gate.Captured(v, targets[i])
-	h := v.Hash(to.Host, "", to.Port)
+	first := to.First()
+	h := v.Hash(first.Host, "", first.Port)
 	l := &listenerv3.Listener{Name: name, Address: message.Socket(ip, port), UdpListenerConfig: filter.AnyLength()}
 	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.CapturedUDP(v.Settings(), to.Cluster(), h != nil && h.SourceIP)}
 	overUDP(l.Address)

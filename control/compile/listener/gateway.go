@@ -34,7 +34,7 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 		p = gate.Port{Number: number, Refused: slices.Concat(p.Plain, p.TLS, p.TCP, p.Refused)}
 	}
 	switch {
-	case !v.Settings().GatewayProxy:
+	case !v.ProxyConfig().ProxyProtocol:
 	case v.Can(mesh.FeatureProxyProtocol):
 		l.ListenerFilters = append(l.ListenerFilters, filter.ProxyHeader())
 	default:
@@ -88,24 +88,35 @@ func unannounced(v *view.View, p gate.Port) {
 	}
 }
 
-// terminating is the chain of a server that ends TLS.
-func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[string]bool) []*listenerv3.FilterChain {
-	names, free := unclaimed(v, s, s.ServerNames(), named)
-	if !free {
-		return nil
-	}
-	c := &listenerv3.FilterChain{
-		FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}, TransportSocket: downstream(serverContext(v, s.TLS)),
+// terminating are the chains of a server that ends TLS: for HTTP or TCP one of all its names, and before that one for each TLSRoute.
+func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[string]bool) (out []*listenerv3.FilterChain) {
+	chain := func(wanted []string, filters ...*listenerv3.Filter) {
+		if names, free := unclaimed(v, s, wanted, named); free {
+			out = append(out, &listenerv3.FilterChain{
+				FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"},
+				TransportSocket:  downstream(serverContext(v, s.TLS)), Filters: filters,
+			})
+		}
 	}
 	if s.Protocol.IsHTTP() || s.Protocol == mesh.HTTPS {
 		m := &manager{statPrefix: "outbound_" + s.Route, route: s.Route, edge: true, guard: guard}
-		c.Filters = []*listenerv3.Filter{m.filter(v)}
-	} else if to, within := tcpAt(v, s); len(to) > 0 {
-		c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), within, to...))
-	} else {
-		c.TransportSocket, c.Filters = nil, Nowhere(v)
+		chain(s.ServerNames(), m.filter(v))
+		return out
 	}
-	return []*listenerv3.FilterChain{c}
+	if s.Gateway.ID.Dialect == mesh.GatewayAPI {
+		for _, r := range s.TLSRoutes(v) {
+			if to := shares(v, r.Rule.Backends, s.Port); len(to) > 0 {
+				chain(r.Names, append(guard.TCP(), filter.TCP(v.Settings(), limitsTo(v, r.Rule.Backends, s.Port), to...))...)
+			}
+		}
+	}
+	switch to, within := tcpAt(v, s); {
+	case len(to) > 0:
+		chain(s.ServerNames(), append(guard.TCP(), filter.TCP(v.Settings(), within, to...))...)
+	case len(out) == 0:
+		out = refusing(v, s, named)
+	}
+	return out
 }
 
 // refusing is the chain that closes the connections of a server that must not serve.
@@ -191,14 +202,17 @@ func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext 
 	if !v.Can(mesh.FeatureHTTP2) {
 		alpn = alpn[1:]
 	}
-	params := &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2}
+	params := message.TLSParams(v.Settings().TLS)
+	params.TlsMaximumProtocolVersion = tlsv3.TlsParameters_TLS_AUTO
 	if t.MinVersion != 0 {
 		params.TlsMinimumProtocolVersion = tlsVersion(t.MinVersion)
 	}
 	if t.MaxVersion != 0 {
 		params.TlsMaximumProtocolVersion = tlsVersion(t.MaxVersion)
 	}
-	params.CipherSuites = t.CipherSuites
+	if len(t.CipherSuites) > 0 {
+		params.CipherSuites = t.CipherSuites
+	}
 	name := v.CredentialName(t.Credential)
 	out := &tlsv3.DownstreamTlsContext{
 		RequireClientCertificate: message.False(),

@@ -17,6 +17,6 @@ func grpcListener(v *view.View, name string) *listenerv3.Listener {
 	}
 	return &listenerv3.Listener{Name: name, ApiListener: &listenerv3.ApiListener{ApiListener: message.Any(&hcmv3.HttpConnectionManager{
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: message.ADS(), RouteConfigName: name}},
-		HttpFilters:    []*hcmv3.HttpFilter{filter.Fault(), filter.Router()},
+		HttpFilters:    []*hcmv3.HttpFilter{filter.Fault(), filter.Router(false)},
 	})}}
 }

@@ -31,23 +31,13 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 		UseRemoteAddress: message.False(), StreamIdleTimeout: message.Duration(0),
 		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 	}
+	own := v.ProxyConfig()
 	paths(c, s.Paths)
+	bounds(c, own.Connections)
 	if !v.Can(mesh.FeatureHTTP2) {
 		c.CodecType = hcmv3.HttpConnectionManager_HTTP1
 	}
-	switch {
-	case m.inbound:
-		c.ServerName = serverName
-		c.ForwardClientCertDetails = hcmv3.HttpConnectionManager_APPEND_FORWARD
-		c.SetCurrentClientCertDetails = certDetails(true)
-	case m.edge:
-		c.ServerName = serverName
-		c.UseRemoteAddress = message.True()
-		c.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
-		c.SetCurrentClientCertDetails = certDetails(false)
-	default:
-		c.ServerHeaderTransformation = hcmv3.HttpConnectionManager_PASS_THROUGH
-	}
+	m.headers(c, own)
 	if m.inline != nil {
 		c.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: m.inline}
 	} else {
@@ -60,7 +50,7 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 	if !m.inbound && v.Can(mesh.FeatureCORS) {
 		c.HttpFilters = append(c.HttpFilters, filter.CORS())
 	}
-	c.HttpFilters = append(c.HttpFilters, filter.Router())
+	c.HttpFilters = append(c.HttpFilters, filter.Router(own.NoDebugHeaders))
 	return &listenerv3.Filter{
 		Name: "envoy.filters.network.http_connection_manager", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: message.Any(c)},
 	}
@@ -79,17 +69,12 @@ func paths(c *hcmv3.HttpConnectionManager, form mesh.PathForm) {
 	}
 }
 
-// certDetails are the parts of the client's certificate that go into x-forwarded-client-cert.
-func certDetails(dns bool) *hcmv3.HttpConnectionManager_SetCurrentClientCertDetails {
-	return &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: message.True(), Dns: dns, Uri: true, Cert: !dns}
-}
-
 // ownRoute sends every request to one cluster: the inbound side of a sidecar.
-func ownRoute(name, vhost, cluster, operation string) *routev3.RouteConfiguration {
+func ownRoute(name, vhost, cluster, operation string, retry *routev3.RetryPolicy) *routev3.RouteConfiguration {
 	r := &routev3.Route{
 		Name: "default", Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster}, Timeout: message.Duration(0),
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster}, Timeout: message.Duration(0), RetryPolicy: retry,
 		}},
 	}
 	if operation != "" {

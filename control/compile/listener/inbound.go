@@ -12,6 +12,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/control/compile/filter"
 	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/route"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -174,7 +175,7 @@ func (a arrival) chains(v *view.View) []*listenerv3.FilterChain {
 		case unguarded || denied:
 			c.Filters = []*listenerv3.Filter{filter.TCP(v.Settings(), filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster})}
 		case w.http:
-			c.Filters = []*listenerv3.Filter{a.manager(guard).filter(v)}
+			c.Filters = []*listenerv3.Filter{a.manager(v, guard).filter(v)}
 		default:
 			c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), a.limits, filter.Share{Cluster: a.cluster}))
 		}
@@ -204,14 +205,14 @@ func (a arrival) chainName(w way) string {
 	return "virtualInbound"
 }
 
-func (a arrival) manager(g filter.Guard) *manager {
+func (a arrival) manager(v *view.View, g filter.Guard) *manager {
 	vhost := "inbound|http|0"
 	if a.port != 0 {
 		vhost = "inbound|http|" + strconv.Itoa(int(a.port))
 	}
 	return &manager{
 		statPrefix: "inbound_0.0.0.0_" + strconv.Itoa(int(a.port)), inbound: true, guard: g,
-		inline: ownRoute(a.cluster, vhost, a.cluster, a.operation),
+		inline: ownRoute(a.cluster, vhost, a.cluster, a.operation, route.Again(v.Settings().InboundRetry)),
 	}
 }
 
@@ -229,7 +230,7 @@ func mutualContext(v *view.View) *tlsv3.DownstreamTlsContext {
 	return &tlsv3.DownstreamTlsContext{
 		RequireClientCertificate: message.True(),
 		CommonTlsContext: &tlsv3.CommonTlsContext{
-			TlsParams:                      &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
+			TlsParams:                      message.TLSParams(v.Settings().MeshTLS),
 			AlpnProtocols:                  alpn,
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: "default", SdsConfig: local}},
 			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{

@@ -29,6 +29,15 @@ var (
 
 // Compile gives a listener, or nil when the proxy has none of that name.
 func Compile(v *view.View, name string) *listenerv3.Listener {
+	out := compile(v, name)
+	if out == nil || v.Kind() == mesh.Proxyless || out.UdpListenerConfig != nil {
+		return out
+	}
+	out.PerConnectionBufferLimitBytes = message.SetUInt32(v.ProxyConfig().Connections.ListenerBuffer)
+	return out
+}
+
+func compile(v *view.View, name string) *listenerv3.Listener {
 	switch v.Kind() {
 	case mesh.Router:
 		if ip, port, ok := view.ParseDatagramListener(name); ok && ip == any4 {

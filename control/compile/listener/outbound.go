@@ -219,6 +219,10 @@ func within(v *view.View, cidr string, t view.Target) bool {
 func shares(v *view.View, backends []mesh.Backend, port uint16) []filter.Share {
 	var out []filter.Share
 	for _, b := range backends {
+		if b.Invalid != "" { // its route says why
+			out = append(out, filter.Share{Cluster: view.BlackHoleCluster, Weight: b.Weight})
+			continue
+		}
 		n := b.Port
 		if n == 0 {
 			n = port

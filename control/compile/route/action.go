@@ -53,7 +53,10 @@ func direct(status uint32, body []byte) *routev3.Route_DirectResponse {
 
 // forward sends requests to the rule's backends.
 func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch, host string) {
-	gatewayAPI := origin.Group == gatewayGroup
+	gatewayAPI, failure := origin.Group == gatewayGroup, uint32(500)
+	if origin.Kind == "GRPCRoute" {
+		failure = 503 // gRPC's UNAVAILABLE
+	}
 	var backends []mesh.Backend
 	for _, b := range rule.Backends {
 		if b.Weight > 0 || len(rule.Backends) == 1 && !gatewayAPI {
@@ -61,12 +64,14 @@ func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule,
 		}
 	}
 	if len(backends) == 0 {
-		out.Action = direct(500, nil) // Gateway API: no backend that can be referenced, or all weights are zero
+		out.Action = direct(failure, nil) // Gateway API: no backend that can be referenced, or all weights are zero
 		return
 	}
-	r := &routev3.RouteAction{Timeout: message.Duration(0), RetryPolicy: retry(p.v.Settings(), rule)}
+	r := &routev3.RouteAction{Timeout: message.Duration(0), RetryPolicy: retry(p.v.Settings().Retry, rule)}
 	if gatewayAPI {
-		r.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
+		if failure == 500 {
+			r.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
+		}
 		if rule.Retry == nil && rule.TryTimeout == nil {
 			r.RetryPolicy = nil
 		}
@@ -77,6 +82,7 @@ func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule,
 			r.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: message.Duration(*rule.Timeout)}
 		}
 	}
+	r.AppendXForwardedHost = p.v.Kind() != mesh.Proxyless && p.v.ProxyConfig().ForwardedHost
 	rewrite(r, rule.Rewrite, m)
 	if host != "" {
 		r.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: host}

@@ -87,7 +87,7 @@ func gatewayHost(v *view.View, name, resource string) *routev3.VirtualHost {
 	var routes []*routev3.Route
 	for _, s := range a.servers {
 		if s.HTTPSRedirect && slices.ContainsFunc(s.Hosts, func(h mesh.ServerHost) bool { return h.Host == host }) {
-			return virtualHost(resource, domains, []*routev3.Route{toHTTPS()})
+			return virtualHost(v, resource, domains, []*routev3.Route{toHTTPS()})
 		}
 	}
 	byGateway := map[mesh.GatewayID]bool{}
@@ -109,7 +109,7 @@ func gatewayHost(v *view.View, name, resource string) *routev3.VirtualHost {
 	if len(routes) == 0 {
 		return nil
 	}
-	return virtualHost(resource, domains, routes)
+	return virtualHost(v, resource, domains, routes)
 }
 
 func toHTTPS() *routev3.Route {

@@ -115,13 +115,18 @@ func everything(m *mesh.HTTPMatch) bool {
 		len(m.Headers) == 0 && len(m.Query) == 0
 }
 
-// precedes orders matches of the Gateway API: exact path, then the longest prefix, then method, headers and query parameters (HTTPRouteRule.matches).
+// precedes orders matches of the Gateway API: exact path, then the longest prefix, then method, headers and query parameters (HTTPRouteRule.matches); of a
+// GRPCRoute the longest service, then method, then headers (GRPCRouteRule.matches).
 func precedes(a, b *mesh.HTTPMatch) int {
 	rank := func(m *mesh.HTTPMatch) [5]int {
 		if m == nil {
 			return [5]int{}
 		}
 		var r [5]int
+		if r[3], r[4] = len(m.Headers), len(m.Query); m.Call != [2]int{} {
+			r[0], r[1] = m.Call[0], m.Call[1]
+			return r
+		}
 		switch m.Path.Kind {
 		case mesh.MatchExact:
 			r[0] = 3
@@ -133,7 +138,6 @@ func precedes(a, b *mesh.HTTPMatch) int {
 		if m.Method.Kind != mesh.MatchAny {
 			r[2] = 1
 		}
-		r[3], r[4] = len(m.Headers), len(m.Query)
 		return r
 	}
 	x, y := rank(a), rank(b)

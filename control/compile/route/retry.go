@@ -21,14 +21,22 @@ const (
 	retriableStatus = "retriable-status-codes"
 )
 
+// Again is the policy of the inbound side, where nothing is tried again unless the mesh says so.
+func Again(said *mesh.Retry) *routev3.RetryPolicy {
+	if said == nil {
+		return nil
+	}
+	return retry(said, &mesh.HTTPRule{})
+}
+
 // retry is the policy of a rule; nil switches retries off.
-func retry(s *mesh.Settings, rule *mesh.HTTPRule) *routev3.RetryPolicy {
+func retry(unsaid *mesh.Retry, rule *mesh.HTTPRule) *routev3.RetryPolicy {
 	in := rule.Retry
 	if in == nil {
+		in = unsaid
+	}
+	if in == nil {
 		in = &mesh.Retry{Attempts: defaultAttempts}
-		if s.DefaultRetryCount > 0 {
-			in.Attempts = s.DefaultRetryCount
-		}
 	}
 	if in.Attempts == 0 {
 		return nil

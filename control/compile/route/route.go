@@ -64,6 +64,6 @@ func Names(v *view.View) []string {
 	return sidecarNames(v)
 }
 
-func virtualHost(name string, domains []string, routes []*routev3.Route) *routev3.VirtualHost {
-	return &routev3.VirtualHost{Name: name, Domains: domains, Routes: routes, IncludeRequestAttemptCount: true}
+func virtualHost(v *view.View, name string, domains []string, routes []*routev3.Route) *routev3.VirtualHost {
+	return &routev3.VirtualHost{Name: name, Domains: domains, Routes: routes, IncludeRequestAttemptCount: !v.ProxyConfig().NoAttemptCount}
 }

@@ -146,13 +146,13 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 		}
 		if name == allowAny {
 			to, _ := v.Unknown()
-			return virtualHost(name, []string{"*"}, []*routev3.Route{passthrough(to)})
+			return virtualHost(v, name, []string{"*"}, []*routev3.Route{passthrough(to)})
 		}
 		var body []byte
 		if r.all {
 			body = []byte(unknownHost)
 		}
-		return virtualHost(name, []string{"*"}, []*routev3.Route{{Name: name, Match: routeMatch(nil), Action: direct(blocked, body)}})
+		return virtualHost(v, name, []string{"*"}, []*routev3.Route{{Name: name, Match: routeMatch(nil), Action: direct(blocked, body)}})
 	}
 	host, port, ok := view.ParseHostPort(name)
 	if !ok || !r.all && port != r.port || r.host != "" && host != r.host {
@@ -161,7 +161,7 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 	p := place{v: v, port: port}
 	if _, service := v.Resolve(host); !service && r.host == "" && port == orphanPort {
 		if routes := p.rules(v.MeshRoutes(host)); len(routes) > 0 {
-			return virtualHost(name, r.domains([]string{string(host)}, port), routes)
+			return virtualHost(v, name, r.domains([]string{string(host)}, port), routes)
 		}
 		return nil
 	}
@@ -174,9 +174,9 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 		routes = []*routev3.Route{p.fallback(t.service)}
 	}
 	if r.host != "" { // the listener is the service's own address: whatever host is asked for
-		return virtualHost(name, []string{"*"}, routes)
+		return virtualHost(v, name, []string{"*"}, routes)
 	}
-	return virtualHost(name, r.domains(aliases(v, t.service), port), routes)
+	return virtualHost(v, name, r.domains(aliases(v, t.service), port), routes)
 }
 
 // aliases are the names by which a client calls a service: its host, the short forms of a Kubernetes service that no other service has for a name,

@@ -3,6 +3,7 @@ package upstream
 import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
+	"github.com/heddle-mesh/heddle/control/compile/gate"
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -36,5 +37,34 @@ func datagrams(v *view.View, name string, port uint16, host mesh.Host) *clusterv
 	c.UpstreamConnectionOptions = nil
 	t.balancer(v, c)
 	t.localities(v, c)
+	return c
+}
+
+// datagramShares is a cluster of several services' endpoints, those of each in a locality of their own whose weight is the service's share. How they are balanced and bounded
+// is what the first service's DestinationRule says.
+func datagramShares(v *view.View, name string, to gate.Datagrams) *clusterv3.Cluster {
+	first := to.First()
+	c := datagrams(v, name, first.Port, first.Host)
+	if c == nil || c.GetType() == clusterv3.Cluster_STATIC {
+		c = base(v, name)
+	}
+	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
+	c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: message.ADS(), ServiceName: name}
+	c.LoadAssignment, c.DnsRefreshRate, c.DnsFailureRefreshRate, c.RespectDnsTtl, c.DnsLookupFamily = nil, nil, nil, false, 0
+	var services []any
+	for _, d := range to.Shares {
+		s, ok := v.Resolve(d.Host)
+		if !ok {
+			continue
+		}
+		services = append(services, ServiceMetadata(s))
+		if why := d.Refused(v); why != "" {
+			v.Notice(mesh.Problem{Object: s.Origin, Code: mesh.CodeDenied, Message: "its share of datagrams is dropped: " + why, Hint: "see its DestinationRule and resolution"})
+		}
+	}
+	c.Metadata = message.Metadata(map[string]any{"services": services, "default_original_port": float64(first.Port)})
+	c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
+	}
 	return c
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -32,6 +33,9 @@ type target struct {
 func outbound(v *view.View, name string) *clusterv3.Cluster {
 	if port, host, ok := view.ParseDatagramName(name); ok {
 		return datagrams(v, name, port, host)
+	}
+	if to, ok := gate.SharesOf(v, name); ok {
+		return datagramShares(v, name, to)
 	}
 	port, subset, host, ok := view.ParseClusterName(name)
 	bySNI := false
@@ -71,6 +75,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	}
 
 	c := base(v, name)
+	c.AltStatName = t.statName(v)
 	c.Metadata = message.Metadata(t.metadata())
 	t.discovery(v, c)
 	t.pool(v, c)
@@ -87,6 +92,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 // passed is a cluster to which the mesh's mutual TLS goes as a sidecar made it, by the server name that it gave: only endpoints that end such TLS are in it.
 func (t *target) passed(v *view.View, name string) *clusterv3.Cluster {
 	c := base(v, name)
+	c.AltStatName = t.statName(v)
 	c.Metadata = message.Metadata(t.metadata())
 	t.discovery(v, c)
 	t.pool(v, c)
@@ -117,10 +123,15 @@ func base(v *view.View, name string) *clusterv3.Cluster {
 	if timeout <= 0 {
 		timeout = defaultConnectTimeout
 	}
-	return &clusterv3.Cluster{
+	c := &clusterv3.Cluster{
 		Name: name, ConnectTimeout: message.Duration(timeout), CircuitBreakers: breakers(&mesh.ConnectionPool{}),
 		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{},
 	}
+	if v.Kind() != mesh.Proxyless {
+		c.PerConnectionBufferLimitBytes = message.SetUInt32(v.ProxyConfig().Connections.ClusterBuffer)
+	}
+	keepAlive(c, v.Settings().Keepalive)
+	return c
 }
 
 // metadata names the service and the rule behind a cluster as Istio does; telemetry reads it.
@@ -183,7 +194,7 @@ func (t *target) dns(v *view.View, c *clusterv3.Cluster) {
 	case v.HasIPv6():
 		c.DnsLookupFamily = clusterv3.Cluster_V6_ONLY
 	}
-	c.DnsRefreshRate = message.Duration(time.Minute)
+	c.DnsRefreshRate = message.Duration(cmp.Or(v.Settings().DNSRefresh, time.Minute))
 	// A name that cannot be resolved now may be soon: a service of the mesh that comes, a name server that comes back.
 	c.DnsFailureRefreshRate = &clusterv3.Cluster_RefreshRate{BaseInterval: message.Duration(time.Second), MaxInterval: message.Duration(10 * time.Second)}
 	c.RespectDnsTtl = true
@@ -239,7 +250,7 @@ func Names(v *view.View) []string {
 		}
 	}
 	out = append(out, gate.Passed(v)...)
-	out = append(out, gate.Datagrams(v)...)
+	out = append(out, gate.DatagramClusters(v)...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -63,10 +63,14 @@ func (t *target) pool(_ *view.View, c *clusterv3.Cluster) {
 	if p.ConnectTimeout > 0 {
 		c.ConnectTimeout = message.Duration(p.ConnectTimeout)
 	}
-	if p.KeepaliveTime > 0 || p.KeepaliveInterval > 0 || p.KeepaliveProbes > 0 {
+	keepAlive(c, mesh.Keepalive{Probes: p.KeepaliveProbes, Time: p.KeepaliveTime, Interval: p.KeepaliveInterval})
+}
+
+// keepAlive has the kernel look whether peers are still there.
+func keepAlive(c *clusterv3.Cluster, k mesh.Keepalive) {
+	if k != (mesh.Keepalive{}) {
 		c.UpstreamConnectionOptions = &clusterv3.UpstreamConnectionOptions{TcpKeepalive: &corev3.TcpKeepalive{
-			KeepaliveProbes: message.SetUInt32(p.KeepaliveProbes), KeepaliveTime: message.SetUInt32(uint32(p.KeepaliveTime.Seconds())),
-			KeepaliveInterval: message.SetUInt32(uint32(p.KeepaliveInterval.Seconds())),
+			KeepaliveProbes: message.SetUInt32(k.Probes), KeepaliveTime: message.SetUInt32(uint32(k.Time.Seconds())), KeepaliveInterval: message.SetUInt32(uint32(k.Interval.Seconds())),
 		}}
 	}
 }

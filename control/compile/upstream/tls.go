@@ -79,7 +79,7 @@ func (t *target) mutual(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTlsCo
 	return &tlsv3.UpstreamTlsContext{
 		Sni: sni,
 		CommonTlsContext: &tlsv3.CommonTlsContext{
-			TlsParams:     &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
+			TlsParams:     message.TLSParams(v.Settings().MeshTLS),
 			AlpnProtocols: t.alpn(),
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{
 				{Name: "default", SdsConfig: local},
@@ -143,7 +143,7 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 		names = []string{sni}
 	}
 	common := &tlsv3.CommonTlsContext{
-		TlsParams: &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
+		TlsParams: message.TLSParams(v.Settings().TLS),
 	}
 	if t.proto == mesh.HTTP2 || t.proto == mesh.GRPC {
 		common.AlpnProtocols = []string{"h2"}

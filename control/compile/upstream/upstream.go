@@ -92,6 +92,7 @@ func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
 	t.pool(v, c)
 	t.protocol(v, c)
 	c.Metadata = message.Metadata(map[string]any{"services": services})
+	c.AltStatName = inboundStat(v, in)
 	workload(v, c, in)
 	return c
 }
@@ -110,6 +111,12 @@ func workload(v *view.View, c *clusterv3.Cluster, in view.InboundPort) {
 			if own && len(v.OwnAddresses()) > 0 {
 				at = message.Socket(v.OwnAddresses()[0], l.EndpointPort)
 			}
+		}
+	case captured && v.Settings().LocalInbound:
+		captured = false
+		at = message.Socket(v.Application(in.Number).Addr(), in.Number)
+		if !v.HasIPv4() {
+			at = message.Socket(netip.IPv6Loopback(), in.Number)
 		}
 	case !captured:
 		at = message.Socket(v.Application(in.Number).Addr(), v.Application(in.Number).Port())

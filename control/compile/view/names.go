@@ -48,6 +48,20 @@ func ParseDatagramName(name string) (port uint16, host mesh.Host, ok bool) {
 	return uint16(n), mesh.Host(text), ok && ok2 && err == nil
 }
 
+// DatagramShares is the cluster of several hosts' ports for datagrams, each with its share: udp_shares|PORT||HOST, with what a gateway takes at its port (no host), or what a
+// workload sends to the host's port.
+func DatagramShares(port uint16, host mesh.Host) string {
+	return "udp_shares|" + strconv.Itoa(int(port)) + "||" + string(host)
+}
+
+// ParseDatagramShares reads what DatagramShares wrote.
+func ParseDatagramShares(name string) (port uint16, host mesh.Host, ok bool) {
+	rest, ok := strings.CutPrefix(name, "udp_shares|")
+	number, text, ok2 := strings.Cut(rest, "||")
+	n, err := strconv.ParseUint(number, 10, 16)
+	return uint16(n), mesh.Host(text), ok && ok2 && err == nil
+}
+
 // InboundName is inbound|PORT||, the cluster and route of a port of the workload.
 func InboundName(port uint16) string { return "inbound|" + strconv.Itoa(int(port)) + "||" }
 

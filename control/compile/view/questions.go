@@ -30,7 +30,21 @@ type (
 	addressesOf  struct{}
 	application  struct{ port uint16 }
 	served       struct{}
+	configOf     struct{}
 )
+
+// The answer is the proxy's own ProxyConfig, or the one of nobody where it has none.
+func (configOf) Answer(_ *Source, p *mesh.Proxy) any {
+	if p.Config == nil {
+		return ownConfig{}
+	}
+	return ownConfig{said: true, config: *p.Config}
+}
+
+type ownConfig struct {
+	said   bool
+	config mesh.ProxyConfig
+}
 
 func (q inNamespace) Answer(_ *Source, p *mesh.Proxy) any { return p.Namespace == q.namespace }
 func (namespaceOf) Answer(_ *Source, p *mesh.Proxy) any   { return p.Namespace }
@@ -266,4 +280,12 @@ func (v *View) Served() []mesh.WorkloadService {
 		out = append(out, ws)
 	}
 	return out
+}
+
+// ProxyConfig is how the proxy treats connections and headers: what it says itself, else what the mesh says.
+func (v *View) ProxyConfig() mesh.ProxyConfig {
+	if own := v.r.Ask(configOf{}).(ownConfig); own.said {
+		return own.config
+	}
+	return v.Settings().Proxy
 }

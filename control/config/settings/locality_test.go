@@ -8,20 +8,20 @@ import (
 )
 
 func TestLocality(t *testing.T) {
-	s, problems, err := parse([]byte("localityLbSetting: {failover: [{from: eu, to: us}], failoverPriority: [kubernetes.io/hostname]}"))
+	s, problems, err := Parse([]byte("localityLbSetting: {failover: [{from: eu, to: us}], failoverPriority: [kubernetes.io/hostname]}"))
 	if err != nil || len(s.Locality.Failover) != 1 || s.Locality.Failover[0] != (mesh.RegionFailover{From: "eu", To: "us"}) || s.Locality.Off {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if len(problems) != 1 || problems[0].Field != "localityLbSetting.failoverPriority[0]" || problems[0].Code != mesh.CodeNotEnforced {
 		t.Errorf("problems %v", problems)
 	}
-	if s, _, err := parse([]byte("localityLbSetting: {enabled: false}")); err != nil || !s.Locality.Off {
+	if s, _, err := Parse([]byte("localityLbSetting: {enabled: false}")); err != nil || !s.Locality.Off {
 		t.Errorf("switched off: %+v, %v", s, err)
 	}
-	if s, _, err := parse([]byte("trustDomain: a.b")); err != nil || s.Locality != nil {
+	if s, _, err := Parse([]byte("trustDomain: a.b")); err != nil || s.Locality != nil {
 		t.Errorf("not said: %+v, %v", s, err)
 	}
-	if _, _, err := parse([]byte("localityLbSetting: {distribute: [{from: eu, to: {us: 50}}]}")); err == nil || !strings.Contains(err.Error(), "localityLbSetting.distribute[0].to: the shares add up to 50") {
+	if _, _, err := Parse([]byte("localityLbSetting: {distribute: [{from: eu, to: {us: 50}}]}")); err == nil || !strings.Contains(err.Error(), "localityLbSetting.distribute[0].to: the shares add up to 50") {
 		t.Errorf("a broken setting gave %v", err)
 	}
 }

@@ -24,20 +24,23 @@ import (
 
 // honoured are the fields of MeshConfig that have an effect.
 var honoured = api.Fields("rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
-	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.attempts",
-	"localityLbSetting.*", "defaultConfig.gatewayTopology.proxyProtocol", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
+	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.*", "defaultInboundHttpRetryPolicy.*",
+	"tcpKeepalive.*", "dnsRefreshRate", "inboundTrafficPolicy.mode", "outboundClusterStatName", "inboundClusterStatName",
+	"meshMTLS.minProtocolVersion", "meshMTLS.cipherSuites", "tlsDefaults.minProtocolVersion", "tlsDefaults.cipherSuites", "tlsDefaults.ecdhCurves",
+
+	"localityLbSetting.*", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
 	// These have an effect on pods that are injected (control/inject).
 	"defaultConfig.concurrency", "defaultConfig.terminationDrainDuration", "defaultConfig.discoveryAddress", "defaultConfig.statusPort", "defaultConfig.meshId",
 	"defaultConfig.interceptionMode=REDIRECT|NONE", "defaultConfig.holdApplicationUntilProxyStarts", "defaultConfig.image.imageType", "defaultConfig.proxyMetadata",
-	"defaultConfig.proxyMetadata.*")
+	"defaultConfig.proxyMetadata.*").Union(ProxyFields.Below("defaultConfig"))
 
 // trust are fields that must not be overlooked: without them the mesh would trust or allow more than its owner wrote.
-var trust = []string{"trustDomainAliases", "caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca", "verifyCertificateAtClient", "inboundTrafficPolicy"}
+var trust = []string{"trustDomainAliases", "caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca", "verifyCertificateAtClient"}
 
 // Default are the settings of a mesh without a file; they are Istio's.
 func Default() *mesh.Settings {
 	return &mesh.Settings{TrustDomain: identity.DefaultTrustDomain, RootNamespace: mesh.RootNamespace, AutoMTLS: true, ConnectTimeout: 10 * time.Second,
-		ClusterDomain: "cluster.local", DefaultRetryCount: 2}
+		ClusterDomain: "cluster.local"}
 }
 
 // Read reads a file over the default settings.
@@ -46,7 +49,7 @@ func Read(path string) (*mesh.Settings, []mesh.Problem, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read mesh config: %w; give --mesh-config the path of a file with MeshConfig fields, or leave it out", err)
 	}
-	s, problems, err := parse(raw)
+	s, problems, err := Parse(raw)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read mesh config %s: %w", path, err)
 	}
@@ -96,7 +99,8 @@ func decode(raw []byte) (*meshconfig.MeshConfig, error) {
 	return &in, nil
 }
 
-func parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
+// Parse reads MeshConfig in YAML over the default settings.
+func Parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 	in, err := decode(raw)
 	if err != nil {
 		return nil, nil, err
@@ -182,12 +186,18 @@ func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
 	}
 	s.HTTPProxyPort = uint16(in.ProxyHttpPort)
 	s.Paths = pathForms[in.GetPathNormalization().GetNormalization()]
-	s.GatewayProxy = in.GetDefaultConfig().GetGatewayTopology().GetProxyProtocol() != nil
-	if r := in.DefaultHttpRetryPolicy; r != nil {
-		if r.Attempts < 0 {
-			return nil, errors.New("field defaultHttpRetryPolicy.attempts: want 0 or more")
-		}
-		s.DefaultRetryCount = uint32(r.Attempts)
+	var err error
+	if s.Proxy, err = Proxy(in.GetDefaultConfig()); err != nil {
+		return nil, fmt.Errorf("field defaultConfig: %w", err)
 	}
-	return s, nil
+	r := reader{}
+	s.Retry = r.retry(in.DefaultHttpRetryPolicy, "defaultHttpRetryPolicy")
+	s.InboundRetry = r.retry(in.DefaultInboundHttpRetryPolicy, "defaultInboundHttpRetryPolicy")
+	s.Keepalive = r.keepalive(in.TcpKeepalive)
+	s.DNSRefresh = r.duration(in.DnsRefreshRate, "dnsRefreshRate")
+	s.MeshTLS, s.TLS = r.bounds(in.GetMeshMTLS(), "meshMTLS"), r.bounds(in.GetTlsDefaults(), "tlsDefaults")
+	s.LocalInbound = in.GetInboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_InboundTrafficPolicy_LOCALHOST
+	s.OutboundStat = r.pattern(in.OutboundClusterStatName, "outboundClusterStatName", outboundVariables)
+	s.InboundStat = r.pattern(in.InboundClusterStatName, "inboundClusterStatName", inboundVariables)
+	return s, r.err
 }

@@ -37,7 +37,7 @@ defaultHttpRetryPolicy: {attempts: 5}
 defaultConfig: {gatewayTopology: {proxyProtocol: {}}}
 `)
 	want := &mesh.Settings{TrustDomain: "example.org", RootNamespace: "mesh-root", RegistryOnly: true, AccessLogFile: "/dev/stdout", AccessLogJSON: true,
-		ConnectTimeout: 3 * time.Second, DetectionTimeout: 100 * time.Millisecond, ClusterDomain: "cluster.local", HTTPProxyPort: 15080, DefaultRetryCount: 5, GatewayProxy: true, Paths: mesh.MergeSlashes}
+		ConnectTimeout: 3 * time.Second, DetectionTimeout: 100 * time.Millisecond, ClusterDomain: "cluster.local", HTTPProxyPort: 15080, Proxy: mesh.ProxyConfig{ProxyProtocol: true}, Paths: mesh.MergeSlashes, Retry: &mesh.Retry{Attempts: 5}}
 	if d := cmp.Diff(want, got); d != "" || err != nil || len(problems) > 0 {
 		t.Error(d, err, problems)
 	}
@@ -86,7 +86,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("trustDomain: a.b\nconnectTimeout: 5m"))
 	f.Add([]byte("defaultHttpRetryPolicy: {attempts: 1}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, _, err := parse(b); err == nil && (s.TrustDomain == "" || s.ConnectTimeout <= 0) {
+		if s, _, err := Parse(b); err == nil && (s.TrustDomain == "" || s.ConnectTimeout <= 0) {
 			t.Errorf("%+v", s)
 		}
 	})

@@ -5,27 +5,50 @@ import (
 	"strings"
 
 	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/mesh"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// routeKind is the kind of route that a listener of a protocol takes; none where the protocol is not served.
-func routeKind(p gwv1.ProtocolType) gwv1.Kind {
-	switch p {
+// routeKinds are the kinds of route that a listener takes; none where its protocol is not served.
+func routeKinds(l *gwv1.Listener) []gwv1.Kind {
+	switch l.Protocol {
 	case gwv1.HTTPProtocolType, gwv1.HTTPSProtocolType:
-		return "HTTPRoute"
+		return []gwv1.Kind{"HTTPRoute", "GRPCRoute"}
+	case gwv1.TLSProtocolType:
+		if passes(l.TLS) {
+			return []gwv1.Kind{"TLSRoute"}
+		}
+		return []gwv1.Kind{"TLSRoute", "TCPRoute"}
+	case gwv1.TCPProtocolType:
+		return []gwv1.Kind{"TCPRoute"}
 	case gwv1.UDPProtocolType:
-		return "UDPRoute"
+		return []gwv1.Kind{"UDPRoute"}
 	}
-	return ""
+	return nil
+}
+
+// passes says whether TLS settings ask for connections to be passed on as they are.
+func passes(t *gwv1.ListenerTLSConfig) bool {
+	return t != nil && deref(t.Mode, gwv1.TLSModeTerminate) == gwv1.TLSModePassthrough
+}
+
+// finish attaches a route and gives its status.
+func (v *routeVisit) finish(r *mesh.Route, hosts []mesh.Host, parents []gwv1.ParentReference) (*mesh.Route, *condition.Status, []mesh.Problem) {
+	attached := v.attach(r, hosts, parents)
+	status := &condition.Status{Parents: v.parents(attached)}
+	if v.Broken() || len(r.Parents) == 0 && !r.Mesh {
+		return nil, status, v.Problems()
+	}
+	return r, status, v.Problems()
 }
 
 // allowed says whether a listener takes routes of this kind and namespace (Listener.allowedRoutes).
 func (v *routeVisit) allowed(l *gwv1.Listener, gateway mesh.Namespace) bool {
 	kind := gwv1.Kind(v.obj.Kind.Kind)
-	if routeKind(l.Protocol) != kind {
+	if !slices.Contains(routeKinds(l), kind) {
 		return false
 	}
 	rules := l.AllowedRoutes

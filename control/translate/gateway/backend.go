@@ -43,10 +43,18 @@ func (v *routeVisit) backends(r *mesh.HTTPRule, rule *gwv1.HTTPRouteRule, path s
 	}
 	if total == 0 {
 		if len(r.Backends) == 0 {
-			v.NotFound(path+".backendRefs", "", "the rule has no backend, so it answers 500")
+			v.NotFound(path+".backendRefs", "", "the rule has no backend, so it answers %s", v.failure())
 		}
 		r.Backends, r.Direct = nil, &mesh.DirectResponse{Status: 500}
 	}
+}
+
+// failure is what a rule answers that cannot be honoured.
+func (v *routeVisit) failure() string {
+	if v.obj.Kind.Kind == "GRPCRoute" {
+		return "UNAVAILABLE"
+	}
+	return "500"
 }
 
 // backend judges a reference. One that does not hold stays, and answers 500, or drops datagrams.
@@ -54,8 +62,13 @@ func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.
 	ns := mesh.Namespace(deref(ref.Namespace, gwv1.Namespace(v.ns)))
 	b := mesh.Backend{Weight: 1}
 	kind, then := v.obj.Kind.Kind, "its share of requests is answered with 500"
-	if kind == "UDPRoute" {
-		then = "its datagrams are dropped"
+	switch kind {
+	case "GRPCRoute":
+		then = "its share of calls is answered with UNAVAILABLE"
+	case "TCPRoute", "TLSRoute":
+		then = "its share of connections is closed"
+	case "UDPRoute":
+		then = "its share of datagrams is dropped"
 	}
 	fail := func(reason gwv1.RouteConditionReason, format string, args ...any) mesh.Backend {
 		b.Invalid = fmt.Sprintf(format, args...)

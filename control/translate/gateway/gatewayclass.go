@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
@@ -11,11 +12,12 @@ import (
 
 // features are the names of Gateway API features that Heddle has, in order (GatewayClass.status.supportedFeatures).
 var features = []string{
-	"Gateway", "GatewayPort8080", "HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode",
+	"GRPCRoute", "GRPCRouteNamedRouteRule", "Gateway", "GatewayPort8080", "HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode",
 	"HTTPRoute308RedirectStatusCode", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteBackendTimeout", "HTTPRouteCORS", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching",
 	"HTTPRouteNamedRouteRule", "HTTPRouteParentRefPort", "HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect", "HTTPRouteQueryParamMatching",
 	"HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout",
-	"HTTPRouteResponseHeaderModification", "HTTPRouteSchemeRedirect", "ReferenceGrant", "UDPRoute",
+	"HTTPRouteResponseHeaderModification", "HTTPRouteSchemeRedirect", "ReferenceGrant", "TCPRoute", "TLSRoute",
+	"TLSRouteModeMixed", "TLSRouteModeTerminate", "UDPRoute",
 }
 
 // gatewayClassFields are honoured.
@@ -42,6 +44,9 @@ func GatewayClass(o api.Object) (*condition.Status, []mesh.Problem) {
 	return s, v.Problems()
 }
 
+// referrers are the kinds whose references to other namespaces are followed.
+var referrers = []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Gateway"}
+
 // ReferenceGrant says what is not honoured of a grant. Grants have no status.
 func ReferenceGrant(o api.Object) []mesh.Problem {
 	spec, ok := o.Spec.(*gwv1.ReferenceGrantSpec)
@@ -51,7 +56,7 @@ func ReferenceGrant(o api.Object) []mesh.Problem {
 	v := open(o, nil)
 	v.Marks(o)
 	for i, f := range spec.From {
-		if string(f.Group) == api.GroupGateway && (f.Kind == "HTTPRoute" || f.Kind == "UDPRoute" || f.Kind == "Gateway") {
+		if string(f.Group) == api.GroupGateway && slices.Contains(referrers, string(f.Kind)) {
 			continue
 		}
 		v.NotEnforced(fmt.Sprintf("spec.from[%d]", i), "references from %s are not followed yet", f.Kind)

@@ -51,7 +51,7 @@ func (v *routeVisit) rule(r *gwv1.HTTPRouteRule, path string) mesh.HTTPRule {
 // impossible notes that the rule cannot be honoured; it answers 500.
 func (v *routeVisit) impossible(reason, field, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
-	v.NotEnforced(field, "%s, so the rule answers 500", message)
+	v.NotEnforced(field, "%s, so the rule answers %s", message, v.failure())
 	if v.unsupported == "" {
 		v.unsupported = reason
 		if v.unsupportedMessage == "" {

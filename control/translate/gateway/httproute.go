@@ -31,12 +31,7 @@ func HTTPRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.
 	if len(spec.Rules) == 0 { // the schema's default: one rule that matches everything and has no backend
 		r.HTTP = append(r.HTTP, v.rule(&gwv1.HTTPRouteRule{}, "spec.rules"))
 	}
-	attached := v.attach(r, hosts, spec.ParentRefs)
-	status := &condition.Status{Parents: v.parents(attached)}
-	if v.Broken() || len(r.Parents) == 0 && !r.Mesh {
-		return nil, status, v.Problems()
-	}
-	return r, status, v.Problems()
+	return v.finish(r, hosts, spec.ParentRefs)
 }
 
 // routeVisit is a visit with what the status of a route says of all parents.

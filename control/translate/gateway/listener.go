@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/heddle-mesh/heddle/api"
@@ -72,7 +73,7 @@ func conflict(a, b *listenerState) bool {
 	switch {
 	case (a.server.Protocol == mesh.UDP) != (b.server.Protocol == mesh.UDP): // ports for datagrams are others than those for connections
 		return false
-	case a.server.Protocol != b.server.Protocol:
+	case a.server.Protocol != b.server.Protocol && (a.server.TLS == nil || b.server.TLS == nil): // HTTPS and TLS are told apart by server name
 		reason, message = string(gwv1.ListenerReasonProtocolConflict), fmt.Sprintf("listeners %s and %s have port %d with different protocols", a.server.Name, b.server.Name, a.server.Port)
 	case a.hostname == b.hostname:
 		reason, message = string(gwv1.ListenerReasonHostnameConflict), fmt.Sprintf("listeners %s and %s have port %d and the same host name", a.server.Name, b.server.Name, a.server.Port)
@@ -114,7 +115,7 @@ func (v *visit) listener(l *gwv1.Listener, path string) listenerState {
 		}
 	case gwv1.HTTPSProtocolType:
 		s.server.Protocol = mesh.HTTPS
-		v.listenerTLS(&s, l.TLS, path+".tls")
+		v.listenerTLS(&s, l, path+".tls")
 	case gwv1.UDPProtocolType:
 		s.server.Protocol = mesh.UDP
 		if l.TLS != nil {
@@ -123,9 +124,20 @@ func (v *visit) listener(l *gwv1.Listener, path string) listenerState {
 		if s.hostname != "" {
 			v.Invalid(path+".hostname", "datagrams have no host name, so a listener for UDP has none")
 		}
+	case gwv1.TLSProtocolType:
+		s.server.Protocol = mesh.TLS
+		v.listenerTLS(&s, l, path+".tls")
+	case gwv1.TCPProtocolType:
+		s.server.Protocol = mesh.TCP
+		if l.TLS != nil {
+			v.Invalid(path+".tls", "a listener for TCP has no TLS settings; one for TLS has")
+		}
+		if s.hostname != "" {
+			v.Invalid(path+".hostname", "connections have no host name, so a listener for TCP has none")
+		}
 	default:
-		s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonUnsupportedProtocol), fmt.Sprintf("protocol %s is not served yet; HTTP, HTTPS and UDP are", l.Protocol)
-		v.NotEnforced(path+".protocol", "listener %s is not served: protocol %s is not possible yet", l.Name, l.Protocol)
+		s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonUnsupportedProtocol), fmt.Sprintf("protocol %s is not served; HTTP, HTTPS, TLS, TCP and UDP are", l.Protocol)
+		v.NotEnforced(path+".protocol", "listener %s is not served: protocol %s is not possible", l.Name, l.Protocol)
 	}
 	v.routeKinds(&s, l, path)
 	return s
@@ -137,14 +149,16 @@ func (v *visit) routeKinds(s *listenerState, l *gwv1.Listener, path string) {
 	if s.accepted == string(gwv1.ListenerReasonUnsupportedProtocol) {
 		return
 	}
-	own := condition.RouteKind{Group: api.GroupGateway, Kind: string(routeKind(l.Protocol))}
+	own := routeKinds(l)
 	if l.AllowedRoutes == nil || len(l.AllowedRoutes.Kinds) == 0 {
-		s.kinds = append(s.kinds, own)
+		for _, k := range own {
+			s.kinds = append(s.kinds, condition.RouteKind{Group: api.GroupGateway, Kind: string(k)})
+		}
 		return
 	}
 	for i, k := range l.AllowedRoutes.Kinds {
-		if string(deref(k.Group, api.GroupGateway)) == api.GroupGateway && string(k.Kind) == own.Kind {
-			s.kinds = append(s.kinds, own)
+		if string(deref(k.Group, api.GroupGateway)) == api.GroupGateway && slices.Contains(own, k.Kind) {
+			s.kinds = append(s.kinds, condition.RouteKind{Group: api.GroupGateway, Kind: string(k.Kind)})
 			continue
 		}
 		s.resolved, s.resolvedMessage = string(gwv1.ListenerReasonInvalidRouteKinds), fmt.Sprintf("routes of kind %s cannot attach", k.Kind)
@@ -153,18 +167,26 @@ func (v *visit) routeKinds(s *listenerState, l *gwv1.Listener, path string) {
 	s.unresolvedKindsOnly = s.resolved != "" && len(s.kinds) > 0
 }
 
-func (v *visit) listenerTLS(s *listenerState, t *gwv1.ListenerTLSConfig, path string) {
+func (v *visit) listenerTLS(s *listenerState, l *gwv1.Listener, path string) {
+	t := l.TLS
 	s.server.TLS = &mesh.ServerTLS{Mode: mesh.ServerSimple}
 	if t == nil {
-		v.Add(mesh.CodeInvalid, path, "give tls.certificateRefs", "a listener for HTTPS needs a certificate")
+		v.Add(mesh.CodeInvalid, path, "give tls.certificateRefs", "a listener for %s needs a certificate", l.Protocol)
 		return
 	}
-	if deref(t.Mode, gwv1.TLSModeTerminate) == gwv1.TLSModePassthrough {
-		s.server.TLS.Mode = mesh.ServerPassthrough // judged by api.Unenforced
+	if passes(t) {
+		s.server.TLS.Mode = mesh.ServerPassthrough
+		switch {
+		case s.server.Protocol == mesh.HTTPS:
+			s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonUnsupportedValue), path+".mode: a listener for HTTPS cannot pass TLS through; use protocol TLS"
+			v.Add(mesh.CodeNotEnforced, path+".mode", "use protocol TLS", "listener %s is not served: one for HTTPS cannot pass TLS through", l.Name)
+		case len(t.CertificateRefs) > 0:
+			v.NotEnforced(path+".certificateRefs", "a listener that passes TLS through shows no certificate of its own")
+		}
 		return
 	}
 	if len(t.CertificateRefs) == 0 {
-		v.Add(mesh.CodeInvalid, path+".certificateRefs", "name a Secret of type kubernetes.io/tls", "a listener for HTTPS needs a certificate")
+		v.Add(mesh.CodeInvalid, path+".certificateRefs", "name a Secret of type kubernetes.io/tls", "a listener for %s needs a certificate", l.Protocol)
 		return
 	}
 	for i, r := range t.CertificateRefs {

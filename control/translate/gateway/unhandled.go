@@ -11,9 +11,6 @@ import (
 
 // unhandled says what follows from a kind that nothing reads yet.
 var unhandled = map[string]string{
-	"GRPCRoute":        "its calls are not routed by it; an HTTPRoute with paths /SERVICE/METHOD does",
-	"TLSRoute":         "its connections are not routed",
-	"TCPRoute":         "its connections are not routed",
 	"ListenerSet":      "its listeners are not served; write them into the Gateway",
 	"BackendTLSPolicy": "TLS towards backends is not made by it",
 }

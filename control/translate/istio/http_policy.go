@@ -1,57 +1,15 @@
 package istio
 
 import (
-	"strconv"
 	"strings"
 
+	"github.com/heddle-mesh/heddle/control/config/retry"
 	"github.com/heddle-mesh/heddle/mesh"
 	networking "istio.io/api/networking/v1alpha3"
 )
 
-// retryWords are the conditions of retryOn that the proxies know (Envoy's x-envoy-retry-on and x-envoy-retry-grpc-on).
-var retryWords = map[string]bool{
-	"5xx": true, "gateway-error": true, "reset": true, "reset-before-request": true, "connect-failure": true, "envoy-ratelimited": true,
-	"retriable-4xx": true, "refused-stream": true, "retriable-status-codes": true, "retriable-headers": true, "http3-post-connect-failure": true,
-	"cancelled": true, "deadline-exceeded": true, "internal": true, "resource-exhausted": true, "unavailable": true,
-}
-
 func (v *visit) retry(x *networking.HTTPRetry, path string) *mesh.Retry {
-	if x == nil {
-		return nil
-	}
-	r := &mesh.Retry{Attempts: v.count(x.Attempts, path+".attempts")}
-	if x.PerTryTimeout != nil {
-		r.PerTryTimeout = v.duration(x.PerTryTimeout, path+".perTryTimeout")
-	}
-	if x.Backoff != nil {
-		r.BackoffBase = v.duration(x.Backoff, path+".backoff")
-	}
-	if b := x.RetryRemoteLocalities; b != nil {
-		r.RemoteLocalities = &b.Value
-	}
-	if b := x.RetryIgnorePreviousHosts; b != nil {
-		r.IgnorePreviousHosts = &b.Value
-	}
-	var words []string
-	for word := range strings.SplitSeq(x.RetryOn, ",") {
-		word = strings.TrimSpace(word)
-		if word == "" {
-			continue
-		}
-		if code, err := strconv.ParseUint(word, 10, 32); err == nil {
-			if code < 100 || code > 599 {
-				v.Invalid(path+".retryOn", "%d is not a status code", code)
-			}
-			r.Codes = append(r.Codes, uint32(code))
-			continue
-		}
-		if !retryWords[word] {
-			v.Invalid(path+".retryOn", "%q is neither a retry condition nor a status code", word)
-		}
-		words = append(words, word)
-	}
-	r.On = strings.Join(words, ",")
-	return r
+	return retry.Read(x, func(field, message string) { v.Invalid(path+"."+field, "%s", message) })
 }
 
 func (v *visit) fault(x *networking.HTTPFaultInjection, path string) *mesh.Fault {

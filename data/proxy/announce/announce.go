@@ -37,6 +37,8 @@ type Workload struct {
 	Region, Zone, Subzone    string
 	// Applications are where the workload really listens for what arrives at a port of it, where nothing is captured: loopback addresses.
 	Applications map[uint16]netip.AddrPort
+	// Config is Istio's ProxyConfig for this proxy in JSON or YAML, "" where that of the mesh counts. It is told to the control plane as it is.
+	Config string
 	// Agent and Version name the program; Features is what heddled may send it.
 	Agent, Version string
 	Features       []string
@@ -104,7 +106,7 @@ func (w *Workload) Node() (*corev3.Node, error) {
 	}
 	metadata := map[string]any{
 		"NAME": w.Name, "NAMESPACE": w.Namespace, "SERVICE_ACCOUNT": w.Account, "WORKLOAD_NAME": w.Name, "LABELS": labels, "INSTANCE_IPS": strings.Join(ips, ","),
-		"CLUSTER_ID": w.ClusterID, "NETWORK": w.Network, "MESH_ID": w.Mesh, "INTERCEPTION_MODE": w.Interception, "DNS_CAPTURE": "true", "HEDDLE_VERSION": w.Version, "ISTIO_VERSION": IstioVersion,
+		"CLUSTER_ID": w.ClusterID, "NETWORK": w.Network, "MESH_ID": w.Mesh, "INTERCEPTION_MODE": w.Interception, "DNS_CAPTURE": "true", "HEDDLE_VERSION": w.Version, "ISTIO_VERSION": IstioVersion, "PROXY_CONFIG": w.Config,
 	}
 	var applications []string
 	for _, port := range slices.Sorted(maps.Keys(w.Applications)) {

@@ -34,6 +34,7 @@ var (
 	ForwardedClientCert = MakeName("x-forwarded-client-cert")
 	ForwardedFor        = MakeName("x-forwarded-for")
 	ForwardedHost       = MakeName("x-forwarded-host")
+	ForwardedPort       = MakeName("x-forwarded-port")
 	ForwardedProto      = MakeName("x-forwarded-proto")
 	RequestID           = MakeName("x-request-id")
 

@@ -32,7 +32,7 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 	op := path + ".common_http_protocol_options."
 	h := &config.HTTP{
 		Stat: m.GetStatPrefix(), ServerName: m.GetServerName(), ServerHeader: config.ServerHeader(m.GetServerHeaderTransformation()),
-		UseRemoteAddress: m.GetUseRemoteAddress().GetValue(), TrustedHops: m.GetXffNumTrustedHops(), SkipXFFAppend: m.GetSkipXffAppend(),
+		UseRemoteAddress: m.GetUseRemoteAddress().GetValue(), TrustedHops: m.GetXffNumTrustedHops(), SkipXFFAppend: m.GetSkipXffAppend(), AppendXFP: m.GetAppendXForwardedPort(),
 		XFCC: config.XFCC(m.GetForwardClientCertDetails()), GenerateRequestID: boolean(m.GetGenerateRequestId(), true), PreserveExternalID: m.GetPreserveExternalRequestId(),
 		AlwaysSetIDInResponse: m.GetAlwaysSetRequestIdInResponse(), Proxy100Continue: m.GetProxy_100Continue(), NormalizePath: m.GetNormalizePath().GetValue(), MergeSlashes: m.GetMergeSlashes(),
 		StripAnyPort: m.GetStripAnyHostPort(), StripMatchPort: m.GetStripMatchingHostPort(), StripHostDot: m.GetStripTrailingHostDot(), Via: m.GetVia(),

@@ -7,6 +7,7 @@ package forwarded
 import (
 	"bytes"
 	"net/netip"
+	"strconv"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -43,6 +44,10 @@ func Request(h *codec.Head, o *loop.Origin, c *config.HTTP, scratch []byte) Clie
 		}
 		if c.TrustedHops == 0 || !h.Has(codec.ForwardedProto) {
 			h.SetString(codec.ForwardedProto, scheme)
+		}
+		if c.AppendXFP && o.Local.AddrPort.IsValid() && (c.TrustedHops == 0 || !h.Has(codec.ForwardedPort)) {
+			var text [8]byte
+			h.Set(codec.ForwardedPort, strconv.AppendUint(text[:0], uint64(o.Local.Port()), 10))
 		}
 	} else {
 		var a netip.Addr
