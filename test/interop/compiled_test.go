@@ -19,6 +19,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
@@ -183,7 +184,37 @@ func (c compiled) everything(p *mesh.Proxy) (all []*xds.Resource) {
 			}
 		}
 	}
+	for _, l := range all {
+		for _, n := range discovered(l) {
+			if r, ok := c.store.Resource(p, n); ok {
+				all = append(all, r)
+			}
+		}
+	}
 	return all
+}
+
+// discovered are the configurations of filters that a listener only names.
+func discovered(r *xds.Resource) (names []xds.Name) {
+	m, err := golden.Decode(r)
+	l, ok := m.(*listenerv3.Listener)
+	if err != nil || !ok {
+		return nil
+	}
+	for _, c := range append(l.FilterChains, l.DefaultFilterChain) {
+		for _, f := range c.GetFilters() {
+			var h hcmv3.HttpConnectionManager
+			if f.GetTypedConfig().UnmarshalTo(&h) != nil {
+				continue
+			}
+			for _, x := range h.HttpFilters {
+				if x.GetConfigDiscovery() != nil {
+					names = append(names, xds.Name{TypeURL: xds.Extension, Name: x.Name})
+				}
+			}
+		}
+	}
+	return names
 }
 
 // proxyOf is what a proxy of the world says of itself.

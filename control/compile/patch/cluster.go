@@ -27,7 +27,7 @@ func Cluster(v *view.View, name string, c *clusterv3.Cluster) *clusterv3.Cluster
 			taken(v, p, "cluster")
 		}
 	}
-	out, ok := apply(r, c, patches, kind[*clusterv3.Cluster]{change: r.cluster, shut: shutCluster})
+	out, ok := apply(r, c, patches, kind[*clusterv3.Cluster]{change: r.cluster, shut: shutCluster, check: checkCluster})
 	if !ok {
 		return nil
 	}
@@ -69,6 +69,18 @@ func (r *run) cluster(c *clusterv3.Cluster, p *mesh.Patch) (outcome, error) {
 		from.TransportSocket = nil
 	}
 	return changed, r.mergeValue(p, c, from)
+}
+
+// checkCluster says what would be of no effect: Envoy counts the first thresholds of a priority only, and heddle-proxy refuses others.
+func checkCluster(c *clusterv3.Cluster) error {
+	seen := map[corev3.RoutingPriority]bool{}
+	for _, t := range c.GetCircuitBreakers().GetThresholds() {
+		if seen[t.GetPriority()] {
+			return fmt.Errorf("circuit_breakers.thresholds of priority %s are there twice, and the second ones never count; use MERGE_AND_REPLACE_LIST", t.GetPriority())
+		}
+		seen[t.GetPriority()] = true
+	}
+	return nil
 }
 
 // serves compares the service of the match with those of an inbound cluster, which are not in its name.
