@@ -92,6 +92,8 @@ func FromMap(m map[string]any) (Object, []Problem) {
 	if !hasWrong(f.list) {
 		if err := fill(kind, m, o.Spec); err != nil {
 			f.wrong("spec", "%v", err)
+		} else {
+			o.Read = true
 		}
 	}
 	problems := make([]Problem, 0, len(f.list))
@@ -111,7 +113,7 @@ func FromMap(m map[string]any) (Object, []Problem) {
 
 func hasWrong(list []finding) bool {
 	for _, x := range list {
-		if !x.unknown {
+		if !x.unknown && !x.rule {
 			return true
 		}
 	}
@@ -220,11 +222,18 @@ func checkTop(f *findings, k *Kind, m map[string]any) {
 	if !ok {
 		if m["spec"] != nil {
 			f.wrong("spec", "want an object, not %s", typeName(m["spec"]))
+		} else if specRequired[k.Kind] {
+			f.broken("spec", bad("give it", "spec is missing"))
 		}
 		return
 	}
 	if msg, ok := reflect.New(k.spec).Interface().(proto.Message); ok {
 		checkMessage(f, msg.ProtoReflect().Descriptor(), spec, "spec")
+		if k.Kind == "WorkloadEntry" {
+			if x := reachable(spec); !x.none() {
+				f.broken("spec.address", x)
+			}
+		}
 		return
 	}
 	checkStruct(f, k.spec, spec, "spec")

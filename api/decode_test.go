@@ -108,6 +108,12 @@ func TestEveryKindDecodesEmpty(t *testing.T) {
 				apiVersion = k.Group + "/" + v
 			}
 			o, ps := FromMap(map[string]any{"apiVersion": apiVersion, "kind": k.Kind, "metadata": map[string]any{"name": "x"}})
+			if specRequired[k.Kind] {
+				if len(ps) != 1 || ps[0].Field != "spec" {
+					t.Errorf("%s %s without spec: %v", apiVersion, k.Kind, ps)
+				}
+				ps = nil
+			}
 			if len(ps) != 0 || o.Kind != k || reflect.TypeOf(o.Spec).Elem() != k.spec {
 				t.Errorf("%s %s: %v %v", apiVersion, k.Kind, o, ps)
 			}

@@ -24,6 +24,8 @@ type Object struct {
 	Spec any
 	// Status is what the object's status field held, nil when it had none.
 	Status map[string]any
+	// Read says that Spec holds all that the document says; false when a value has the wrong type.
+	Read bool
 	// Unknown are the paths of fields that the schema does not have.
 	Unknown []string
 }

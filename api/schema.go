@@ -10,15 +10,23 @@ import (
 type finding struct {
 	path    string
 	unknown bool
+	rule    bool // the value has the right type and breaks a rule: the document can be read
 	message string
 	hint    string
 }
 
-// findings collects disagreements; after a hundred the rest tells nothing new.
-type findings struct{ list []finding }
+// findings collects disagreements; after a hundred of types, or of rules, the rest tells nothing new.
+type findings struct {
+	list  []finding
+	rules int
+}
 
 func (f *findings) add(x finding) {
-	if len(f.list) < 100 {
+	switch {
+	case x.rule && f.rules < 100:
+		f.rules++
+		f.list = append(f.list, x)
+	case !x.rule && len(f.list)-f.rules < 100:
 		f.list = append(f.list, x)
 	}
 }
@@ -38,7 +46,7 @@ func (f *findings) unknown(path, name string, known []string) {
 }
 
 // sortedKeys makes the order of findings the same every time.
-func sortedKeys(m map[string]any) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)

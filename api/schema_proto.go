@@ -14,7 +14,7 @@ import (
 // checkMessage compares a document with a protobuf schema, by JSON name or by proto name.
 func checkMessage(f *findings, md protoreflect.MessageDescriptor, m map[string]any, path string) {
 	fields := md.Fields()
-	oneofs := map[string]string{}
+	oneofs, seen := map[string]string{}, map[protoreflect.Name]string{}
 	for _, key := range sortedKeys(m) {
 		v := m[key]
 		fd := fields.ByJSONName(key)
@@ -28,6 +28,10 @@ func checkMessage(f *findings, md protoreflect.MessageDescriptor, m map[string]a
 		if v == nil {
 			continue
 		}
+		if other, twice := seen[fd.Name()]; twice {
+			f.wrong(join(path, key), "%s and %s are the same field", other, key)
+		}
+		seen[fd.Name()] = key
 		if o := fd.ContainingOneof(); o != nil && !o.IsSynthetic() {
 			if other, taken := oneofs[string(o.Name())]; taken {
 				f.wrong(join(path, key), "only one of %s and %s may be given", other, key)
@@ -36,6 +40,7 @@ func checkMessage(f *findings, md protoreflect.MessageDescriptor, m map[string]a
 		}
 		checkField(f, fd, v, join(path, key))
 	}
+	checkRules(f, md.FullName(), m, path)
 }
 
 func protoNames(fields protoreflect.FieldDescriptors) []string {

@@ -12,6 +12,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/translate/note"
 	"github.com/heddle-mesh/heddle/mesh"
 	"maps"
+	"slices"
 )
 
 // Lookup answers what translations of both dialects ask about the rest of the mesh.
@@ -52,6 +53,7 @@ func Object(o api.Object, decoding []api.Problem, in Lookup) Result {
 		return Result{Problems: decoding}
 	}
 	if !api.Valid(decoding) {
+		decoding = append(decoding[:len(decoding):len(decoding)], alsoBroken(o, decoding, in)...)
 		r.Status = Status(o, decoding)
 		reason := o.Ref().String() + " cannot be read: " + first(decoding)
 		r.Denials = append(istio.Deny(o, in, reason), gateway.Deny(o, in, reason)...)
@@ -78,6 +80,20 @@ func Object(o api.Object, decoding []api.Problem, in Lookup) Result {
 	}
 	r.Problems = append(decoding[:len(decoding):len(decoding)], problems...)
 	return r
+}
+
+// alsoBroken gives what more is wrong with an object that decoding refuses, so that its owner hears of all at once.
+func alsoBroken(o api.Object, decoding []api.Problem, in Lookup) (out []mesh.Problem) {
+	if !o.Read {
+		return nil
+	}
+	for _, p := range Object(o, nil, in).Problems {
+		said := slices.ContainsFunc(decoding, func(d api.Problem) bool { return note.Under(d.Field, p.Field) })
+		if p.Code.Fatal() && !said {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // apart divides problems into those of an object and others.
