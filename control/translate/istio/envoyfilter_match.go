@@ -87,8 +87,8 @@ func list(s string) []string {
 
 func (v *visit) routeMatch(out *mesh.Patch, m *networking.EnvoyFilter_RouteConfigurationMatch, path string) {
 	out.Match.Name, out.Match.Port, out.Match.PortName, out.Match.Gateway = m.GetName(), m.GetPortNumber(), m.GetPortName(), m.GetGateway()
-	for field, value := range map[string]string{"portName": m.GetPortName(), "gateway": m.GetGateway()} {
-		if value != "" && out.Context != mesh.PatchGateway && out.Context != mesh.PatchAnywhere {
+	for _, named := range [][2]string{{"portName", m.GetPortName()}, {"gateway", m.GetGateway()}} {
+		if field, value := named[0], named[1]; value != "" && out.Context != mesh.PatchGateway && out.Context != mesh.PatchAnywhere {
 			v.NotEnforced(path+"."+field, "it counts in the context GATEWAY only")
 		}
 	}
