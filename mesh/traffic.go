@@ -54,6 +54,14 @@ type LoadBalancer struct {
 	WarmupLeast, WarmupAggression *float64
 	Hash                          *ConsistentHash  // goes before Algorithm
 	Locality                      *LocalityBalance // nil: what the service or the mesh says
+	Utilization                   *Utilization     // goes before Algorithm
+}
+
+// Utilization weighs endpoints by the load that they tell with their answers (ORCA); 0 is the proxies' default.
+type Utilization struct {
+	Stabilization, Expiration, Update time.Duration
+	PenaltyPercent                    uint32
+	Metrics                           []string
 }
 
 // ConsistentHash keeps like requests on one endpoint (DestinationRule.loadBalancer.consistentHash). One of Header, Cookie, Query and SourceIP says what is alike.
@@ -90,7 +98,21 @@ type ConnectionPool struct {
 	MaxRequestsPerConnection uint32
 	MaxRetries               uint32
 	HTTPIdleTimeout          time.Duration
+	Version                  HTTPVersion
+	MaxStreams               uint32 // at once on a connection of HTTP/2
+	// A connection of HTTP/2 that does not answer a PING within AliveTimeout is dead; one is sent every AliveInterval (0: none).
+	AliveInterval, AliveTimeout time.Duration
 }
+
+// HTTPVersion says which version of HTTP goes to a service.
+type HTTPVersion uint8
+
+// The versions: what the port's protocol says, HTTP/2 (h2UpgradePolicy UPGRADE), that of the client's request (useClientProtocol).
+const (
+	VersionOfPort HTTPVersion = iota
+	VersionTwo
+	VersionOfClient
+)
 
 // RetryBudget bounds retries at one time by a share of the requests that are active or wait, and allows a minimum in any case. It takes the place of MaxRetries.
 type RetryBudget struct {
@@ -109,6 +131,8 @@ type OutlierDetection struct {
 	Interval, BaseEjection   time.Duration
 	MaxEjectionPercent       uint32
 	MinHealthPercent         uint32
+	Codes                    []uint32 // the status codes that are errors, ordered; empty: 500 and above
+	FailurePercentage        *uint32  // endpoints of which so many requests fail are ejected, however the failures follow each other
 }
 
 // TLSMode of a client.

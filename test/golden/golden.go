@@ -6,6 +6,7 @@ package golden
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,6 +80,13 @@ func at(value any, path []string) any {
 	for i, key := range path {
 		switch v := value.(type) {
 		case map[string]any:
+			if key == "*" { // the keys of some maps have dots
+				var all []any
+				for _, k := range slices.Sorted(maps.Keys(v)) {
+					all = append(all, at(v[k], path[i+1:]))
+				}
+				return all
+			}
 			value = v[key]
 		case []any:
 			if key == "*" {

@@ -27,7 +27,7 @@ type Seen struct {
 }
 
 // Echo is a named HTTP server that answers with what it saw, and obeys x-echo-* headers:
-// x-echo-status: CODE, x-echo-delay: DURATION, x-echo-reset: yes, x-echo-fail: N (the first N requests with this x-echo-key get 503),
+// x-echo-status: CODE (or NAME=CODE: at this endpoint only), x-echo-delay: DURATION, x-echo-reset: yes, x-echo-fail: N (the first N requests with this x-echo-key get 503),
 // x-echo-only: NAME,NAME (other endpoints answer 503), x-echo-header: NAME=VALUE.
 type Echo struct {
 	Name string
@@ -97,7 +97,11 @@ func (e *Echo) note(s Seen) int {
 	if only := s.Headers.Get("x-echo-only"); only != "" && !slices.Contains(strings.Split(only, ","), e.Name) {
 		return http.StatusServiceUnavailable
 	}
-	if code, err := strconv.Atoi(s.Headers.Get("x-echo-status")); err == nil {
+	said := s.Headers.Get("x-echo-status")
+	if name, at, ok := cut(said); ok && name == e.Name {
+		said = at
+	}
+	if code, err := strconv.Atoi(said); err == nil {
 		return code
 	}
 	return http.StatusOK

@@ -293,15 +293,19 @@ func clusterTable() map[protoreflect.FullName]Rule {
 			successful_active_health_check_uneject_host always_eject_one_host`).
 			refuse("monitors", "Envoy does not look at it").
 			refuse("detect_degraded_hosts", "only active health checks tell that an endpoint is degraded"),
-		e + "ClusterLoadAssignment":                       fields("cluster_name endpoints policy"),
-		e + "ClusterLoadAssignment.Policy":                fields("overprovisioning_factor"),
-		e + "LocalityLbEndpoints":                         fields("locality metadata lb_endpoints load_balancing_weight priority"),
-		e + "LbEndpoint":                                  fields("endpoint health_status metadata load_balancing_weight"),
-		e + "Endpoint":                                    fields("address hostname health_check_config"),
-		e + "Endpoint.HealthCheckConfig":                  fields("port_value hostname address disable_active_health_check"),
-		u + "HttpProtocolOptions":                         fields("common_http_protocol_options upstream_http_protocol_options explicit_http_config use_downstream_protocol_config"),
-		u + "HttpProtocolOptions.ExplicitHttpConfig":      fields("http_protocol_options http2_protocol_options"),
-		u + "HttpProtocolOptions.UseDownstreamHttpConfig": fields("http_protocol_options http2_protocol_options"),
+		e + "ClusterLoadAssignment":                              fields("cluster_name endpoints policy"),
+		e + "ClusterLoadAssignment.Policy":                       fields("overprovisioning_factor"),
+		e + "LocalityLbEndpoints":                                fields("locality metadata lb_endpoints load_balancing_weight priority"),
+		e + "LbEndpoint":                                         fields("endpoint health_status metadata load_balancing_weight"),
+		e + "Endpoint":                                           fields("address hostname health_check_config"),
+		e + "Endpoint.HealthCheckConfig":                         fields("port_value hostname address disable_active_health_check"),
+		u + "HttpProtocolOptions":                                fields("common_http_protocol_options upstream_http_protocol_options explicit_http_config use_downstream_protocol_config outlier_detection"),
+		u + "HttpProtocolOptions.OutlierDetection":               fields("error_matcher"),
+		"envoy.config.common.matcher.v3.MatchPredicate":          fields("or_match http_response_headers_match"),
+		"envoy.config.common.matcher.v3.MatchPredicate.MatchSet": fields("rules"),
+		"envoy.config.common.matcher.v3.HttpHeadersMatch":        fields("headers"),
+		u + "HttpProtocolOptions.ExplicitHttpConfig":             fields("http_protocol_options http2_protocol_options"),
+		u + "HttpProtocolOptions.UseDownstreamHttpConfig":        fields("http_protocol_options http2_protocol_options"),
 	}
 }
 

@@ -64,6 +64,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	if bySNI {
 		return t.passed(v, name)
 	}
+	t.spoken()
 	if tls := t.policy.TLS; tls != nil && tls.CRL != "" && !v.Can(mesh.FeatureRevocation) {
 		return t.denied(v, name, "this proxy cannot tell which certificates are revoked (caCrl)")
 	}
@@ -81,8 +82,9 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	t.pool(v, c)
 	t.budget(v, c)
 	t.balancer(v, c)
-	t.outliers(c)
+	t.outliers(v, c)
 	t.localities(v, c)
+	t.utilization(v, c)
 	t.protocol(v, c)
 	t.security(v, c)
 	t.announce(c)
@@ -97,8 +99,9 @@ func (t *target) passed(v *view.View, name string) *clusterv3.Cluster {
 	t.discovery(v, c)
 	t.pool(v, c)
 	t.balancer(v, c)
-	t.outliers(c)
+	t.outliers(v, c)
 	t.localities(v, c)
+	t.utilization(v, c)
 	return c
 }
 

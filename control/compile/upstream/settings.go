@@ -5,9 +5,7 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
@@ -163,78 +161,4 @@ func hashing(c *clusterv3.Cluster, h *mesh.ConsistentHash, ringOnly bool) {
 	}
 	c.LbPolicy = clusterv3.Cluster_RING_HASH
 	c.LbConfig = &clusterv3.Cluster_RingHashLbConfig_{RingHashLbConfig: &clusterv3.Cluster_RingHashLbConfig{MinimumRingSize: wrapperspb.UInt64(size)}}
-}
-
-// outliers follows Istio: success rates are never a reason, a count of 0 switches its reason off, and panic is off unless a minimum is given.
-func (t *target) outliers(c *clusterv3.Cluster) {
-	o := t.policy.Outlier
-	if o == nil || c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
-		return
-	}
-	d := &clusterv3.OutlierDetection{
-		Interval: message.Set(o.Interval), BaseEjectionTime: message.Set(o.BaseEjection),
-		MaxEjectionPercent: message.SetUInt32(o.MaxEjectionPercent), EnforcingSuccessRate: message.UInt32(0),
-	}
-	enforce := func(n uint32) uint32 {
-		if n > 0 {
-			return 100
-		}
-		return 0
-	}
-	if n := o.Consecutive5xx; n != nil {
-		d.Consecutive_5Xx, d.EnforcingConsecutive_5Xx = message.SetUInt32(*n), message.UInt32(enforce(*n))
-	}
-	if n := o.ConsecutiveGatewayErrors; n != nil {
-		d.ConsecutiveGatewayFailure, d.EnforcingConsecutiveGatewayFailure = message.SetUInt32(*n), message.UInt32(enforce(*n))
-	}
-	if o.SplitLocalOrigin {
-		d.SplitExternalLocalOriginErrors = true
-		if n := o.ConsecutiveLocalOrigin; n != nil {
-			d.ConsecutiveLocalOriginFailure, d.EnforcingConsecutiveLocalOriginFailure = message.SetUInt32(*n), message.UInt32(enforce(*n))
-		}
-		d.EnforcingLocalOriginSuccessRate = message.UInt32(0)
-	}
-	c.OutlierDetection = d
-	c.CommonLbConfig.HealthyPanicThreshold = &typev3.Percent{Value: float64(o.MinHealthPercent)}
-}
-
-// protocol says which HTTP version goes upstream.
-func (t *target) protocol(v *view.View, c *clusterv3.Cluster) {
-	if !t.proto.IsHTTP() && t.proto != mesh.Auto {
-		return
-	}
-	o := &httpv3.HttpProtocolOptions{}
-	version(v, o, t.proto)
-	if p := t.policy.Pool; p != nil {
-		o.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{
-			IdleTimeout: message.Set(p.HTTPIdleTimeout), MaxConnectionDuration: message.Set(p.MaxConnectionDuration),
-			MaxRequestsPerConnection: message.SetUInt32(p.MaxRequestsPerConnection),
-		}
-		if p.HTTPIdleTimeout == 0 && p.MaxConnectionDuration == 0 && p.MaxRequestsPerConnection == 0 {
-			o.CommonHttpProtocolOptions = nil
-		}
-	}
-	setHTTP(c, o)
-}
-
-func setHTTP(c *clusterv3.Cluster, o *httpv3.HttpProtocolOptions) {
-	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: message.Any(o)}
-}
-
-// version fixes the HTTP version where the port says so; else it is the client's, where the proxy can do both.
-func version(v *view.View, o *httpv3.HttpProtocolOptions, p mesh.Protocol) {
-	h1, h2 := &corev3.Http1ProtocolOptions{}, &corev3.Http2ProtocolOptions{}
-	explicit := &httpv3.HttpProtocolOptions_ExplicitHttpConfig{}
-	switch {
-	case p == mesh.HTTP2 || p == mesh.GRPC:
-		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: h2}
-	case p == mesh.Auto && v.Can(mesh.FeatureHTTP2):
-		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
-			UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{HttpProtocolOptions: h1, Http2ProtocolOptions: h2},
-		}
-		return
-	default:
-		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: h1}
-	}
-	o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: explicit}
 }

@@ -17,10 +17,12 @@ var policyFields = []string{
 	"connectionPool.tcp.maxConnections", "connectionPool.tcp.connectTimeout", "connectionPool.tcp.idleTimeout", "connectionPool.tcp.maxConnectionDuration",
 	"connectionPool.tcp.tcpKeepalive.*",
 	"connectionPool.http.http1MaxPendingRequests", "connectionPool.http.http2MaxRequests", "connectionPool.http.maxRequestsPerConnection",
-	"connectionPool.http.maxRetries", "connectionPool.http.idleTimeout", "connectionPool.http.h2UpgradePolicy=DEFAULT|DO_NOT_UPGRADE",
+	"connectionPool.http.maxRetries", "connectionPool.http.idleTimeout", "connectionPool.http.h2UpgradePolicy", "connectionPool.http.useClientProtocol",
+	"connectionPool.http.maxConcurrentStreams", "connectionPool.http.http2KeepAlive.*", "loadBalancer.backendUtilization.*",
 	"outlierDetection.consecutive5xxErrors", "outlierDetection.consecutiveGatewayErrors", "outlierDetection.consecutiveLocalOriginFailures",
 	"outlierDetection.splitExternalLocalOriginErrors", "outlierDetection.interval", "outlierDetection.baseEjectionTime",
-	"outlierDetection.maxEjectionPercent", "outlierDetection.minHealthPercent",
+	"outlierDetection.maxEjectionPercent", "outlierDetection.minHealthPercent", "outlierDetection.consecutiveErrors",
+	"outlierDetection.outlierDetectionHttpErrorCodes", "outlierDetection.failurePercentageThreshold",
 	"tls.*", // judged by api.Unenforced
 }
 

@@ -1,6 +1,10 @@
 package istio
 
 import (
+	"slices"
+	"strings"
+	"time"
+
 	"github.com/heddle-mesh/heddle/control/config/locality"
 	"github.com/heddle-mesh/heddle/mesh"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -28,6 +32,7 @@ func (v *visit) loadBalancer(x *networking.LoadBalancerSettings, path string) *m
 		lb.Hash = v.consistentHash(h, path+".consistentHash")
 	}
 	lb.Locality = v.localityBalance(x, path)
+	lb.Utilization = v.utilization(x.GetBackendUtilization(), path+".backendUtilization")
 	if x.WarmupDurationSecs != nil { //nolint:staticcheck // deprecated, and still written by users
 		lb.Warmup = v.duration(x.WarmupDurationSecs, path+".warmupDurationSecs") //nolint:staticcheck
 	}
@@ -50,6 +55,27 @@ func (v *visit) loadBalancer(x *networking.LoadBalancerSettings, path string) *m
 		}
 	}
 	return lb
+}
+
+// utilization reads how endpoints are weighed by what they tell of their load.
+func (v *visit) utilization(x *networking.LoadBalancerSettings_BackendUtilizationLB, path string) *mesh.Utilization {
+	if x == nil {
+		return nil
+	}
+	u := &mesh.Utilization{
+		Stabilization: v.duration(x.WeightStabilizationPeriod, path+".weightStabilizationPeriod"), Expiration: v.duration(x.WeightExpirationPeriod, path+".weightExpirationPeriod"),
+		Update: v.duration(x.WeightUpdatePeriod, path+".weightUpdatePeriod"), PenaltyPercent: x.ErrorUtilizationPenaltyPercent, Metrics: x.MetricNamesForComputingUtilization,
+	}
+	if x.WeightUpdatePeriod != nil && u.Update < 100*time.Millisecond {
+		v.Invalid(path+".weightUpdatePeriod", "%s is below 100ms", u.Update)
+	}
+	for i, name := range u.Metrics {
+		kind, key, _ := strings.Cut(name, ".")
+		if name != "cpu_utilization" && name != "mem_utilization" && !(key != "" && (kind == "named_metrics" || kind == "utilization")) {
+			v.Add(mesh.CodeInvalid, at(path+".metricNamesForComputingUtilization", i), "use cpu_utilization, mem_utilization, named_metrics.NAME or utilization.NAME", "%q is not a metric of load reports", shorten(name))
+		}
+	}
+	return u
 }
 
 func (v *visit) localityBalance(x *networking.LoadBalancerSettings, path string) *mesh.LocalityBalance {
@@ -81,8 +107,30 @@ func (v *visit) pool(x *networking.ConnectionPoolSettings, path string) *mesh.Co
 		p.MaxRequestsPerConnection = v.count(h.MaxRequestsPerConnection, path+".http.maxRequestsPerConnection")
 		p.MaxRetries = v.count(h.MaxRetries, path+".http.maxRetries")
 		p.HTTPIdleTimeout = v.duration(h.IdleTimeout, path+".http.idleTimeout")
+		p.MaxStreams = v.count(h.MaxConcurrentStreams, path+".http.maxConcurrentStreams")
+		switch {
+		case h.UseClientProtocol: // h2UpgradePolicy is without effect then, as in Istio
+			p.Version = mesh.VersionOfClient
+		case h.H2UpgradePolicy == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE:
+			p.Version = mesh.VersionTwo
+		}
+		v.alive(p, h.Http2KeepAlive, path+".http.http2KeepAlive")
 	}
 	return p
+}
+
+// alive reads how connections of HTTP/2 are asked for signs of life. 20 s is Envoy's customary time-out where none is given.
+func (v *visit) alive(p *mesh.ConnectionPool, x *networking.ConnectionPoolSettings_HTTPSettings_ConnectionKeepalive, path string) {
+	if x == nil {
+		return
+	}
+	p.AliveInterval, p.AliveTimeout = v.duration(x.Interval, path+".interval"), v.duration(x.Timeout, path+".timeout")
+	switch {
+	case x.Interval == nil:
+		v.Add(mesh.CodeNotEnforced, path, "give interval, such as 30s", "without interval no PING is sent, so none can be late")
+	case x.Timeout == nil:
+		p.AliveTimeout = 20 * time.Second
+	}
 }
 
 func (v *visit) outlier(x *networking.OutlierDetection, path string) *mesh.OutlierDetection {
@@ -99,10 +147,43 @@ func (v *visit) outlier(x *networking.OutlierDetection, path string) *mesh.Outli
 		MaxEjectionPercent:       v.hundred(x.MaxEjectionPercent, path+".maxEjectionPercent"),
 		MinHealthPercent:         v.hundred(x.MinHealthPercent, path+".minHealthPercent"),
 	}
+	v.deprecatedErrors(o, x, path)
+	v.errorCodes(o, x, path)
 	if x.ConsecutiveLocalOriginFailures != nil && !x.SplitExternalLocalOriginErrors {
 		v.Add(mesh.CodeInvalid, path+".consecutiveLocalOriginFailures", "set splitExternalLocalOriginErrors: true", "it works only when local errors are counted apart")
 	}
 	return o
+}
+
+// deprecatedErrors reads consecutiveErrors, which became consecutiveGatewayErrors: both count 502, 503 and 504.
+func (v *visit) deprecatedErrors(o *mesh.OutlierDetection, x *networking.OutlierDetection, path string) {
+	n := x.ConsecutiveErrors //nolint:staticcheck // deprecated, and still written by users
+	if n == 0 {
+		return
+	}
+	if x.ConsecutiveGatewayErrors != nil {
+		v.Invalid(path+".consecutiveErrors", "only one of consecutiveErrors and consecutiveGatewayErrors may be given")
+	}
+	count := v.count(n, path+".consecutiveErrors")
+	o.ConsecutiveGatewayErrors = &count
+}
+
+// errorCodes reads which answers are errors, and how many of them in all are too many.
+func (v *visit) errorCodes(o *mesh.OutlierDetection, x *networking.OutlierDetection, path string) {
+	for i, code := range x.OutlierDetectionHttpErrorCodes {
+		if code < 100 || code > 599 {
+			v.Invalid(at(path+".outlierDetectionHttpErrorCodes", i), "%d is not a status code", code)
+		}
+		o.Codes = append(o.Codes, code)
+	}
+	slices.Sort(o.Codes)
+	o.Codes = slices.Compact(o.Codes)
+	if p := x.FailurePercentageThreshold; p != nil {
+		if p.Value > 100 {
+			v.Invalid(path+".failurePercentageThreshold", "%d is not a percentage from 0 to 100", p.Value)
+		}
+		o.FailurePercentage = &p.Value
+	}
 }
 
 // budget reads a retry budget; 20 % and 3 are the defaults of both fields (TrafficPolicy.RetryBudget).

@@ -75,6 +75,7 @@ type Cluster struct {
 	Keepalive          Keepalive
 	Thresholds         [2]Thresholds // default and high priority
 	Outlier            *Outlier
+	Errors             *Codes       // the answers that outlier detection counts as errors; nil: 5xx
 	Check              *HealthCheck // nil: endpoints are what discovery says
 	// IgnoreHealthOnRemoval: an endpoint that discovery has removed goes at once, else it stays as long as its checks pass.
 	IgnoreHealthOnRemoval bool
@@ -180,6 +181,23 @@ type Outlier struct {
 	SuccessRate, FailurePercentage                       Statistical
 	StdevFactor                                          float64 // standard deviations below the mean success rate that are too many
 	FailureThreshold                                     uint32  // percent of failures that are too many
+}
+
+// Codes is a set of status codes below 640.
+type Codes [10]uint64
+
+// Add puts a code into the set; false when there is no room for it.
+func (c *Codes) Add(code int) bool {
+	if code < 0 || code >= 64*len(c) {
+		return false
+	}
+	c[code/64] |= 1 << (code % 64)
+	return true
+}
+
+// Has says whether a code is in the set.
+func (c *Codes) Has(code int) bool {
+	return code >= 0 && code < 64*len(c) && c[code/64]&(1<<(code%64)) != 0
 }
 
 // Statistical says when endpoints are compared: so many of them must have had so many requests in the interval. Enforce and EnforceLocal are percent, for answers and for

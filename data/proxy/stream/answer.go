@@ -5,7 +5,6 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
-	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
 
 // answer is the exchange as the upstream's connection sees it.
@@ -27,7 +26,7 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	x := (*Exchange)(a)
 	x.timers.try.Stop()
 	x.heard()
-	x.w.Pools.Report(x.host, upstream.OutcomeOf(x.statusFor(h)))
+	x.w.Pools.Report(x.host, x.host.Cluster.OutcomeFor(h.Status, x.statusFor(h)))
 	x.w.Pools.Responded(x.host, h)
 	x.host.Took(x.waited())
 	x.endTrySpan(h.Status)

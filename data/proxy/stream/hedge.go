@@ -115,7 +115,7 @@ func (h *hedge) Head(head *codec.Head, end bool) {
 		(*answer)(x).Head(head, end)
 		return
 	}
-	x.w.Pools.Report(h.host, upstream.OutcomeOf(x.statusFor(head)))
+	x.w.Pools.Report(h.host, h.host.Cluster.OutcomeFor(head.Status, x.statusFor(head)))
 	x.w.Pools.Responded(h.host, head)
 	h.closeSpan(func(x *Exchange) { x.endTrySpan(head.Status) })
 	if x.retries && x.policyOf.Response(head, x.matchResponse) && x.drop(h) {

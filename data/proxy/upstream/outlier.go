@@ -60,6 +60,19 @@ func OutcomeOf(status int) Outcome {
 	return Success
 }
 
+// OutcomeFor classifies an answer as the cluster does. Where it names the codes that are errors, each of them counts as a 500 and all others are fine, and a gRPC status
+// in the answer's head, which told stands for, is not looked at.
+func (c *Cluster) OutcomeFor(status, told int) Outcome {
+	codes := c.Config().Errors
+	switch {
+	case codes == nil:
+		return OutcomeOf(told)
+	case codes.Has(status):
+		return ServerError
+	}
+	return Success
+}
+
 // Report counts an outcome for outlier detection and ejects the endpoint when a limit is reached (envoy.config.cluster.v3.OutlierDetection). chance is random: a limit
 // may be enforced now and then only.
 func (h *Host) Report(o Outcome, now time.Time, chance uint64) {

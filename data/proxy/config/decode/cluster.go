@@ -147,6 +147,9 @@ func (r *read) protocols(path string, m *clusterv3.Cluster, c *config.Cluster) {
 			common, p = o.GetCommonHttpProtocolOptions(), at+".common_http_protocol_options"
 		}
 		r.speaks(at, o, c)
+		if o.GetOutlierDetection() != nil {
+			c.Errors = r.errorCodes(at+".outlier_detection.error_matcher", o.GetOutlierDetection().GetErrorMatcher())
+		}
 	}
 	if common.GetIdleTimeout() != nil {
 		c.IdleTimeout = r.duration(p+".idle_timeout", common.GetIdleTimeout(), 0)

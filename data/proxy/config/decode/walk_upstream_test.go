@@ -52,10 +52,20 @@ func upstreamValues() map[string][]string {
 	ewma := inAny(lb+"peak_ewma.v3alpha.PeakEwma", `{}`)
 	policies, typed = append(policies, ewma), append(typed, `{"name": "p", "typedConfig": `+ewma+`}`)
 	policies, typed = append(policies, inAny(weighted, `{"blackoutPeriod": "1s"}`)), append(typed, `{"name": "p", "typedConfig": `+inAny(weighted, `{"metricNamesForComputingUtilization": ["utilization.a"]}`)+`}`)
+	const common = "envoy.config.common.matcher.v3."
+	status := func(code string) string {
+		return `{"httpResponseHeadersMatch": {"headers": [{"name": ":status", "stringMatch": {"exact": "` + code + `"}}]}}`
+	}
 	labels := []string{`{"filterMetadata": {"envoy.lb": {"a": 3, "fallback_list": [{"b": 4}]}}}`}
 	return map[string][]string{
-		route3 + "RouteAction.metadata_match":                                   labels,
-		"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.metadata_match": labels, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight.metadata_match": labels,
+		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.outlier_detection":              {`{"errorMatcher": ` + status("404") + `}`},
+		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.OutlierDetection.error_matcher": {status("403"), `{"orMatch": {"rules": [` + status("401") + `, ` + status("402") + `]}}`},
+		common + "MatchPredicate.http_response_headers_match":                                   {`{"headers": [{"name": ":status", "stringMatch": {"exact": "405"}}]}`},
+		common + "MatchPredicate.or_match":                                                      {`{"rules": [` + status("400") + `, ` + status("500") + `]}`},
+		common + "MatchPredicate.MatchSet.rules":                                                {status("406")},
+		common + "HttpHeadersMatch.headers":                                                     {`{"name": ":status", "stringMatch": {"exact": "407"}}`},
+		route3 + "RouteAction.metadata_match":                                                   labels,
+		"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.metadata_match":                 labels, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight.metadata_match": labels,
 		route3 + "WeightedCluster.ClusterWeight.metadata_match": labels,
 		cluster + "Cluster.lb_subset_config":                    {`{"subsetSelectors": [{"keys": ["a", "b"], "fallbackPolicy": "KEYS_SUBSET", "fallbackKeysSubset": ["a"]}]}`},
 		cluster + "Cluster.LbSubsetConfig.subset_selectors":     selectors,

@@ -1,0 +1,97 @@
+package upstream
+
+import (
+	"cmp"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// spoken lets the rule change which version of HTTP goes to the service; a port of another protocol stays what it is.
+func (t *target) spoken() {
+	p := t.policy.Pool
+	if p == nil || !t.proto.IsHTTP() && t.proto != mesh.Auto {
+		return
+	}
+	switch p.Version {
+	case mesh.VersionTwo:
+		t.proto = mesh.HTTP2
+	case mesh.VersionOfClient:
+		t.proto = mesh.Auto
+	}
+}
+
+// protocol says which HTTP version goes upstream.
+func (t *target) protocol(v *view.View, c *clusterv3.Cluster) {
+	if !t.proto.IsHTTP() && t.proto != mesh.Auto {
+		return
+	}
+	o := &httpv3.HttpProtocolOptions{}
+	version(v, o, t.proto)
+	t.errors(v, o)
+	if p := t.policy.Pool; p != nil {
+		idle := cmp.Or(p.HTTPIdleTimeout, p.TCPIdleTimeout)
+		if idle > 0 || p.MaxConnectionDuration > 0 || p.MaxRequestsPerConnection > 0 {
+			o.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{
+				IdleTimeout: message.Set(idle), MaxConnectionDuration: message.Set(p.MaxConnectionDuration), MaxRequestsPerConnection: message.SetUInt32(p.MaxRequestsPerConnection),
+			}
+		}
+		t.frames(v, o, p)
+	}
+	setHTTP(c, o)
+}
+
+// frames bounds the connections of HTTP/2, where there may be some.
+func (t *target) frames(v *view.View, o *httpv3.HttpProtocolOptions, p *mesh.ConnectionPool) {
+	h2 := o.GetExplicitHttpConfig().GetHttp2ProtocolOptions()
+	if h2 == nil {
+		h2 = o.GetUseDownstreamProtocolConfig().GetHttp2ProtocolOptions()
+	}
+	if h2 == nil {
+		return
+	}
+	if p.MaxStreams > 0 && t.upstream(v, "connectionPool.http.maxConcurrentStreams", "send as many requests at once as the server allows") {
+		h2.MaxConcurrentStreams = message.UInt32(p.MaxStreams)
+	}
+	if p.AliveInterval > 0 && t.upstream(v, "connectionPool.http.http2KeepAlive", "send no PING") {
+		h2.ConnectionKeepalive = &corev3.KeepaliveSettings{Interval: message.Duration(p.AliveInterval), Timeout: message.Duration(p.AliveTimeout)}
+	}
+}
+
+// upstream says whether the proxy can do what a field asks for; the owner of the rule is told of those that cannot, and what they do instead.
+func (t *target) upstream(v *view.View, field, instead string) bool {
+	if v.Can(mesh.FeatureUpstream) {
+		return true
+	}
+	v.Notice(mesh.Problem{Object: t.rule.Origin, Field: "spec.trafficPolicy." + field, Code: mesh.CodeNotEnforced, Message: "some connected proxies cannot do this: they " + instead, Hint: "upgrade them"})
+	return false
+}
+
+func setHTTP(c *clusterv3.Cluster, o *httpv3.HttpProtocolOptions) {
+	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: message.Any(o)}
+}
+
+// version fixes the HTTP version where the port says so; else it is the client's, where the proxy can do both.
+func version(v *view.View, o *httpv3.HttpProtocolOptions, p mesh.Protocol) {
+	h1, h2 := &corev3.Http1ProtocolOptions{}, &corev3.Http2ProtocolOptions{}
+	explicit := &httpv3.HttpProtocolOptions_ExplicitHttpConfig{}
+	switch {
+	case p == mesh.HTTP2 || p == mesh.GRPC:
+		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: h2}
+	case p == mesh.Auto && v.Can(mesh.FeatureHTTP2):
+		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
+			UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{HttpProtocolOptions: h1, Http2ProtocolOptions: h2},
+		}
+		return
+	default:
+		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: h1}
+	}
+	o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: explicit}
+}
