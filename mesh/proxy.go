@@ -38,6 +38,8 @@ const (
 	FeatureBalance Feature = "balance"
 	// FeatureUpstream is what a DestinationRule says of HTTP towards upstreams: bounds and signs of life of HTTP/2, codes that are errors, weights by load.
 	FeatureUpstream Feature = "upstream"
+	// FeatureRouteStats is counters of single routes.
+	FeatureRouteStats Feature = "route-stats"
 	// FeatureUDP is listeners for datagrams, and clusters that they go to.
 	FeatureUDP Feature = "udp"
 	// FeatureUDPCapture: the datagrams that the workload sends are led to the proxy, which takes those to services.

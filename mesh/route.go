@@ -55,6 +55,7 @@ type NamedMatch struct {
 // HTTPMatch matches when all its parts do.
 type HTTPMatch struct {
 	Name            string
+	StatPrefix      string // what matches is counted under it, "" for nothing
 	Path            StringMatch
 	Scheme, Method  StringMatch
 	Authority       StringMatch
@@ -191,6 +192,7 @@ type Mirror struct {
 type L4Match struct {
 	SNIHosts        []Host
 	Destinations    []string // CIDR
+	Sources         []string // CIDR
 	Port            uint16
 	SourceLabels    Labels
 	SourceNamespace Namespace

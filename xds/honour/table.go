@@ -202,7 +202,7 @@ func routeTable() map[protoreflect.FullName]Rule {
 		r + "Vhds": fields("config_source"),
 		r + "VirtualHost": fields(edits+"name domains routes require_tls typed_per_filter_config include_request_attempt_count include_attempt_count_in_response retry_policy hedge_policy metadata request_body_buffer_limit per_request_buffer_limit_bytes",
 			only("require_tls", "only NONE and ALL are supported", 0, 2)),
-		r + "Route":                            fields(edits + "name match route redirect direct_response metadata decorator typed_per_filter_config request_body_buffer_limit per_request_buffer_limit_bytes"),
+		r + "Route":                            fields(edits + "name stat_prefix match route redirect direct_response metadata decorator typed_per_filter_config request_body_buffer_limit per_request_buffer_limit_bytes"),
 		r + "RouteMatch":                       fields("prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers query_parameters grpc"),
 		r + "RouteMatch.ConnectMatcher":        fields(""),
 		r + "RouteMatch.GrpcRouteMatchOptions": fields(""),

@@ -88,7 +88,7 @@ func (s Server) TLSRoutes(v *view.View) (out []TLSRoute) {
 				}
 			}
 			for _, m := range rule.Matches {
-				if !s.L4(m) {
+				if !s.L4(v, m) {
 					continue
 				}
 				for _, h := range m.SNIHosts {
@@ -113,7 +113,13 @@ func (s Server) TLSRoutes(v *view.View) (out []TLSRoute) {
 	return out
 }
 
-// L4 says whether a match counts at the server.
-func (s Server) L4(m mesh.L4Match) bool {
-	return (m.Port == 0 || m.Port == s.Port) && (len(m.Gateways) == 0 && !m.Mesh || slices.Contains(m.Gateways, s.Gateway.ID))
+// L4 says whether a match counts at the server. Where it does not name the gateway, what it says of the client is about the gateway itself, as in Istio.
+func (s Server) L4(v *view.View, m mesh.L4Match) bool {
+	switch {
+	case m.Port != 0 && m.Port != s.Port:
+		return false
+	case len(m.Gateways) > 0 || m.Mesh:
+		return slices.Contains(m.Gateways, s.Gateway.ID)
+	}
+	return (m.SourceNamespace == "" || v.InNamespace(m.SourceNamespace)) && v.ProxyMatches(m.SourceLabels)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
+	"google.golang.org/protobuf/proto"
 )
 
 // gatewayListener is a port of a gateway. Plain and TLS servers may share it: the first bytes tell them apart.
@@ -58,8 +59,10 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 			(&manager{statPrefix: "outbound_" + name, route: p.Plain[0].Route, edge: true, guard: guard}).filter(v),
 		}}
 	case len(p.TCP) > 0:
-		if to, within := tcpAt(v, p.TCP[0]); len(to) > 0 {
-			l.DefaultFilterChain = &listenerv3.FilterChain{Filters: append(guard.TCP(), filter.TCP(v.Settings(), within, to...))}
+		f := tcpAt(v, p.TCP[0])
+		l.FilterChains = append(l.FilterChains, f.chains(v, guard, func() *listenerv3.FilterChainMatch { return &listenerv3.FilterChainMatch{} })...)
+		if len(f.rest) > 0 {
+			l.DefaultFilterChain = &listenerv3.FilterChain{Filters: append(guard.TCP(), filter.TCP(v.Settings(), f.limit, f.rest...))}
 		}
 	}
 	if len(p.Plain) > 0 && len(p.TCP) > 0 {
@@ -110,11 +113,21 @@ func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[stri
 			}
 		}
 	}
-	switch to, within := tcpAt(v, s); {
-	case len(to) > 0:
-		chain(s.ServerNames(), append(guard.TCP(), filter.TCP(v.Settings(), within, to...))...)
+	f, before := tcpAt(v, s), len(out)
+	switch {
+	case len(f.rest) > 0:
+		chain(s.ServerNames(), append(guard.TCP(), filter.TCP(v.Settings(), f.limit, f.rest...))...)
+	case len(f.ways) > 0:
+		chain(s.ServerNames(), Nowhere(v)...)
 	case len(out) == 0:
-		out = refusing(v, s, named)
+		return refusing(v, s, named)
+	}
+	if len(out) > before {
+		last := out[before]
+		for _, c := range f.chains(v, guard, func() *listenerv3.FilterChainMatch { return proto.CloneOf(last.FilterChainMatch) }) {
+			c.TransportSocket = last.TransportSocket
+			out = append(out, c)
+		}
 	}
 	return out
 }
@@ -180,17 +193,20 @@ func passing(v *view.View, s gate.Server, guard filter.Guard, named map[string]b
 	return out
 }
 
-// tcpAt are the clusters of the first TCP rule at a server, and the time-outs towards them.
-func tcpAt(v *view.View, s gate.Server) ([]filter.Share, filter.Limits) {
+// tcpAt is where the TCP rules at a server lead.
+func tcpAt(v *view.View, s gate.Server) (f fork) {
 	for _, r := range s.Routes(v) {
 		for _, rule := range r.Route.TCP {
-			applies := len(rule.Matches) == 0 || slices.ContainsFunc(rule.Matches, s.L4)
-			if to := shares(v, rule.Backends, s.Port); applies && len(to) > 0 {
-				return to, limitsTo(v, rule.Backends, s.Port)
+			var matches []mesh.L4Match
+			for _, m := range rule.Matches {
+				if s.L4(v, m) {
+					matches = append(matches, m)
+				}
 			}
+			f.add(matches, len(rule.Matches) == 0, shares(v, rule.Backends, s.Port), limitsTo(v, rule.Backends, s.Port))
 		}
 	}
-	return nil, filter.Limits{}
+	return f
 }
 
 // serverContext is the server side of a gateway's TLS with its credential.

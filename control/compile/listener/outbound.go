@@ -72,7 +72,8 @@ func shared(v *view.View, name string, port uint16) *listenerv3.Listener {
 		chains := opaque(v, t)
 		if chains == nil {
 			if !taken { // without a name or prefix only one service can have the port
-				rest, taken = tcpShares(v, t), true
+				rest, taken = tcpFork(v, t).rest, true
+				l.FilterChains = append(l.FilterChains, bySource(v, t, transports(len(plan.HTTP) > 0)...)...)
 				continue
 			}
 			v.Notice(mesh.Problem{
@@ -101,7 +102,7 @@ func opaque(v *view.View, t view.Target) []*listenerv3.FilterChain {
 	if p := t.Port.Protocol; p == mesh.TLS || p == mesh.HTTPS {
 		out = append(out, tlsChains(v, t)...)
 	} else if len(t.Service.Prefixes) > 0 {
-		out = append(out, &listenerv3.FilterChain{FilterChainMatch: &listenerv3.FilterChainMatch{}, Filters: tcpFilters(v, t)})
+		out = append(bySource(v, t, ""), &listenerv3.FilterChain{FilterChainMatch: &listenerv3.FilterChainMatch{}, Filters: tcpFilters(v, t)})
 	}
 	for _, c := range out {
 		for _, p := range t.Service.Prefixes {
@@ -124,6 +125,7 @@ func addressed(v *view.View, name string, ip netip.Addr, port uint16) *listenerv
 				sniff(v, l)
 			}
 		}
+		l.FilterChains = append(l.FilterChains, bySource(v, t, transports(len(l.FilterChains) > 0)...)...)
 		l.DefaultFilterChain = &listenerv3.FilterChain{Filters: tcpFilters(v, t)}
 		return outboundListener(v, l, port, false)
 	}
@@ -133,13 +135,32 @@ func addressed(v *view.View, name string, ip netip.Addr, port uint16) *listenerv
 	}
 	t := plan.Sniffed[i]
 	l.FilterChains = []*listenerv3.FilterChain{httpChain(v, &manager{statPrefix: "outbound_" + name, route: view.HostPort(t.Service.ID.Host, port)})}
+	l.FilterChains = append(l.FilterChains, bySource(v, t, transports(true)...)...)
 	l.DefaultFilterChain = &listenerv3.FilterChain{Filters: tcpFilters(v, t)}
 	sniff(v, l)
 	return outboundListener(v, l, port, false)
 }
 
+// transports are those that a chain for all connections must name: none where no other chain of the listener names one, each of them otherwise, because a proxy that has
+// found the transport looks no further.
+func transports(named bool) []string {
+	if named {
+		return []string{"raw_buffer", "tls"}
+	}
+	return []string{""}
+}
+
 func tcpFilters(v *view.View, t view.Target) []*listenerv3.Filter {
-	return []*listenerv3.Filter{filter.TCP(v.Settings(), limits(v, t), tcpShares(v, t)...)}
+	return []*listenerv3.Filter{filter.TCP(v.Settings(), limits(v, t), tcpFork(v, t).rest...)}
+}
+
+// bySource are the chains of TCP rules that ask where a connection comes from; transports are what connections may be, as far as that matters on the listener.
+func bySource(v *view.View, t view.Target, transports ...string) (out []*listenerv3.FilterChain) {
+	f := tcpFork(v, t)
+	for _, transport := range transports {
+		out = append(out, f.chains(v, filter.Guard{}, func() *listenerv3.FilterChainMatch { return &listenerv3.FilterChainMatch{TransportProtocol: transport} })...)
+	}
+	return out
 }
 
 // limits are the DestinationRule's time-outs of TCP.
@@ -168,28 +189,28 @@ func limitsTo(v *view.View, backends []mesh.Backend, port uint16) filter.Limits 
 	return limits(v, view.Target{Service: s, Port: p})
 }
 
-// tcpShares are the clusters that connections to a service go to: what the first TCP rule that applies says, else the service itself.
-func tcpShares(v *view.View, t view.Target) []filter.Share {
+// tcpFork is where connections to a service go: where the first TCP rule that applies says, else to the service itself.
+func tcpFork(v *view.View, t view.Target) (f fork) {
 	for _, r := range v.MeshRoutes(t.Service.ID.Host) {
 		for i := range r.TCP {
-			if rule := &r.TCP[i]; l4Applies(v, rule.Matches, t) {
-				if out := shares(v, rule.Backends, t.Port.Number); len(out) > 0 {
-					return out
+			rule := &r.TCP[i]
+			var matches []mesh.L4Match
+			for _, m := range rule.Matches {
+				if l4Match(v, m, t) {
+					matches = append(matches, m)
 				}
 			}
+			f.add(matches, len(rule.Matches) == 0, shares(v, rule.Backends, t.Port.Number), limits(v, t))
 		}
 	}
-	return []filter.Share{share(v, t.Service.ID.Host, "", t.Port.Number, 0)}
+	f.add(nil, true, []filter.Share{share(v, t.Service.ID.Host, "", t.Port.Number, 0)}, limits(v, t))
+	return f
 }
 
 // share is a part of the connections for a subset of a host.
 func share(v *view.View, host mesh.Host, subset string, port uint16, weight uint32) filter.Share {
 	h := v.Hash(host, subset, port)
 	return filter.Share{Cluster: view.ClusterName(port, subset, host), Weight: weight, Source: h != nil && h.SourceIP}
-}
-
-func l4Applies(v *view.View, matches []mesh.L4Match, t view.Target) bool {
-	return len(matches) == 0 || slices.ContainsFunc(matches, func(m mesh.L4Match) bool { return l4Match(v, m, t) })
 }
 
 // l4Match decides what is known when a listener is compiled; destination subnets are compared with the service's addresses.

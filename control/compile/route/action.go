@@ -29,6 +29,7 @@ func (p place) build(origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch) *r
 			"config": "/apis/networking.istio.io/v1alpha3/namespaces/" + string(origin.Namespace) + "/virtual-service/" + origin.Name,
 		})
 	}
+	p.counted(out, origin, m)
 	edit := edits(rule.Headers)
 	out.RequestHeadersToAdd, out.RequestHeadersToRemove = edit.requestAdd, edit.requestRemove
 	out.ResponseHeadersToAdd, out.ResponseHeadersToRemove = edit.responseAdd, edit.responseRemove
@@ -41,6 +42,18 @@ func (p place) build(origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch) *r
 		p.forward(out, origin, rule, m, edit.host)
 	}
 	return out
+}
+
+// counted gives the route counters of its own.
+func (p place) counted(out *routev3.Route, origin mesh.Ref, m *mesh.HTTPMatch) {
+	if m == nil || m.StatPrefix == "" {
+		return
+	}
+	if p.v.Can(mesh.FeatureRouteStats) {
+		out.StatPrefix = m.StatPrefix
+		return
+	}
+	p.v.Notice(mesh.Problem{Object: origin, Field: "spec.http", Code: mesh.CodeNotEnforced, Message: "some connected proxies do not count what statPrefix " + m.StatPrefix + " asks for", Hint: "upgrade them"})
 }
 
 func direct(status uint32, body []byte) *routev3.Route_DirectResponse {

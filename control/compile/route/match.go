@@ -31,7 +31,7 @@ func (p place) applies(m *mesh.HTTPMatch) bool {
 			return false
 		}
 	}
-	if p.gateway != nil {
+	if p.gateway != nil && len(m.Gateways) > 0 { // the client is known by the gateway, as in Istio; else the gateway itself is the source
 		return true
 	}
 	return (m.SourceNamespace == "" || p.v.InNamespace(m.SourceNamespace)) && p.v.ProxyMatches(m.SourceLabels)

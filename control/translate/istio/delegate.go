@@ -132,6 +132,7 @@ func mergeMatches(root, leaf []mesh.HTTPMatch) (out []mesh.HTTPMatch, ok bool) {
 func mergeMatch(root, leaf *mesh.HTTPMatch) (m mesh.HTTPMatch, ok bool) {
 	m, ok = *leaf, true
 	m.Name = joined(root.Name, leaf.Name)
+	m.StatPrefix = cmp.Or(leaf.StatPrefix, root.StatPrefix)
 	for _, pair := range []struct {
 		to   *mesh.StringMatch
 		root mesh.StringMatch

@@ -48,7 +48,7 @@ func DestinationRule(o api.Object, in Lookup) (*mesh.Traffic, []mesh.Problem) {
 		return nil, nil
 	}
 	v := open(o, in)
-	v.check(destinationRuleFields, func(path string) bool { return lastName(path) == "tunnel" }) // told below
+	v.check(destinationRuleFields, func(path string) bool { return strings.HasSuffix(path, ".tunnel") }) // told below
 	t := &mesh.Traffic{Origin: o.Ref(), Created: o.Meta.Created, ExportTo: v.exportTo(spec.ExportTo), Selector: spec.GetWorkloadSelector().GetMatchLabels()}
 	t.Host, _ = v.host(spec.Host, "spec.host")
 	if _, found := in.Service(t.Host, v.ns); t.Host != "" && !t.Host.IsWildcard() && !found {

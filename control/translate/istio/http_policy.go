@@ -27,6 +27,8 @@ func (v *visit) fault(x *networking.HTTPFaultInjection, path string) *mesh.Fault
 			f.Delay = v.duration(t.FixedDelay, path+".delay.fixedDelay")
 		} else if d.HttpDelayType == nil {
 			v.Invalid(path+".delay", "fixedDelay is missing")
+		} else { // Istio's API has the field, and refuses objects with it
+			v.Add(mesh.CodeInvalid, path+".delay.exponentialDelay", "write fixedDelay", "no proxy can delay requests by a distribution")
 		}
 	}
 	if a := x.Abort; a != nil {
@@ -44,8 +46,8 @@ func (v *visit) fault(x *networking.HTTPFaultInjection, path string) *mesh.Fault
 			f.AbortGRPC = e.GrpcStatus
 		case nil:
 			v.Invalid(path+".abort", "httpStatus or grpcStatus is missing")
-		default:
-			f.AbortPercent = 0 // the field that is not honoured is told by the table
+		default: // as with exponentialDelay
+			v.Add(mesh.CodeInvalid, path+".abort.http2Error", "write httpStatus or grpcStatus", "no proxy can abort requests with an error of HTTP/2")
 		}
 	}
 	return f

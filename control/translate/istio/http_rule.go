@@ -59,6 +59,7 @@ func (v *visit) httpMatches(r *mesh.HTTPRule, h *networking.HTTPRoute, spec *net
 func (v *visit) httpMatch(m *networking.HTTPMatchRequest, spec *networking.VirtualService, path string) mesh.HTTPMatch {
 	out := mesh.HTTPMatch{
 		Name:            m.Name,
+		StatPrefix:      m.StatPrefix,
 		Path:            v.stringMatch(m.Uri, m.IgnoreUriCase, path+".uri"),
 		Scheme:          v.stringMatch(m.Scheme, false, path+".scheme"),
 		Method:          v.stringMatch(m.Method, false, path+".method"),

@@ -17,10 +17,23 @@ func (v *visit) tcpRule(t *networking.TCPRoute, path string) (mesh.TCPRule, bool
 		}
 		match := v.l4Match(m.GetDestinationSubnets(), m.GetPort(), m.GetGateways(), at)
 		match.SourceLabels, match.SourceNamespace = m.GetSourceLabels(), mesh.Namespace(m.GetSourceNamespace())
+		match.Sources = v.sources(m.GetSourceSubnet(), at+".sourceSubnet")
 		r.Matches = append(r.Matches, match)
 	}
 	r.Backends = v.l4Backends(t.GetRoute(), path)
 	return r, len(t.GetMatch()) == 0 || len(r.Matches) > 0
+}
+
+// sources reads from where connections are to come.
+func (v *visit) sources(subnet, path string) []string {
+	if subnet == "" {
+		return nil
+	}
+	p, ok := parsePrefix(subnet)
+	if !ok {
+		v.Invalid(path, "%q is neither an IP address nor a CIDR block", subnet)
+	}
+	return []string{p.String()}
 }
 
 func (v *visit) tlsRule(t *networking.TLSRoute, hosts []mesh.Host, path string) (mesh.TLSRule, bool) {

@@ -17,13 +17,12 @@ var virtualServiceFields = api.Fields(
 	"http[].name", "http[].timeout", "http[].redirect.*", "http[].directResponse.*", "http[].rewrite.*", "http[].retries.*",
 	"http[].match[].name", "http[].match[].uri.*", "http[].match[].scheme.*", "http[].match[].method.*", "http[].match[].authority.*",
 	"http[].match[].headers.*", "http[].match[].withoutHeaders.*", "http[].match[].queryParams.*", "http[].match[].ignoreUriCase",
-	"http[].match[].port", "http[].match[].sourceLabels", "http[].match[].sourceNamespace", "http[].match[].gateways",
+	"http[].match[].port", "http[].match[].statPrefix", "http[].match[].sourceLabels", "http[].match[].sourceNamespace", "http[].match[].gateways",
 	"http[].route[].*", "http[].headers.*", "http[].delegate.*",
 	"http[].mirror.*", "http[].mirrors[].*", "http[].mirrorPercentage.*", "http[].mirrorPercent",
 	"http[].corsPolicy.*",
-	"http[].fault.delay.fixedDelay", "http[].fault.delay.percent", "http[].fault.delay.percentage.*",
-	"http[].fault.abort.httpStatus", "http[].fault.abort.grpcStatus", "http[].fault.abort.percentage.*",
-	"tcp[].match[].destinationSubnets", "tcp[].match[].port", "tcp[].match[].sourceLabels", "tcp[].match[].sourceNamespace", "tcp[].match[].gateways",
+	"http[].fault.*",
+	"tcp[].match[].destinationSubnets", "tcp[].match[].port", "tcp[].match[].sourceLabels", "tcp[].match[].sourceNamespace", "tcp[].match[].sourceSubnet", "tcp[].match[].gateways",
 	"tcp[].route[].*",
 	"tls[].match[].sniHosts", "tls[].match[].destinationSubnets", "tls[].match[].port", "tls[].match[].sourceLabels", "tls[].match[].sourceNamespace",
 	"tls[].match[].gateways", "tls[].route[].*",
@@ -139,18 +138,7 @@ func (v *visit) matchGateways(list []string, spec *networking.VirtualService, pa
 
 // drops says whether an unhonoured field at or below path makes a rule or match do something else.
 func (v *visit) drops(path string) bool {
-	return slices.ContainsFunc(v.unhonoured, func(p string) bool {
-		return note.Under(p, path) && !harmless[lastName(p)]
-	})
-}
-
-// harmless fields leave the rule as it is when they are not honoured: they only add observation.
-var harmless = map[string]bool{"statPrefix": true}
-
-func lastName(path string) string {
-	name := path[strings.LastIndexByte(path, '.')+1:]
-	name, _, _ = strings.Cut(name, "[")
-	return name
+	return slices.ContainsFunc(v.unhonoured, func(p string) bool { return note.Under(p, path) })
 }
 
 // dropped says why a rule is gone.

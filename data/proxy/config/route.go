@@ -98,13 +98,15 @@ type RouteMatch struct {
 
 // Route is envoy.config.route.v3.Route. Exactly one of Forward, Redirect and Direct is set.
 type Route struct {
-	Name      string
-	Match     RouteMatch
-	Forward   *Forward
-	Redirect  *Redirect
-	Direct    *Direct
-	Headers   HeaderEdits
-	PerFilter PerFilter
+	Name string
+	// StatPrefix names counters of the route, "" for none.
+	StatPrefix string
+	Match      RouteMatch
+	Forward    *Forward
+	Redirect   *Redirect
+	Direct     *Direct
+	Headers    HeaderEdits
+	PerFilter  PerFilter
 	// BodyLimit is how many bytes of a request are kept for retries and mirrors (request_body_buffer_limit, per_request_buffer_limit_bytes; of the virtual host where the
 	// route has none); nil: as many as its connection may hold.
 	BodyLimit *uint64

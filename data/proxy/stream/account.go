@@ -25,6 +25,9 @@ func (x *Exchange) account() {
 		return
 	}
 	sh.Observe(s.Time, uint64(millis(x.Duration())))
+	if x.route != nil && x.route.StatPrefix != "" && x.route.Forward != nil {
+		x.countRoute()
+	}
 	x.endTracing()
 	if x.m.reporter != nil {
 		x.m.reporter.Finished(x)

@@ -46,6 +46,7 @@ type Manager struct {
 	reporter Reporter
 	tracer   *trace.Tracer // nil for none
 	stats    Stats
+	registry *stats.Registry
 	limits   http1.Limits
 	frames   http2.Limits
 	paths    path.Options
@@ -56,7 +57,7 @@ type Manager struct {
 
 // NewManager prepares a configuration.
 func NewManager(c *config.HTTP, o Options) (*Manager, error) {
-	m := &Manager{Config: c, Direction: o.Direction, routes: o.Routes, reporter: o.Reporter, stats: newStats(o.Stats, c.Stat)}
+	m := &Manager{Config: c, Direction: o.Direction, routes: o.Routes, reporter: o.Reporter, stats: newStats(o.Stats, c.Stat), registry: o.Stats}
 	if c.Inline != nil {
 		m.inline = route.New(c.Inline)
 	}
@@ -146,6 +147,7 @@ type Worker struct {
 	id     [trace.IDSize]byte
 	date   []byte
 	dateOf int64
+	routes map[routeKey]*routeStats // of routes that have counters of their own: as many as configuration names
 }
 
 // NewWorker makes a worker's part.

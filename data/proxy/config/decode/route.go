@@ -95,7 +95,7 @@ func bodyLimit(m interface {
 func (r *read) route(path string, m *routev3.Route, directLimit int) *config.Route {
 	out := &config.Route{
 		Operation: m.GetDecorator().GetOperation(), Silent: m.GetDecorator() != nil && !boolean(m.GetDecorator().GetPropagate(), true),
-		Name: m.GetName(), Match: r.routeMatch(path+".match", m.GetMatch()), PerFilter: r.perFilter(path+".typed_per_filter_config", m.GetTypedPerFilterConfig()),
+		Name: m.GetName(), StatPrefix: m.GetStatPrefix(), Match: r.routeMatch(path+".match", m.GetMatch()), PerFilter: r.perFilter(path+".typed_per_filter_config", m.GetTypedPerFilterConfig()),
 		Headers:   r.edits(path, m.GetRequestHeadersToAdd(), m.GetRequestHeadersToRemove(), m.GetResponseHeadersToAdd(), m.GetResponseHeadersToRemove()),
 		BodyLimit: bodyLimit(m),
 		Origin:    m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["config"].GetStringValue(),
