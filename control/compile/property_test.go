@@ -125,7 +125,7 @@ func edit(t *rapid.T, s *mesh.Snapshot) {
 	id := serviceID(pick)
 	drop := rapid.IntRange(0, 4).Draw(t, "drop") == 0
 	age := time.Unix(int64(rapid.IntRange(0, 9).Draw(t, "age")), 0)
-	switch rapid.IntRange(0, 8).Draw(t, "kind") {
+	switch rapid.IntRange(0, 9).Draw(t, "kind") {
 	case 0:
 		if drop {
 			s.Services, s.Hosts = s.Services.Without(id), s.Hosts.Without(id.Host)
@@ -215,6 +215,13 @@ func edit(t *rapid.T, s *mesh.Snapshot) {
 			return
 		}
 		s.Sidecars = s.Sidecars.With(ns, []*mesh.SidecarScope{someSidecar(t, ns)})
+	case 9:
+		ns := rapid.SampledFrom([]mesh.Namespace{"a", "b", "istio-system"}).Draw(t, "ns")
+		if drop {
+			s.Filters = s.Filters.Without(ns)
+			return
+		}
+		s.Filters = s.Filters.With(ns, []*mesh.EnvoyFilter{someFilter(t, ns, id)})
 	}
 }
 
