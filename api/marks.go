@@ -20,7 +20,7 @@ var honouredMarks = []mark{
 	{"istio.io/dry-run", []string{"AuthorizationPolicy"}},
 	{"networking.istio.io/exportTo", []string{"Service"}},
 	{"topology.istio.io/network", []string{"Pod", "WorkloadEntry", "ServiceEntry"}},
-	{"topology.istio.io/cluster", []string{"Pod", "WorkloadEntry"}},
+	{"topology.istio.io/cluster", []string{"Pod"}},
 	{"topology.istio.io/subzone", []string{"Node", "WorkloadEntry"}},
 	{"service.istio.io/", []string{"Pod", "WorkloadEntry"}},
 	{"security.istio.io/tlsMode", []string{"Pod", "WorkloadEntry"}},

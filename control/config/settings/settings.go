@@ -31,7 +31,7 @@ var honoured = api.Fields("rootNamespace", "trustDomain", "outboundTrafficPolicy
 	"localityLbSetting.*", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
 	// These have an effect on pods that are injected (control/inject).
 	"defaultConfig.concurrency", "defaultConfig.terminationDrainDuration", "defaultConfig.discoveryAddress", "defaultConfig.statusPort", "defaultConfig.meshId",
-	"defaultConfig.interceptionMode=REDIRECT|NONE", "defaultConfig.holdApplicationUntilProxyStarts", "defaultConfig.image.imageType", "defaultConfig.proxyMetadata",
+	"defaultConfig.interceptionMode=REDIRECT|TPROXY|NONE", "defaultConfig.holdApplicationUntilProxyStarts", "defaultConfig.image.imageType", "defaultConfig.proxyMetadata",
 	"defaultConfig.proxyMetadata.*").Union(ProxyFields.Below("defaultConfig"))
 
 // trust are fields that must not be overlooked: without them the mesh would trust or allow more than its owner wrote.
@@ -113,7 +113,7 @@ func Parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 		if slices.Contains(trust, top) {
 			return nil, nil, fmt.Errorf("field %s is not enforced yet and the mesh's security rests on it; remove the field to start without it", field)
 		}
-		problems = append(problems, mesh.Problem{Field: field, Code: mesh.CodeNotEnforced, Message: "the setting is not honoured yet", Hint: "remove it"})
+		problems = append(problems, mesh.Problem{Field: field, Code: mesh.CodeNotEnforced, Message: reason(field), Hint: "remove it"})
 	}
 	s, err := settings(in)
 	if err != nil {

@@ -1,0 +1,60 @@
+package settings
+
+import "strings"
+
+// reasons say of fields that have no effect, the longest path first, what follows from that or what to write instead.
+var reasons = []struct{ field, why string }{
+	{"defaultConfig.privateKeyProvider", "keys are used by the proxy itself: no offload to hardware is there yet"},
+	{"defaultConfig.tracing", "proxies report no traces of their own yet; they pass on the headers of traces"},
+	{"defaultConfig.zipkinAddress", "proxies report no traces of their own yet; they pass on the headers of traces"},
+	{"defaultConfig.envoyAccessLogService", "access logs go to files: no log service is called yet"},
+	{"defaultConfig.envoyMetricsServiceAddress", "metrics are scraped: proxies push none"},
+	{"defaultConfig.envoyMetricsService", "metrics are scraped: proxies push none"},
+	{"defaultConfig.statsdUdpAddress", "metrics are scraped: proxies push none"},
+	{"defaultConfig.readinessProbe", "it is the probe of a WorkloadGroup's workloads, which nothing asks yet"},
+	{"defaultConfig.caCertificatesPem", "proxies trust the roots of the mesh alone"},
+	{"defaultConfig.proxyStatsMatcher", "proxies keep all statistics; nothing has to be included"},
+	{"defaultConfig.extraStatTags", "metrics have Istio's labels and no others yet"},
+	{"defaultConfig.statNameLength", "names of statistics have no bound"},
+	{"defaultConfig.statsCompression", "the page of statistics is not compressed"},
+	{"defaultConfig.fileFlush", "access logs are written line by line"},
+	{"defaultConfig.customConfigFile", "the proxy's bootstrap is made from this configuration alone"},
+	{"defaultConfig.proxyBootstrapTemplatePath", "the proxy's bootstrap is made from this configuration alone"},
+	{"defaultConfig.configPath", "the proxy keeps its files in a folder of its own"},
+	{"defaultConfig.binaryPath", "the image says where the proxy is"},
+	{"defaultConfig.serviceCluster", "proxies name themselves APP.NAMESPACE"},
+	{"defaultConfig.tracingServiceName", "proxies name themselves APP.NAMESPACE"},
+	{"defaultConfig.drainDuration", "a proxy drains for terminationDrainDuration; set that"},
+	{"defaultConfig.proxyAdminPort", "the admin pages are at port 15000"},
+	{"defaultConfig.controlPlaneAuthPolicy", "the control plane is always asked over TLS"},
+	{"defaultConfig.sds", "keys always come by SDS, or are made by the proxy itself"},
+	{"defaultConfig.availabilityZone", "a workload's place is that of its node"},
+	{"defaultConfig.discoveryRefreshDelay", "configuration is pushed: nothing is asked for in intervals"},
+	{"defaultConfig.runtimeValues", "the proxy's run-time settings are its own"},
+	{"defaultConfig.proxyHeaders.preserveHttp1HeaderCase", "header names are sent in lower case"},
+	{"defaultConfig.proxyHeaders.metadataExchangeHeaders", "proxies do not exchange metadata in headers, so there is nothing to leave out"},
+	{"defaultConfig.connectionSettings", "connections are bounded by the proxy's memory alone"},
+	{"extensionProviders", "no provider is called yet: access logs go to files, metrics are scraped, and policies that name a provider are refused"},
+	{"defaultProviders", "no provider is called yet: access logs go to files, and metrics are scraped"},
+	{"enableTracing", "proxies report no traces of their own yet; they pass on the headers of traces"},
+	{"accessLogFormat", "the access log has Istio's default format"},
+	{"enableEnvoyAccessLogService", "access logs go to files: no log service is called yet"},
+	{"disableEnvoyListenerLog", "listeners have no access log of their own"},
+	{"enablePrometheusMerge", "the metrics of applications are scraped at their own ports"},
+	{"configSources", "configuration comes from the Kubernetes API or a folder"},
+	{"certificates", "no certificates for names of services are made; cert-manager does that"},
+	{"hboneIdleTimeout", "no tunnels (HBONE) are made yet"},
+	{"serviceScopeConfigs", "services have no scope beyond exportTo yet: they are of one cluster"},
+	{"proxyListenPort", "captured traffic goes to port 15001"},
+	{"proxyInboundListenPort", "captured traffic goes to port 15006"},
+}
+
+// reason is what the owner of a field without effect is told.
+func reason(field string) string {
+	for _, r := range reasons {
+		if field == r.field || strings.HasPrefix(field, r.field+".") || strings.HasPrefix(field, r.field+"[") || r.field == "defaultConfig.fileFlush" && strings.HasPrefix(field, r.field) {
+			return "the setting is not honoured: " + r.why
+		}
+	}
+	return "the setting is not honoured yet"
+}

@@ -1,0 +1,347 @@
+package interop_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	yamlv3 "go.yaml.in/yaml/v3"
+	"sigs.k8s.io/yaml"
+
+	"github.com/heddle-mesh/heddle/api"
+	closed "github.com/heddle-mesh/heddle/control/translate/world"
+	"github.com/heddle-mesh/heddle/mesh"
+	"github.com/heddle-mesh/heddle/test/ledger"
+)
+
+// exhibit is what one fixture says of a row: its objects, and a judge who tells what becomes of them, in words that the fixture holds.
+type exhibit struct {
+	name    string
+	objects []map[string]any
+	config  map[string]any // MeshConfig
+	judge   func(objects []map[string]any, config map[string]any) string
+	told    []mesh.Problem // what users are told of the objects as they are
+	want    string         // what the fixture holds; "" where it is held in another form
+}
+
+// TestLedger is the proof of docs/features/coverage.md: each row that is said to work has a fixture that fails without it (the row is taken out of the fixture's objects, as
+// if nobody read it, and what they compile to must not be what the fixture holds), and each that does not work is told. Nothing else may be written.
+func TestLedger(t *testing.T) {
+	proofs := &proofs{works: map[ledger.Row][]string{}, told: map[ledger.Row]mesh.Problem{}, whole: map[string]mesh.Problem{}, wide: map[ledger.Row]mesh.Problem{}}
+	rows := ledger.Rows()
+	t.Run("fixtures", func(t *testing.T) {
+		for _, e := range slices.Concat(compiledExhibits(t), translatedExhibits(t), settingsExhibits(t), injectedExhibits(t), marksExhibits(t)) {
+			t.Run(e.name, func(t *testing.T) {
+				t.Parallel()
+				proofs.hear(t, &e, rows)
+			})
+		}
+	})
+	var entries []ledger.Entry
+	empty := map[string][]string{}
+	for _, r := range rows {
+		e := proofs.entry(r)
+		entries = append(entries, e)
+		if e.IsZero() {
+			empty[r.Subject] = append(empty[r.Subject], r.String())
+		}
+	}
+	for _, subject := range slices.Sorted(maps.Keys(empty)) {
+		if slices.Contains(pending, subject) {
+			t.Logf("%s: %d rows are open", subject, len(empty[subject]))
+			continue
+		}
+		t.Errorf("%s: %d rows have neither a fixture that fails without them nor a word to the user:\n\t%s", subject, len(empty[subject]), strings.Join(empty[subject], "\n\t"))
+	}
+	const page = "../../docs/features/coverage.md"
+	if want := ledger.Page(entries); *update {
+		must(t, os.WriteFile(page, []byte(want), 0o644))
+	} else if got, err := os.ReadFile(page); len(pending) == 0 && (err != nil || string(got) != want) {
+		t.Error("docs/features/coverage.md is not what the fixtures say; go test -run TestLedger -update ./test/interop writes it ", err)
+	}
+}
+
+// pending are the subjects with open rows, until their kinds are honoured.
+var pending = []string{
+	"Annotations", "DestinationRule", "GRPCRoute", "Gateway", "Gateway (Gateway API)", "GatewayClass", "HTTPRoute", "Labels", "MeshConfig", "MeshNetworks", "ReferenceGrant", "ServiceEntry",
+	"Sidecar", "TCPRoute", "TLSRoute", "UDPRoute", "VirtualService", "EnvoyFilter",
+}
+
+// proofs are what the fixtures said.
+type proofs struct {
+	mu    sync.Mutex
+	works map[ledger.Row][]string
+	told  map[ledger.Row]mesh.Problem
+	whole map[string]mesh.Problem     // of kinds that nothing reads
+	wide  map[ledger.Row]mesh.Problem // of fields that nothing reads, whatever is in them
+}
+
+func (p *proofs) entry(r ledger.Row) ledger.Entry {
+	e := ledger.Entry{Row: r}
+	if problem, ok := p.whole[r.Subject]; ok { // whatever is taken out of an object that nobody reads
+		e.Told = problem.Message
+		return e
+	}
+	if list := p.works[r]; len(list) > 0 {
+		slices.SortFunc(list, func(a, b string) int { // what runs on both data planes first
+			if d := strings.Count(a, "/") - strings.Count(b, "/"); d != 0 {
+				return d
+			}
+			return strings.Compare(a, b)
+		})
+		e.Fixture = list[0]
+		return e
+	}
+	if problem, ok := p.told[r]; ok {
+		e.Told = problem.Message
+	} else if problem, ok := p.above(r); ok {
+		e.Told = problem.Message
+	}
+	if e.Told == "" {
+		e.Same = r.Same()
+	}
+	return e
+}
+
+// above gives what is told of a field as a whole in which the row stands, where no part of it is told apart.
+func (p *proofs) above(r ledger.Row) (mesh.Problem, bool) {
+	field := plainField(r.Path)
+	for {
+		i := strings.LastIndexByte(field, '.')
+		if i < 0 {
+			return mesh.Problem{}, false
+		}
+		field = field[:i]
+		if problem, ok := p.wide[ledger.Row{Subject: r.Subject, Path: field}]; ok {
+			return problem, true
+		}
+	}
+}
+
+// hear takes every row out of an exhibit that has it, one after the other.
+func (p *proofs) hear(t *testing.T, e *exhibit, rows []ledger.Row) {
+	before := e.judge(e.objects, e.config)
+	if e.want != "" && before != e.want {
+		t.Errorf("%s: the ledger does not read the fixture as its own test does: %s", e.name, cmp.Diff(e.want, before))
+	}
+	for _, r := range rows {
+		if !e.has(r) {
+			continue
+		}
+		objects, config := clone(e.objects), clone([]map[string]any{e.config})[0]
+		strip(r, objects, config)
+		if e.judge(objects, config) == before {
+			continue
+		}
+		told, yes := e.says(r)
+		p.mu.Lock()
+		if !yes {
+			p.works[r] = append(p.works[r], e.name)
+		} else if old, ok := p.told[r]; !ok || told.Message < old.Message {
+			p.told[r] = told
+		}
+		p.mu.Unlock()
+	}
+	for _, problem := range e.told {
+		if subject := ledger.MeshConfig; strings.Contains(problem.Message, "is not honoured") || strings.Contains(problem.Message, "enforced yet") || problem.Code == mesh.CodeDenied {
+			if k := api.Find(problem.Object.Group, problem.Object.Kind); k != nil {
+				subject = ledger.Subject(k)
+			}
+			p.mu.Lock()
+			p.wide[ledger.Row{Subject: subject, Path: plainField(problem.Field)}] = problem
+			p.mu.Unlock()
+		}
+		if problem.Field == "" && problem.Code == mesh.CodeNotEnforced {
+			if k := api.Find(problem.Object.Group, problem.Object.Kind); k != nil && !k.Handled {
+				p.mu.Lock()
+				p.whole[ledger.Subject(k)] = problem
+				p.mu.Unlock()
+			}
+		}
+	}
+}
+
+func (e *exhibit) has(r ledger.Row) bool {
+	if r.Subject == ledger.MeshConfig {
+		return r.Has(e.config)
+	}
+	return slices.ContainsFunc(e.objects, func(o map[string]any) bool { return below(r, o, ledger.Row.Has) })
+}
+
+// says gives what the user is told of the row.
+func (e *exhibit) says(r ledger.Row) (mesh.Problem, bool) {
+	for _, p := range e.told {
+		if p.Code != mesh.CodeNotEnforced && p.Code != mesh.CodeDenied && p.Code != mesh.CodeUnsupported || p.Field == "" {
+			continue
+		}
+		field := plainField(p.Field)
+		if field == plainField(r.Path) || strings.HasPrefix(plainField(r.Path), field+".") || strings.Contains(p.Field, fmt.Sprintf("[%q]", r.Path)) {
+			return p, true
+		}
+	}
+	return mesh.Problem{}, false
+}
+
+var brackets = regexp.MustCompile(`\[[^\]]*\]|\{\}`)
+
+func plainField(path string) string {
+	return brackets.ReplaceAllString(strings.TrimPrefix(path, "spec."), "")
+}
+
+func strip(r ledger.Row, objects []map[string]any, config map[string]any) {
+	if r.Subject == ledger.MeshConfig {
+		r.Strip(config)
+		return
+	}
+	for _, o := range objects {
+		below(r, o, func(r ledger.Row, m map[string]any) bool { r.Strip(m); return true })
+	}
+}
+
+// below applies f to that part of an object in which a row of its subject stands.
+func below(r ledger.Row, o map[string]any, f func(ledger.Row, map[string]any) bool) bool {
+	part := "spec"
+	switch r.Subject {
+	case ledger.Annotations, ledger.Labels:
+		part = strings.ToLower(r.Subject)
+		o, _ = o["metadata"].(map[string]any)
+	default:
+		version, _ := o["apiVersion"].(string)
+		kind, _ := o["kind"].(string)
+		group, _, _ := strings.Cut(version, "/")
+		k := api.Find(group, kind)
+		if k == nil || ledger.Subject(k) != r.Subject {
+			return false
+		}
+	}
+	m, ok := o[part].(map[string]any)
+	return ok && f(r, m)
+}
+
+func clone(list []map[string]any) []map[string]any {
+	out := make([]map[string]any, len(list))
+	for i, m := range list {
+		out[i], _ = cloneValue(m).(map[string]any)
+	}
+	return out
+}
+
+func cloneValue(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, x := range v {
+			out[k] = cloneValue(x)
+		}
+		return out
+	case map[any]any: // YAML with keys that are no strings, such as ports
+		out := make(map[string]any, len(v))
+		for k, x := range v {
+			out[fmt.Sprint(k)] = cloneValue(x)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, x := range v {
+			out[i] = cloneValue(x)
+		}
+		return out
+	}
+	return v
+}
+
+// documents reads a stream of YAML.
+func documents(t *testing.T, text string) (out []map[string]any) {
+	t.Helper()
+	for doc := range strings.SplitSeq("\n"+text, "\n---") {
+		var m map[string]any
+		must(t, yamlv3.Unmarshal([]byte(doc), &m))
+		if m != nil {
+			out = append(out, cloneValue(m).(map[string]any))
+		}
+	}
+	return out
+}
+
+// stream writes objects as JSON, which has one meaning for every reader.
+func stream(objects []map[string]any) []byte {
+	var b bytes.Buffer
+	for _, o := range objects {
+		text, err := json.Marshal(o)
+		if err != nil {
+			panic(err)
+		}
+		b.WriteString("---\n")
+		b.Write(text)
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// compiledExhibits are the fixtures of this folder, each step with what it compiles to.
+func compiledExhibits(t *testing.T) (out []exhibit) {
+	cert := certificate(t)
+	dir := t.TempDir()
+	for _, f := range fixtures(t) {
+		for i, s := range f.steps {
+			if s.xds == "" {
+				continue
+			}
+			e := exhibit{name: f.name, want: s.xds, objects: documents(t, withCertificate(cert, s.mesh)), judge: func(objects []map[string]any, config map[string]any) string {
+				at := filepath.Join(dir, fmt.Sprintf("%s-%d", f.name, i))
+				c, _, err := compileMesh(at, string(marshal(config)), string(stream(objects)))
+				if err != nil {
+					return err.Error()
+				}
+				out, err := c.render(s.xds)
+				if err != nil {
+					return err.Error()
+				}
+				return out
+			}}
+			must(t, yaml.Unmarshal([]byte(f.meshConfig), &e.config))
+			_, problems, err := compileMesh(mkdir(t, filepath.Join(dir, fmt.Sprintf("%s-%d", f.name, i))), f.meshConfig, withCertificate(cert, s.mesh))
+			must(t, err)
+			e.told = problems
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// translatedExhibits are the goldens of translation: what an object means, and what its status says.
+func translatedExhibits(t *testing.T) (out []exhibit) {
+	defaults := &mesh.Settings{TrustDomain: "cluster.local", RootNamespace: mesh.RootNamespace, ClusterDomain: "cluster.local"}
+	for _, dialect := range []string{"istio", "gateway"} {
+		for name, a := range archives(t, "control/translate/"+dialect+"/testdata/") {
+			if strings.Contains(name, "broken") || strings.Contains(name, "unreadable") {
+				continue // what is wrong with an object is no proof of what a right one does
+			}
+			input := a.Files[0].Data
+			results, rest := closed.Load(defaults, input, "")
+			e := exhibit{name: name, want: string(a.Files[1].Data), objects: documents(t, string(input)), told: rest, judge: func(objects []map[string]any, _ map[string]any) string {
+				return closed.Report(closed.Load(defaults, stream(objects), ""))
+			}}
+			for _, r := range results {
+				e.told = append(e.told, r.Problems...)
+			}
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func mkdir(t *testing.T, dir string) string {
+	t.Helper()
+	must(t, os.MkdirAll(dir, 0o755))
+	return dir
+}

@@ -1,0 +1,110 @@
+package ledger
+
+import (
+	"strings"
+)
+
+// Has says whether a document, which is what lies below spec, has what a row of its subject is about.
+func (r Row) Has(document map[string]any) bool { return r.visit(document, nil) }
+
+// Strip removes it, wherever it stands.
+func (r Row) Strip(document map[string]any) {
+	r.visit(document, func(m map[string]any, key string) { delete(m, key) })
+}
+
+// visit calls found (which may be nil) for every place where the document has the row, and says whether there is one.
+func (r Row) visit(document map[string]any, found func(m map[string]any, key string)) bool {
+	if r.Subject == Annotations || r.Subject == Labels {
+		if _, ok := document[r.Path]; !ok {
+			return false
+		}
+		if found != nil {
+			found(document, r.Path)
+		}
+		return true
+	}
+	return r.walk(document, strings.Split(r.Path, "."), found)
+}
+
+func (r Row) walk(m map[string]any, steps []string, found func(map[string]any, string)) (any bool) {
+	name := strings.TrimSuffix(strings.TrimSuffix(steps[0], "[]"), "{}")
+	for key, value := range m {
+		if key != name && lowerCamel(key) != name {
+			continue
+		}
+		if len(steps) == 1 {
+			if r.is(value) {
+				any = true
+				if found != nil {
+					found(m, key)
+				}
+			}
+			continue
+		}
+		for _, child := range children(steps[0], value) {
+			any = r.walk(child, steps[1:], found) || any
+		}
+	}
+	return any
+}
+
+// is says whether a value is the row's: of an enumeration the named one, of anything else any.
+func (r Row) is(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return false
+	case []any:
+		if r.Value == "" {
+			return len(v) > 0
+		}
+		for _, x := range v {
+			if x == r.Value {
+				return true
+			}
+		}
+		return false
+	}
+	return r.Value == "" || value == r.Value
+}
+
+// children are the objects below a field whose step says what it is.
+func children(step string, value any) (out []map[string]any) {
+	add := func(v any) {
+		if m, ok := v.(map[string]any); ok {
+			out = append(out, m)
+		}
+	}
+	switch v := value.(type) {
+	case []any:
+		for _, x := range v {
+			add(x)
+		}
+	case map[string]any:
+		if !strings.HasSuffix(step, "{}") {
+			return []map[string]any{v}
+		}
+		for _, x := range v {
+			add(x)
+		}
+	}
+	return out
+}
+
+// lowerCamel is the JSON name of a field that is written in its proto name.
+func lowerCamel(name string) string {
+	if !strings.Contains(name, "_") {
+		return name
+	}
+	out, up := []byte{}, false
+	for _, c := range []byte(name) {
+		switch {
+		case c == '_':
+			up = true
+		case up && c >= 'a' && c <= 'z':
+			out, up = append(out, c-'a'+'A'), false
+		default:
+			out, up = append(out, c), false
+		}
+	}
+	return string(out)
+}
