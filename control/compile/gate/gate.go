@@ -19,6 +19,8 @@ type Server struct {
 	mesh.Server
 	// Route is the name of its route configuration: http.PORT is shared by the plain servers of a port, a terminating server has its own.
 	Route string
+	// Siblings are the hosts of the other listeners of the same Gateway and port that read requests.
+	Siblings []mesh.Host
 }
 
 // Port is what a port of the proxy must do. Number is the port that the workload listens on; a Service in front of it may map another one to it.
@@ -56,6 +58,8 @@ func Ports(v *view.View) []Port {
 	}
 	out := make([]Port, 0, len(ports))
 	for _, n := range slices.Sorted(maps.Keys(ports)) {
+		meet(ports[n].Plain)
+		meet(ports[n].TLS)
 		out = append(out, *ports[n])
 	}
 	return out
@@ -134,7 +138,7 @@ func (s Server) hosts(r *mesh.Route) []mesh.Host {
 		}
 	}
 	if len(r.Parents) > 0 {
-		return out
+		return slices.DeleteFunc(out, s.Yields)
 	}
 	for _, own := range s.Hosts {
 		ns := own.Namespace

@@ -46,7 +46,8 @@ func gatewayAt(v *view.View, name string) (at, bool) {
 	return at{}, false
 }
 
-// gatewayHosts are the virtual hosts HOST:PORT for each host that a route has at one of the servers, or that a server only redirects.
+// gatewayHosts are the virtual hosts HOST:PORT for each host that a route has at one of the servers, or that a server only redirects; and those that keep requests from
+// the routes of others.
 func gatewayHosts(v *view.View, name string) ([]string, bool) {
 	a, ok := gatewayAt(v, name)
 	if !ok {
@@ -64,6 +65,9 @@ func gatewayHosts(v *view.View, name string) ([]string, bool) {
 			for _, h := range r.Hosts {
 				out = append(out, view.HostPort(h, a.port))
 			}
+		}
+		for _, h := range append(s.Shadows(), misdirected(s)...) {
+			out = append(out, view.HostPort(h, a.port))
 		}
 	}
 	slices.Sort(out)
@@ -90,6 +94,11 @@ func gatewayHost(v *view.View, name, resource string) *routev3.VirtualHost {
 			return virtualHost(v, resource, domains, []*routev3.Route{toHTTPS()})
 		}
 	}
+	for _, s := range a.servers {
+		if slices.Contains(misdirected(s), host) {
+			return virtualHost(resource, domains, []*routev3.Route{{Name: "misdirected", Match: routeMatch(nil), Action: direct(421, nil)}})
+		}
+	}
 	byGateway := map[mesh.GatewayID]bool{}
 	for _, s := range a.servers {
 		if byGateway[s.Gateway.ID] {
@@ -106,10 +115,18 @@ func gatewayHost(v *view.View, name, resource string) *routev3.VirtualHost {
 			routes = append(routes, place{v: v, port: a.port, gateway: &s.Gateway.ID, tls: s.TLS != nil, host: only}.rules(here)...)
 		}
 	}
-	if len(routes) == 0 {
+	if len(routes) == 0 && !slices.ContainsFunc(a.servers, func(s gate.Server) bool { return slices.Contains(s.Shadows(), host) }) {
 		return nil
 	}
 	return virtualHost(v, resource, domains, routes)
+}
+
+// misdirected are the hosts of others that a client may ask a server for whose certificate names both, over a connection that it has already (RFC 9110 section 15.5.20).
+func misdirected(s gate.Server) []mesh.Host {
+	if s.TLS == nil {
+		return nil
+	}
+	return s.Siblings
 }
 
 func toHTTPS() *routev3.Route {
