@@ -79,7 +79,9 @@ var securityTable = []securityRow{
 	},
 	{
 		kind: "Gateway.gateway.networking.k8s.io", roots: []string{"listeners[].tls", "tls"},
-		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*"),
+		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*",
+			"tls.frontend.default.validation.caCertificateRefs[].*", "tls.frontend.default.validation.mode=AllowValidOnly|AllowInsecureFallback",
+			"tls.frontend.perPort[].port", "tls.frontend.perPort[].tls.validation.caCertificateRefs[].*", "tls.frontend.perPort[].tls.validation.mode=AllowValidOnly|AllowInsecureFallback"),
 		why:      "this TLS setting of a gateway is not enforced yet",
 	},
 	{kind: "BackendTLSPolicy.gateway.networking.k8s.io", roots: []string{""}, why: "TLS towards backends by BackendTLSPolicy is not enforced yet"},

@@ -186,6 +186,8 @@ type Gateway struct {
 	Namespace Namespace
 	Selector  Labels
 	Servers   []Server
+	// Addresses are those that the load balancer in front of it shall have.
+	Addresses []netip.Addr
 	// Overlays change the workloads that are made for the gateway.
 	Overlays []Overlay
 }
@@ -232,6 +234,7 @@ const (
 type ServerTLS struct {
 	Mode                   ServerTLSMode
 	Credential             string
+	Roots                  string // PEM: who vouches for clients; "" is what comes with the credential
 	MinVersion, MaxVersion uint16 // TLS version numbers of RFC 8446, 0 unset
 	SubjectAltNames        []string
 	CipherSuites           []string // of TLS 1.2 and older, in OpenSSL's names

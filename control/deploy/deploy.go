@@ -161,6 +161,9 @@ func (d *deployment) service() *unstructured.Unstructured {
 		kind = t
 	}
 	spec := map[string]any{"type": kind, "selector": d.selector(), "ports": ports}
+	if asked := d.g.Listens.Addresses; len(asked) > 0 {
+		spec["loadBalancerIP"] = asked[0].String() // a Service can ask for one
+	}
 	if d.g.Families != "" {
 		spec["ipFamilyPolicy"] = d.g.Families
 	}

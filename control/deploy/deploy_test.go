@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,9 @@ func TestGolden(t *testing.T) {
 		listens := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: "shop", Name: o.Meta.Name}, Servers: []mesh.Server{{Name: "a", Port: 80}, {Name: "b", Port: 443}, {Name: "c", Port: 443}, {Name: "d", Port: 443, Protocol: mesh.UDP}}}
 		var b strings.Builder
 		listens.Overlays = overlays(a.Comment)
+		if _, asked, ok := strings.Cut(string(a.Comment), "\naddress "); ok {
+			listens.Addresses = []netip.Addr{netip.MustParseAddr(strings.TrimSpace(asked))}
+		}
 		rendered, err := Objects(Gateway{Object: o, Listens: listens, Revision: revisionOf(p), Families: familiesOf(p), Owners: []metav1.OwnerReference{Owner(o)}})
 		if err != nil {
 			t.Fatal(p, err)

@@ -73,6 +73,24 @@ func TestGatewayAddresses(t *testing.T) {
 	}
 }
 
+// The addresses that a gateway asks for are those that count, and it is not programmed while one of them is missing.
+func TestGatewayAsksForAddresses(t *testing.T) {
+	r := newRig(t)
+	r.b.now.Settings.Injects = true
+	r.put(strings.Replace(frontGateway, "listeners:", "addresses: [{value: 192.0.2.1}], listeners:", 1)).apply()
+	const service = "apiVersion: v1\nkind: Service\nmetadata: {name: front, namespace: shop}\nspec: {selector: {gateway.networking.k8s.io/gateway-name: front}, ports: [{name: http, port: 80}], type: LoadBalancer}\nstatus: {loadBalancer: {ingress: [%s]}}\n"
+	for _, step := range []struct{ ingress, want string }{
+		{"", "False/AddressNotUsable, True/Programmed"},
+		{"{ip: 192.0.2.9}", "False/AddressNotUsable, True/Programmed"},
+		{"{ip: 192.0.2.9}, {ip: 192.0.2.1}", "True/Programmed, True/Programmed, IPAddress 192.0.2.1"},
+	} {
+		r.put(fmt.Sprintf(service, step.ingress)).apply()
+		if got := r.gateStatus(); got != step.want {
+			t.Errorf("%s: %s, want %s", step.ingress, got, step.want)
+		}
+	}
+}
+
 // A gateway that names a Service is served by its workloads, wherever they are; so it is compiled for them, and reached where they are.
 func TestGatewayBoundToService(t *testing.T) {
 	r := newRig(t)

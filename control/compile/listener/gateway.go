@@ -251,6 +251,11 @@ func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext 
 	if t.Mode == mesh.ServerMutual {
 		out.RequireClientCertificate = message.True()
 	}
+	if t.Roots != "" {
+		check.TrustedCa = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: t.Roots}}
+		out.CommonTlsContext.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: check}
+		return out
+	}
 	out.CommonTlsContext.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
 		CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 			DefaultValidationContext:         check,

@@ -34,7 +34,7 @@ func (t *target) protocol(v *view.View, c *clusterv3.Cluster) {
 		return
 	}
 	o := &httpv3.HttpProtocolOptions{}
-	version(v, o, t.proto)
+	version(v, o, t.towards(v))
 	t.errors(v, o)
 	if p := t.policy.Pool; p != nil {
 		idle := cmp.Or(p.HTTPIdleTimeout, p.TCPIdleTimeout)
@@ -76,6 +76,15 @@ func (t *target) upstream(v *view.View, field, instead string) bool {
 
 func setHTTP(c *clusterv3.Cluster, o *httpv3.HttpProtocolOptions) {
 	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: message.Any(o)}
+}
+
+// towards is the protocol of the service as the proxy must take it. The clients of a gateway negotiate with the gateway, and what they speak says nothing of a service that declares
+// nothing, so it is asked in HTTP/1.1 unless the rule says otherwise, as in Istio.
+func (t *target) towards(v *view.View) mesh.Protocol {
+	if p := t.policy.Pool; t.proto == mesh.Auto && v.Kind() == mesh.Router && (p == nil || p.Version != mesh.VersionOfClient) {
+		return mesh.HTTP
+	}
+	return t.proto
 }
 
 // version fixes the HTTP version where the port says so; else it is the client's, where the proxy can do both.

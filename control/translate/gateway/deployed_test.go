@@ -32,3 +32,31 @@ spec:
 		t.Errorf("nobody makes workloads, and so nobody looks at infrastructure, revision and type: %s", got)
 	}
 }
+
+// TestAddressesOfTheGatewaysOwnLoadBalancer can be asked for where workloads are made for gateways.
+func TestAddressesOfTheGatewaysOwnLoadBalancer(t *testing.T) {
+	injects := *settings
+	injects.Injects = true
+	for addresses, want := range map[string]string{
+		`{value: 10.0.0.1}`:                               "- 10.0.0.1",
+		`{type: IPAddress, value: "fd00::1"}`:             "- fd00::1",
+		`{type: IPAddress}`:                               "status: Accepted=True/Accepted",
+		`{type: Hostname}`:                                "status: Accepted=True/Accepted",
+		`{value: ten}`:                                    `Accepted: spec.addresses[0].value: "ten" is not an IP address`,
+		`{value: 10.0.0.1}, {type: Hostname, value: web}`: "Accepted: spec.addresses[1]: the host name of the Service",
+		`{type: example.com/pool, value: blue}`:           "Accepted: spec.addresses[0].type: addresses of type example.com/pool are not possible",
+	} {
+		got := world.Report(world.Load(&injects, []byte(`
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: front, namespace: shop}
+spec:
+  gatewayClassName: heddle
+  addresses: [`+addresses+`]
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+`), ""))
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: want %s in %s", addresses, want, got)
+		}
+	}
+}

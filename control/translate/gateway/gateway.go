@@ -32,7 +32,8 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 	}
 	v := open(o, in)
 	written, fields := o, gatewayFields
-	made := len(spec.Addresses) == 0 && in.Settings().Injects // workloads, for it (control/deploy)
+	asked, service, wrong := v.addresses(spec)
+	made := service == "" && in.Settings().Injects // workloads, for it (control/deploy)
 	if made {
 		written.Meta.Labels, written.Meta.Annotations = without(o.Meta.Labels, "istio.io/rev"), without(o.Meta.Annotations, "networking.istio.io/service-type")
 		fields = deployedFields
@@ -42,11 +43,11 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 		Namespace: v.ns, Selector: mesh.Labels{nameLabel: o.Meta.Name}}
 	states := v.listeners(spec)
 	overlays, fault := v.parameters(spec, made)
-	g.Overlays = overlays
-	refusal := v.refused(spec, fault)
+	g.Overlays, g.Addresses = overlays, asked
+	refusal := v.refused(wrong, fault)
 	unusable := ""
-	if refusal == nil && len(spec.Addresses) > 0 {
-		unusable = v.bind(g, spec.Addresses[0].Value)
+	if refusal == nil && service != "" {
+		unusable = v.bind(g, service)
 	}
 	status := &condition.Status{}
 	valid := 0
@@ -60,7 +61,7 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 			valid++
 		}
 	}
-	status.Conditions = v.gatewayConditions(valid, len(states), refusal)
+	status.Conditions = append(v.gatewayConditions(valid, len(states), refusal), v.lenient(spec)...)
 	if unusable != "" {
 		notProgrammed(status, string(gwv1.GatewayReasonAddressNotUsable), unusable)
 		pending(status)
@@ -80,8 +81,8 @@ func without(m map[string]string, key string) map[string]string {
 	return m
 }
 
-// refused judges what concerns all listeners, parameters being the fault of those; it gives the condition that refuses the gateway, or nil. A refused gateway listens nowhere.
-func (v *visit) refused(spec *gwv1.GatewaySpec, parameters string) *condition.Condition {
+// refused judges what concerns all listeners, given the faults of addresses and parameters; it gives the condition that refuses the gateway, or nil. A refused gateway listens nowhere.
+func (v *visit) refused(addresses, parameters string) *condition.Condition {
 	refuse := func(reason gwv1.GatewayConditionReason, format string, args ...any) *condition.Condition {
 		c := v.cond(string(gwv1.GatewayConditionAccepted), false, string(reason), fmt.Sprintf(format, args...))
 		return &c
@@ -98,8 +99,8 @@ func (v *visit) refused(spec *gwv1.GatewaySpec, parameters string) *condition.Co
 		return refuse(gwv1.GatewayReasonInvalid, "%s", condition.Sentences(v.Problems()))
 	case denied != nil:
 		return denied
-	case len(spec.Addresses) > 1 || len(spec.Addresses) == 1 && (deref(spec.Addresses[0].Type, gwv1.IPAddressType) != gwv1.HostnameAddressType || spec.Addresses[0].Value == ""):
-		return refuse(gwv1.GatewayReasonUnsupportedAddress, "spec.addresses: only one address, of type Hostname, is possible: that of the Service whose workloads shall serve the gateway")
+	case addresses != "":
+		return refuse(gwv1.GatewayReasonUnsupportedAddress, "%s", addresses)
 	case parameters != "":
 		return refuse(gwv1.GatewayReasonInvalidParameters, "spec.infrastructure.parametersRef: %s", parameters)
 	}

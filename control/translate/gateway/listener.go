@@ -33,6 +33,7 @@ func (v *visit) listeners(spec *gwv1.GatewaySpec) []listenerState {
 	for i := range spec.Listeners {
 		l, path := &spec.Listeners[i], fmt.Sprintf("spec.listeners[%d]", i)
 		s := v.listener(l, path)
+		v.clients(&s, spec)
 		for _, f := range denials {
 			if note.Under(f.Path, path) {
 				v.Add(mesh.CodeDenied, f.Path, "", "%s, so the listener accepts no connection", f.Reason)

@@ -74,6 +74,7 @@ func WithServing(s condition.Status, g *mesh.Gateway, by Serving) condition.Stat
 	case len(waiting) > 0:
 	case len(inside) > 0:
 		s.Addresses = inside
+	case len(g.Addresses) > 0:
 	default:
 		for _, a := range by.Own {
 			s.Addresses = append(s.Addresses, address(a.String()))
@@ -81,10 +82,14 @@ func WithServing(s condition.Status, g *mesh.Gateway, by Serving) condition.Stat
 	}
 	slices.SortFunc(s.Addresses, func(a, b condition.Address) int { return strings.Compare(b.Type+" "+a.Value, a.Type+" "+b.Value) })
 	s.Addresses = slices.Compact(s.Addresses)
+	lost := keep(&s, g.Addresses)
 	s.Addresses = s.Addresses[:min(len(s.Addresses), maxAddresses)]
 	reason := string(gwv1.GatewayReasonAddressNotAssigned)
 	switch {
-	case len(s.Addresses) > 0 || len(g.Selector) == 0:
+	case len(g.Selector) == 0:
+	case len(lost) > 0:
+		notProgrammed(&s, string(gwv1.GatewayReasonAddressNotUsable), unusable(lost, by.Fronts))
+	case len(s.Addresses) > 0:
 	case len(waiting) > 0:
 		notProgrammed(&s, reason, fmt.Sprintf("Service %s waits for the address of its load balancer", strings.Join(waiting, ", ")))
 	default:
@@ -92,6 +97,19 @@ func WithServing(s condition.Status, g *mesh.Gateway, by Serving) condition.Stat
 		pending(&s)
 	}
 	return s
+}
+
+// keep leaves of the addresses those that were asked for, if any were, and gives the ones that are missing.
+func keep(s *condition.Status, asked []netip.Addr) (lost []string) {
+	if len(asked) == 0 {
+		return nil
+	}
+	s.Addresses = slices.DeleteFunc(s.Addresses, func(a condition.Address) bool { return len(missing(asked, []string{a.Value})) == len(asked) })
+	var have []string
+	for _, a := range s.Addresses {
+		have = append(have, a.Value)
+	}
+	return missing(asked, have)
 }
 
 func address(text string) condition.Address {

@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+
+	"github.com/heddle-mesh/heddle/control/translate/condition"
+	"github.com/heddle-mesh/heddle/mesh"
+	corev1 "k8s.io/api/core/v1"
+	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// rootsKey is the entry of a ConfigMap or Secret that holds authorities, as PEM.
+const rootsKey = "ca.crt"
+
+// clients has a listener for HTTPS ask its clients for certificates, as the gateway says for its port, or for all ports (GatewayTLSConfig.frontend).
+func (v *visit) clients(s *listenerState, spec *gwv1.GatewaySpec) {
+	if spec.TLS == nil || spec.TLS.Frontend == nil || s.server.Protocol != mesh.HTTPS || s.server.TLS == nil {
+		return
+	}
+	path, check := "spec.tls.frontend.default.validation", spec.TLS.Frontend.Default.Validation
+	for i, p := range spec.TLS.Frontend.PerPort {
+		if p.Port == int32(s.server.Port) {
+			path, check = fmt.Sprintf("spec.tls.frontend.perPort[%d].tls.validation", i), p.TLS.Validation
+		}
+	}
+	if check == nil {
+		return
+	}
+	var roots []byte
+	for i, r := range check.CACertificateRefs {
+		at := fmt.Sprintf("%s.caCertificateRefs[%d]", path, i)
+		pem, reason, message := v.authorities(r)
+		if reason != "" {
+			s.resolved, s.resolvedMessage = string(reason), at+": "+message
+			v.NotFound(at, "", "%s", message)
+			continue
+		}
+		roots = append(append(roots, pem...), '\n')
+	}
+	if len(roots) == 0 { // anyone could come in
+		s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonNoValidCACertificate), path+": no certificate authority can be used, so nobody could show a valid certificate"
+		return
+	}
+	if check.Mode == gwv1.AllowInsecureFallback {
+		return // what nobody verifies is not asked for: policies would take it for an identity
+	}
+	s.server.TLS.Mode, s.server.TLS.Roots = mesh.ServerMutual, string(roots)
+}
+
+// authorities reads the certificates that a reference of a Gateway leads to.
+func (v *visit) authorities(r gwv1.ObjectReference) (pem []byte, reason gwv1.ListenerConditionReason, message string) {
+	ns, kind := mesh.Namespace(deref(r.Namespace, gwv1.Namespace(v.ns))), string(r.Kind)
+	if r.Group != "" || kind != "ConfigMap" && kind != "Secret" {
+		return nil, gwv1.ListenerReasonInvalidCACertificateKind, fmt.Sprintf("certificate authorities cannot be of kind %s; name a ConfigMap or a Secret", kind)
+	}
+	if !granted("Gateway", v.ns, "", kind, string(r.Name), ns, v.in) {
+		return nil, gwv1.ListenerReasonRefNotPermitted, fmt.Sprintf("no ReferenceGrant in namespace %s lets Gateways of namespace %s use %s %s", ns, v.ns, kind, r.Name)
+	}
+	invalid := gwv1.ListenerReasonInvalidCACertificateRef
+	o, ok := v.in.Object(mesh.Ref{Kind: kind, Namespace: ns, Name: string(r.Name)})
+	if !ok {
+		return nil, invalid, fmt.Sprintf("there is no %s %s in namespace %s", kind, r.Name, ns)
+	}
+	switch spec := o.Spec.(type) {
+	case *corev1.ConfigMap:
+		pem = []byte(spec.Data[rootsKey])
+	case *corev1.Secret:
+		pem = entry(spec, rootsKey)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil, invalid, fmt.Sprintf("%s %s/%s has no certificate in %s", kind, ns, r.Name, rootsKey)
+	}
+	return pem, "", ""
+}
+
+// lenient says whether some clients need no valid certificate although the gateway names authorities for them, which its status must tell.
+func (v *visit) lenient(spec *gwv1.GatewaySpec) []condition.Condition {
+	if spec.TLS == nil || spec.TLS.Frontend == nil {
+		return nil
+	}
+	insecure := func(c *gwv1.FrontendTLSValidation) bool { return c != nil && c.Mode == gwv1.AllowInsecureFallback }
+	if !insecure(spec.TLS.Frontend.Default.Validation) && !slices.ContainsFunc(spec.TLS.Frontend.PerPort, func(p gwv1.TLSPortConfig) bool { return insecure(p.TLS.Validation) }) {
+		return nil
+	}
+	return []condition.Condition{v.cond(string(gwv1.GatewayConditionInsecureFrontendValidationMode), true, string(gwv1.GatewayReasonConfigurationChanged),
+		"with AllowInsecureFallback clients need no certificate: none is asked for, and none counts as an identity")}
+}
