@@ -82,7 +82,7 @@ var securityTable = []securityRow{
 		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*",
 			"tls.frontend.default.validation.caCertificateRefs[].*", "tls.frontend.default.validation.mode=AllowValidOnly|AllowInsecureFallback",
 			"tls.frontend.perPort[].port", "tls.frontend.perPort[].tls.validation.caCertificateRefs[].*", "tls.frontend.perPort[].tls.validation.mode=AllowValidOnly|AllowInsecureFallback"),
-		why:      "this TLS setting of a gateway is not enforced yet",
+		why: "this TLS setting of a gateway is not enforced yet",
 	},
 	{kind: "BackendTLSPolicy.gateway.networking.k8s.io", roots: []string{""}, why: "TLS towards backends by BackendTLSPolicy is not enforced yet"},
 	{kind: "WasmPlugin.extensions.istio.io", roots: []string{""}, when: inSecurityPhase, why: "WebAssembly plug-ins are not run yet, and this one takes part in authentication or authorization"},

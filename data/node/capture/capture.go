@@ -71,6 +71,7 @@ type Rule struct {
 	Protocol    uint8  // IPPROTO_TCP, IPPROTO_UDP
 	Port        uint16 // destination
 	Destination netip.Prefix
+	Source      netip.Prefix
 	// At most one of these; without any the packet is left alone.
 	Redirect uint16 // to this local port
 	Hand     uint16 // to the transparent socket at this local port, with ProxyMark
@@ -90,17 +91,11 @@ var reserved = []uint16{15000, 15001, 15006, 15008, 15020, 15021, 15053, 15090}
 
 // Rules are in the order in which they must stand: the first match wins.
 func Rules(s Spec) []Rule {
-	rules := []Rule{{Hook: Output, Mark: ProxyMark, Why: "the proxy's own connections"}}
-	uids := s.UIDs
-	if len(uids)+len(s.GIDs) == 0 {
-		uids = []uint32{ProxyUID}
+	var rules []Rule
+	if !s.NoInbound && !s.Transparent {
+		rules = returning(s)
 	}
-	for _, uid := range uids {
-		rules = append(rules, Rule{Hook: Output, UID: uid, Why: "the proxy's own connections"})
-	}
-	for _, gid := range s.GIDs {
-		rules = append(rules, Rule{Hook: Output, GID: gid, Why: "the proxy's own connections"})
-	}
+	rules = append(rules, proxies(s, Rule{Hook: Output, Why: "the proxy's own connections"})...)
 	for _, name := range s.ExcludeInterfaces {
 		rules = append(rules, Rule{Hook: Output, Interface: name, Why: "excluded interface"}, Rule{Hook: s.arrival(), Interface: name, Why: "excluded interface"})
 	}
@@ -118,6 +113,55 @@ func Rules(s Spec) []Rule {
 	}
 	if !s.NoInbound {
 		rules = append(rules, inbound(s)...)
+	}
+	return rules
+}
+
+// proxies are a rule for each of the ways by which what the proxy sends is known.
+func proxies(s Spec, r Rule) []Rule {
+	add := func(mark, uid, gid uint32) Rule {
+		r.Mark, r.UID, r.GID = mark, uid, gid
+		return r
+	}
+	rules := []Rule{add(ProxyMark, 0, 0)}
+	uids := s.UIDs
+	if len(uids)+len(s.GIDs) == 0 {
+		uids = []uint32{ProxyUID}
+	}
+	for _, uid := range uids {
+		rules = append(rules, add(0, uid, 0))
+	}
+	for _, gid := range s.GIDs {
+		rules = append(rules, add(0, 0, gid))
+	}
+	return rules
+}
+
+var (
+	// loopback are the addresses at which a pod speaks to itself, whatever it is called elsewhere.
+	loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	// inward are the addresses from which the proxy calls the application.
+	inward = []netip.Prefix{netip.MustParsePrefix("127.0.0.6/32"), netip.MustParsePrefix("::6/128")}
+)
+
+// returning are the rules of what a proxy sends to its own pod, because that is the endpoint that it has chosen: it arrives there like what others send.
+func returning(s Spec) (rules []Rule) {
+	for _, from := range inward {
+		rules = append(rules, Rule{Hook: Output, Interface: "lo", Source: from, Why: "the proxy calls the application"})
+	}
+	for _, p := range append(slices.Clone(reserved), sorted(s.ExcludeInboundPorts)...) {
+		rules = append(rules, proxies(s, Rule{Hook: Output, Interface: "lo", Protocol: tcp, Port: p, Why: "served by the proxy, or excluded"})...)
+	}
+	for _, to := range loopback {
+		rules = append(rules, proxies(s, Rule{Hook: Output, Interface: "lo", Destination: to, Why: "the proxy talks to itself"})...)
+	}
+	take := Rule{Hook: Output, Interface: "lo", Protocol: tcp, Redirect: cmp.Or(s.InboundPort, InboundPort), Why: "a workload calls its own service"}
+	if !s.OnlyInbound {
+		return append(rules, proxies(s, take)...)
+	}
+	for _, p := range sorted(s.IncludeInboundPorts) {
+		take.Port = p
+		rules = append(rules, proxies(s, take)...)
 	}
 	return rules
 }
@@ -232,6 +276,7 @@ func (r Rule) String() string {
 	add(r.Interface != "", "interface %s", r.Interface)
 	add(r.Protocol == tcp, "%s", "tcp")
 	add(r.Protocol == udp, "%s", "udp")
+	add(r.Source.IsValid(), "from %s", r.Source)
 	add(r.Destination.IsValid(), "to %s", r.Destination)
 	add(r.Port != 0, "port %d", r.Port)
 	what := "left alone"

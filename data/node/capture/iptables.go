@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -129,7 +130,7 @@ func replacement(rules []Rule, v6 bool, have string) string {
 			}
 			lines := ""
 			for _, r := range rules {
-				if r.Hook == h && (!r.Destination.IsValid() || r.Destination.Addr().Is6() == v6) {
+				if r.Hook == h && in(r.Destination, v6) && in(r.Source, v6) {
 					lines += "-A " + p.chain + r.words() + "\n"
 				}
 			}
@@ -151,6 +152,9 @@ func replacement(rules []Rule, v6 bool, have string) string {
 	}
 	return b.String()
 }
+
+// in says whether a rule about a range is one for this family.
+func in(p netip.Prefix, v6 bool) bool { return !p.IsValid() || p.Addr().Is6() == v6 }
 
 // removal is the text that takes our chains away; "" when there are none.
 func removal(have string) string {
@@ -188,6 +192,7 @@ func (r Rule) words() string {
 		way = "-i"
 	}
 	add(r.Interface != "", "%s %s", way, r.Interface)
+	add(r.Source.IsValid(), "-s %s", r.Source.Masked())
 	add(r.Destination.IsValid(), "-d %s", r.Destination.Masked())
 	add(r.Protocol == tcp, "-p tcp")
 	add(r.Protocol == udp, "-p udp")

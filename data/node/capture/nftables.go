@@ -139,8 +139,11 @@ func (r Rule) exprs() (e []expr.Any) {
 		e = append(e, &expr.Meta{Key: key, Register: 1})
 		equal(append([]byte(r.Interface), make([]byte, unix.IFNAMSIZ-len(r.Interface))...))
 	}
+	if r.Source.IsValid() {
+		e = append(e, address(r.Source, 12, 8)...)
+	}
 	if r.Destination.IsValid() {
-		e = append(e, destination(r.Destination)...)
+		e = append(e, address(r.Destination, 16, 24)...)
 	}
 	if r.Protocol != 0 {
 		e = append(e, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1})
@@ -172,11 +175,11 @@ func (r Rule) action() []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}}
 }
 
-// destination compares the network part of the destination address.
-func destination(p netip.Prefix) []expr.Any {
-	family, offset, size := byte(unix.NFPROTO_IPV4), uint32(16), uint32(4)
+// address compares the network part of an address, which is at one of the offsets in the headers of IPv4 and IPv6.
+func address(p netip.Prefix, at4, at6 uint32) []expr.Any {
+	family, offset, size := byte(unix.NFPROTO_IPV4), at4, uint32(4)
 	if p.Addr().Is6() {
-		family, offset, size = unix.NFPROTO_IPV6, 24, 16
+		family, offset, size = unix.NFPROTO_IPV6, at6, 16
 	}
 	mask := make([]byte, size)
 	for i := range p.Bits() {

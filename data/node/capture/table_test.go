@@ -180,6 +180,23 @@ func TestTable(t *testing.T) {
 					if got := ask(t, server, at(f.server, "22"), caller{}); got != "direct" {
 						t.Errorf("the server's own address, from itself: %q", got)
 					}
+					if !transparent {
+						for _, x := range []struct {
+							what, target string
+							who          caller
+							want         string
+						}{
+							{"the server's proxy calls its own pod", at(f.server, "8080"), caller{uid: 1337}, "taken in"},
+							{"the same, known by its mark", at(f.server, "8080"), caller{mark: capture.ProxyMark}, "taken in"},
+							{"at an excluded port", at(f.server, "22"), caller{uid: 1337}, "direct"},
+							{"at a port of the proxy", at(f.server, "15021"), caller{uid: 1337}, "direct"},
+							{"over loopback", at(f.own, "22"), caller{uid: 1337}, "direct"},
+						} {
+							if got := ask(t, server, x.target, x.who); got != x.want {
+								t.Errorf("%s: %s answers %q, want %q", x.what, x.target, got, x.want)
+							}
+						}
+					}
 
 					// Nothing but what is included; an excluded interface; and the first rules are gone.
 					apply(t, client, way, capture.Spec{OnlyOutbound: true, IncludeOutbound: []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(f.included), bits)}, IncludeOutboundPorts: []uint16{443}})

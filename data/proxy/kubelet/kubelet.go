@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -73,7 +74,7 @@ func Parse(text string, ip netip.Addr) (*Handler, error) {
 	}
 	h.client = &http.Client{CheckRedirect: sameHost, Transport: &http.Transport{
 		// As the kubelet: a probe asks whether somebody answers, not who, and a connection that stays open would hide that nobody can open one.
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, DisableCompression: true, Proxy: nil,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, DisableCompression: true, Proxy: nil, DialContext: dial,
 	}}
 	return h, nil
 }
@@ -126,15 +127,30 @@ func (h *Handler) ask(ctx context.Context, p probe, kubelet http.Header) (int, e
 	case p.HTTPGet != nil:
 		return h.get(ctx, p.HTTPGet, kubelet)
 	case p.TCPSocket != nil:
-		var d net.Dialer
-		d.SetMultipathTCP(false)
-		c, err := d.DialContext(ctx, "tcp", h.address(p.TCPSocket.Port))
+		c, err := dial(ctx, "tcp", h.address(p.TCPSocket.Port))
 		if err != nil {
 			return 0, err
 		}
 		return http.StatusOK, c.Close()
 	}
 	return http.StatusOK, h.check(ctx, p.GRPC)
+}
+
+// dial calls the application from where a sidecar does, so that the capture rules do not take the call for one of the workload to its own Service. Where nothing is captured over
+// IPv6 there is no such address, and any other does.
+func dial(ctx context.Context, network, at string) (net.Conn, error) {
+	from := net.IPv4(127, 0, 0, 6)
+	if ap, err := netip.ParseAddrPort(at); err == nil && ap.Addr().Is6() && !ap.Addr().Is4In6() {
+		from = net.ParseIP("::6")
+	}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}
+	d.SetMultipathTCP(false)
+	c, err := d.DialContext(ctx, network, at)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		d.LocalAddr = nil
+		c, err = d.DialContext(ctx, network, at)
+	}
+	return c, err
 }
 
 func (h *Handler) address(port uint16) string {
@@ -192,6 +208,7 @@ func sameHost(r *http.Request, via []*http.Request) error {
 // check calls grpc.health.v1.Health/Check.
 func (h *Handler) check(ctx context.Context, p *port) error {
 	conn, err := grpc.NewClient("passthrough:///"+h.address(p.Port), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+		grpc.WithContextDialer(func(ctx context.Context, at string) (net.Conn, error) { return dial(ctx, "tcp", at) }),
 		grpc.WithUserAgent("kube-probe/heddle"))
 	if err != nil {
 		return err
