@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/heddle-mesh/heddle/mesh"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -86,7 +87,7 @@ func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.
 		return b
 	}
 	b.Host, b.Port = serviceHost(string(ref.Name), ns, v.in), uint16(*ref.Port)
-	if !granted(kind, v.ns, "", "Service", string(ref.Name), ns, v.in) {
+	if v.guarded() && !granted(kind, v.ns, "", "Service", string(ref.Name), ns, v.in) {
 		return fail(gwv1.RouteReasonRefNotPermitted, "no ReferenceGrant in namespace %s lets %ss of namespace %s use Service %s", ns, kind, v.ns, ref.Name)
 	}
 	svc, ok := v.in.Service(b.Host, ns)
@@ -105,4 +106,11 @@ func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.
 		return fail(gwv1.RouteReasonUnsupportedProtocol, "port %d of Service %s/%s is for UDP only", b.Port, ns, ref.Name)
 	}
 	return b
+}
+
+// guarded says whether the namespaces of backends must grant that the route leads there: through a gateway a route would make them reachable for others. A route that only Services have as
+// parents concerns callers in the mesh, who reach them anyway, as in Istio.
+func (v *routeVisit) guarded() bool {
+	parents := routeParents(v.obj.Spec)
+	return len(parents) == 0 || slices.ContainsFunc(parents, func(p gwv1.ParentReference) bool { return string(deref(p.Kind, "Gateway")) != "Service" })
 }
