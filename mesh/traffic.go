@@ -234,8 +234,9 @@ const (
 type ServerTLS struct {
 	Mode                   ServerTLSMode
 	Credential             string
-	Roots                  string // PEM: who vouches for clients; "" is what comes with the credential
-	MinVersion, MaxVersion uint16 // TLS version numbers of RFC 8446, 0 unset
+	More                   []string // further ones, from which a client gets the first that suits it
+	Roots                  string   // PEM: who vouches for clients; "" is what comes with the credential
+	MinVersion, MaxVersion uint16   // TLS version numbers of RFC 8446, 0 unset
 	SubjectAltNames        []string
 	CipherSuites           []string // of TLS 1.2 and older, in OpenSSL's names
 }

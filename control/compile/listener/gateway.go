@@ -237,6 +237,9 @@ func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext 
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: name, SdsConfig: message.ADS()}},
 		},
 	}
+	for _, more := range t.More {
+		out.CommonTlsContext.TlsCertificateSdsSecretConfigs = append(out.CommonTlsContext.TlsCertificateSdsSecretConfigs, &tlsv3.SdsSecretConfig{Name: v.CredentialName(more), SdsConfig: message.ADS()})
+	}
 	if t.Mode != mesh.ServerMutual && t.Mode != mesh.ServerOptionalMutual {
 		return out
 	}

@@ -328,7 +328,7 @@ func (v *View) granted(id mesh.SecretID) bool {
 	name := string(id.Namespace) + "/" + id.Name
 	for _, g := range v.Gateways() {
 		for _, s := range g.Servers {
-			if g.ID.Dialect == mesh.GatewayAPI && s.TLS != nil && s.Denied == "" && s.TLS.Credential == name {
+			if g.ID.Dialect == mesh.GatewayAPI && s.TLS != nil && s.Denied == "" && (s.TLS.Credential == name || slices.Contains(s.TLS.More, name)) {
 				return true
 			}
 		}

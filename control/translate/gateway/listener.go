@@ -24,6 +24,8 @@ type listenerState struct {
 	conflict, conflictMessage     string
 	resolved, resolvedMessage     string
 	fault                         string
+	names                         []string // that its certificates are good for
+	overlap, overlapMessage       string
 	unresolvedKindsOnly, deniedBy bool
 }
 
@@ -51,6 +53,7 @@ func (v *visit) listeners(spec *gwv1.GatewaySpec) []listenerState {
 		}
 		out = append(out, s)
 	}
+	overlaps(out)
 	for i := range out {
 		s := &out[i]
 		switch {
@@ -191,39 +194,42 @@ func (v *visit) listenerTLS(s *listenerState, l *gwv1.Listener, path string) {
 		return
 	}
 	for i, r := range t.CertificateRefs {
-		reason, message := v.certificate(r)
+		names, reason, message := v.certificate(r)
+		s.names = append(s.names, names...)
 		if reason != "" {
 			s.resolved, s.resolvedMessage = reason, fmt.Sprintf("%s.certificateRefs[%d]: %s", path, i, message)
 			v.NotFound(fmt.Sprintf("%s.certificateRefs[%d]", path, i), "", "%s", message)
 			continue
 		}
+		name := string(deref(r.Namespace, gwv1.Namespace(v.ns))) + "/" + string(r.Name)
 		if s.server.TLS.Credential != "" {
-			v.NotEnforced(fmt.Sprintf("%s.certificateRefs[%d]", path, i), "a listener has one certificate yet, so this one is not served")
+			s.server.TLS.More = append(s.server.TLS.More, name)
 			continue
 		}
-		s.server.TLS.Credential = string(deref(r.Namespace, gwv1.Namespace(v.ns))) + "/" + string(r.Name)
+		s.server.TLS.Credential = name
 	}
 }
 
-// certificate judges a reference to a Secret.
-func (v *visit) certificate(r gwv1.SecretObjectReference) (reason, message string) {
+// certificate judges a reference to a Secret, and gives the names for which its certificate is good.
+func (v *visit) certificate(r gwv1.SecretObjectReference) (names []string, reason, message string) {
 	ns := mesh.Namespace(deref(r.Namespace, gwv1.Namespace(v.ns)))
 	invalid := string(gwv1.ListenerReasonInvalidCertificateRef)
 	if deref(r.Group, "") != "" || deref(r.Kind, "Secret") != "Secret" {
-		return invalid, fmt.Sprintf("a certificate cannot be of kind %s", deref(r.Kind, "Secret"))
+		return nil, invalid, fmt.Sprintf("a certificate cannot be of kind %s", deref(r.Kind, "Secret"))
 	}
 	if !granted("Gateway", v.ns, "", "Secret", string(r.Name), ns, v.in) {
-		return string(gwv1.ListenerReasonRefNotPermitted), fmt.Sprintf("no ReferenceGrant in namespace %s lets Gateways of namespace %s use Secret %s", ns, v.ns, r.Name)
+		return nil, string(gwv1.ListenerReasonRefNotPermitted), fmt.Sprintf("no ReferenceGrant in namespace %s lets Gateways of namespace %s use Secret %s", ns, v.ns, r.Name)
 	}
 	o, ok := v.in.Object(mesh.Ref{Kind: "Secret", Namespace: ns, Name: string(r.Name)})
 	secret, isSecret := o.Spec.(*corev1.Secret)
 	if !ok || !isSecret {
-		return invalid, fmt.Sprintf("there is no Secret %s in namespace %s", r.Name, ns)
+		return nil, invalid, fmt.Sprintf("there is no Secret %s in namespace %s", r.Name, ns)
 	}
-	if _, err := tls.X509KeyPair(entry(secret, corev1.TLSCertKey), entry(secret, corev1.TLSPrivateKeyKey)); err != nil {
-		return invalid, fmt.Sprintf("Secret %s/%s holds no usable certificate and key: %s", ns, r.Name, strings.TrimPrefix(err.Error(), "tls: "))
+	pair, err := tls.X509KeyPair(entry(secret, corev1.TLSCertKey), entry(secret, corev1.TLSPrivateKeyKey))
+	if err != nil {
+		return nil, invalid, fmt.Sprintf("Secret %s/%s holds no usable certificate and key: %s", ns, r.Name, strings.TrimPrefix(err.Error(), "tls: "))
 	}
-	return "", ""
+	return pair.Leaf.DNSNames, "", ""
 }
 
 func (v *visit) listenerConditions(s *listenerState, refusal *condition.Condition) []condition.Condition {
@@ -243,12 +249,16 @@ func (v *visit) listenerConditions(s *listenerState, refusal *condition.Conditio
 	} else if s.fault != "" || s.deniedBy {
 		programmed = v.cond(string(gwv1.ListenerConditionProgrammed), false, string(gwv1.ListenerReasonInvalid), "the listener is not valid")
 	}
-	return []condition.Condition{
+	all := []condition.Condition{
 		accepted,
 		v.cond(string(gwv1.ListenerConditionConflicted), s.conflict != "", or(s.conflict, string(gwv1.ListenerReasonNoConflicts)), or(s.conflictMessage, "no other listener is in the way")),
 		v.cond(string(gwv1.ListenerConditionResolvedRefs), s.resolved == "", or(s.resolved, string(gwv1.ListenerReasonResolvedRefs)), or(s.resolvedMessage, "what the listener refers to exists")),
 		programmed,
 	}
+	if s.overlap != "" {
+		all = append(all, v.cond(string(gwv1.ListenerConditionOverlappingTLSConfig), true, s.overlap, s.overlapMessage))
+	}
+	return all
 }
 
 // entry reads a Secret; in a folder nobody has moved stringData into data.
