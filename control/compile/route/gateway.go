@@ -96,7 +96,7 @@ func gatewayHost(v *view.View, name, resource string) *routev3.VirtualHost {
 	}
 	for _, s := range a.servers {
 		if slices.Contains(misdirected(s), host) {
-			return virtualHost(resource, domains, []*routev3.Route{{Name: "misdirected", Match: routeMatch(nil), Action: direct(421, nil)}})
+			return virtualHost(v, resource, domains, []*routev3.Route{{Name: "misdirected", Match: routeMatch(nil), Action: direct(421, nil)}})
 		}
 	}
 	byGateway := map[mesh.GatewayID]bool{}
