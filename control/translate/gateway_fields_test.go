@@ -96,6 +96,8 @@ var gatewayBases = map[string][]string{
 		`{"gatewayClassName":"heddle","listeners":[{"name":"l","port":80,"protocol":"HTTP","allowedRoutes":{"namespaces":{"from":"Selector","selector":{}}}}]}`,
 		`{"gatewayClassName":"heddle","addresses":[{"type":"Hostname","value":"s"}],"listeners":[{"name":"l","port":80,"protocol":"HTTP"}]}`,
 		`{"gatewayClassName":"heddle","listeners":[{"name":"l","port":443,"protocol":"HTTPS","tls":{"certificateRefs":[{"name":"c"}]}}]}`,
+		`{"gatewayClassName":"heddle","tls":{"frontend":{"default":{"validation":{"caCertificateRefs":[{"kind":"ConfigMap","name":"c"}]}},"perPort":[{"port":8443,"tls":{"validation":{"caCertificateRefs":[{"kind":"ConfigMap","name":"c"}]}}}]}},
+			"listeners":[{"name":"l","port":443,"protocol":"HTTPS","tls":{"certificateRefs":[{"name":"c"}]}},{"name":"m","port":8443,"protocol":"HTTPS","tls":{"certificateRefs":[{"name":"c"}]}}]}`,
 	},
 	"HTTPRoute": {
 		`{"parentRefs":[{"name":"g"}],"rules":[{"matches":[{"path":{"value":"/x"},"headers":[{"name":"h","value":"v"}],"queryParams":[{"name":"q","value":"v"}]}],"backendRefs":[{"name":"s","port":80,
