@@ -197,6 +197,33 @@ func TestPatchesAddNoMoreThanTheirBound(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
+// Very many patches of a very large resource are not tried at all: what they cost would be others' time. The resource is as it would be without them.
+func TestPatchesTakeNoMoreThanTheirTime(t *testing.T) {
+	snap, proxies := city(1), citizens(1, true)
+	id := mesh.ServiceID{Namespace: "n0", Host: "s0000.n0.svc.cluster.local"}
+	route := weighted(id, 90)
+	for i := range 10_000 {
+		route.HTTP = append(route.HTTP, mesh.HTTPRule{Matches: []mesh.HTTPMatch{{Path: mesh.StringMatch{Kind: mesh.MatchExact, Value: fmt.Sprint("/", i)}}}, Backends: route.HTTP[0].Backends})
+	}
+	route.HTTP = route.HTTP[1:]
+	snap.MeshRoutes = snap.MeshRoutes.With(id.Host, []*mesh.Route{route})
+	var many []mesh.Patch
+	for range 256 {
+		many = append(many, named(t, string(id.Host)+":80", "small"))
+	}
+	snap.Filters = snap.Filters.With("n0", []*mesh.EnvoyFilter{filterOf("n0", many...)})
+	m := New()
+	store, _ := m.Publish(snap)
+	r, ok := store.Resource(proxies[0], xds.Name{TypeURL: xds.Route, Name: "80"})
+	if !ok || strings.Contains(string(r.Body), "small") {
+		t.Error("they were tried")
+	}
+	if told := m.Notices(); len(told) != 256 || !strings.Contains(told[0].Message, "too many patches") {
+		t.Errorf("told %d: %v", len(told), told[:min(1, len(told))])
+	}
+	runtime.KeepAlive(r)
+}
+
 // BenchmarkPatches is the first sync of a proxy without patches, with patches elsewhere in the mesh, and with one on each cluster.
 func BenchmarkPatches(b *testing.B) {
 	for _, c := range []struct{ name, namespace string }{{"none", ""}, {"elsewhere", "n9"}, {"each cluster", "n1"}} {

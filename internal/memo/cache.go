@@ -24,7 +24,9 @@ type Cache[S, A any, N, K comparable, V any] struct {
 	index   map[K]map[*leaf[S, A, N, K, V]]struct{}
 	past    []*entry[S, A, N, K, V] // entries that keep leaves of the revision before
 	askers  map[weak.Pointer[A]]map[*leaf[S, A, N, K, V]]struct{}
-	made    uint64
+	// dismissed are leaves without their askers, which are about to ask again; those that none comes back to are let go of at the next revision.
+	dismissed []*leaf[S, A, N, K, V]
+	made      uint64
 }
 
 // Rules are what a cache must know of its values.
@@ -285,6 +287,18 @@ func (c *Cache[S, A, N, K, V]) gone(p weak.Pointer[A]) {
 	delete(c.askers, p)
 }
 
+// dismiss forgets who asked for a strong leaf: they ask again, and whoever is answered otherwise must not keep it alive.
+func (c *Cache[S, A, N, K, V]) dismiss(l *leaf[S, A, N, K, V]) {
+	if l.strong == nil {
+		return
+	}
+	for p := range l.askers {
+		delete(c.askers[p], l)
+	}
+	clear(l.askers)
+	c.dismissed = append(c.dismissed, l)
+}
+
 // release takes a leaf out when nobody needs it any more. A leaf that something is made of stays, since it says when that is stale.
 func (c *Cache[S, A, N, K, V]) release(l *leaf[S, A, N, K, V]) {
 	if len(l.wholes) > 0 || len(l.askers) > 0 || l.strong == nil && l.get() != nil {
@@ -361,6 +375,10 @@ func (c *Cache[S, A, N, K, V]) Advance(rev Revision, changed iter.Seq[K], swap f
 		c.drop(e)
 	}
 	c.past = c.past[:0]
+	for _, l := range c.dismissed {
+		c.release(l)
+	}
+	c.dismissed = c.dismissed[:0]
 	var stale []Stale[N, V]
 	told := map[Stale[N, V]]struct{}{}
 	tell := func(l *leaf[S, A, N, K, V], v *V) {
@@ -379,6 +397,7 @@ func (c *Cache[S, A, N, K, V]) Advance(rev Revision, changed iter.Seq[K], swap f
 			delete(l.grounds, k) // only somebody's own answer may differ
 			c.unlink(k, l)
 			tell(l, l.get())
+			c.dismiss(l)
 		}
 	}
 	return stale
@@ -399,7 +418,7 @@ func (c *Cache[S, A, N, K, V]) expire(l *leaf[S, A, N, K, V], tell func(*leaf[S,
 	}
 }
 
-// All goes through the living values, as of the call.
+// All goes through the living values, as of the call; a strong value that nobody asks for any more is not among them.
 func (c *Cache[S, A, N, K, V]) All() iter.Seq2[N, *V] {
 	type item struct {
 		name  N
@@ -409,7 +428,7 @@ func (c *Cache[S, A, N, K, V]) All() iter.Seq2[N, *V] {
 	var items []item
 	for n, e := range c.entries {
 		for l := range e.leaves {
-			if v := l.get(); v != nil {
+			if v := l.get(); v != nil && (l.strong == nil || len(l.askers)+len(l.wholes) > 0) {
 				items = append(items, item{n, v})
 			}
 		}

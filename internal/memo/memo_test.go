@@ -227,3 +227,43 @@ func TestEarlierRevision(t *testing.T) {
 }
 
 func one(k string) iter.Seq[string] { return slices.Values([]string{k}) }
+
+// Who is answered otherwise than before does not keep alive what it was answered then: nobody asks for that any more.
+func TestStrongValuesDieWhenTheirAskersAreAnsweredOtherwise(t *testing.T) {
+	c := newCache(true)
+	now := source{"k0": 3, "here": 1, "there": 1}
+	current := func() source { return now }
+	a, b := &asker{home: "here"}, &asker{home: "there"}
+	first := c.Get(now, 1, current, a, "k0")
+	if second := c.Get(now, 1, current, b, "k0"); second != first {
+		t.Fatal("they do not share")
+	}
+	now = source{"k0": 3, "here": 2, "there": 1}
+	told := c.Advance(2, one("here"), func() {})
+	if len(told) != 1 {
+		t.Fatalf("%d values may have been replaced", len(told))
+	}
+	living := func() (n int) {
+		for range c.All() {
+			n++
+		}
+		return n
+	}
+	if c.Get(now, 2, current, a, "k0"); living() != 1 {
+		t.Errorf("%d values live while one asker has asked again", living())
+	}
+	if c.Get(now, 2, current, b, "k0") != first || living() != 2 {
+		t.Errorf("%d values live, or what was remembered was made again", living())
+	}
+	now = source{"k0": 3, "here": 2, "there": 2}
+	c.Advance(3, one("there"), func() {})
+	c.Get(now, 3, current, b, "k0")
+	if living() != 1 {
+		t.Errorf("%d values live, though both are answered alike", living())
+	}
+	c.Advance(4, one("elsewhere"), func() {})
+	if n := c.Stats().Variants; n != 1 {
+		t.Errorf("%d variants are left", n)
+	}
+	runtime.KeepAlive([]*asker{a, b})
+}

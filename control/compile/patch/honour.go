@@ -69,7 +69,7 @@ func tell(v *view.View, p *mesh.Patch, problems []honour.Problem) {
 // refused says to the author of a patch that Envoy would refuse what comes of it.
 func refused(v *view.View, p *mesh.Patch, err error) {
 	v.Notice(mesh.Problem{
-		Object: p.Origin, Field: p.Path, Code: mesh.CodeInvalid, Message: "the patch is left out, because of what would come of it: " + err.Error(),
+		Object: p.Origin, Field: p.Path, Code: mesh.CodeUnsupported, Message: "the patch is left out, because of what would come of it: " + err.Error(),
 		Hint: "compare the patch with the resource in the proxy's /config_dump",
 	})
 }

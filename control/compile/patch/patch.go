@@ -18,7 +18,13 @@ import (
 // mostAdded bounds how many bytes patches may add to one resource: a small value may be put in many places.
 const mostAdded = 4 << 20
 
-var errTooMuch = errors.New("patches would add more than 4 MiB to one resource")
+// mostWork bounds how many bytes are gone through for one resource: each patch looks at all of it, and may be tried on a copy.
+const mostWork = 128 << 20
+
+var (
+	errTooMuch = errors.New("patches would add more than 4 MiB to one resource")
+	errTooLong = errors.New("there are too many patches for a resource of its size")
+)
 
 // outcome is what came of a patch.
 type outcome uint8
@@ -58,6 +64,9 @@ func apply[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M]) (M, b
 	if len(patches) == 0 {
 		return m, true
 	}
+	if len(patches)*proto.Size(m) > mostWork {
+		return none(r, m, patches, k), true
+	}
 	all := proto.Clone(m).(M)
 	if out, ok := together(r, all, patches, k); ok {
 		return all, out != removed
@@ -93,6 +102,19 @@ func apply[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M]) (M, b
 		m = trial
 	}
 	return m, true
+}
+
+// none leaves all patches out; what they guard is closed.
+func none[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M]) M {
+	for _, p := range patches {
+		r.v.Applied(p)
+		r.v.From(p.Origin)
+		refused(r.v, p, errTooLong)
+		if p.Guards {
+			k.shut(m, p)
+		}
+	}
+	return m
 }
 
 // together tries all patches at once, which is what nearly always works. What it says in vain about patches is said again one by one.
