@@ -231,6 +231,9 @@ func (c *conn) next(ctx context.Context) (*session.Response, time.Time, error) {
 	}
 	begin := time.Now()
 	r, ok := c.session.Next(begin, view{served.store, c.proxy}, c.server.opts.Budget)
+	if relieved := c.session.Relieved(); len(relieved) > 0 {
+		c.server.opts.Observer.Acked(c.proxy, c.revision, relieved)
+	}
 	if !ok {
 		c.drained(begin)
 		return nil, c.session.Wake(begin), nil

@@ -65,6 +65,8 @@ func TestRefusedPatches(t *testing.T) {
 	for _, x := range f.exchanges() {
 		r.exchange(&x)
 	}
+	w.write("mesh/fixture.yaml", strings.Replace(refusedPatches, "portNumber: 8080", "portNumber: 9", 1)) // as if it had never been: there is nothing to send, and nothing to accept
+	w.until(t, "the refusal is over", func() bool { return told("refused", "Rejected") == "" && told("refused", "NotFound") != "" })
 	w.write("mesh/fixture.yaml", "")
 	w.until(t, "nothing is told any more", func() bool { return told("refused", "Rejected")+told("vain", "NotFound") == "" })
 }

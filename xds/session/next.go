@@ -96,9 +96,13 @@ func (s *Session) want(k *kind, e *entry, src Source) *xds.Resource {
 	r, ok := src.Resource(xds.Name{TypeURL: k.url, Name: e.name})
 	if !ok {
 		e.seen = nil
+		s.relieve(k, e, &xds.Resource{Name: xds.Name{TypeURL: k.url, Name: e.name}})
 		return nil
 	}
 	e.seen = r
+	if e.sent != nil && e.sent.Version == r.Version {
+		s.relieve(k, e, r)
+	}
 	if r.Version == k.refused[e.name] {
 		return e.good
 	}
@@ -109,6 +113,21 @@ func (s *Session) want(k *kind, e *entry, src Source) *xds.Resource {
 		return e.good
 	}
 	return r
+}
+
+// relieve notes that a version which the client refused is wanted no more, and that there is nothing to send in its place: no answer will say so.
+func (s *Session) relieve(k *kind, e *entry, r *xds.Resource) {
+	if v := k.refused[e.name]; v != "" && v != r.Version {
+		delete(k.refused, e.name)
+		s.relieved = append(s.relieved, r)
+	}
+}
+
+// Relieved gives, once, the resources of which the client holds what it should again without having been sent anything.
+func (s *Session) Relieved() []*xds.Resource {
+	out := s.relieved
+	s.relieved = nil
+	return out
 }
 
 // pick is what one response will hold.

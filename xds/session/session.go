@@ -24,8 +24,9 @@ type Session struct {
 	order  []*kind // by rank, then by type URL
 	nonces uint64
 	// making holds what the client was sent for the first time and does not confirm yet (clusters, then their endpoints), since when. Listeners and routes wait for it.
-	making  map[xds.Name]time.Time
-	crowded bool // making held many
+	making   map[xds.Name]time.Time
+	crowded  bool            // making held many
+	relieved []*xds.Resource // see Relieved
 }
 
 // New starts a session. judge may be nil: nothing is known of any version.
