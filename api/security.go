@@ -84,7 +84,10 @@ var securityTable = []securityRow{
 			"tls.frontend.perPort[].port", "tls.frontend.perPort[].tls.validation.caCertificateRefs[].*", "tls.frontend.perPort[].tls.validation.mode=AllowValidOnly|AllowInsecureFallback"),
 		why: "this TLS setting of a gateway is not enforced yet",
 	},
-	{kind: "BackendTLSPolicy.gateway.networking.k8s.io", roots: []string{""}, why: "TLS towards backends by BackendTLSPolicy is not enforced yet"},
+	{
+		kind: "BackendTLSPolicy.gateway.networking.k8s.io", roots: []string{""}, enforced: Fields("targetRefs[].*", "validation.*"),
+		reasons: map[string]string{"options": "no option of TLS towards backends is known"},
+	},
 	{kind: "WasmPlugin.extensions.istio.io", roots: []string{""}, when: inSecurityPhase, why: "WebAssembly plug-ins are not run yet, and this one takes part in authentication or authorization"},
 	{kind: "TrafficExtension.extensions.istio.io", roots: []string{""}, when: inSecurityPhase, why: "traffic extensions are not run yet, and this one takes part in authentication or authorization"},
 }

@@ -24,6 +24,7 @@ const (
 	OfAuthz
 	OfDenials
 	OfSecrets
+	OfBackendTLS
 	OfSidecars
 	OfFilters
 	// OfDerived is for indexes that a reader keeps for itself; Diff never gives it.
@@ -62,6 +63,7 @@ func Diff(before, after *Snapshot) iter.Seq[Key] {
 			changed(OfAuthz, before.Authz, after.Authz, yield) &&
 			changed(OfDenials, before.Denials, after.Denials, yield) &&
 			changed(OfSecrets, before.Secrets, after.Secrets, yield) &&
+			changed(OfBackendTLS, before.BackendTLS, after.BackendTLS, yield) &&
 			changed(OfSidecars, before.Sidecars, after.Sidecars, yield) &&
 			changed(OfFilters, before.Filters, after.Filters, yield)
 	}

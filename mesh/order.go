@@ -60,6 +60,7 @@ func NewSnapshot(settings *Settings) *Snapshot {
 		Authz:      NewTable[Namespace, []*Authorization](cmp.Compare[Namespace]),
 		Denials:    NewTable[Namespace, []*Denial](cmp.Compare[Namespace]),
 		Secrets:    NewTable[SecretID, *Secret](CompareSecretID),
+		BackendTLS: NewTable[ServiceID, []*BackendTLS](CompareServiceID),
 		Sidecars:   NewTable[Namespace, []*SidecarScope](cmp.Compare[Namespace]),
 		Filters:    NewTable[Namespace, []*EnvoyFilter](cmp.Compare[Namespace]),
 	}

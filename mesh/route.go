@@ -1,6 +1,9 @@
 package mesh
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Route is one VirtualService or route of the Gateway API: rules for hosts, in effect for sidecars ("mesh") or at gateways.
 type Route struct {
@@ -23,6 +26,20 @@ type Parent struct {
 	Gateway  GatewayID
 	Listener string
 	Hosts    []Host
+}
+
+// Backed says whether one of the backends that the route leads to, copies included, is as asked.
+func (r *Route) Backed(by func(*Backend) bool) bool {
+	any := func(list []Backend) bool {
+		return slices.ContainsFunc(list, func(b Backend) bool { return by(&b) })
+	}
+	for i := range r.HTTP {
+		if any(r.HTTP[i].Backends) || slices.ContainsFunc(r.HTTP[i].Mirrors, func(m Mirror) bool { return by(&m.Backend) }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.TCP, func(x TCPRule) bool { return any(x.Backends) }) || slices.ContainsFunc(r.TLS, func(x TLSRule) bool { return any(x.Backends) }) ||
+		slices.ContainsFunc(r.UDP, func(x UDPRule) bool { return any(x.Backends) })
 }
 
 // MatchKind tells how a StringMatch compares.

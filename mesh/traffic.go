@@ -157,8 +157,17 @@ type ClientTLS struct {
 	CredentialName     string
 	CRL                string // file
 	InsecureSkipVerify bool
+	Roots              []byte // PEM, in the place of a file
 	// Denied is why nothing may be sent under this setting (it asks for security that cannot be enforced): connections fail closed. "" when it can be used.
 	Denied string
+}
+
+// BackendTLS is how a service is called because a BackendTLSPolicy says so, whatever DestinationRules say of TLS.
+type BackendTLS struct {
+	Origin  Ref
+	Service ServiceID
+	Port    uint16 // 0: those ports that no other policy names
+	TLS     ClientTLS
 }
 
 // GatewayID names a Gateway of either dialect.

@@ -43,9 +43,16 @@ func (a Answers) Object(ref mesh.Ref) (api.Object, bool) {
 }
 
 // Grants are the ReferenceGrants of a namespace.
-func (a Answers) Grants(ns mesh.Namespace) (out []api.Object) {
+func (a Answers) Grants(ns mesh.Namespace) []api.Object { return a.listed("ReferenceGrant", ns) }
+
+// BackendTLSPolicies are those of a namespace.
+func (a Answers) BackendTLSPolicies(ns mesh.Namespace) []api.Object {
+	return a.listed("BackendTLSPolicy", ns)
+}
+
+func (a Answers) listed(kind string, ns mesh.Namespace) (out []api.Object) {
 	for e := range a.Store.All() {
-		if e.Object.Kind.Gateway() && e.Object.Kind.Kind == "ReferenceGrant" && e.Object.Meta.Namespace == string(ns) {
+		if e.Object.Kind.Gateway() && e.Object.Kind.Kind == kind && e.Object.Meta.Namespace == string(ns) {
 			out = append(out, e.Object)
 		}
 	}

@@ -42,7 +42,7 @@ type Builder struct {
 	asked    *asked
 	nouns    map[mesh.Ref]nouns
 	status   map[mesh.Ref]stated // what objects' status should say
-	grants   map[mesh.Namespace]map[mesh.Ref]struct{}
+	listed   map[listKey]map[mesh.Ref]struct{} // present objects of some kinds
 	within   map[mesh.Namespace]map[mesh.Ref]struct{} // present objects by namespace
 	dirty    map[mesh.Ref]struct{}
 	told     map[mesh.Ref]struct{}                  // objects whose problems changed
@@ -53,6 +53,7 @@ type Builder struct {
 	gateRoutes *shelf[mesh.GatewayID, *mesh.Route]
 	traffic    *shelf[mesh.Host, *mesh.Traffic]
 	sidecars   *shelf[mesh.Namespace, *mesh.SidecarScope]
+	backendTLS *shelf[mesh.ServiceID, *mesh.BackendTLS]
 	authn      *shelf[mesh.Namespace, *mesh.PeerAuthn]
 	authz      *shelf[mesh.Namespace, *mesh.Authorization]
 	denials    *shelf[mesh.Namespace, *mesh.Denial]
@@ -62,7 +63,7 @@ type Builder struct {
 // NewBuilder makes a builder of an empty mesh.
 func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects, accepted Accepted) *Builder {
 	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
-		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, grants: map[mesh.Namespace]map[mesh.Ref]struct{}{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
+		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, listed: map[listKey]map[mesh.Ref]struct{}{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
 		dirty: map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
 	b.problems, b.from = map[mesh.Ref]map[string][]mesh.Problem{}, map[string]map[mesh.Ref]struct{}{}
 	origin := func(r *mesh.Route) mesh.Ref { return r.Origin }
@@ -71,6 +72,9 @@ func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects,
 	b.traffic = newShelf(&b.now.Traffic, func(x, y *mesh.Traffic) int {
 		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.Origin.Name, y.Origin.Name), cmp.Compare(x.Origin.Namespace, y.Origin.Namespace))
 	}, func(t *mesh.Traffic) mesh.Ref { return t.Origin })
+	b.backendTLS = newShelf(&b.now.BackendTLS, func(x, y *mesh.BackendTLS) int {
+		return cmp.Or(cmp.Compare(x.Port, y.Port), mesh.CompareRef(x.Origin, y.Origin))
+	}, func(t *mesh.BackendTLS) mesh.Ref { return t.Origin })
 	b.sidecars = newShelf(&b.now.Sidecars, mesh.CompareSidecars, func(s *mesh.SidecarScope) mesh.Ref { return s.Origin })
 	b.authn = newShelf(&b.now.Authn, func(x, y *mesh.PeerAuthn) int {
 		return cmp.Or(cmp.Compare(x.Age, y.Age), mesh.CompareRef(x.Origin, y.Origin))
@@ -192,6 +196,9 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 	if reflect.DeepEqual(old.denials, n.denials) {
 		n.denials = old.denials
 	}
+	if reflect.DeepEqual(old.backendTLS, n.backendTLS) {
+		n.backendTLS = old.backendTLS
+	}
 	b.nouns[ref] = n
 	b.putRegistry(ref, old, n)
 	if n.route != old.route {
@@ -221,6 +228,7 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 			b.now.Secrets = b.now.Secrets.With(id, n.secret)
 		}
 	}
+	b.putBackendTLS(ref, old.backendTLS, n.backendTLS)
 	under := map[mesh.Namespace][]*mesh.Denial{}
 	for _, d := range n.denials {
 		under[d.Scope.Namespace] = append(under[d.Scope.Namespace], d)

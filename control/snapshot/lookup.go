@@ -17,6 +17,7 @@ type question struct {
 	subset  string
 	gateway mesh.GatewayID
 	object  mesh.Ref
+	of      string // the kind of objects
 }
 
 type askKind uint8
@@ -26,7 +27,7 @@ const (
 	askSubset
 	askGateway
 	askObject
-	askGrants    // of namespace from
+	askListed    // objects of a kind in namespace from
 	askNamespace // namespace from
 )
 
@@ -147,8 +148,17 @@ func (l lookup) Object(ref mesh.Ref) (api.Object, bool) {
 
 // Grants are the ReferenceGrants of a namespace.
 func (l lookup) Grants(ns mesh.Namespace) []api.Object {
-	list, version := l.b.findGrants(ns)
-	l.note(question{kind: askGrants, from: ns}, version)
+	return l.listed("ReferenceGrant", ns)
+}
+
+// BackendTLSPolicies are those of a namespace.
+func (l lookup) BackendTLSPolicies(ns mesh.Namespace) []api.Object {
+	return l.listed("BackendTLSPolicy", ns)
+}
+
+func (l lookup) listed(kind string, ns mesh.Namespace) []api.Object {
+	list, version := l.b.findListed(listKey{kind, ns})
+	l.note(question{kind: askListed, of: kind, from: ns}, version)
 	return list
 }
 
@@ -168,8 +178,8 @@ func (b *Builder) answer(q question) any {
 	case askObject:
 		_, version := b.findObject(q.object)
 		return version
-	case askGrants:
-		_, version := b.findGrants(q.from)
+	case askListed:
+		_, version := b.findListed(listKey{q.of, q.from})
 		return version
 	case askNamespace:
 		_, _, version := b.findNamespace(q.from)

@@ -24,6 +24,7 @@ type nouns struct {
 	traffic    *mesh.Traffic
 	gateway    *mesh.Gateway
 	sidecar    *mesh.SidecarScope
+	backendTLS []*mesh.BackendTLS
 	authn      *mesh.PeerAuthn
 	authz      *mesh.Authorization
 	filter     *mesh.EnvoyFilter
@@ -72,7 +73,7 @@ func (b *Builder) core(o api.Object) (n nouns, problems []mesh.Problem) {
 
 // take reads a translation's result.
 func (b *Builder) take(o api.Object, r translate.Result) nouns {
-	n := nouns{route: r.Route, traffic: r.Traffic, gateway: r.Gateway, sidecar: r.Sidecar, authn: r.PeerAuthn, authz: r.Authorization, filter: r.Filter, denials: r.Denials}
+	n := nouns{route: r.Route, traffic: r.Traffic, gateway: r.Gateway, sidecar: r.Sidecar, authn: r.PeerAuthn, authz: r.Authorization, filter: r.Filter, denials: r.Denials, backendTLS: r.BackendTLS}
 	if r.Entry != nil {
 		n.definition = b.entry(o, r.Entry)
 	}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -32,9 +33,18 @@ func (b *Builder) findObject(ref mesh.Ref) (api.Object, objectVersion) {
 	return last, objectVersion{spec: last.Spec}
 }
 
-func (b *Builder) findGrants(ns mesh.Namespace) (list []api.Object, version string) {
+// listKey names the objects of a kind of the Gateway API in a namespace.
+type listKey struct {
+	kind string
+	ns   mesh.Namespace
+}
+
+// listedKinds are the kinds of which translations ask for all objects of a namespace.
+var listedKinds = []string{"ReferenceGrant", "BackendTLSPolicy"}
+
+func (b *Builder) findListed(of listKey) (list []api.Object, version string) {
 	var text strings.Builder
-	for _, ref := range slices.SortedFunc(maps.Keys(b.grants[ns]), mesh.CompareRef) {
+	for _, ref := range slices.SortedFunc(maps.Keys(b.listed[of]), mesh.CompareRef) {
 		if o, v := b.findObject(ref); o.Kind != nil {
 			list = append(list, o)
 			fmt.Fprintf(&text, "%s %d %p\n", ref.Name, v.revision, v.spec)
@@ -59,22 +69,20 @@ func (b *Builder) findNamespace(ns mesh.Namespace) (mesh.Labels, bool, namespace
 
 // present keeps the indexes of objects that lookups need.
 func (b *Builder) present(ref mesh.Ref, ok bool) {
-	index := func(m map[mesh.Namespace]map[mesh.Ref]struct{}) {
-		if ok && m[ref.Namespace] == nil {
-			m[ref.Namespace] = map[mesh.Ref]struct{}{}
-		}
-		if ok {
-			m[ref.Namespace][ref] = struct{}{}
-		} else if delete(m[ref.Namespace], ref); len(m[ref.Namespace]) == 0 {
-			delete(m, ref.Namespace)
-		}
-	}
 	if ref.Namespace == "" {
 		return
 	}
-	index(b.within)
-	if ref.Group == api.GroupGateway && ref.Kind == "ReferenceGrant" {
-		index(b.grants)
+	index(b.within, ref.Namespace, ref, ok)
+	if ref.Group == api.GroupGateway && slices.Contains(listedKinds, ref.Kind) {
+		index(b.listed, listKey{ref.Kind, ref.Namespace}, ref, ok)
+	}
+}
+
+func index[K comparable](m map[K]map[mesh.Ref]struct{}, k K, ref mesh.Ref, present bool) {
+	if present {
+		put(m, k, ref, struct{}{})
+	} else {
+		cut(m, k, ref)
 	}
 }
 
@@ -83,8 +91,8 @@ func (b *Builder) aboutObject(ref mesh.Ref) []question {
 	switch {
 	case ref.Kind == "Namespace":
 		return []question{{kind: askNamespace, from: mesh.Namespace(ref.Name)}}
-	case ref.Kind == "ReferenceGrant":
-		return []question{{kind: askGrants, from: ref.Namespace}, {kind: askNamespace, from: ref.Namespace}}
+	case ref.Group == api.GroupGateway && slices.Contains(listedKinds, ref.Kind):
+		return []question{{kind: askListed, of: ref.Kind, from: ref.Namespace}, {kind: askNamespace, from: ref.Namespace}}
 	}
 	return []question{{kind: askObject, object: ref}, {kind: askNamespace, from: ref.Namespace}}
 }
@@ -125,7 +133,34 @@ func (b *Builder) Status(ref mesh.Ref) *condition.Status {
 		}
 		return &with
 	}
+	if ref.Kind == "BackendTLSPolicy" {
+		with := gateway.WithAncestors(*s.status, s.object, b.routes(), written{b})
+		return &with
+	}
 	return s.status
+}
+
+// written answers from the objects as they are now, without a record of what was asked.
+type written struct{ b *Builder }
+
+// Settings are constant for the life of the builder.
+func (w written) Settings() *mesh.Settings { return w.b.now.Settings }
+
+// Object finds a valid object, or the last valid version of one that is broken.
+func (w written) Object(ref mesh.Ref) (api.Object, bool) {
+	o, _ := w.b.findObject(ref)
+	return o, o.Kind != nil
+}
+
+// routes are all routes.
+func (b *Builder) routes() iter.Seq[*mesh.Route] {
+	return func(yield func(*mesh.Route) bool) {
+		for _, r := range b.now.Routes.All() {
+			if !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 func gatewayRef(id mesh.GatewayID) mesh.Ref {

@@ -77,6 +77,8 @@ func (b *Builder) putHost(id mesh.ServiceID, old, s *mesh.Service) {
 }
 
 func (b *Builder) putRoute(ref mesh.Ref, r *mesh.Route) {
+	old, _ := b.now.Routes.Get(ref)
+	b.tellPolicies(old, r)
 	forMesh, atGates := map[mesh.Host][]*mesh.Route{}, map[mesh.GatewayID][]*mesh.Route{}
 	if r != nil {
 		b.now.Routes = b.now.Routes.With(ref, r)
@@ -101,6 +103,37 @@ func (b *Builder) putRoute(ref mesh.Ref, r *mesh.Route) {
 		if g.Dialect == mesh.GatewayAPI { // its status counts its routes
 			b.told[gatewayRef(g)] = struct{}{}
 		}
+	}
+}
+
+// putBackendTLS puts how services are to be called under each.
+func (b *Builder) putBackendTLS(ref mesh.Ref, old, now []*mesh.BackendTLS) {
+	if len(old) == 0 && len(now) == 0 {
+		return
+	}
+	under := map[mesh.ServiceID][]*mesh.BackendTLS{}
+	for _, t := range now {
+		under[t.Service] = append(under[t.Service], t)
+	}
+	b.backendTLS.set(ref, under)
+}
+
+// tellPolicies marks the status of the policies about what a route led to or leads to now: it names the route's gateways.
+func (b *Builder) tellPolicies(routes ...*mesh.Route) {
+	seen := map[mesh.Namespace]bool{}
+	for _, r := range routes {
+		if r == nil || len(r.Parents) == 0 {
+			continue
+		}
+		r.Backed(func(x *mesh.Backend) bool {
+			if ns := x.Service.Namespace; !seen[ns] {
+				seen[ns] = true
+				for policy := range b.listed[listKey{"BackendTLSPolicy", ns}] {
+					b.told[policy] = struct{}{}
+				}
+			}
+			return false
+		})
 	}
 }
 

@@ -69,6 +69,9 @@ func goPlant(v reflect.Value, path []step, leaf bool) {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString("x-value")
+		if v.Type().Name() == "AbsoluteURI" {
+			v.SetString("x://value")
+		}
 		if v.Type().Name() == "Duration" {
 			v.SetString("7s")
 		}
@@ -133,9 +136,16 @@ var gatewayBases = map[string][]string{
 		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"RequestHeaderModifier","requestHeaderModifier":{"set":[{"name":"h","value":"v"}],"add":[{"name":"h","value":"v"}]}}]}]}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"ResponseHeaderModifier","responseHeaderModifier":{"set":[{"name":"h","value":"v"}],"add":[{"name":"h","value":"v"}]}}]}]}]}`,
 	},
-	"TCPRoute":     {`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80}]}]}`},
-	"TLSRoute":     {`{"parentRefs":[{"name":"g"}],"hostnames":["a.com"],"rules":[{"backendRefs":[{"name":"s","port":80}]}]}`},
-	"UDPRoute":     {`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80}]}]}`},
+	"TCPRoute": {`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80}]}]}`},
+	"TLSRoute": {`{"parentRefs":[{"name":"g"}],"hostnames":["a.com"],"rules":[{"backendRefs":[{"name":"s","port":80}]}]}`},
+	"UDPRoute": {`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80}]}]}`},
+	"BackendTLSPolicy": {
+		`{"targetRefs":[{"group":"","kind":"Service","name":"s"}],"validation":{"hostname":"a.com","wellKnownCACertificates":"System"}}`,
+		`{"targetRefs":[{"group":"","kind":"Service","name":"s"}],"validation":{"hostname":"a.com","caCertificateRefs":[{"group":"","kind":"ConfigMap","name":"c"}]}}`,
+		`{"targetRefs":[{"group":"","kind":"Service","name":"s"}],"validation":{"hostname":"a.com","wellKnownCACertificates":"System","subjectAltNames":[{"type":"Hostname"}]}}`,
+		`{"targetRefs":[{"group":"","kind":"Service","name":"s"}],"validation":{"hostname":"a.com","wellKnownCACertificates":"System","subjectAltNames":[{"type":"URI"}]}}`,
+		`{"targetRefs":[{"group":"","kind":"Service","name":"s"}],"validation":{"hostname":"a.com","wellKnownCACertificates":"System","subjectAltNames":[{"type":"Hostname","hostname":"b.com"}]}}`,
+	},
 	"GatewayClass": {`{"controllerName":"heddle.dev/gateway-controller"}`},
 }
 
@@ -208,7 +218,7 @@ func gatewayHeard(t *testing.T, w *world.World, k *api.Kind, path []step, name s
 
 func gatewayMeaning(o api.Object, w *world.World) (string, []string) {
 	r := translate.Object(o, nil, w)
-	said := text.Dump(struct{ Route, Gateway, Status any }{r.Route, r.Gateway, r.Status})
+	said := text.Dump(struct{ Route, Gateway, BackendTLS, Status any }{r.Route, r.Gateway, r.BackendTLS, r.Status})
 	var told []string
 	for _, p := range r.Problems {
 		said += p.String() + "\n"

@@ -34,6 +34,7 @@ type Result struct {
 	Authorization *mesh.Authorization
 	Filter        *mesh.EnvoyFilter
 	Denials       []*mesh.Denial
+	BackendTLS    []*mesh.BackendTLS // BackendTLSPolicy
 	Problems      []mesh.Problem // those of decoding first
 	// Elsewhere are problems of other objects that this one includes.
 	Elsewhere []mesh.Problem
@@ -159,10 +160,12 @@ func (r *Result) gateway(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.Route, r.Status, problems = gateway.UDPRoute(o, in)
 	case "GatewayClass":
 		r.Status, problems = gateway.GatewayClass(o)
+	case "BackendTLSPolicy":
+		r.BackendTLS, r.Status, problems = gateway.BackendTLSPolicy(o, in)
 	case "ReferenceGrant":
 		problems = gateway.ReferenceGrant(o)
 	default:
-		r.Denials, r.Status, problems = gateway.Unhandled(o, in)
+		r.Status, problems = gateway.Unhandled(o, in)
 	}
 	return problems
 }

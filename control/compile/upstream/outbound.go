@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -28,6 +29,7 @@ type target struct {
 	labels  mesh.Labels
 	rule    *mesh.Traffic
 	policy  mesh.TrafficPolicy
+	backend *mesh.BackendTLS // policy's TLS is of it
 }
 
 func outbound(v *view.View, name string) *clusterv3.Cluster {
@@ -65,6 +67,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 		return t.passed(v, name)
 	}
 	t.spoken()
+	t.secured(v)
 	if tls := t.policy.TLS; tls != nil && tls.CRL != "" && !v.Can(mesh.FeatureRevocation) {
 		return t.denied(v, name, "this proxy cannot tell which certificates are revoked (caCrl)")
 	}
@@ -91,6 +94,20 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	return c
 }
 
+// secured has a BackendTLSPolicy take the place of what a DestinationRule says of TLS.
+func (t *target) secured(v *view.View) {
+	if t.backend = v.BackendTLS(t.service.ID, t.port.Number); t.backend == nil {
+		return
+	}
+	if t.policy.TLS != nil {
+		v.Notice(mesh.Problem{
+			Object: t.rule.Origin, Field: "spec.trafficPolicy.tls", Code: mesh.CodeConflict,
+			Message: t.backend.Origin.String() + " says how TLS is made to port " + strconv.Itoa(int(t.port.Number)) + " of the host, so this field has no effect there", Hint: "remove one of them",
+		})
+	}
+	t.policy.TLS = &t.backend.TLS
+}
+
 // passed is a cluster to which the mesh's mutual TLS goes as a sidecar made it, by the server name that it gave: only endpoints that end such TLS are in it.
 func (t *target) passed(v *view.View, name string) *clusterv3.Cluster {
 	c := base(v, name)
@@ -114,8 +131,15 @@ func (t *target) denied(v *view.View, name, why string) *clusterv3.Cluster {
 	c := base(v, name)
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 	c.Metadata = message.Metadata(t.metadata())
+	var origin mesh.Ref
+	if t.rule != nil {
+		origin = t.rule.Origin
+	}
+	if t.backend != nil {
+		origin = t.backend.Origin
+	}
 	c.Metadata.FilterMetadata[message.DeniedKey] = message.Struct(map[string]any{
-		"reason": fmt.Sprintf("%s %s in namespace %s lets nothing through to %s: %s", t.rule.Origin.Kind, t.rule.Origin.Name, t.rule.Origin.Namespace, t.service.ID.Host, why),
+		"reason": fmt.Sprintf("%s %s in namespace %s lets nothing through to %s: %s", origin.Kind, origin.Name, origin.Namespace, t.service.ID.Host, why),
 	})
 	return c
 }

@@ -116,12 +116,12 @@ func (t *target) alpn() []string {
 	return []string{"istio"}
 }
 
-// alternatives accepts any of the names: SPIFFE identities as URIs, others as DNS names.
+// alternatives accepts any of the names: URIs, SPIFFE identities among them, and DNS names.
 func alternatives(names []string) []*tlsv3.SubjectAltNameMatcher {
 	var out []*tlsv3.SubjectAltNameMatcher
 	for _, n := range names {
 		kind := tlsv3.SubjectAltNameMatcher_DNS
-		if strings.HasPrefix(n, "spiffe://") {
+		if strings.Contains(n, "://") {
 			kind = tlsv3.SubjectAltNameMatcher_URI
 		}
 		out = append(out, &tlsv3.SubjectAltNameMatcher{SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}}})
@@ -164,6 +164,9 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 			file = systemRoots
 		}
 		check.TrustedCa = &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: file}}
+		if len(rule.Roots) > 0 {
+			check.TrustedCa = &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: rule.Roots}}
+		}
 		if rule.CRL != "" {
 			check.Crl = &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: rule.CRL}}
 		}

@@ -52,6 +52,20 @@ func (v *View) pick(s *mesh.Service, rules []*mesh.Traffic, selectors bool) *mes
 	return nil
 }
 
+// BackendTLS is how a BackendTLSPolicy has a service's port called, nil when none does. One that names the port goes before one for all.
+func (v *View) BackendTLS(id mesh.ServiceID, port uint16) (out *mesh.BackendTLS) {
+	list, _ := read(v, mesh.OfBackendTLS, v.s.BackendTLS, id)
+	for _, t := range list {
+		if t.Port == port || t.Port == 0 && out == nil {
+			out = t
+		}
+	}
+	if out != nil {
+		v.From(out.Origin)
+	}
+	return out
+}
+
 // Policy is what a rule says about a port and subset: the subset's settings over the rule's, and a port's settings in place of the general ones.
 func Policy(t *mesh.Traffic, subset string, port uint16) mesh.TrafficPolicy {
 	if t == nil {

@@ -11,19 +11,27 @@ import (
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/control/translate/note"
 	"github.com/heddle-mesh/heddle/mesh"
+	networking "istio.io/api/networking/v1alpha3"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// Lookup is what a translation asks about the rest of the mesh. Answers must stay the same during one call; an implementation may record what was asked.
-type Lookup interface {
+// Objects are the part of a Lookup that only knows what is written.
+type Objects interface {
 	// Settings are mesh-wide: cluster domain.
 	Settings() *mesh.Settings
+	// Object finds a valid object: GatewayClass, Gateway (of the Gateway API), ServiceEntry, Secret, ConfigMap.
+	Object(ref mesh.Ref) (api.Object, bool)
+}
+
+// Lookup is what a translation asks about the rest of the mesh. Answers must stay the same during one call; an implementation may record what was asked.
+type Lookup interface {
+	Objects
 	// Service finds the service that namespace from sees for a host.
 	Service(host mesh.Host, from mesh.Namespace) (*mesh.Service, bool)
-	// Object finds a valid object: GatewayClass, Gateway (of the Gateway API), Secret, ConfigMap.
-	Object(ref mesh.Ref) (api.Object, bool)
 	// Grants are the ReferenceGrants of a namespace.
 	Grants(ns mesh.Namespace) []api.Object
+	// BackendTLSPolicies are those of a namespace.
+	BackendTLSPolicies(ns mesh.Namespace) []api.Object
 	// NamespaceLabels are the labels of a namespace; false when it does not exist.
 	NamespaceLabels(ns mesh.Namespace) (mesh.Labels, bool)
 }
@@ -60,12 +68,27 @@ func ours(class string, in Lookup) bool {
 }
 
 // serviceHost is the name of a Kubernetes Service in the mesh.
-func serviceHost(name string, ns mesh.Namespace, in Lookup) mesh.Host {
+func serviceHost(name string, ns mesh.Namespace, in Objects) mesh.Host {
 	domain := in.Settings().ClusterDomain
 	if domain == "" {
 		domain = "cluster.local"
 	}
 	return mesh.Host(strings.ToLower(name) + "." + string(ns) + ".svc." + domain)
+}
+
+// entryHosts are the hosts of a ServiceEntry; none when it does not exist.
+func entryHosts(name string, ns mesh.Namespace, in Objects) (out []mesh.Host) {
+	o, _ := in.Object(mesh.Ref{Group: api.GroupNetworking, Kind: "ServiceEntry", Namespace: ns, Name: name})
+	spec, ok := o.Spec.(*networking.ServiceEntry)
+	if !ok {
+		return nil
+	}
+	for _, h := range spec.Hosts {
+		if host, err := mesh.ParseHost(h); err == nil {
+			out = append(out, host)
+		}
+	}
+	return out
 }
 
 // granted says whether namespace to lets objects of kind in namespace from refer to something of it (ReferenceGrant).

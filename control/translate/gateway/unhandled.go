@@ -11,25 +11,19 @@ import (
 
 // unhandled says what follows from a kind that nothing reads yet.
 var unhandled = map[string]string{
-	"ListenerSet":      "its listeners are not served; write them into the Gateway",
-	"BackendTLSPolicy": "TLS towards backends is not made by it",
+	"ListenerSet": "its listeners are not served; write them into the Gateway",
 }
 
-// Unhandled answers an object of a kind that nothing reads yet with one Problem. A BackendTLSPolicy would have protected what is sent to its Services, so
-// the workloads behind them deny instead of taking plain text.
-func Unhandled(o api.Object, in Lookup) ([]*mesh.Denial, *condition.Status, []mesh.Problem) {
+// Unhandled answers an object of a kind that nothing reads yet with one Problem.
+func Unhandled(o api.Object, in Lookup) (*condition.Status, []mesh.Problem) {
 	v := open(o, in)
 	message := fmt.Sprintf("%s is not honoured yet: %s", o.Kind.Kind, unhandled[o.Kind.Kind])
 	v.NotEnforced("", "%s", message)
-	denials := Deny(o, in, o.Ref().String()+": TLS towards backends by BackendTLSPolicy is not enforced yet")
-	if len(denials) > 0 {
-		v.Add(mesh.CodeDenied, "", "remove the object", "because it cannot be enforced, the workloads behind its targets refuse every request")
-	}
-	return denials, Refused(o, in, message), v.Problems()
+	return Refused(o, in, message), v.Problems()
 }
 
-// Deny makes the workloads that a BackendTLSPolicy is about refuse all requests: those behind its Services, or all of the namespace where that is not
-// known. Other kinds give nothing.
+// Deny makes the workloads that a BackendTLSPolicy which cannot be read is about refuse all requests: those behind its Services, or all of the namespace
+// where that is not known. Other kinds give nothing.
 func Deny(o api.Object, in Lookup, reason string) []*mesh.Denial {
 	spec, ok := o.Spec.(*gwv1.BackendTLSPolicySpec)
 	if !ok {

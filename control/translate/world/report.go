@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/control/translate/gateway"
 	"github.com/heddle-mesh/heddle/control/translate/istio"
@@ -71,13 +72,28 @@ func Report(results []Result, rest []mesh.Problem) string {
 	for _, r := range results {
 		if r.Object.Kind.Istio() || r.Object.Kind.Gateway() {
 			b.WriteString("== " + r.Object.Ref().String() + "\n")
-			r.write(&b, routes)
+			r.write(&b, routes, written(results))
 		}
 	}
 	return b.String()
 }
 
-func (r Result) write(b *strings.Builder, routes []*mesh.Route) {
+// written answers from the objects of results.
+type written []Result
+
+// Settings are the defaults.
+func (w written) Settings() *mesh.Settings { return &mesh.Settings{} }
+
+// Object finds an object.
+func (w written) Object(ref mesh.Ref) (api.Object, bool) {
+	i := slices.IndexFunc(w, func(r Result) bool { return r.Object.Ref() == ref })
+	if i < 0 {
+		return api.Object{}, false
+	}
+	return w[i].Object, true
+}
+
+func (r Result) write(b *strings.Builder, routes []*mesh.Route, in gateway.Objects) {
 	for _, noun := range r.nouns() {
 		b.WriteString(text.Dump(noun))
 	}
@@ -91,6 +107,9 @@ func (r Result) write(b *strings.Builder, routes []*mesh.Route) {
 	s := *r.Status
 	if r.Object.Kind.Gateway() && r.Object.Kind.Kind == "Gateway" {
 		s = gateway.WithRoutes(s, mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: r.Object.Ref().Namespace, Name: r.Object.Meta.Name}, routes)
+	}
+	if r.Object.Kind.Kind == "BackendTLSPolicy" {
+		s = gateway.WithAncestors(s, r.Object, slices.Values(routes), in)
 	}
 	conditions(b, "status", s.Conditions)
 	for _, l := range s.Listeners {
@@ -150,6 +169,9 @@ func (r Result) nouns() (out []any) {
 	}
 	if r.Filter != nil {
 		out = append(out, r.Filter)
+	}
+	for _, t := range r.BackendTLS {
+		out = append(out, t)
 	}
 	for _, d := range r.Denials {
 		out = append(out, d)

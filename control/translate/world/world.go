@@ -120,9 +120,16 @@ func (w *World) Object(ref mesh.Ref) (api.Object, bool) {
 }
 
 // Grants are the ReferenceGrants of a namespace.
-func (w *World) Grants(ns mesh.Namespace) (out []api.Object) {
+func (w *World) Grants(ns mesh.Namespace) []api.Object { return w.listed("ReferenceGrant", ns) }
+
+// BackendTLSPolicies are those of a namespace.
+func (w *World) BackendTLSPolicies(ns mesh.Namespace) []api.Object {
+	return w.listed("BackendTLSPolicy", ns)
+}
+
+func (w *World) listed(kind string, ns mesh.Namespace) (out []api.Object) {
 	for _, o := range w.order {
-		if o.Kind.Kind == "ReferenceGrant" && o.Ref().Namespace == ns {
+		if o.Kind.Gateway() && o.Kind.Kind == kind && o.Ref().Namespace == ns {
 			out = append(out, o)
 		}
 	}
