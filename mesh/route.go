@@ -12,6 +12,8 @@ type Route struct {
 	Hosts    []Host
 	Mesh     bool        // applies to sidecars
 	Gateways []GatewayID // applies at these gateways
+	// Calls are the Services and ServiceEntries for whose callers a Gateway API route is; Mesh says that there are any.
+	Calls []Call
 	// Parents narrow a Gateway API route to listeners; empty for VirtualServices.
 	Parents  []Parent
 	ExportTo Visibility
@@ -19,6 +21,13 @@ type Route struct {
 	TCP      []TCPRule
 	TLS      []TLSRule
 	UDP      []UDPRule // the first one counts
+}
+
+// Call is what sidecars call when a Gateway API route is for them.
+type Call struct {
+	Host Host
+	Port uint16    // 0: every port
+	From Namespace // the callers' namespace, when only that of the route obeys it (a consumer's route); "": all callers
 }
 
 // Parent is one listener that a Gateway API route attached to, with the host names that both agree on.
@@ -227,13 +236,13 @@ type TCPRule struct {
 // UDPRule routes datagrams to its only backend; without one they are dropped.
 type UDPRule struct {
 	Name     string
-	Port     uint16 // of the Service that is the parent; 0: all of them, or the parent is a gateway's listener
 	Backends []Backend
 }
 
 // TLSRule routes by SNI. One of the Gateway API has no matches: it is for the hosts of its parents.
 type TLSRule struct {
 	Name     string
+	Hosts    []Host // of a TLSRoute: what it says itself
 	Matches  []L4Match
 	Backends []Backend
 }

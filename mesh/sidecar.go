@@ -83,7 +83,14 @@ func Imports(list []Import, id ServiceID, here func(Namespace) bool) bool {
 
 // ImportsRoute says whether a rule for hosts is: one of its hosts is imported, or covers one that is.
 func ImportsRoute(list []Import, r *Route, here func(Namespace) bool) bool {
-	for _, h := range r.Hosts {
+	hosts := r.Hosts
+	if len(r.Calls) > 0 { // those of its gateways are none of it
+		hosts = nil
+		for _, c := range r.Calls {
+			hosts = append(hosts, c.Host)
+		}
+	}
+	for _, h := range hosts {
 		if imported(list, r.Origin.Namespace, here, func(of Host) bool { return of.Matches(h) || h.Matches(of) }) {
 			return true
 		}

@@ -20,7 +20,7 @@ type Snapshot struct {
 	Authz      Table[Namespace, []*Authorization] // by namespace of the object, ordered by name
 	Denials    Table[Namespace, []*Denial]        // by namespace of the scope, "" is the whole mesh
 	Secrets    Table[SecretID, *Secret]
-	BackendTLS Table[ServiceID, []*BackendTLS] // for each of its ports at most one
+	BackendTLS Table[ServiceID, []*BackendTLS]   // for each of its ports at most one
 	Sidecars   Table[Namespace, []*SidecarScope] // by namespace of the object: those with a selector first, then the oldest first
 	Filters    Table[Namespace, []*EnvoyFilter]  // by namespace of the object, in the order in which they are applied
 }

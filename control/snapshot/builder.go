@@ -41,8 +41,8 @@ type Builder struct {
 	now      mesh.Snapshot // the tables in the making
 	asked    *asked
 	nouns    map[mesh.Ref]nouns
-	status   map[mesh.Ref]stated // what objects' status should say
-	listed   map[listKey]map[mesh.Ref]struct{} // present objects of some kinds
+	status   map[mesh.Ref]stated                      // what objects' status should say
+	listed   map[listKey]map[mesh.Ref]struct{}        // present objects of some kinds
 	within   map[mesh.Namespace]map[mesh.Ref]struct{} // present objects by namespace
 	dirty    map[mesh.Ref]struct{}
 	told     map[mesh.Ref]struct{}                  // objects whose problems changed

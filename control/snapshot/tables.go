@@ -83,7 +83,14 @@ func (b *Builder) putRoute(ref mesh.Ref, r *mesh.Route) {
 	if r != nil {
 		b.now.Routes = b.now.Routes.With(ref, r)
 		if r.Mesh {
-			for _, h := range r.Hosts {
+			hosts := r.Hosts
+			if len(r.Calls) > 0 { // those of its gateways are none of it
+				hosts = nil
+				for _, c := range r.Calls {
+					hosts = append(hosts, c.Host)
+				}
+			}
+			for _, h := range hosts {
 				forMesh[h] = []*mesh.Route{r}
 			}
 		}

@@ -35,7 +35,7 @@ type Result struct {
 	Filter        *mesh.EnvoyFilter
 	Denials       []*mesh.Denial
 	BackendTLS    []*mesh.BackendTLS // BackendTLSPolicy
-	Problems      []mesh.Problem // those of decoding first
+	Problems      []mesh.Problem     // those of decoding first
 	// Elsewhere are problems of other objects that this one includes.
 	Elsewhere []mesh.Problem
 	// Status is what the object's status should say; nil when it is not Heddle's to write (core kinds, other controllers' objects, ReferenceGrants). That

@@ -99,10 +99,7 @@ func (p Port) Datagrams(v *view.View) Datagrams {
 func Captured(v *view.View, t view.Target) Datagrams {
 	out := Datagrams{port: t.Port.Number, host: t.Service.ID.Host, Shares: []Datagram{{Host: t.Service.ID.Host, Port: t.Port.Number}}}
 	claimed := false
-	for _, r := range v.DatagramRoutes(t.Service.ID.Host) {
-		if port := r.UDP[0].Port; port != 0 && port != t.Port.Number {
-			continue
-		}
+	for _, r := range v.DatagramRoutes(t.Service.ID.Host, t.Port.Number) {
 		if claimed {
 			v.Notice(mesh.Problem{
 				Object: r.Origin, Field: "spec.parentRefs", Code: mesh.CodeConflict,

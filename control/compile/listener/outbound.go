@@ -191,7 +191,7 @@ func limitsTo(v *view.View, backends []mesh.Backend, port uint16) filter.Limits 
 
 // tcpFork is where connections to a service go: where the first TCP rule that applies says, else to the service itself.
 func tcpFork(v *view.View, t view.Target) (f fork) {
-	for _, r := range v.MeshRoutes(t.Service.ID.Host) {
+	for _, r := range v.MeshRoutes(t.Service.ID.Host, t.Port.Number) {
 		for i := range r.TCP {
 			rule := &r.TCP[i]
 			var matches []mesh.L4Match
@@ -259,7 +259,7 @@ func shares(v *view.View, backends []mesh.Backend, port uint16) []filter.Share {
 }
 
 func routedTLS(v *view.View, t view.Target) bool {
-	return slices.ContainsFunc(v.MeshRoutes(t.Service.ID.Host), func(r *mesh.Route) bool { return len(r.TLS) > 0 })
+	return slices.ContainsFunc(v.MeshRoutes(t.Service.ID.Host, t.Port.Number), func(r *mesh.Route) bool { return len(r.TLS) > 0 })
 }
 
 // tlsChains tell a service's connections by server name: those that TLS rules name, then the service's own host.
@@ -272,11 +272,17 @@ func tlsChains(v *view.View, t view.Target) []*listenerv3.FilterChain {
 		})
 	}
 	named := map[string]bool{}
-	for _, r := range v.MeshRoutes(t.Service.ID.Host) {
+	for _, r := range v.MeshRoutes(t.Service.ID.Host, t.Port.Number) {
 		for i := range r.TLS {
 			rule := &r.TLS[i]
 			to := shares(v, rule.Backends, t.Port.Number)
 			var names []string
+			for _, h := range rule.Hosts {
+				if !named[string(h)] {
+					named[string(h)] = true
+					names = append(names, string(h))
+				}
+			}
 			for _, m := range rule.Matches {
 				for _, h := range m.SNIHosts {
 					if l4Match(v, m, t) && !named[string(h)] && h != "*" {

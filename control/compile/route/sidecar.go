@@ -160,7 +160,7 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 	}
 	p := place{v: v, port: port}
 	if _, service := v.Resolve(host); !service && r.host == "" && port == orphanPort {
-		if routes := p.rules(v.MeshRoutes(host)); len(routes) > 0 {
+		if routes := p.rules(v.MeshRoutes(host, port)); len(routes) > 0 {
 			return virtualHost(v, name, r.domains([]string{string(host)}, port), routes)
 		}
 		return nil
@@ -169,7 +169,7 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 	if !ok || !r.all && t.single(v) != (r.host != "") {
 		return nil
 	}
-	routes := p.rules(v.MeshRoutes(host))
+	routes := p.rules(v.MeshRoutes(host, port))
 	if len(routes) == 0 {
 		routes = []*routev3.Route{p.fallback(t.service)}
 	}

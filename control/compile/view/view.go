@@ -255,9 +255,10 @@ func covering(h mesh.Host) iter.Seq[mesh.Host] {
 	}
 }
 
-// MeshRoutes are the routes for sidecars of a host that the proxy sees: those of the narrowest host that covers it, oldest first. Of several
-// VirtualServices the oldest alone counts; HTTPRoutes of one Service are joined.
-func (v *View) MeshRoutes(h mesh.Host) []*mesh.Route {
+// MeshRoutes are the routes for sidecars of a host's port that the proxy sees: those of the narrowest host that covers it, oldest first. Of several
+// VirtualServices the oldest alone counts; routes of the Gateway API for one Service are joined, but those of the proxy's own namespace for a Service
+// elsewhere take the place of that Service's own.
+func (v *View) MeshRoutes(h mesh.Host, port uint16) []*mesh.Route {
 	for cover := range covering(h) {
 		routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, cover)
 		var out []*mesh.Route
@@ -271,26 +272,55 @@ func (v *View) MeshRoutes(h mesh.Host) []*mesh.Route {
 				continue
 			}
 			claimed = claimed || virtual
-			v.From(r.Origin)
 			out = append(out, r)
 		}
-		if len(out) > 0 {
+		if out = v.called(out, cover, port); len(out) > 0 {
 			return out
 		}
 	}
 	return nil
 }
 
-// DatagramRoutes are the routes for what sidecars send to a host in datagrams, oldest first.
-func (v *View) DatagramRoutes(h mesh.Host) (out []*mesh.Route) {
-	routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, h)
+// called leaves of routes for a host those that are for the proxy's calls to a port of it.
+func (v *View) called(routes []*mesh.Route, h mesh.Host, port uint16) (out []*mesh.Route) {
+	var own []*mesh.Route
+	consumer := false
 	for _, r := range routes {
-		if len(r.UDP) > 0 && v.Visible(r.ExportTo, r.Origin.Namespace) && v.follows(r) {
-			v.From(r.Origin)
+		mine, all := len(r.Calls) == 0, len(r.Calls) == 0
+		for _, c := range r.Calls {
+			if c.Host != h || c.Port != 0 && c.Port != port {
+				continue
+			}
+			all = all || c.From == ""
+			if c.From != "" && v.InNamespace(c.From) {
+				mine, consumer = true, true
+			}
+		}
+		if mine {
+			own = append(own, r)
+		}
+		if all {
 			out = append(out, r)
 		}
 	}
+	if consumer {
+		out = own
+	}
+	for _, r := range out {
+		v.From(r.Origin)
+	}
 	return out
+}
+
+// DatagramRoutes are the routes for what sidecars send to a host's port in datagrams, oldest first.
+func (v *View) DatagramRoutes(h mesh.Host, port uint16) (out []*mesh.Route) {
+	routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, h)
+	for _, r := range routes {
+		if len(r.UDP) > 0 && v.Visible(r.ExportTo, r.Origin.Namespace) && v.follows(r) {
+			out = append(out, r)
+		}
+	}
+	return v.called(out, h, port)
 }
 
 // GateRoutes are the routes at a gateway, oldest first.

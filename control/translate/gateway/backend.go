@@ -3,7 +3,9 @@ package gateway
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/mesh"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
@@ -79,31 +81,59 @@ func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.
 		}
 		return b
 	}
-	if deref(ref.Group, "") != "" || deref(ref.Kind, "Service") != "Service" {
-		return fail(gwv1.RouteReasonInvalidKind, "a backend of kind %s is not possible", deref(ref.Kind, "Service"))
+	what, group := string(deref(ref.Kind, "Service")), string(deref(ref.Group, ""))
+	owner := ns
+	switch {
+	case group == "" && what == "Service":
+		b.Host = serviceHost(string(ref.Name), ns, v.in)
+	case group == api.GroupNetworking && what == "Hostname": // whoever sees the host may call it, as Istio has it
+		if ref.Namespace != nil {
+			v.Invalid(path+".namespace", "a Hostname is of no namespace")
+		}
+		b.Host, owner = mesh.Host(strings.ToLower(string(ref.Name))), ""
+	case group == api.GroupNetworking && what == "ServiceEntry":
+		hosts := entryHosts(string(ref.Name), ns, v.in)
+		if len(hosts) == 1 {
+			b.Host = hosts[0]
+		} else if len(hosts) > 1 {
+			return fail(gwv1.RouteReasonInvalidKind, "ServiceEntry %s/%s has several hosts; name one with kind Hostname", ns, ref.Name)
+		}
+	default:
+		return fail(gwv1.RouteReasonInvalidKind, "a backend of kind %s is not possible", what)
 	}
 	if ref.Port == nil || *ref.Port < 1 || *ref.Port > 65535 {
-		v.Invalid(path+".port", "a Service as backend needs a port from 1 to 65535")
-		return b
+		v.Invalid(path+".port", "a %s as backend needs a port from 1 to 65535", what)
+		return mesh.Backend{Weight: 1}
 	}
-	b.Host, b.Port = serviceHost(string(ref.Name), ns, v.in), uint16(*ref.Port)
-	if v.guarded() && !granted(kind, v.ns, "", "Service", string(ref.Name), ns, v.in) {
-		return fail(gwv1.RouteReasonRefNotPermitted, "no ReferenceGrant in namespace %s lets %ss of namespace %s use Service %s", ns, kind, v.ns, ref.Name)
+	b.Port = uint16(*ref.Port)
+	if owner != "" && v.guarded() && !granted(kind, v.ns, group, what, string(ref.Name), ns, v.in) {
+		return fail(gwv1.RouteReasonRefNotPermitted, "no ReferenceGrant in namespace %s lets %ss of namespace %s use %s %s", ns, kind, v.ns, what, ref.Name)
 	}
-	svc, ok := v.in.Service(b.Host, ns)
-	if !ok || svc.ID != (mesh.ServiceID{Namespace: ns, Host: b.Host}) {
-		return fail(gwv1.RouteReasonBackendNotFound, "there is no Service %s in namespace %s", ref.Name, ns)
+	from := owner
+	if from == "" {
+		from = v.ns
+	}
+	svc, ok := v.in.Service(b.Host, from)
+	switch {
+	case owner == "" && (!ok || svc.ID.Host != b.Host):
+		return fail(gwv1.RouteReasonBackendNotFound, "namespace %s sees no service with the host %s", v.ns, ref.Name)
+	case owner != "" && (!ok || svc.ID != (mesh.ServiceID{Namespace: ns, Host: b.Host})):
+		return fail(gwv1.RouteReasonBackendNotFound, "there is no %s %s in namespace %s", what, ref.Name, ns)
+	}
+	name := fmt.Sprintf("%s %s/%s", what, ns, ref.Name)
+	if owner == "" {
+		name = fmt.Sprintf("%s %s", what, ref.Name)
 	}
 	b.Service = svc.ID
 	port, ok := svc.Port(b.Port)
 	datagrams, also := svc.Datagrams(b.Port)
 	switch {
 	case !ok:
-		return fail(gwv1.RouteReasonBackendNotFound, "Service %s/%s has no port %d", ns, ref.Name, b.Port)
+		return fail(gwv1.RouteReasonBackendNotFound, "%s has no port %d", name, b.Port)
 	case kind == "UDPRoute" && !also:
-		return fail(gwv1.RouteReasonUnsupportedProtocol, "port %d of Service %s/%s is not for UDP", b.Port, ns, ref.Name)
+		return fail(gwv1.RouteReasonUnsupportedProtocol, "port %d of %s is not for UDP", b.Port, name)
 	case kind != "UDPRoute" && port == datagrams:
-		return fail(gwv1.RouteReasonUnsupportedProtocol, "port %d of Service %s/%s is for UDP only", b.Port, ns, ref.Name)
+		return fail(gwv1.RouteReasonUnsupportedProtocol, "port %d of %s is for UDP only", b.Port, name)
 	}
 	return b
 }

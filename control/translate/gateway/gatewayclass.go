@@ -62,7 +62,7 @@ func ReferenceGrant(o api.Object) []mesh.Problem {
 		v.NotEnforced(fmt.Sprintf("spec.from[%d]", i), "references from %s are not followed yet", f.Kind)
 	}
 	for i, t := range spec.To {
-		if t.Group == "" && (t.Kind == "Service" || t.Kind == "Secret" || t.Kind == "ConfigMap") {
+		if t.Group == "" && (t.Kind == "Service" || t.Kind == "Secret" || t.Kind == "ConfigMap") || t.Group == api.GroupNetworking && t.Kind == "ServiceEntry" {
 			continue
 		}
 		v.NotEnforced(fmt.Sprintf("spec.to[%d]", i), "references to %s are not followed yet", t.Kind)

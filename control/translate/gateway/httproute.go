@@ -76,10 +76,10 @@ func (v *routeVisit) attach(r *mesh.Route, hosts []mesh.Host, parents []gwv1.Par
 			if !v.attachGateway(r, hosts, &a, path) {
 				continue
 			}
-		case group == "" && kind == "Service":
-			v.attachService(r, parents, &a)
+		case group == "" && kind == "Service", group == api.GroupNetworking && kind == "ServiceEntry":
+			v.attachService(r, &a, kind)
 		default:
-			v.NotEnforced(path+".kind", "a route cannot attach to a %s yet", kind)
+			v.NotEnforced(path+".kind", "a route cannot attach to a %s", kind)
 			continue
 		}
 		if a.reason != "" {
@@ -145,57 +145,6 @@ func (v *routeVisit) attachGateway(r *mesh.Route, hosts []mesh.Host, a *attachme
 		a.reason, a.message = string(gwv1.RouteReasonNoMatchingListenerHostname), fmt.Sprintf("no host name of the route is one of a listener of Gateway %s/%s", ns, a.ref.Name)
 	}
 	return true
-}
-
-// attachService makes the route one for sidecars that call the Service (GAMMA). Several such parents must ask for the same port, and other namespaces'
-// services are routed only for callers in the route's own namespace.
-func (v *routeVisit) attachService(r *mesh.Route, parents []gwv1.ParentReference, a *attachment) {
-	ns := mesh.Namespace(deref(a.ref.Namespace, gwv1.Namespace(v.ns)))
-	host := serviceHost(string(a.ref.Name), ns, v.in)
-	svc, ok := v.in.Service(host, v.ns)
-	if !ok || svc.ID != (mesh.ServiceID{Namespace: ns, Host: host}) {
-		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("there is no Service %s in namespace %s", a.ref.Name, ns)
-		return
-	}
-	port := uint16(deref(a.ref.Port, 0))
-	if name := string(deref(a.ref.SectionName, "")); name != "" {
-		i := slices.IndexFunc(svc.Ports, func(p mesh.Port) bool { return p.Name == name && (port == 0 || p.Number == port) })
-		if i < 0 {
-			a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("Service %s/%s has no port named %s with that number", ns, a.ref.Name, name)
-			return
-		}
-		port = svc.Ports[i].Number
-	}
-	_, ok = svc.Port(port)
-	if v.obj.Kind.Kind == "UDPRoute" {
-		_, ok = svc.Datagrams(port)
-	}
-	if port != 0 && !ok {
-		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("Service %s/%s has no port %d", ns, a.ref.Name, port)
-		return
-	}
-	for _, p := range parents {
-		if string(deref(p.Kind, "Gateway")) != "Service" || deref(p.Port, 0) != deref(a.ref.Port, 0) || deref(p.SectionName, "") != deref(a.ref.SectionName, "") || mesh.Namespace(deref(p.Namespace, gwv1.Namespace(v.ns))) != ns {
-			a.reason = string(gwv1.RouteReasonUnsupportedValue)
-			a.message = "a route with a Service as parent can have only Services of one namespace with the same port as parents yet; write one route for each"
-			return
-		}
-	}
-	r.Mesh = true
-	if ns != v.ns {
-		r.ExportTo = mesh.Visibility{Namespaces: []mesh.Namespace{v.ns}}
-	}
-	r.Hosts = append(r.Hosts, host)
-	if port != 0 {
-		for i := range r.HTTP {
-			for j := range r.HTTP[i].Matches {
-				r.HTTP[i].Matches[j].Port = port
-			}
-		}
-		for i := range r.UDP {
-			r.UDP[i].Port = port
-		}
-	}
 }
 
 // parents gives the conditions of each attachment.

@@ -34,7 +34,7 @@ func TLSRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.P
 			v.drop(path, "the rules before it take every connection")
 			continue
 		}
-		r.TLS = append(r.TLS, mesh.TLSRule{Name: string(deref(rule.Name, "")), Backends: v.shares(rule.BackendRefs, path+".backendRefs")})
+		r.TLS = append(r.TLS, mesh.TLSRule{Name: string(deref(rule.Name, "")), Hosts: hosts, Backends: v.shares(rule.BackendRefs, path+".backendRefs")})
 	}
 	if len(spec.Rules) == 0 {
 		v.Invalid("spec.rules", "a TLSRoute needs a rule")
