@@ -6,7 +6,6 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -35,6 +34,9 @@ func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *re
 		}
 		return &result{resource: *xds.FromBytes(n, nametable.Compile(v))}
 	}
+	if n.TypeURL == xds.Endpoints {
+		return assignment(v, n)
+	}
 	if n.TypeURL == xds.Route {
 		return trials(v, routeConfiguration(v, n, part))
 	}
@@ -48,6 +50,15 @@ func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *re
 	}
 	res.Claims = claims
 	return trials(v, &result{resource: *res, notices: noticesOf(v.Notices())})
+}
+
+// assignment compiles endpoints, whose bytes are put together from parts.
+func assignment(v *view.View, n xds.Name) *result {
+	body, ok := endpoint.Encode(v, n.Name)
+	if !ok {
+		return &result{absent: true, notices: noticesOf(v.Notices())}
+	}
+	return &result{resource: *xds.FromBytes(n, body, v.Origins()...), notices: noticesOf(v.Notices())}
 }
 
 // trials notes which patches were looked at.
@@ -84,8 +95,6 @@ func message(v *view.View, n xds.Name) (proto.Message, []string) {
 	switch n.TypeURL {
 	case xds.Cluster:
 		return present(patch.Cluster(v, n.Name, upstream.Compile(v, n.Name))), nil
-	case xds.Endpoints:
-		return present(endpoint.Compile(v, n.Name)), nil
 	case xds.Listener:
 		l := patch.Listener(v, n.Name, listener.Compile(v, n.Name), func() []*listenerv3.Filter { return listener.Nowhere(v) })
 		return present(l), addresses(l)
@@ -113,7 +122,7 @@ func message(v *view.View, n xds.Name) (proto.Message, []string) {
 
 // present turns a nil pointer into a nil message.
 func present[M interface {
-	*clusterv3.Cluster | *endpointv3.ClusterLoadAssignment | *listenerv3.Listener | *routev3.VirtualHost | *tlsv3.Secret | *corev3.TypedExtensionConfig
+	*clusterv3.Cluster | *listenerv3.Listener | *routev3.VirtualHost | *tlsv3.Secret | *corev3.TypedExtensionConfig
 	proto.Message
 }](m M) proto.Message {
 	if m == nil {

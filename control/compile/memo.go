@@ -116,6 +116,9 @@ func (m *Memo) Notices() []mesh.Problem {
 	return noticesOf(out)
 }
 
+// EncodedEndpoints counts the endpoints that were encoded since the start; the others were copied.
+func (m *Memo) EncodedEndpoints() uint64 { return m.current.Load().Encoded() }
+
 // Stats are counts for metrics.
 func (m *Memo) Stats() memo.Stats { return m.cache.Stats() }
 

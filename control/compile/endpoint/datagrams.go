@@ -16,16 +16,15 @@ import (
 const discard = 9
 
 // datagrams are the endpoints that datagrams go to.
-func datagrams(v *view.View, name string, port uint16, host mesh.Host) *endpointv3.ClusterLoadAssignment {
-	s, ok := v.Resolve(host)
-	if !ok || s.Resolution != mesh.Static {
-		return nil
+func datagrams(v *view.View, port uint16, host mesh.Host) (c chosen, ok bool) {
+	if c.service, ok = v.Resolve(host); !ok || c.service.Resolution != mesh.Static {
+		return c, false
 	}
-	p, ok := s.Datagrams(port)
-	if !ok {
-		return nil
+	c.port, ok = c.service.Datagrams(port)
+	if ok {
+		c.policy = view.Policy(v.Traffic(c.service), "", port)
 	}
-	return Assignment(v, name, v.Endpoints(s.ID), s, p, nil, view.Policy(v.Traffic(s), "", port))
+	return c, ok
 }
 
 // datagramShares are the endpoints of several services, those of each in a locality of their own. A share without endpoints, or to which nothing may be sent, must not fall
@@ -37,7 +36,7 @@ func datagramShares(v *view.View, name string, to gate.Datagrams) *endpointv3.Cl
 			Locality: &corev3.Locality{Region: "share", Zone: strconv.Itoa(i)}, LoadBalancingWeight: message.UInt32(d.Weight),
 		}
 		if d.Refused(v) == "" {
-			for _, l := range datagrams(v, name, d.Port, d.Host).GetEndpoints() {
+			for _, l := range Compile(v, view.DatagramName(d.Port, d.Host)).GetEndpoints() {
 				part.LbEndpoints = append(part.LbEndpoints, l.LbEndpoints...)
 			}
 		}

@@ -7,6 +7,7 @@ package endpoint
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -20,41 +21,57 @@ import (
 
 // Compile gives the endpoints of an outbound cluster, or nil when there is no such cluster.
 func Compile(v *view.View, name string) *endpointv3.ClusterLoadAssignment {
-	if port, host, ok := view.ParseDatagramName(name); ok {
-		return datagrams(v, name, port, host)
-	}
 	if to, ok := gate.SharesOf(v, name); ok {
 		return datagramShares(v, name, to)
 	}
-	port, subset, host, ok := view.ParseClusterName(name)
-	bySNI := false
+	c, ok := choose(v, name)
 	if !ok {
-		if port, subset, host, bySNI = view.ParseSNI(name); !bySNI {
-			return nil
+		return nil
+	}
+	endpoints := slices.DeleteFunc(slices.Clone(v.Endpoints(c.service.ID)), func(e *mesh.Endpoint) bool { return !c.takes(e) })
+	return Assignment(v, name, endpoints, c.service, c.port, nil, c.policy)
+}
+
+// chosen is what the name of a cluster says of its endpoints.
+type chosen struct {
+	service *mesh.Service
+	port    mesh.Port
+	subset  mesh.Labels
+	policy  mesh.TrafficPolicy // what the client obeys
+	bySNI   bool               // what is passed on is the mesh's mutual TLS, which only some can end
+}
+
+// takes says whether an endpoint is one of the cluster's, if it has the port.
+func (c *chosen) takes(e *mesh.Endpoint) bool {
+	return e.Health == mesh.Healthy && c.subset.Selects(e.Labels) && (e.MTLS || !c.bySNI)
+}
+
+func choose(v *view.View, name string) (c chosen, ok bool) {
+	if port, host, ok := view.ParseDatagramName(name); ok {
+		return datagrams(v, port, host)
+	}
+	port, subset, host, ok := view.ParseClusterName(name)
+	if !ok {
+		if port, subset, host, c.bySNI = view.ParseSNI(name); !c.bySNI {
+			return c, false
 		}
 	}
-	s, ok := v.Resolve(host)
-	if !ok || s.Resolution != mesh.Static {
-		return nil
+	if c.service, ok = v.Resolve(host); !ok || c.service.Resolution != mesh.Static {
+		return c, false
 	}
-	p, ok := s.Port(port)
-	if !ok {
-		return nil
+	if c.port, ok = c.service.Port(port); !ok {
+		return c, false
 	}
-	t := v.Traffic(s)
-	var labels mesh.Labels
+	t := v.Traffic(c.service)
 	if subset != "" {
 		sub, ok := view.Subset(t, subset)
 		if !ok {
-			return nil
+			return c, false
 		}
-		labels = sub.Labels
+		c.subset = sub.Labels
 	}
-	endpoints := v.Endpoints(s.ID)
-	if bySNI { // what is passed on is the mesh's mutual TLS, which only some can end
-		endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e *mesh.Endpoint) bool { return !e.MTLS })
-	}
-	return Assignment(v, name, endpoints, s, p, labels, view.Policy(t, subset, port))
+	c.policy = view.Policy(t, subset, port)
+	return c, true
 }
 
 // Assignment encodes endpoints on one port of their service. policy is what the client obeys towards it.
@@ -69,15 +86,7 @@ func Assignment(v *view.View, name string, endpoints []*mesh.Endpoint, s *mesh.S
 		if number == 0 && e.Address.Kind() != mesh.AddrUnix {
 			continue
 		}
-		at := place{locality: e.Locality}
-		if failover && len(near.Distribute) == 0 {
-			at.behind = behind(v, near.Labels, e)
-		}
-		g := groups[at]
-		if g == nil {
-			g = &group{place: at}
-			groups[at] = g
-		}
+		g := groupOf(v, groups, nil, near, failover, e)
 		g.weight += max(e.Weight, 1)
 		g.endpoints = append(g.endpoints, lbEndpoint(e, number))
 	}
@@ -93,6 +102,23 @@ func Assignment(v *view.View, name string, endpoints []*mesh.Endpoint, s *mesh.S
 		})
 	}
 	return out
+}
+
+// groupOf is the group of an endpoint, made if need be. last is that of the endpoint before, which it nearly always is.
+func groupOf(v *view.View, groups map[place]*group, last *group, near *mesh.LocalityBalance, failover bool, e *mesh.Endpoint) *group {
+	at := place{locality: e.Locality}
+	if failover && len(near.Distribute) == 0 {
+		at.behind = behind(v, near.Labels, e)
+	}
+	if last != nil && last.place == at {
+		return last
+	}
+	g := groups[at]
+	if g == nil {
+		g = &group{place: at}
+		groups[at] = g
+	}
+	return g
 }
 
 // PortOf is the number that an endpoint listens on for a service port, 0 when it does not serve the port.
@@ -111,11 +137,11 @@ func PortOf(e *mesh.Endpoint, p mesh.Port) uint16 {
 
 func lbEndpoint(e *mesh.Endpoint, port uint16) *endpointv3.LbEndpoint {
 	md := map[string]*structpb.Struct{}
-	if e.WorkloadName != "" || e.Workload.Namespace != "" {
-		md["istio"] = message.Struct(map[string]any{"workload": Workload(e)})
+	if described(e) {
+		md[istioKey] = message.Struct(map[string]any{"workload": Workload(e)})
 	}
 	if e.MTLS {
-		md["envoy.transport_socket_match"] = message.Struct(map[string]any{"tlsMode": "istio"})
+		md[matchKey] = message.Struct(map[string]any{"tlsMode": "istio"})
 	}
 	return &endpointv3.LbEndpoint{
 		HostIdentifier:      &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: message.At(e.Address, port)}},
@@ -125,7 +151,10 @@ func lbEndpoint(e *mesh.Endpoint, port uint16) *endpointv3.LbEndpoint {
 	}
 }
 
+// described says whether anything is known of the workload.
+func described(e *mesh.Endpoint) bool { return e.WorkloadName != "" || e.Workload.Namespace != "" }
+
 // Workload is Istio's short form for telemetry: WORKLOAD;NAMESPACE;CANONICAL-SERVICE;CANONICAL-REVISION;CLUSTER.
 func Workload(e *mesh.Endpoint) string {
-	return e.WorkloadName + ";" + string(e.Workload.Namespace) + ";" + e.CanonicalService + ";" + e.CanonicalRevision + ";" + string(e.Cluster)
+	return strings.ToValidUTF8(e.WorkloadName+";"+string(e.Workload.Namespace)+";"+e.CanonicalService+";"+e.CanonicalRevision+";"+string(e.Cluster), "\uFFFD")
 }

@@ -22,6 +22,7 @@ type group struct {
 	weight    uint32
 	priority  uint32
 	endpoints []*endpointv3.LbEndpoint
+	runs      []run // the same, where they are encoded already
 }
 
 func comparePlaces(a, b *group) int {

@@ -27,6 +27,9 @@ func Any(m proto.Message) *anypb.Any {
 	return &anypb.Any{TypeUrl: typePrefix + string(m.ProtoReflect().Descriptor().FullName()), Value: b}
 }
 
+// Bytes are the deterministic bytes of a message. An error means a string that is not UTF-8.
+func Bytes(m proto.Message) ([]byte, error) { return proto.MarshalOptions{Deterministic: true}.Marshal(m) }
+
 // Duration is a protobuf duration.
 func Duration(d time.Duration) *durationpb.Duration { return durationpb.New(d) }
 

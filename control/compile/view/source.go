@@ -8,9 +8,8 @@ package view
 import (
 	"cmp"
 	"iter"
-	"maps"
 	"slices"
-	"strings"
+	"sync/atomic"
 
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -24,6 +23,9 @@ type Source struct {
 	Orphans mesh.Table[mesh.Host, mesh.ServiceID]
 	// Accounts are the identities of a service's endpoints, ordered, one a line: they change seldom where endpoints change often.
 	Accounts mesh.Table[mesh.ServiceID, string]
+	// parts are the endpoints in an encoded form; encoded counts those encoded since the start, in all sources that follow each other.
+	parts   mesh.Table[mesh.ServiceID, *Parts]
+	encoded *atomic.Uint64
 	// Leads are the routes for sidecars that lead to a host.
 	Leads   mesh.Table[mesh.Host, []lead]
 	patches *patchIndex
@@ -64,15 +66,21 @@ func NewSource() *Source {
 		Orphans:  mesh.NewTable[mesh.Host, mesh.ServiceID](cmp.Compare[mesh.Host]),
 		Accounts: mesh.NewTable[mesh.ServiceID, string](mesh.CompareServiceID),
 		Leads:    mesh.NewTable[mesh.Host, []lead](cmp.Compare[mesh.Host]),
+		parts:    mesh.NewTable[mesh.ServiceID, *Parts](mesh.CompareServiceID),
+		encoded:  &atomic.Uint64{},
 		patches:  &patchIndex{},
 	}
 }
 
+// Encoded counts the endpoints that were encoded since the start.
+func (s *Source) Encoded() uint64 { return s.encoded.Load() }
+
 // Next is the source of a later snapshot, and the keys that differ: those of the snapshot and those of the indexes.
 func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
-	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, patches: s.patches}
+	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, patches: s.patches, parts: s.parts, encoded: s.encoded}
 	keys := slices.Collect(mesh.Diff(s.Snapshot, snapshot))
-	ports, orphans := map[uint16]bool{}, false
+	ports, orphans := map[uint16]*portChange{}, false
+	var endpoints []mesh.ServiceID
 	if slices.Contains(keys, mesh.Key{Noun: mesh.OfFilters}) {
 		next.patches = indexPatches(snapshot.Filters)
 		keys = append(keys, changedPatches(s.patches, next.patches)...)
@@ -82,11 +90,9 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 		case mesh.ServiceID:
 			switch k.Noun {
 			case mesh.OfServices:
-				next.indexPorts(s, name, ports)
+				comparePorts(s.Snapshot, snapshot, name, ports)
 			case mesh.OfEndpoints:
-				if next.indexAccounts(name) {
-					keys = append(keys, accountsKey(name))
-				}
+				endpoints = append(endpoints, name)
 			}
 		case mesh.Ref:
 			if k.Noun == mesh.OfRoutes {
@@ -100,13 +106,10 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 			}
 		}
 	}
-	for p := range ports {
-		keys = append(keys, portKey(p))
+	for _, id := range next.indexEndpoints(endpoints) {
+		keys = append(keys, accountsKey(id))
 	}
-	for range mesh.DiffTable(keysOnly(s.Ports), keysOnly(next.Ports)) {
-		keys = append(keys, portsKey)
-		break
-	}
+	keys = append(keys, next.indexPorts(ports)...)
 	if (s.Sidecars.Len() > 0) != (next.Sidecars.Len() > 0) {
 		keys = append(keys, sidecarsKey)
 	}
@@ -114,51 +117,6 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 		keys = append(keys, orphansKey)
 	}
 	return next, keys
-}
-
-// keysOnly is the set of ports that some service has.
-func keysOnly(t mesh.Table[uint16, []mesh.ServiceID]) mesh.Table[uint16, bool] {
-	b := mesh.NewBuilder[uint16, bool](cmp.Compare[uint16])
-	for p := range t.All() {
-		b.Add(p, true)
-	}
-	return b.Table()
-}
-
-func (s *Source) indexPorts(before *Source, id mesh.ServiceID, changed map[uint16]bool) {
-	had, has := portsOf(before.Services, id), portsOf(s.Services, id)
-	for p := range had {
-		if !has[p] {
-			ids, _ := s.Ports.Get(p)
-			ids = slices.DeleteFunc(slices.Clone(ids), func(other mesh.ServiceID) bool { return other == id })
-			changed[p] = true
-			if len(ids) == 0 {
-				s.Ports = s.Ports.Without(p)
-				continue
-			}
-			s.Ports = s.Ports.With(p, ids)
-		}
-	}
-	for p := range has {
-		if !had[p] {
-			ids, _ := s.Ports.Get(p)
-			at, _ := slices.BinarySearchFunc(ids, id, mesh.CompareServiceID)
-			s.Ports = s.Ports.With(p, slices.Insert(slices.Clone(ids), at, id))
-			changed[p] = true
-		}
-	}
-}
-
-func portsOf(services mesh.Table[mesh.ServiceID, *mesh.Service], id mesh.ServiceID) map[uint16]bool {
-	s, ok := services.Get(id)
-	if !ok {
-		return nil
-	}
-	out := make(map[uint16]bool, len(s.Ports))
-	for _, p := range s.Ports {
-		out[p.Number] = true
-	}
-	return out
 }
 
 func (s *Source) indexOrphan(h mesh.Host) (changed bool) {
@@ -173,25 +131,6 @@ func (s *Source) indexOrphan(h mesh.Host) (changed bool) {
 		s.Orphans = s.Orphans.Without(h)
 	}
 	return is != was
-}
-
-func (s *Source) indexAccounts(id mesh.ServiceID) (changed bool) {
-	before, _ := s.Accounts.Get(id)
-	ids := map[string]struct{}{}
-	if set, ok := s.Endpoints.Get(id); ok {
-		for _, e := range set.Endpoints {
-			if !e.Identity.IsZero() {
-				ids[e.Identity.String()] = struct{}{}
-			}
-		}
-	}
-	after := strings.Join(slices.Sorted(maps.Keys(ids)), "\n")
-	if after == "" {
-		s.Accounts = s.Accounts.Without(id)
-	} else {
-		s.Accounts = s.Accounts.With(id, after)
-	}
-	return before != after
 }
 
 // sorted goes through the keys of a table.

@@ -1,0 +1,157 @@
+package endpoint
+
+import (
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// The numbers of the fields that are written here.
+const (
+	assignmentName      protowire.Number = 1
+	assignmentEndpoints protowire.Number = 2
+
+	localityOf     protowire.Number = 1
+	localityLb     protowire.Number = 2
+	localityWeight protowire.Number = 3
+	localityRank   protowire.Number = 5
+
+	lbEndpointOf     protowire.Number = 1
+	lbEndpointHealth protowire.Number = 2
+	lbEndpointData   protowire.Number = 3
+	lbEndpointWeight protowire.Number = 4
+
+	addressSocket protowire.Number = 1
+	addressPipe   protowire.Number = 2
+	socketHost    protowire.Number = 2
+	socketPort    protowire.Number = 3
+	structText    protowire.Number = 3
+)
+
+// healthy is HealthStatus.HEALTHY.
+const healthy = 1
+
+// The metadata that tells who an endpoint is, and whether it takes the mesh's mutual TLS.
+const (
+	istioKey = "istio"
+	matchKey = "envoy.transport_socket_match"
+)
+
+// Encode gives the bytes of what Compile gives, put together from endpoints that are encoded once each.
+func Encode(v *view.View, name string) ([]byte, bool) {
+	c, ok := choose(v, name)
+	if !ok {
+		m := Compile(v, name)
+		if m == nil {
+			return nil, false
+		}
+		b, err := message.Bytes(m)
+		return b, err == nil
+	}
+	parts, list := v.Parts(c.service.ID)
+	encoded := parts.On(c.port, appendEndpoint)
+	groups := map[place]*group{}
+	near, failover := v.Nearness(c.service, c.policy)
+	var last *group
+	for i, e := range list {
+		if !c.takes(e) || len(encoded.Of(i)) == 0 {
+			continue
+		}
+		g := groupOf(v, groups, last, near, failover, e)
+		g.weight += max(e.Weight, 1)
+		if n := len(g.runs); n > 0 && g.runs[n-1].last == i-1 {
+			g.runs[n-1].last = i
+		} else {
+			g.runs = append(g.runs, run{i, i})
+		}
+		last = g
+	}
+	ordered := slices.SortedFunc(maps.Values(groups), comparePlaces)
+	if near != nil {
+		ordered = arrange(v, near, failover, ordered)
+	}
+	size := len(name) + 8
+	for _, g := range ordered {
+		size += len(g.locality.Region) + len(g.locality.Zone) + len(g.locality.Subzone) + 32
+		for _, r := range g.runs {
+			size += len(encoded.Between(r.first, r.last))
+		}
+	}
+	b := message.AppendText(make([]byte, 0, size), assignmentName, name)
+	for _, g := range ordered {
+		b = g.append(b, encoded)
+	}
+	return b, true
+}
+
+// run is a row of endpoints by their places in the list.
+type run struct{ first, last int }
+
+func (g *group) append(b []byte, encoded *view.Encoded) []byte {
+	b, at := message.Begin(b, assignmentEndpoints)
+	b, in := message.Begin(b, localityOf)
+	b = message.AppendText(b, 1, g.locality.Region)
+	b = message.AppendText(b, 2, g.locality.Zone)
+	b = message.End(message.AppendText(b, 3, g.locality.Subzone), in)
+	for _, r := range g.runs {
+		b = append(b, encoded.Between(r.first, r.last)...)
+	}
+	b = message.AppendUInt32(b, localityWeight, g.weight)
+	return message.End(message.AppendNumber(b, localityRank, uint64(g.priority)), at)
+}
+
+// appendEndpoint appends a healthy endpoint as the field of a locality that it is; nothing when it does not have the port.
+func appendEndpoint(b []byte, e *mesh.Endpoint, p mesh.Port) []byte {
+	port := PortOf(e, p)
+	if port == 0 && e.Address.Kind() != mesh.AddrUnix {
+		return b
+	}
+	b, at := message.Begin(b, localityLb)
+	b = message.AppendNumber(b, lbEndpointHealth, healthy)
+	b, data := message.Begin(b, lbEndpointData)
+	if e.MTLS {
+		b = appendData(b, matchKey, "tlsMode", "istio")
+	}
+	if described(e) {
+		b = appendData(b, istioKey, "workload", Workload(e))
+	}
+	b = message.End(b, data)
+	b = message.AppendUInt32(b, lbEndpointWeight, max(e.Weight, 1))
+	b, of := message.Begin(b, lbEndpointOf) // one of several, which proto.Marshal writes last
+	b, address := message.Begin(b, 1)
+	b = appendAddress(b, e.Address, port)
+	return message.End(message.End(message.End(b, address), of), at)
+}
+
+func appendAddress(b []byte, a mesh.Address, port uint16) []byte {
+	if a.Kind() == mesh.AddrUnix {
+		b, at := message.Begin(b, addressPipe)
+		return message.End(message.AppendText(b, 1, a.Text()), at)
+	}
+	b, at := message.Begin(b, addressSocket)
+	b, host := message.Begin(b, socketHost)
+	if a.Kind() == mesh.AddrHostname {
+		b = append(b, a.Text()...)
+	} else {
+		b = a.IP().AppendTo(b)
+	}
+	b = message.End(b, host)
+	return message.End(protowire.AppendVarint(protowire.AppendTag(b, socketPort, protowire.VarintType), uint64(port)), at)
+}
+
+// appendData appends metadata of one text under a key.
+func appendData(b []byte, key, name, text string) []byte {
+	b, entry := message.Begin(b, 1)
+	b = message.AppendText(b, 1, key)
+	b, fields := message.Begin(b, 2)
+	b, field := message.Begin(b, 1)
+	b = message.AppendText(b, 1, name)
+	b, value := message.Begin(b, 2)
+	b = protowire.AppendString(protowire.AppendTag(b, structText, protowire.BytesType), text)
+	return message.End(message.End(message.End(message.End(b, value), field), fields), entry)
+}

@@ -1,0 +1,134 @@
+package view
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/heddle-mesh/heddle/mesh"
+)
+
+// Parts are the endpoints of a service, each encoded once for each port of the service: when some change, those of the others are copied. Safe for concurrent use.
+type Parts struct {
+	endpoints []*mesh.Endpoint
+	encoded   *atomic.Uint64 // how many endpoints were encoded since the start
+
+	mu  sync.Mutex
+	by  map[mesh.Port]*Encoded
+	old map[mesh.Port]*Encoded // of the endpoints before, until they were looked at
+}
+
+// Encoded are the endpoints of a service on one port, one behind the other. Immutable.
+type Encoded struct {
+	endpoints []*mesh.Endpoint
+	bytes     []byte
+	ends      []int // where in bytes an endpoint ends
+}
+
+// Of are the bytes of an endpoint by its place in the list; none where the endpoint does not have the port.
+func (e *Encoded) Of(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = e.ends[i-1]
+	}
+	return e.bytes[start:e.ends[i]]
+}
+
+// Between are the bytes of the endpoints from the first to the last, both included.
+func (e *Encoded) Between(first, last int) []byte {
+	start := 0
+	if first > 0 {
+		start = e.ends[first-1]
+	}
+	return e.bytes[start:e.ends[last]]
+}
+
+// next are the parts of a service whose endpoints changed.
+func (p *Parts) next(endpoints []*mesh.Endpoint, encoded *atomic.Uint64) *Parts {
+	out := &Parts{endpoints: endpoints, encoded: encoded}
+	if p == nil {
+		return out
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.by)+len(p.old) == 0 {
+		return out
+	}
+	out.old = make(map[mesh.Port]*Encoded, len(p.by))
+	for port, e := range p.old {
+		out.old[port] = e
+	}
+	for port, e := range p.by {
+		out.old[port] = e
+	}
+	p.old = nil
+	return out
+}
+
+// On are the endpoints on a port of the service. encode appends those bytes of an endpoint, which depend on nothing else; it must be the same for every call.
+func (p *Parts) On(port mesh.Port, encode func(b []byte, e *mesh.Endpoint, port mesh.Port) []byte) *Encoded {
+	if p == nil {
+		return &Encoded{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.by[port]; e != nil {
+		return e
+	}
+	e := encodeAll(p.endpoints, p.old[port], func(b []byte, x *mesh.Endpoint) []byte {
+		p.encoded.Add(1)
+		return encode(b, x, port)
+	})
+	if p.by == nil {
+		p.by = make(map[mesh.Port]*Encoded, 1)
+	}
+	p.by[port] = e
+	delete(p.old, port)
+	return e
+}
+
+// encodeAll encodes what was not there before and copies the rest.
+func encodeAll(list []*mesh.Endpoint, before *Encoded, encode func([]byte, *mesh.Endpoint) []byte) *Encoded {
+	out := &Encoded{endpoints: list, ends: make([]int, 0, len(list))}
+	if before == nil {
+		const typical = 112
+		out.bytes = make([]byte, 0, typical*len(list))
+		for _, e := range list {
+			out.bytes = encode(out.bytes, e)
+			out.ends = append(out.ends, len(out.bytes))
+		}
+		out.bytes = slices.Clip(out.bytes)
+		return out
+	}
+	out.bytes = make([]byte, 0, len(before.bytes)+len(before.bytes)/max(1, len(before.endpoints))+16)
+	at := 0 // both lists have the same order, so that the next one is nearly always where the last one was found
+	var places map[*mesh.Endpoint]int
+	for _, e := range list {
+		if at >= len(before.endpoints) || before.endpoints[at] != e {
+			if places == nil {
+				places = make(map[*mesh.Endpoint]int, len(before.endpoints))
+				for i, x := range before.endpoints {
+					places[x] = i
+				}
+			}
+			i, known := places[e]
+			if !known {
+				out.bytes = encode(out.bytes, e)
+				out.ends = append(out.ends, len(out.bytes))
+				continue
+			}
+			at = i
+		}
+		out.bytes = append(out.bytes, before.Of(at)...)
+		out.ends = append(out.ends, len(out.bytes))
+		at++
+	}
+	return out
+}
+
+// Parts are the endpoints of a service in an encoded form. Asking is a read of the endpoints.
+func (v *View) Parts(id mesh.ServiceID) (*Parts, []*mesh.Endpoint) {
+	endpoints := v.Endpoints(id)
+	p, _ := v.s.parts.Get(id)
+	return p, endpoints
+}
