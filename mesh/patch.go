@@ -109,6 +109,7 @@ type PatchMatch struct {
 // PatchChain matches a filter chain, and filters in it.
 type PatchChain struct {
 	Name, SNI, Transport string
+	Socket               string   // the name of its transport socket
 	Protocols            []string // each of them must be named by the chain
 	Port                 uint32   // of the destination
 	Filter, SubFilter    string

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"cmp"
 	"slices"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -9,6 +10,9 @@ import (
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 )
+
+// rawSocket is what a chain without a transport socket has.
+const rawSocket = "envoy.transport_sockets.raw_buffer"
 
 func virtual(l *listenerv3.Listener) bool {
 	return l.Name == view.VirtualInbound || l.Name == view.VirtualOutbound
@@ -40,7 +44,8 @@ func matchesChain(l *listenerv3.Listener, c *listenerv3.FilterChain, p *mesh.Pat
 		(m.SNI == "" || slices.Contains(to.GetServerNames(), m.SNI)) &&
 		(m.Transport == "" || m.Transport == to.GetTransportProtocol()) &&
 		!slices.ContainsFunc(m.Protocols, func(s string) bool { return !slices.Contains(to.GetApplicationProtocols(), s) }) &&
-		(m.Port == 0 || m.Port == to.GetDestinationPort().GetValue())
+		(m.Port == 0 || m.Port == to.GetDestinationPort().GetValue()) &&
+		(m.Socket == "" || m.Socket == cmp.Or(c.GetTransportSocket().GetName(), rawSocket))
 }
 
 // matchesRoutes says whether a patch is for a route configuration.

@@ -179,6 +179,18 @@ func (v *visit) context(out *mesh.Patch, m *networking.EnvoyFilter_EnvoyConfigOb
 	}
 	if waypoint {
 		v.NotEnforced(path+".context", "there are no waypoint proxies in this mesh, so nothing is patched")
+		w := m.GetWaypoint()
+		for _, f := range []struct {
+			name string
+			said bool
+		}{
+			{"portNumber", w.GetPortNumber() != 0}, {"route.name", w.GetRoute().GetName() != ""}, {"filter.name", w.GetFilter().GetName() != ""},
+			{"filter.subFilter.name", w.GetFilter().GetSubFilter().GetName() != ""},
+		} {
+			if f.said {
+				v.NotEnforced(path+".waypoint."+f.name, "there are no waypoint proxies in this mesh")
+			}
+		}
 		return false
 	}
 	context, known := patchContexts[m.GetContext()]
@@ -261,6 +273,9 @@ func (v *visit) operates(out *mesh.Patch, p *networking.EnvoyFilter_EnvoyConfigO
 	if c := p.Patch.FilterClass; c != networking.EnvoyFilter_Patch_UNSPECIFIED && (out.Target != mesh.PatchHTTPFilter || out.Operation != mesh.PatchAdd) {
 		v.NotEnforced(path+".patch.filterClass", "it places filters that are added (applyTo HTTP_FILTER, operation ADD), so here it has no effect")
 		out.Class = mesh.PatchUnplaced
+	}
+	if out.Class == mesh.PatchBeforeStats {
+		v.NotEnforced(path+".patch.filterClass", "proxies have no filter that counts, so the filter stands right before the router, as without a class")
 	}
 	filters := out.Target == mesh.PatchNetworkFilter || out.Target == mesh.PatchHTTPFilter || out.Target == mesh.PatchListenerFilter
 	vain := false

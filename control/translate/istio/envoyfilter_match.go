@@ -57,7 +57,7 @@ func (v *visit) listenerMatch(out *mesh.Patch, m *networking.EnvoyFilter_Listene
 		return
 	}
 	out.Match.Chain = &mesh.PatchChain{
-		Name: c.GetName(), SNI: c.GetSni(), Transport: c.GetTransportProtocol(), Protocols: list(c.GetApplicationProtocols()), Port: c.GetDestinationPort(),
+		Name: c.GetName(), SNI: c.GetSni(), Transport: c.GetTransportProtocol(), Protocols: list(c.GetApplicationProtocols()), Port: c.GetDestinationPort(), Socket: c.GetTransportSocket(),
 		Filter: c.GetFilter().GetName(), SubFilter: c.GetFilter().GetSubFilter().GetName(),
 	}
 	f, at := c.GetFilter(), path+".filterChain.filter"
