@@ -82,7 +82,7 @@ var Kinds = []*Kind{
 	istio(GroupNetworking, "WorkloadGroup", "workloadgroups", networking.WorkloadGroup{}, 0),
 	istio(GroupNetworking, "Sidecar", "sidecars", networking.Sidecar{}, 0),
 	istio(GroupNetworking, "EnvoyFilter", "envoyfilters", networking.EnvoyFilter{}, handled, "v1alpha3"),
-	istio(GroupNetworking, "ProxyConfig", "proxyconfigs", networkingbeta.ProxyConfig{}, 0, "v1beta1"),
+	istio(GroupNetworking, "ProxyConfig", "proxyconfigs", networkingbeta.ProxyConfig{}, handled, "v1beta1"),
 	istio(GroupExtensions, "WasmPlugin", "wasmplugins", extensions.WasmPlugin{}, secure, "v1alpha1"),
 	istio(GroupExtensions, "TrafficExtension", "trafficextensions", extensions.TrafficExtension{}, secure, "v1alpha1"),
 	istio(GroupTelemetry, "Telemetry", "telemetries", telemetry.Telemetry{}, 0, "v1", "v1alpha1"),

@@ -138,6 +138,8 @@ func (r *Result) istio(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.Authorization, r.Denials, problems = istio.AuthorizationPolicy(o, in)
 	case "EnvoyFilter":
 		r.Filter, r.Denials, problems = istio.EnvoyFilter(o, in)
+	case "ProxyConfig":
+		problems = istio.ProxyConfig(o, in)
 	default:
 		r.Denials, problems = istio.Unhandled(o, in)
 	}
