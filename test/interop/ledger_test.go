@@ -264,7 +264,7 @@ func documents(t *testing.T, text string) (out []map[string]any) {
 	t.Helper()
 	for doc := range strings.SplitSeq("\n"+text, "\n---") {
 		var m map[string]any
-		must(t, yamlv3.Unmarshal([]byte(doc), &m))
+		must(t, yamlv3.Unmarshal([]byte(doc+"\n"), &m))
 		if m != nil {
 			out = append(out, cloneValue(m).(map[string]any))
 		}
