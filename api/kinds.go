@@ -98,7 +98,7 @@ var Kinds = []*Kind{
 	gateway("TLSRoute", "tlsroutes", gwv1.TLSRouteSpec{}, handled, "v1"),
 	gateway("TCPRoute", "tcproutes", gwv1.TCPRouteSpec{}, handled, "v1"),
 	gateway("UDPRoute", "udproutes", gwv1.UDPRouteSpec{}, handled, "v1", "v1alpha2"),
-	gateway("ListenerSet", "listenersets", gwv1.ListenerSetSpec{}, 0, "v1"),
+	gateway("ListenerSet", "listenersets", gwv1.ListenerSetSpec{}, handled, "v1"),
 	gateway("BackendTLSPolicy", "backendtlspolicies", gwv1.BackendTLSPolicySpec{}, handled|secure, "v1"),
 
 	core("Service", "services", corev1.Service{}, 0),

@@ -85,6 +85,11 @@ var securityTable = []securityRow{
 		why: "this TLS setting of a gateway is not enforced yet",
 	},
 	{
+		kind: "ListenerSet.gateway.networking.k8s.io", roots: []string{"listeners[].tls"},
+		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*"),
+		why:      "this TLS setting of a gateway is not enforced yet",
+	},
+	{
 		kind: "BackendTLSPolicy.gateway.networking.k8s.io", roots: []string{""}, enforced: Fields("targetRefs[].*", "validation.*"),
 		reasons: map[string]string{"options": "no option of TLS towards backends is known"},
 	},

@@ -22,9 +22,19 @@ func CompareRef(a, b Ref) int {
 		strings.Compare(a.Name, b.Name), strings.Compare(a.Group, b.Group))
 }
 
-// CompareGatewayID orders by dialect, namespace, name.
+// CompareGatewayID orders by dialect, namespace, name, a Gateway before a ListenerSet.
 func CompareGatewayID(a, b GatewayID) int {
-	return cmp.Or(cmp.Compare(a.Dialect, b.Dialect), strings.Compare(string(a.Namespace), string(b.Namespace)), strings.Compare(a.Name, b.Name))
+	return cmp.Or(cmp.Compare(a.Dialect, b.Dialect), strings.Compare(string(a.Namespace), string(b.Namespace)), strings.Compare(a.Name, b.Name), compareBool(a.Set, b.Set))
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // CompareSecretID orders by namespace, name.

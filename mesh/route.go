@@ -32,7 +32,8 @@ type Call struct {
 
 // Parent is one listener that a Gateway API route attached to, with the host names that both agree on.
 type Parent struct {
-	Gateway  GatewayID
+	Gateway  GatewayID // or a ListenerSet
+	Of       GatewayID // the Gateway, or that of the ListenerSet
 	Listener string
 	Hosts    []Host
 }

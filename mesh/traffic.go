@@ -175,6 +175,7 @@ type GatewayID struct {
 	Dialect   Dialect
 	Namespace Namespace
 	Name      string
+	Set       bool // a ListenerSet, which adds listeners to a Gateway of the Gateway API
 }
 
 // Dialect is Istio or the Gateway API.
@@ -189,7 +190,9 @@ const (
 // Gateway is a set of listeners on the proxies that it selects.
 type Gateway struct {
 	ID      GatewayID
+	Of      GatewayID // of a ListenerSet: its Gateway
 	Origin  Ref
+	Refused bool // as a whole; there are no servers
 	Created time.Time
 	// Namespace and Selector find the workloads that serve it. An empty namespace is any (Istio); a nil selector with a namespace finds none.
 	Namespace Namespace

@@ -35,8 +35,15 @@ func (d *Server) gatewayObjects(file inject.Config) (all []*unstructured.Unstruc
 	}
 	for _, g := range snap.Gateways.All() {
 		e, ok := d.store.Get(g.Origin)
-		if !ok || !deploy.Wanted(g) || e.Object.Meta.UID == "" {
+		if !ok || g.ID.Set || !deploy.Wanted(g) || e.Object.Meta.UID == "" {
 			continue
+		}
+		for _, set := range snap.Gateways.All() {
+			if set.ID.Set && set.Of == g.ID {
+				whole := *g
+				whole.Servers = slices.Concat(g.Servers, set.Servers)
+				g = &whole
+			}
 		}
 		revision := cmp.Or(e.Object.Meta.Labels["istio.io/rev"], "default")
 		if revision == file.Revision || slices.Contains(file.Tags, revision) {

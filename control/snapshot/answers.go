@@ -3,6 +3,7 @@ package snapshot
 import (
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/config"
+	"github.com/heddle-mesh/heddle/control/translate/gateway"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -48,6 +49,16 @@ func (a Answers) Grants(ns mesh.Namespace) []api.Object { return a.listed("Refer
 // BackendTLSPolicies are those of a namespace.
 func (a Answers) BackendTLSPolicies(ns mesh.Namespace) []api.Object {
 	return a.listed("BackendTLSPolicy", ns)
+}
+
+// ListenerSets are those, of any namespace, whose parent is a Gateway.
+func (a Answers) ListenerSets(of mesh.Ref) (out []api.Object) {
+	for e := range a.Store.All() {
+		if parent, ok := gateway.SetParent(e.Object); ok && parent == of {
+			out = append(out, e.Object)
+		}
+	}
+	return out
 }
 
 func (a Answers) listed(kind string, ns mesh.Namespace) (out []api.Object) {

@@ -43,6 +43,8 @@ type Builder struct {
 	nouns    map[mesh.Ref]nouns
 	status   map[mesh.Ref]stated                      // what objects' status should say
 	listed   map[listKey]map[mesh.Ref]struct{}        // present objects of some kinds
+	sets     map[mesh.Ref]map[mesh.Ref]struct{}       // ListenerSets by Gateway
+	setOf    map[mesh.Ref]mesh.Ref                    // and the other way round
 	within   map[mesh.Namespace]map[mesh.Ref]struct{} // present objects by namespace
 	dirty    map[mesh.Ref]struct{}
 	told     map[mesh.Ref]struct{}                  // objects whose problems changed
@@ -63,7 +65,7 @@ type Builder struct {
 // NewBuilder makes a builder of an empty mesh.
 func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects, accepted Accepted) *Builder {
 	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
-		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, listed: map[listKey]map[mesh.Ref]struct{}{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
+		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, listed: map[listKey]map[mesh.Ref]struct{}{}, sets: map[mesh.Ref]map[mesh.Ref]struct{}{}, setOf: map[mesh.Ref]mesh.Ref{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
 		dirty: map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
 	b.problems, b.from = map[mesh.Ref]map[string][]mesh.Problem{}, map[string]map[mesh.Ref]struct{}{}
 	origin := func(r *mesh.Route) mesh.Ref { return r.Origin }
@@ -136,6 +138,7 @@ func (b *Builder) update(ref mesh.Ref) {
 	b.asked.forget(ref)
 	e, ok := b.objects.Get(ref)
 	b.present(ref, ok)
+	b.presentSet(ref, e)
 	b.recheck(b.aboutObject(ref))
 	if ref.Kind == "Service" && ref.Group == api.GroupCore {
 		b.tellGatesIn(ref.Namespace)

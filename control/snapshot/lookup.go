@@ -29,6 +29,7 @@ const (
 	askObject
 	askListed    // objects of a kind in namespace from
 	askNamespace // namespace from
+	askSets      // ListenerSets of object
 )
 
 // asked remembers who asked what and what the answer was, so that an object is translated again when an answer that it got has changed.
@@ -156,6 +157,13 @@ func (l lookup) BackendTLSPolicies(ns mesh.Namespace) []api.Object {
 	return l.listed("BackendTLSPolicy", ns)
 }
 
+// ListenerSets are those, of any namespace, whose parent is a Gateway.
+func (l lookup) ListenerSets(gateway mesh.Ref) []api.Object {
+	list, version := l.b.findSets(gateway)
+	l.note(question{kind: askSets, object: gateway}, version)
+	return list
+}
+
 func (l lookup) listed(kind string, ns mesh.Namespace) []api.Object {
 	list, version := l.b.findListed(listKey{kind, ns})
 	l.note(question{kind: askListed, of: kind, from: ns}, version)
@@ -177,6 +185,9 @@ func (b *Builder) answer(q question) any {
 		return b.findSubset(q.host, q.subset, q.from)
 	case askObject:
 		_, version := b.findObject(q.object)
+		return version
+	case askSets:
+		_, version := b.findSets(q.object)
 		return version
 	case askListed:
 		_, version := b.findListed(listKey{q.of, q.from})

@@ -41,7 +41,7 @@ func phase(ref mesh.Ref) int {
 	switch ref.Kind {
 	case "ServiceEntry", "WorkloadEntry":
 		return 1
-	case "Gateway", "DestinationRule":
+	case "Gateway", "DestinationRule", "ListenerSet":
 		return 2
 	case "VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Sidecar":
 		return lastPhase

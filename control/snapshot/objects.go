@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/config"
 	"github.com/heddle-mesh/heddle/control/translate"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/control/translate/gateway"
@@ -43,14 +44,41 @@ type listKey struct {
 var listedKinds = []string{"ReferenceGrant", "BackendTLSPolicy"}
 
 func (b *Builder) findListed(of listKey) (list []api.Object, version string) {
+	return b.findAll(b.listed[of])
+}
+
+// findSets are the ListenerSets of a Gateway.
+func (b *Builder) findSets(gateway mesh.Ref) (list []api.Object, version string) {
+	return b.findAll(b.sets[gateway])
+}
+
+func (b *Builder) findAll(refs map[mesh.Ref]struct{}) (list []api.Object, version string) {
 	var text strings.Builder
-	for _, ref := range slices.SortedFunc(maps.Keys(b.listed[of]), mesh.CompareRef) {
+	for _, ref := range slices.SortedFunc(maps.Keys(refs), mesh.CompareRef) {
 		if o, v := b.findObject(ref); o.Kind != nil {
 			list = append(list, o)
-			fmt.Fprintf(&text, "%s %d %p\n", ref.Name, v.revision, v.spec)
+			fmt.Fprintf(&text, "%s %d %p\n", ref, v.revision, v.spec)
 		}
 	}
 	return list, text.String()
+}
+
+// presentSet keeps the index of ListenerSets by their Gateways, by what they say now.
+func (b *Builder) presentSet(ref mesh.Ref, e *config.Entry) {
+	if ref.Group != api.GroupGateway || ref.Kind != "ListenerSet" {
+		return
+	}
+	if old, ok := b.setOf[ref]; ok {
+		cut(b.sets, old, ref)
+		delete(b.setOf, ref)
+		defer b.recheck([]question{{kind: askSets, object: old}})
+	}
+	o, _ := b.findObject(ref)
+	if parent, ok := gateway.SetParent(o); e != nil && ok {
+		put(b.sets, parent, ref, struct{}{})
+		b.setOf[ref] = parent
+		b.recheck([]question{{kind: askSets, object: parent}})
+	}
 }
 
 // namespaceVersion tells one answer about a namespace from another.
@@ -133,6 +161,15 @@ func (b *Builder) Status(ref mesh.Ref) *condition.Status {
 		}
 		return &with
 	}
+	if ref.Kind == "ListenerSet" {
+		id := mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: ref.Namespace, Name: ref.Name, Set: true}
+		routes, _ := b.now.GateRoutes.Get(id)
+		with := gateway.WithRoutes(*s.status, id, routes)
+		if parent := b.Status(b.setOf[ref]); parent != nil {
+			with = gateway.WithParent(with, *parent)
+		}
+		return &with
+	}
 	if ref.Kind == "BackendTLSPolicy" {
 		with := gateway.WithAncestors(*s.status, s.object, b.routes(), written{b})
 		return &with
@@ -164,5 +201,9 @@ func (b *Builder) routes() iter.Seq[*mesh.Route] {
 }
 
 func gatewayRef(id mesh.GatewayID) mesh.Ref {
-	return mesh.Ref{Group: api.GroupGateway, Kind: "Gateway", Namespace: id.Namespace, Name: id.Name}
+	kind := "Gateway"
+	if id.Set {
+		kind = "ListenerSet"
+	}
+	return mesh.Ref{Group: api.GroupGateway, Kind: kind, Namespace: id.Namespace, Name: id.Name}
 }

@@ -22,9 +22,12 @@ func document(want *condition.Status, present map[string]any, now time.Time) (do
 		l["conditions"] = conditions(l["conditions"], old["conditions"], stamp)
 	}
 	if parents, ok := doc["parents"].([]any); ok {
-		doc["parents"] = mergeParents(parents, present["parents"], stamp)
+		doc["parents"] = merge(parents, present["parents"], "parentRef", stamp)
 	} else if _, routes := present["parents"]; routes && want.Parents != nil {
-		doc["parents"] = mergeParents(nil, present["parents"], stamp)
+		doc["parents"] = merge(nil, present["parents"], "parentRef", stamp)
+	}
+	if ancestors, ok := doc["ancestors"].([]any); ok {
+		doc["ancestors"] = merge(ancestors, present["ancestors"], "ancestorRef", stamp)
 	}
 	if want.Listeners != nil && want.Addresses == nil && present["addresses"] != nil { // the last address went
 		doc["addresses"] = []any{}
@@ -102,8 +105,8 @@ func conditions(ours, present any, stamp string) []any {
 	return out
 }
 
-// mergeParents keeps the entries of other controllers.
-func mergeParents(ours []any, present any, stamp string) []any {
+// merge keeps the entries of other controllers, for parents of routes or ancestors of policies, which are named by a reference.
+func merge(ours []any, present any, by, stamp string) []any {
 	out := []any{}
 	for _, old := range items(present) {
 		if old["controllerName"] != condition.Controller {
@@ -111,7 +114,7 @@ func mergeParents(ours []any, present any, stamp string) []any {
 		}
 	}
 	for _, p := range items(ours) {
-		ref, _ := p["parentRef"].(map[string]any)
+		ref, _ := p[by].(map[string]any)
 		// The API fills these in, so a reference without them would always look changed.
 		for key, value := range map[string]string{"group": "gateway.networking.k8s.io", "kind": "Gateway"} {
 			if _, ok := ref[key]; !ok {
@@ -120,7 +123,7 @@ func mergeParents(ours []any, present any, stamp string) []any {
 		}
 		var old map[string]any
 		for _, o := range items(present) {
-			if o["controllerName"] == condition.Controller && same(o["parentRef"], ref) {
+			if o["controllerName"] == condition.Controller && same(o[by], ref) {
 				old = o
 			}
 		}

@@ -156,7 +156,12 @@ var quiet = map[string]string{
 	"Gateway listeners.allowedRoutes.namespaces.selector.matchExpressions.key":      "routes ask when they attach",
 	"Gateway listeners.allowedRoutes.namespaces.selector.matchExpressions.operator": "routes ask when they attach",
 	"Gateway listeners.allowedRoutes.namespaces.selector.matchExpressions.values":   "routes ask when they attach",
-	"GatewayClass description": "text for people",
+	"Gateway allowedListeners.namespaces.from":                                      "ListenerSets ask when they attach",
+	"Gateway allowedListeners.namespaces.selector.matchLabels":                      "ListenerSets ask when they attach",
+	"Gateway allowedListeners.namespaces.selector.matchExpressions.key":             "ListenerSets ask when they attach",
+	"Gateway allowedListeners.namespaces.selector.matchExpressions.operator":        "ListenerSets ask when they attach",
+	"Gateway allowedListeners.namespaces.selector.matchExpressions.values":          "ListenerSets ask when they attach",
+	"GatewayClass description":                                                      "text for people",
 }
 
 // Every field of the Gateway API's kinds must change what the object means or be told.

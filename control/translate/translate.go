@@ -162,12 +162,12 @@ func (r *Result) gateway(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.Route, r.Status, problems = gateway.UDPRoute(o, in)
 	case "GatewayClass":
 		r.Status, problems = gateway.GatewayClass(o)
+	case "ListenerSet":
+		r.Gateway, r.Status, problems = gateway.ListenerSet(o, in)
 	case "BackendTLSPolicy":
 		r.BackendTLS, r.Status, problems = gateway.BackendTLSPolicy(o, in)
 	case "ReferenceGrant":
 		problems = gateway.ReferenceGrant(o)
-	default:
-		r.Status, problems = gateway.Unhandled(o, in)
 	}
 	return problems
 }

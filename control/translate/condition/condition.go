@@ -79,11 +79,12 @@ type Feature struct {
 type Status struct {
 	ObservedGeneration int64       `json:"observedGeneration,omitempty"` // Istio's kinds
 	Conditions         []Condition `json:"conditions,omitempty"`
-	Listeners          []Listener  `json:"listeners,omitempty"`         // Gateway of the Gateway API
-	Addresses          []Address   `json:"addresses,omitempty"`         // Gateway of the Gateway API
-	Parents            []Parent    `json:"parents,omitempty"`           // its routes: those entries that have Heddle's controller name
-	Ancestors          []Ancestor  `json:"ancestors,omitempty"`         // BackendTLSPolicy: those entries that have Heddle's controller name
-	Features           []Feature   `json:"supportedFeatures,omitempty"` // GatewayClass
+	Listeners          []Listener  `json:"listeners,omitempty"`            // Gateway of the Gateway API
+	Addresses          []Address   `json:"addresses,omitempty"`            // Gateway of the Gateway API
+	ListenerSets       *int32      `json:"attachedListenerSets,omitempty"` // Gateway of the Gateway API, where it allows any
+	Parents            []Parent    `json:"parents,omitempty"`              // its routes: those entries that have Heddle's controller name
+	Ancestors          []Ancestor  `json:"ancestors,omitempty"`            // BackendTLSPolicy: those entries that have Heddle's controller name
+	Features           []Feature   `json:"supportedFeatures,omitempty"`    // GatewayClass
 }
 
 // The types of condition of Istio's kinds. Accepted: the object is used as far as Enforced says. Enforced: all that it says is in effect.

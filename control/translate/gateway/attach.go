@@ -7,8 +7,6 @@ import (
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/mesh"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -69,18 +67,9 @@ func (v *routeVisit) allowed(l *gwv1.Listener, gateway mesh.Namespace) bool {
 	case gwv1.NamespacesFromSame:
 		return v.ns == gateway
 	case gwv1.NamespacesFromSelector:
-		return v.selected(rules.Namespaces.Selector)
+		return selects(rules.Namespaces.Selector, v.ns, v.in)
 	}
 	return false
-}
-
-func (v *routeVisit) selected(s *metav1.LabelSelector) bool {
-	selector, err := metav1.LabelSelectorAsSelector(s)
-	if err != nil || s == nil {
-		return false
-	}
-	have, ok := v.in.NamespaceLabels(v.ns)
-	return ok && selector.Matches(labels.Set(have))
 }
 
 // intersect gives the host names that a listener and a route agree on: of each pair the narrower one. No host names mean every host.

@@ -244,7 +244,7 @@ func WithAncestors(s condition.Status, o api.Object, routes iter.Seq[*mesh.Route
 	for r := range routes {
 		if r.Backed(func(b *mesh.Backend) bool { return b.Service.Namespace == ns && slices.Contains(hosts, b.Service.Host) }) {
 			for _, p := range r.Parents {
-				gateways = append(gateways, p.Gateway)
+				gateways = append(gateways, p.Of)
 			}
 		}
 	}

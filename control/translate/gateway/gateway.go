@@ -17,7 +17,7 @@ const nameLabel = "gateway.networking.k8s.io/gateway-name"
 // gatewayFields are honoured; TLS settings are judged by api.Unenforced.
 var (
 	gatewayPaths = []string{"gatewayClassName", "listeners[].name", "listeners[].hostname", "listeners[].port", "listeners[].protocol", "listeners[].tls.*",
-		"listeners[].allowedRoutes.*", "tls.*", "addresses.*", "defaultScope=None"}
+		"listeners[].allowedRoutes.*", "tls.*", "addresses.*", "defaultScope=None", "allowedListeners.*"}
 	gatewayFields = api.Fields(gatewayPaths...)
 	// deployedFields are honoured where workloads are made for the gateway.
 	deployedFields = api.Fields(append(gatewayPaths, "infrastructure.labels", "infrastructure.labels.*", "infrastructure.annotations", "infrastructure.annotations.*", "infrastructure.parametersRef", "infrastructure.parametersRef.*")...)
@@ -50,6 +50,14 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 		unusable = v.bind(g, service)
 	}
 	status := &condition.Status{}
+	if spec.AllowedListeners != nil {
+		status.ListenerSets = new(int32)
+		for _, s := range attachedSets(o, in) {
+			if s.valid > 0 && !s.Broken() && refusal == nil {
+				*status.ListenerSets++
+			}
+		}
+	}
 	valid := 0
 	for i := range states {
 		s := &states[i]
@@ -67,7 +75,7 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 		pending(status)
 	}
 	if refusal != nil {
-		g.Servers = nil
+		g.Servers, g.Refused = nil, true
 	}
 	if v.Broken() {
 		return nil, status, v.Problems()

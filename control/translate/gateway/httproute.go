@@ -72,7 +72,7 @@ func (v *routeVisit) attach(r *mesh.Route, hosts []mesh.Host, parents []gwv1.Par
 		group, kind := string(deref(ref.Group, api.GroupGateway)), string(deref(ref.Kind, "Gateway"))
 		a := attachment{ref: ref}
 		switch {
-		case group == api.GroupGateway && kind == "Gateway":
+		case group == api.GroupGateway && (kind == "Gateway" || kind == "ListenerSet"):
 			if !v.attachGateway(r, hosts, &a, path) {
 				continue
 			}
@@ -94,22 +94,39 @@ func (v *routeVisit) attach(r *mesh.Route, hosts []mesh.Host, parents []gwv1.Par
 	return out
 }
 
-// attachGateway returns false when the gateway is not there or not Heddle's, so that no status is due.
+// attachGateway joins the route with listeners of a Gateway or ListenerSet. It returns false when that is not there or not Heddle's, so that no status is due.
 func (v *routeVisit) attachGateway(r *mesh.Route, hosts []mesh.Host, a *attachment, path string) bool {
-	ns := mesh.Namespace(deref(a.ref.Namespace, gwv1.Namespace(v.ns)))
-	o, ok := v.in.Object(mesh.Ref{Group: api.GroupGateway, Kind: "Gateway", Namespace: ns, Name: string(a.ref.Name)})
+	ns, kind := mesh.Namespace(deref(a.ref.Namespace, gwv1.Namespace(v.ns))), string(deref(a.ref.Kind, "Gateway"))
+	o, ok := v.in.Object(mesh.Ref{Group: api.GroupGateway, Kind: kind, Namespace: ns, Name: string(a.ref.Name)})
 	if !ok {
-		v.NotFound(path+".name", "", "there is no Gateway %s in namespace %s", a.ref.Name, ns)
-		return false
-	}
-	gw, ok := o.Spec.(*gwv1.GatewaySpec)
-	if !ok || !ours(string(gw.GatewayClassName), v.in) {
+		v.NotFound(path+".name", "", "there is no %s %s in namespace %s", kind, a.ref.Name, ns)
 		return false
 	}
 	id := mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: ns, Name: string(a.ref.Name)}
+	owner, listeners := id, []gwv1.Listener(nil)
+	switch spec := o.Spec.(type) {
+	case *gwv1.GatewaySpec:
+		if !ours(string(spec.GatewayClassName), v.in) {
+			return false
+		}
+		listeners = spec.Listeners
+	case *gwv1.ListenerSetSpec:
+		parent, mine := setParent(o, v.in)
+		if !mine {
+			return false
+		}
+		id, listeners = setID(o.Ref()), entries(spec)
+		owner = mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: parent.Ref().Namespace, Name: parent.Meta.Name}
+		if !allowsSet(parent.Spec.(*gwv1.GatewaySpec), parent, ns, v.in) {
+			a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("%s takes no listeners of %s", parent.Ref(), o.Ref())
+			return true
+		}
+	default:
+		return false
+	}
 	matching, allowed, attached := 0, 0, 0
-	for i := range gw.Listeners {
-		l := &gw.Listeners[i]
+	for i := range listeners {
+		l := &listeners[i]
 		if a.ref.SectionName != nil && *a.ref.SectionName != l.Name || a.ref.Port != nil && *a.ref.Port != l.Port {
 			continue
 		}
@@ -124,7 +141,7 @@ func (v *routeVisit) attachGateway(r *mesh.Route, hosts []mesh.Host, a *attachme
 		}
 		attached++
 		if !slices.ContainsFunc(r.Parents, func(p mesh.Parent) bool { return p.Gateway == id && p.Listener == string(l.Name) }) {
-			r.Parents = append(r.Parents, mesh.Parent{Gateway: id, Listener: string(l.Name), Hosts: common})
+			r.Parents = append(r.Parents, mesh.Parent{Gateway: id, Of: owner, Listener: string(l.Name), Hosts: common})
 		}
 		for _, h := range common {
 			if !slices.Contains(r.Hosts, h) {
@@ -138,11 +155,11 @@ func (v *routeVisit) attachGateway(r *mesh.Route, hosts []mesh.Host, a *attachme
 			r.Gateways = append(r.Gateways, id)
 		}
 	case matching == 0:
-		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("Gateway %s/%s has no listener of that name and port", ns, a.ref.Name)
+		a.reason, a.message = string(gwv1.RouteReasonNoMatchingParent), fmt.Sprintf("%s %s/%s has no listener of that name and port", kind, ns, a.ref.Name)
 	case allowed == 0:
-		a.reason, a.message = string(gwv1.RouteReasonNotAllowedByListeners), fmt.Sprintf("no listener of Gateway %s/%s allows %ss of namespace %s", ns, a.ref.Name, v.obj.Kind.Kind, v.ns)
+		a.reason, a.message = string(gwv1.RouteReasonNotAllowedByListeners), fmt.Sprintf("no listener of %s %s/%s allows %ss of namespace %s", kind, ns, a.ref.Name, v.obj.Kind.Kind, v.ns)
 	default:
-		a.reason, a.message = string(gwv1.RouteReasonNoMatchingListenerHostname), fmt.Sprintf("no host name of the route is one of a listener of Gateway %s/%s", ns, a.ref.Name)
+		a.reason, a.message = string(gwv1.RouteReasonNoMatchingListenerHostname), fmt.Sprintf("no host name of the route is one of a listener of %s %s/%s", kind, ns, a.ref.Name)
 	}
 	return true
 }

@@ -70,24 +70,27 @@ func (v *visit) listeners(spec *gwv1.GatewaySpec) []listenerState {
 
 // conflict compares two listeners: one port has one protocol, and one host name belongs to one listener.
 func conflict(a, b *listenerState) bool {
-	if a.server.Port != b.server.Port || a.server.Port == 0 {
-		return false
-	}
-	reason, message := "", ""
-	switch {
-	case (a.server.Protocol == mesh.UDP) != (b.server.Protocol == mesh.UDP): // ports for datagrams are others than those for connections
-		return false
-	case a.server.Protocol != b.server.Protocol && (a.server.TLS == nil || b.server.TLS == nil): // HTTPS and TLS are told apart by server name
-		reason, message = string(gwv1.ListenerReasonProtocolConflict), fmt.Sprintf("listeners %s and %s have port %d with different protocols", a.server.Name, b.server.Name, a.server.Port)
-	case a.hostname == b.hostname:
-		reason, message = string(gwv1.ListenerReasonHostnameConflict), fmt.Sprintf("listeners %s and %s have port %d and the same host name", a.server.Name, b.server.Name, a.server.Port)
-	default:
+	reason, what := excludes(a, b)
+	if reason == "" {
 		return false
 	}
 	for _, s := range []*listenerState{a, b} {
-		s.conflict, s.conflictMessage = reason, message
+		s.conflict, s.conflictMessage = reason, fmt.Sprintf("listeners %s and %s have port %d %s", a.server.Name, b.server.Name, a.server.Port, what)
 	}
 	return true
+}
+
+// excludes says why two listeners cannot both be served, and what they have besides one port; "" when they can.
+func excludes(a, b *listenerState) (reason, what string) {
+	switch {
+	case a.server.Port != b.server.Port || a.server.Port == 0:
+	case (a.server.Protocol == mesh.UDP) != (b.server.Protocol == mesh.UDP): // ports for datagrams are others than those for connections
+	case a.server.Protocol != b.server.Protocol && (a.server.TLS == nil || b.server.TLS == nil): // HTTPS and TLS are told apart by server name
+		return string(gwv1.ListenerReasonProtocolConflict), "with different protocols"
+	case a.hostname == b.hostname:
+		return string(gwv1.ListenerReasonHostnameConflict), "and the same host name"
+	}
+	return "", ""
 }
 
 func (v *visit) listener(l *gwv1.Listener, path string) listenerState {
@@ -217,8 +220,8 @@ func (v *visit) certificate(r gwv1.SecretObjectReference) (names []string, reaso
 	if deref(r.Group, "") != "" || deref(r.Kind, "Secret") != "Secret" {
 		return nil, invalid, fmt.Sprintf("a certificate cannot be of kind %s", deref(r.Kind, "Secret"))
 	}
-	if !granted("Gateway", v.ns, "", "Secret", string(r.Name), ns, v.in) {
-		return nil, string(gwv1.ListenerReasonRefNotPermitted), fmt.Sprintf("no ReferenceGrant in namespace %s lets Gateways of namespace %s use Secret %s", ns, v.ns, r.Name)
+	if !granted(v.obj.Kind.Kind, v.ns, "", "Secret", string(r.Name), ns, v.in) {
+		return nil, string(gwv1.ListenerReasonRefNotPermitted), fmt.Sprintf("no ReferenceGrant in namespace %s lets %ss of namespace %s use Secret %s", ns, v.obj.Kind.Kind, v.ns, r.Name)
 	}
 	o, ok := v.in.Object(mesh.Ref{Kind: "Secret", Namespace: ns, Name: string(r.Name)})
 	secret, isSecret := o.Spec.(*corev1.Secret)

@@ -32,6 +32,8 @@ type Lookup interface {
 	Grants(ns mesh.Namespace) []api.Object
 	// BackendTLSPolicies are those of a namespace.
 	BackendTLSPolicies(ns mesh.Namespace) []api.Object
+	// ListenerSets are those, of any namespace, whose parent is a Gateway.
+	ListenerSets(gateway mesh.Ref) []api.Object
 	// NamespaceLabels are the labels of a namespace; false when it does not exist.
 	NamespaceLabels(ns mesh.Namespace) (mesh.Labels, bool)
 }

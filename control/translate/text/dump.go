@@ -63,6 +63,9 @@ func short(v reflect.Value) (string, bool) {
 	case time.Time:
 		return x.UTC().Format(time.RFC3339), true
 	case mesh.GatewayID:
+		if x.Set {
+			return fmt.Sprintf("listener-set %s/%s", x.Namespace, x.Name), true
+		}
 		return fmt.Sprintf("%s %s/%s", names[reflect.TypeFor[mesh.Dialect]()][x.Dialect], x.Namespace, x.Name), true
 	case authz.Match:
 		return fmt.Sprintf("%s %q", names[reflect.TypeFor[authz.MatchKind]()][x.Kind], x.Value), true

@@ -108,6 +108,12 @@ func (r Result) write(b *strings.Builder, routes []*mesh.Route, in gateway.Objec
 	if r.Object.Kind.Gateway() && r.Object.Kind.Kind == "Gateway" {
 		s = gateway.WithRoutes(s, mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: r.Object.Ref().Namespace, Name: r.Object.Meta.Name}, routes)
 	}
+	if r.Object.Kind.Kind == "ListenerSet" {
+		s = gateway.WithRoutes(s, mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: r.Object.Ref().Namespace, Name: r.Object.Meta.Name, Set: true}, routes)
+	}
+	if s.ListenerSets != nil {
+		fmt.Fprintf(b, "%d listener sets\n", *s.ListenerSets)
+	}
 	if r.Object.Kind.Kind == "BackendTLSPolicy" {
 		s = gateway.WithAncestors(s, r.Object, slices.Values(routes), in)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/registry/kube"
 	"github.com/heddle-mesh/heddle/control/translate"
+	"github.com/heddle-mesh/heddle/control/translate/gateway"
 	"github.com/heddle-mesh/heddle/control/translate/istio"
 	"github.com/heddle-mesh/heddle/mesh"
 	networking "istio.io/api/networking/v1alpha3"
@@ -125,6 +126,16 @@ func (w *World) Grants(ns mesh.Namespace) []api.Object { return w.listed("Refere
 // BackendTLSPolicies are those of a namespace.
 func (w *World) BackendTLSPolicies(ns mesh.Namespace) []api.Object {
 	return w.listed("BackendTLSPolicy", ns)
+}
+
+// ListenerSets are those, of any namespace, whose parent is a Gateway.
+func (w *World) ListenerSets(of mesh.Ref) (out []api.Object) {
+	for _, o := range w.order {
+		if parent, ok := gateway.SetParent(o); ok && parent == of {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 func (w *World) listed(kind string, ns mesh.Namespace) (out []api.Object) {

@@ -1,26 +1,11 @@
 package gateway
 
 import (
-	"fmt"
-
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/mesh"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
-
-// unhandled says what follows from a kind that nothing reads yet.
-var unhandled = map[string]string{
-	"ListenerSet": "its listeners are not served; write them into the Gateway",
-}
-
-// Unhandled answers an object of a kind that nothing reads yet with one Problem.
-func Unhandled(o api.Object, in Lookup) (*condition.Status, []mesh.Problem) {
-	v := open(o, in)
-	message := fmt.Sprintf("%s is not honoured yet: %s", o.Kind.Kind, unhandled[o.Kind.Kind])
-	v.NotEnforced("", "%s", message)
-	return Refused(o, in, message), v.Problems()
-}
 
 // Deny makes the workloads that a BackendTLSPolicy which cannot be read is about refuse all requests: those behind its Services, or all of the namespace
 // where that is not known. Other kinds give nothing.
