@@ -52,10 +52,15 @@ func New() *Memo {
 }
 
 func (r *result) identity() string {
+	if len(r.resource.Origins)+len(r.notices)+len(r.applied) == 0 {
+		return r.resource.Version
+	}
 	var b strings.Builder
+	b.Grow(128)
 	b.WriteString(r.resource.Version)
 	for _, o := range r.resource.Origins {
-		b.WriteString("\n" + o)
+		b.WriteByte('\n')
+		b.WriteString(o)
 	}
 	for _, n := range r.notices {
 		b.WriteString("\n" + n.String())

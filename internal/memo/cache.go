@@ -21,12 +21,13 @@ type Cache[S, A any, N, K comparable, V any] struct {
 	mu      sync.Mutex
 	now     Revision
 	entries map[N]*entry[S, A, N, K, V]
-	index   map[K]map[*leaf[S, A, N, K, V]]struct{}
+	index   map[K]*slot[S, A, N, K, V]
 	past    []*entry[S, A, N, K, V] // entries that keep leaves of the revision before
 	askers  map[weak.Pointer[A]]map[*leaf[S, A, N, K, V]]struct{}
 	// dismissed are leaves without their askers, which are about to ask again; those that none comes back to are let go of at the next revision.
 	dismissed []*leaf[S, A, N, K, V]
 	made      uint64
+	readers   sync.Pool // of *Reader
 }
 
 // Rules are what a cache must know of its values.
@@ -45,22 +46,30 @@ type entry[S, A any, N, K comparable, V any] struct {
 	name    N
 	working sync.Mutex // one computation of the name at a time
 	root    node[S, A, N, K, V]
-	leaves  map[*leaf[S, A, N, K, V]]struct{}
+	leaves  []*leaf[S, A, N, K, V]
 	past    []*leaf[S, A, N, K, V] // valid until the current revision began
-	values  map[string]weak.Pointer[V]
+	values  []identified[V]
+}
+
+// identified is a value that may be shared, by its identity.
+type identified[V any] struct {
+	id    string
+	value weak.Pointer[V]
 }
 
 type leaf[S, A any, N, K comparable, V any] struct {
-	home     *entry[S, A, N, K, V]
-	path     []step[S, A]
-	grounded []Grounded[S, A, K]
-	parts    map[*leaf[S, A, N, K, V]]struct{} // what the value is made of: when one of them is stale, so is the value
-	wholes   map[*leaf[S, A, N, K, V]]struct{} // what is made of the value
-	reads    map[K]struct{}
-	grounds  map[K]struct{}
-	value    weak.Pointer[V]
-	strong   *V
-	askers   map[weak.Pointer[A]]struct{}
+	home      *entry[S, A, N, K, V]
+	at        int // its place among the home's leaves, -1 when it was taken out
+	path      []step[S, A]
+	grounded  []Grounded[S, A, K]
+	parts     map[*leaf[S, A, N, K, V]]struct{} // what the value is made of: when one of them is stale, so is the value
+	wholes    map[*leaf[S, A, N, K, V]]struct{} // what is made of the value
+	reads     []link[S, A, N, K, V]
+	grounds   []link[S, A, N, K, V]
+	grounding map[K]struct{} // the keys of grounds, when they are many
+	value     weak.Pointer[V]
+	strong    *V
+	askers    map[weak.Pointer[A]]struct{}
 }
 
 func (l *leaf[S, A, N, K, V]) get() *V {
@@ -74,7 +83,7 @@ func (l *leaf[S, A, N, K, V]) get() *V {
 func New[S, A any, N, K comparable, V any](rules Rules[S, A, N, K, V]) *Cache[S, A, N, K, V] {
 	return &Cache[S, A, N, K, V]{
 		rules: rules, entries: map[N]*entry[S, A, N, K, V]{},
-		index:  map[K]map[*leaf[S, A, N, K, V]]struct{}{},
+		index:  map[K]*slot[S, A, N, K, V]{},
 		askers: map[weak.Pointer[A]]map[*leaf[S, A, N, K, V]]struct{}{},
 	}
 }
@@ -106,7 +115,7 @@ func (c *Cache[S, A, N, K, V]) value(source S, asker *A, name N) (*V, *leaf[S, A
 	c.mu.Lock()
 	e := c.entries[name]
 	if e == nil {
-		e = &entry[S, A, N, K, V]{name: name, leaves: map[*leaf[S, A, N, K, V]]struct{}{}, values: map[string]weak.Pointer[V]{}}
+		e = &entry[S, A, N, K, V]{name: name}
 		c.entries[name] = e
 	}
 	v, l := c.hit(e, source, asker)
@@ -140,11 +149,18 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 	if v != nil {
 		return v, l
 	}
-	r := newReader[S, A, K](source, asker)
-	parts := map[*leaf[S, A, N, K, V]]struct{}{}
+	r, _ := c.readers.Get().(*Reader[S, A, K])
+	if r == nil {
+		r = &Reader[S, A, K]{}
+	}
+	r.source, r.asker = source, asker
+	var parts map[*leaf[S, A, N, K, V]]struct{}
 	v = c.rules.Compute(source, e.name, r, func(name N) *V {
 		v, l := c.value(source, asker, name)
 		r.include(l.path)
+		if parts == nil {
+			parts = map[*leaf[S, A, N, K, V]]struct{}{}
+		}
 		parts[l] = struct{}{}
 		return v
 	})
@@ -154,7 +170,7 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 	if c.entries[e.name] != e { // it was emptied and let go meanwhile
 		c.entries[e.name] = e
 	}
-	l = &leaf[S, A, N, K, V]{home: e, path: r.path, reads: r.reads, parts: parts, wholes: map[*leaf[S, A, N, K, V]]struct{}{}}
+	l = &leaf[S, A, N, K, V]{home: e, at: -1, path: slices.Clone(r.path), parts: parts}
 	for _, s := range l.path {
 		if g, ok := s.question.(Grounded[S, A, K]); ok {
 			l.grounded = append(l.grounded, g)
@@ -166,45 +182,64 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 		v = c.share(e, v)
 		l.value = weak.Make(v)
 	}
-	c.plant(e, l)
+	c.plant(e, l, r.reads)
 	c.hold(l, source, asker)
+	r.reset()
+	c.readers.Put(r)
 	return v, l
 }
 
 // share gives the living value with the same identity instead of a new one, and watches a new one die.
 func (c *Cache[S, A, N, K, V]) share(e *entry[S, A, N, K, V], v *V) *V {
 	id := c.rules.Same(v)
-	if old := e.values[id].Value(); old != nil {
-		return old
+	for i := range e.values {
+		if e.values[i].id != id {
+			continue
+		}
+		if old := e.values[i].value.Value(); old != nil {
+			return old
+		}
+		e.values = slices.Delete(e.values, i, i+1)
+		break
 	}
-	e.values[id] = weak.Make(v)
+	e.values = append(e.values, identified[V]{id, weak.Make(v)})
 	runtime.AddCleanup(v, func(e *entry[S, A, N, K, V]) { c.sweep(e) }, e)
 	return v
 }
 
-func (c *Cache[S, A, N, K, V]) plant(e *entry[S, A, N, K, V], l *leaf[S, A, N, K, V]) {
+func (c *Cache[S, A, N, K, V]) plant(e *entry[S, A, N, K, V], l *leaf[S, A, N, K, V], reads []K) {
 	if old := e.at(l.path); old != nil { // its value has died; what is made of it is made of the new one, which read the same
 		for whole := range old.wholes {
 			delete(whole.parts, old)
-			whole.parts[l], l.wholes[whole] = struct{}{}, struct{}{}
+			whole.parts[l] = struct{}{}
+			l.partOf(whole)
 		}
 		clear(old.wholes)
 		c.remove(old)
 	}
 	if e.root.plant(l) {
-		for other := range e.leaves {
+		for _, other := range slices.Clone(e.leaves) {
 			if e.at(other.path) != other {
 				c.remove(other)
 			}
 		}
 	}
-	e.leaves[l] = struct{}{}
-	for k := range l.reads {
-		c.link(k, l)
+	l.at = len(e.leaves)
+	e.leaves = append(e.leaves, l)
+	l.reads = make([]link[S, A, N, K, V], len(reads))
+	for i, k := range reads {
+		c.link(k, ref[S, A, N, K, V]{leaf: l, i: i})
 	}
 	for part := range l.parts {
-		part.wholes[l] = struct{}{}
+		part.partOf(l)
 	}
+}
+
+func (l *leaf[S, A, N, K, V]) partOf(whole *leaf[S, A, N, K, V]) {
+	if l.wholes == nil {
+		l.wholes = map[*leaf[S, A, N, K, V]]struct{}{}
+	}
+	l.wholes[whole] = struct{}{}
 }
 
 // at is the leaf at the end of exactly this path.
@@ -214,7 +249,7 @@ func (e *entry[S, A, N, K, V]) at(path []step[S, A]) *leaf[S, A, N, K, V] {
 		if n == nil || n.question != s.question {
 			return nil
 		}
-		n = n.branches[s.answer]
+		n = n.branch(s.answer)
 	}
 	if n == nil {
 		return nil
@@ -231,31 +266,11 @@ func (l *leaf[S, A, N, K, V]) agrees(source S, asker *A) bool {
 	return true
 }
 
-func (c *Cache[S, A, N, K, V]) link(k K, l *leaf[S, A, N, K, V]) {
-	m := c.index[k]
-	if m == nil {
-		m = map[*leaf[S, A, N, K, V]]struct{}{}
-		c.index[k] = m
-	}
-	m[l] = struct{}{}
-}
-
-func (c *Cache[S, A, N, K, V]) unlink(k K, l *leaf[S, A, N, K, V]) {
-	delete(c.index[k], l)
-	if len(c.index[k]) == 0 {
-		delete(c.index, k)
-	}
-}
-
 // hold records what must be known of an asker of a leaf: the data that its own answers rest on, and that it keeps a strong leaf alive.
 func (c *Cache[S, A, N, K, V]) hold(l *leaf[S, A, N, K, V], source S, asker *A) {
 	for _, g := range l.grounded {
 		for _, k := range g.Grounds(source, asker) {
-			if l.grounds == nil {
-				l.grounds = map[K]struct{}{}
-			}
-			l.grounds[k] = struct{}{}
-			c.link(k, l)
+			c.ground(k, l)
 		}
 	}
 	if l.strong == nil {
@@ -312,12 +327,8 @@ func (c *Cache[S, A, N, K, V]) release(l *leaf[S, A, N, K, V]) {
 func (c *Cache[S, A, N, K, V]) sweep(e *entry[S, A, N, K, V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, v := range e.values {
-		if v.Value() == nil {
-			delete(e.values, id)
-		}
-	}
-	for l := range e.leaves {
+	e.values = slices.DeleteFunc(e.values, func(x identified[V]) bool { return x.value.Value() == nil })
+	for _, l := range slices.Clone(e.leaves) {
 		if l.get() == nil {
 			c.release(l)
 		}
@@ -334,17 +345,22 @@ func (c *Cache[S, A, N, K, V]) drop(e *entry[S, A, N, K, V]) {
 
 // remove takes a leaf out of the trie and of the indexes, and lets go of its parts.
 func (c *Cache[S, A, N, K, V]) remove(l *leaf[S, A, N, K, V]) {
-	if _, ok := l.home.leaves[l]; !ok {
+	if l.at < 0 {
 		return
 	}
-	l.home.root.prune(l, 0)
-	delete(l.home.leaves, l)
-	for k := range l.reads {
-		c.unlink(k, l)
+	e := l.home
+	e.root.prune(l, 0)
+	last := e.leaves[len(e.leaves)-1]
+	e.leaves[l.at], last.at = last, l.at
+	e.leaves[len(e.leaves)-1] = nil
+	e.leaves, l.at = e.leaves[:len(e.leaves)-1], -1
+	for i := range l.reads {
+		c.unlink(l.reads[i])
 	}
-	for k := range l.grounds {
-		c.unlink(k, l)
+	for i := range l.grounds {
+		c.unlink(l.grounds[i])
 	}
+	l.reads, l.grounds, l.grounding = nil, nil, nil
 	for p := range l.askers {
 		delete(c.askers[p], l)
 	}
@@ -389,15 +405,20 @@ func (c *Cache[S, A, N, K, V]) Advance(rev Revision, changed iter.Seq[K], swap f
 		}
 	}
 	for k := range changed {
-		for l := range c.index[k] {
-			if _, read := l.reads[k]; read {
-				c.expire(l, tell)
-				continue
+		s := c.index[k]
+		if s == nil {
+			continue
+		}
+		for _, r := range slices.Clone(s.refs) {
+			switch {
+			case r.leaf.at < 0: // it went with another one
+			case !r.grounds:
+				c.expire(r.leaf, tell)
+			default: // only somebody's own answer may differ
+				c.unground(k, r.leaf)
+				tell(r.leaf, r.leaf.get())
+				c.dismiss(r.leaf)
 			}
-			delete(l.grounds, k) // only somebody's own answer may differ
-			c.unlink(k, l)
-			tell(l, l.get())
-			c.dismiss(l)
 		}
 	}
 	return stale
@@ -406,6 +427,9 @@ func (c *Cache[S, A, N, K, V]) Advance(rev Revision, changed iter.Seq[K], swap f
 // expire takes out a leaf that read what changed, and all that is made of it.
 func (c *Cache[S, A, N, K, V]) expire(l *leaf[S, A, N, K, V], tell func(*leaf[S, A, N, K, V], *V)) {
 	wholes := slices.Collect(maps.Keys(l.wholes))
+	if l.at < 0 {
+		return
+	}
 	v := l.get()
 	c.remove(l)
 	if v != nil {
@@ -427,7 +451,7 @@ func (c *Cache[S, A, N, K, V]) All() iter.Seq2[N, *V] {
 	c.mu.Lock()
 	var items []item
 	for n, e := range c.entries {
-		for l := range e.leaves {
+		for _, l := range e.leaves {
 			if v := l.get(); v != nil && (l.strong == nil || len(l.askers)+len(l.wholes) > 0) {
 				items = append(items, item{n, v})
 			}

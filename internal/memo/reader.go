@@ -21,13 +21,24 @@ type Grounded[S, A any, K comparable] interface {
 type Reader[S, A any, K comparable] struct {
 	source  S
 	asker   *A
-	reads   map[K]struct{}
-	answers map[Question[S, A]]any
+	reads   []K
+	was     map[K]struct{} // the same, when they are many
 	path    []step[S, A]
+	answers map[Question[S, A]]any // the same, when they are many
 }
 
+// few is up to how many a list is searched from one end to the other.
+const few = 16
+
 func newReader[S, A any, K comparable](source S, asker *A) *Reader[S, A, K] {
-	return &Reader[S, A, K]{source: source, asker: asker, reads: map[K]struct{}{}, answers: map[Question[S, A]]any{}}
+	return &Reader[S, A, K]{source: source, asker: asker}
+}
+
+// reset makes a reader ready for another computation.
+func (r *Reader[S, A, K]) reset() {
+	clear(r.reads)
+	clear(r.path)
+	*r = Reader[S, A, K]{reads: r.reads[:0], path: r.path[:0]}
 }
 
 // step is one question with its answer.
@@ -37,88 +48,69 @@ type step[S, A any] struct {
 }
 
 // Read records that the value under a key was looked at, whether it is there or not.
-func (r *Reader[S, A, K]) Read(k K) { r.reads[k] = struct{}{} }
+func (r *Reader[S, A, K]) Read(k K) {
+	if r.was == nil {
+		for i := range r.reads {
+			if r.reads[i] == k {
+				return
+			}
+		}
+		r.reads = append(r.reads, k)
+		if len(r.reads) > few {
+			r.was = make(map[K]struct{}, 4*few)
+			for _, k := range r.reads {
+				r.was[k] = struct{}{}
+			}
+		}
+		return
+	}
+	if _, ok := r.was[k]; !ok {
+		r.was[k] = struct{}{}
+		r.reads = append(r.reads, k)
+	}
+}
 
 // Ask gives the answer for the asker; the answer becomes part of the key of the result.
 func (r *Reader[S, A, K]) Ask(q Question[S, A]) any {
-	if a, ok := r.answers[q]; ok {
+	if a, ok := r.answered(q); ok {
 		return a
 	}
 	a := q.Answer(r.source, r.asker)
-	r.answers[q] = a
-	r.path = append(r.path, step[S, A]{question: q, answer: a})
+	r.note(step[S, A]{question: q, answer: a})
 	return a
+}
+
+func (r *Reader[S, A, K]) answered(q Question[S, A]) (any, bool) {
+	if r.answers != nil {
+		a, ok := r.answers[q]
+		return a, ok
+	}
+	for i := range r.path {
+		if r.path[i].question == q {
+			return r.path[i].answer, true
+		}
+	}
+	return nil, false
+}
+
+func (r *Reader[S, A, K]) note(s step[S, A]) {
+	r.path = append(r.path, s)
+	switch {
+	case r.answers != nil:
+		r.answers[s.question] = s.answer
+	case len(r.path) > few:
+		r.answers = make(map[Question[S, A]]any, 4*few)
+		for _, s := range r.path {
+			r.answers[s.question] = s.answer
+		}
+	}
 }
 
 // include makes the questions of a part part of this computation's.
 func (r *Reader[S, A, K]) include(path []step[S, A]) {
 	for _, s := range path {
-		if _, ok := r.answers[s.question]; !ok {
-			r.answers[s.question] = s.answer
-			r.path = append(r.path, s)
+		if _, ok := r.answered(s.question); !ok {
+			r.note(s)
 		}
 	}
-}
-
-// node is a place in the decision trie of a name: either a question with a branch for each answer seen, or a leaf.
-type node[S, A any, N, K comparable, V any] struct {
-	question Question[S, A]
-	branches map[any]*node[S, A, N, K, V]
-	leaf     *leaf[S, A, N, K, V]
-}
-
-// find walks to the leaf whose answers the asker gives, or nil.
-func (n *node[S, A, N, K, V]) find(source S, asker *A) *leaf[S, A, N, K, V] {
-	for n != nil && n.leaf == nil {
-		if n.question == nil {
-			return nil
-		}
-		n = n.branches[n.question.Answer(source, asker)]
-	}
-	if n == nil {
-		return nil
-	}
-	return n.leaf
-}
-
-// plant puts a leaf at the end of its path. A subtree that asks something else at some place is out of date, because a function that
-// read the same data would have asked the same; it is dropped, and the result says so.
-func (n *node[S, A, N, K, V]) plant(l *leaf[S, A, N, K, V]) (dropped bool) {
-	for _, s := range l.path {
-		if n.question != s.question || n.leaf != nil {
-			dropped = dropped || n.question != nil || n.leaf != nil
-			*n = node[S, A, N, K, V]{question: s.question, branches: map[any]*node[S, A, N, K, V]{}}
-		}
-		next := n.branches[s.answer]
-		if next == nil {
-			next = &node[S, A, N, K, V]{}
-			n.branches[s.answer] = next
-		}
-		n = next
-	}
-	dropped = dropped || n.question != nil || n.leaf != nil
-	*n = node[S, A, N, K, V]{leaf: l}
-	return dropped
-}
-
-// prune takes a leaf out and the branches that become empty with it. It says whether the node itself is empty now.
-func (n *node[S, A, N, K, V]) prune(l *leaf[S, A, N, K, V], depth int) bool {
-	if depth == len(l.path) {
-		if n.leaf == l {
-			n.leaf = nil
-		}
-		return n.leaf == nil && n.question == nil
-	}
-	s := l.path[depth]
-	if n.leaf != nil || n.question != s.question {
-		return false
-	}
-	if next := n.branches[s.answer]; next != nil && next.prune(l, depth+1) {
-		delete(n.branches, s.answer)
-	}
-	if len(n.branches) == 0 {
-		*n = node[S, A, N, K, V]{}
-		return true
-	}
-	return false
 }

@@ -88,13 +88,35 @@ func LocalSecrets(socket bool) *corev3.ConfigSource {
 	}
 }
 
-// Struct makes metadata from plain values (strings, numbers, maps, slices).
+// Struct makes metadata from plain values: texts, numbers, maps and lists of them. It panics on anything else.
 func Struct(fields map[string]any) *structpb.Struct {
-	s, err := structpb.NewStruct(fields)
+	out := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(fields))}
+	for k, v := range fields {
+		out.Fields[k] = value(v)
+	}
+	return out
+}
+
+func value(v any) *structpb.Value {
+	switch v := v.(type) {
+	case string:
+		return structpb.NewStringValue(v)
+	case float64:
+		return structpb.NewNumberValue(v)
+	case map[string]any:
+		return structpb.NewStructValue(Struct(v))
+	case []any:
+		list := &structpb.ListValue{Values: make([]*structpb.Value, len(v))}
+		for i, x := range v {
+			list.Values[i] = value(x)
+		}
+		return structpb.NewListValue(list)
+	}
+	out, err := structpb.NewValue(v)
 	if err != nil {
 		panic("message: build metadata: " + err.Error())
 	}
-	return s
+	return out
 }
 
 // DeniedKey is the key of filter metadata under which a cluster says why nothing may be sent to it (the field reason).

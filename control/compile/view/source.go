@@ -56,6 +56,11 @@ var (
 	orphansKey = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "orphans"}}
 	// sidecarsKey is whether there is any Sidecar.
 	sidecarsKey = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "sidecars"}}
+	// wildKeys are whether there is any wildcard among the hosts of a table.
+	wildKeys = map[mesh.Noun]mesh.Key{
+		mesh.OfTraffic:    {Noun: mesh.OfDerived, Name: derived{index: "wildcards of rules"}},
+		mesh.OfMeshRoutes: {Noun: mesh.OfDerived, Name: derived{index: "wildcards of routes"}},
+	}
 )
 
 // NewSource is the source of an empty mesh.
@@ -112,6 +117,12 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 	keys = append(keys, next.indexPorts(ports)...)
 	if (s.Sidecars.Len() > 0) != (next.Sidecars.Len() > 0) {
 		keys = append(keys, sidecarsKey)
+	}
+	if hasWildcard(s.Traffic) != hasWildcard(next.Traffic) {
+		keys = append(keys, wildKeys[mesh.OfTraffic])
+	}
+	if hasWildcard(s.MeshRoutes) != hasWildcard(next.MeshRoutes) {
+		keys = append(keys, wildKeys[mesh.OfMeshRoutes])
 	}
 	if orphans {
 		keys = append(keys, orphansKey)

@@ -15,6 +15,9 @@ func (v *View) ownTraffic(s *mesh.Service) *mesh.Traffic { return v.traffic(s, f
 
 func (v *View) traffic(s *mesh.Service, selectors bool) *mesh.Traffic {
 	for cover := range covering(s.ID.Host) {
+		if cover != s.ID.Host && !wildcards(v, mesh.OfTraffic, v.s.Traffic) {
+			break
+		}
 		rules, _ := read(v, mesh.OfTraffic, v.s.Traffic, cover)
 		if len(rules) == 0 {
 			continue

@@ -2,7 +2,6 @@ package view
 
 import (
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 
@@ -17,7 +16,8 @@ type Reader = memo.Reader[*Source, mesh.Proxy, mesh.Key]
 type View struct {
 	s       *Source
 	r       *Reader
-	origins map[string]struct{}
+	origins []mesh.Ref
+	parts   []string // the origins of parts
 	notices []mesh.Problem
 	scope   *Scope // nil until it is asked for
 	tried   []*mesh.Patch
@@ -25,10 +25,18 @@ type View struct {
 }
 
 // New is a view for one computation.
-func New(s *Source, r *Reader) *View { return &View{s: s, r: r, origins: map[string]struct{}{}} }
+func New(s *Source, r *Reader) *View { return &View{s: s, r: r} }
 
 // Origins are the users' objects that the result comes from, ordered.
-func (v *View) Origins() []string { return slices.Sorted(maps.Keys(v.origins)) }
+func (v *View) Origins() []string {
+	out := make([]string, 0, len(v.origins)+len(v.parts))
+	for _, r := range v.origins {
+		out = append(out, r.String())
+	}
+	out = append(out, v.parts...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
 // Notices are what users must be told about the result.
 func (v *View) Notices() []mesh.Problem { return v.notices }
@@ -38,16 +46,18 @@ func (v *View) Notice(p mesh.Problem) { v.notices = append(v.notices, p) }
 
 // From records that the result comes from an object.
 func (v *View) From(r mesh.Ref) {
-	if r != (mesh.Ref{}) {
-		v.origins[r.String()] = struct{}{}
+	if r == (mesh.Ref{}) {
+		return
+	}
+	const near = 8 // how far back to look: what is named twice is named nearly at once, and the rest is sorted out in the end
+	if !slices.Contains(v.origins[max(0, len(v.origins)-near):], r) {
+		v.origins = append(v.origins, r)
 	}
 }
 
 // Include takes over the origins and notices of a part that the result is made of.
 func (v *View) Include(origins []string, notices []mesh.Problem) {
-	for _, o := range origins {
-		v.origins[o] = struct{}{}
-	}
+	v.parts = append(v.parts, origins...)
 	v.notices = append(v.notices, notices...)
 }
 
@@ -255,11 +265,27 @@ func covering(h mesh.Host) iter.Seq[mesh.Host] {
 	}
 }
 
+// wildcards says whether a table has any host that covers others. Nearly none has, and then the hosts that would cover one need not be looked at.
+func wildcards[V any](v *View, noun mesh.Noun, t mesh.Table[mesh.Host, V]) bool {
+	v.r.Read(wildKeys[noun])
+	return hasWildcard(t)
+}
+
+func hasWildcard[V any](t mesh.Table[mesh.Host, V]) bool {
+	for h := range t.From("*") {
+		return h.IsWildcard()
+	}
+	return false
+}
+
 // MeshRoutes are the routes for sidecars of a host's port that the proxy sees: those of the narrowest host that covers it, oldest first. Of several
 // VirtualServices the oldest alone counts; routes of the Gateway API for one Service are joined, but those of the proxy's own namespace for a Service
 // elsewhere take the place of that Service's own.
 func (v *View) MeshRoutes(h mesh.Host, port uint16) []*mesh.Route {
 	for cover := range covering(h) {
+		if cover != h && !wildcards(v, mesh.OfMeshRoutes, v.s.MeshRoutes) {
+			break
+		}
 		routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, cover)
 		var out []*mesh.Route
 		claimed := false

@@ -1,0 +1,117 @@
+package memo
+
+import "slices"
+
+// node is a place in the decision trie of a name: either a question with a branch for each answer seen, or a leaf.
+type node[S, A any, N, K comparable, V any] struct {
+	question Question[S, A]
+	branches []branch[S, A, N, K, V]
+	by       map[any]int // the places of the branches by their answers, when they are many
+	leaf     *leaf[S, A, N, K, V]
+}
+
+type branch[S, A any, N, K comparable, V any] struct {
+	answer any
+	node   *node[S, A, N, K, V]
+}
+
+// branch is what follows an answer, or nil.
+func (n *node[S, A, N, K, V]) branch(answer any) *node[S, A, N, K, V] {
+	if n.by != nil {
+		if i, ok := n.by[answer]; ok {
+			return n.branches[i].node
+		}
+		return nil
+	}
+	for i := range n.branches {
+		if n.branches[i].answer == answer {
+			return n.branches[i].node
+		}
+	}
+	return nil
+}
+
+// grow adds a branch.
+func (n *node[S, A, N, K, V]) grow(answer any) *node[S, A, N, K, V] {
+	next := &node[S, A, N, K, V]{}
+	n.branches = append(n.branches, branch[S, A, N, K, V]{answer, next})
+	if n.by != nil {
+		n.by[answer] = len(n.branches) - 1
+	} else if len(n.branches) > few {
+		n.by = make(map[any]int, 4*few)
+		for i := range n.branches {
+			n.by[n.branches[i].answer] = i
+		}
+	}
+	return next
+}
+
+// cut takes a branch out.
+func (n *node[S, A, N, K, V]) cut(answer any) {
+	at := slices.IndexFunc(n.branches, func(b branch[S, A, N, K, V]) bool { return b.answer == answer })
+	last := len(n.branches) - 1
+	n.branches[at] = n.branches[last]
+	n.branches[last] = branch[S, A, N, K, V]{}
+	n.branches = n.branches[:last]
+	if n.by == nil {
+		return
+	}
+	if delete(n.by, answer); at < last {
+		n.by[n.branches[at].answer] = at
+	}
+}
+
+// find walks to the leaf whose answers the asker gives, or nil.
+func (n *node[S, A, N, K, V]) find(source S, asker *A) *leaf[S, A, N, K, V] {
+	for n != nil && n.leaf == nil {
+		if n.question == nil {
+			return nil
+		}
+		n = n.branch(n.question.Answer(source, asker))
+	}
+	if n == nil {
+		return nil
+	}
+	return n.leaf
+}
+
+// plant puts a leaf at the end of its path. A subtree that asks something else at some place is out of date, because a function that
+// read the same data would have asked the same; it is dropped, and the result says so.
+func (n *node[S, A, N, K, V]) plant(l *leaf[S, A, N, K, V]) (dropped bool) {
+	for _, s := range l.path {
+		if n.question != s.question || n.leaf != nil {
+			dropped = dropped || n.question != nil || n.leaf != nil
+			*n = node[S, A, N, K, V]{question: s.question}
+		}
+		next := n.branch(s.answer)
+		if next == nil {
+			next = n.grow(s.answer)
+		}
+		n = next
+	}
+	dropped = dropped || n.question != nil || n.leaf != nil
+	*n = node[S, A, N, K, V]{leaf: l}
+	return dropped
+}
+
+// prune takes a leaf out and the branches that become empty with it. It says whether the node itself is empty now.
+func (n *node[S, A, N, K, V]) prune(l *leaf[S, A, N, K, V], depth int) bool {
+	if depth == len(l.path) {
+		if n.leaf == l {
+			n.leaf = nil
+		}
+		return n.leaf == nil && n.question == nil
+	}
+	s := l.path[depth]
+	if n.leaf != nil || n.question != s.question {
+		return false
+	}
+	if next := n.branch(s.answer); next != nil && next.prune(l, depth+1) {
+		n.cut(s.answer)
+	}
+	if len(n.branches) == 0 {
+		*n = node[S, A, N, K, V]{}
+		return true
+	}
+	return false
+}
