@@ -9,7 +9,7 @@ LINT := .cache/lint/golangci-lint
 VERSION ?= dev
 export CGO_ENABLED ?= 0
 
-.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube e2e-kube-more interop conformance conformance-gateway skew fuzz envoy bpf fmt clean
+.PHONY: help build crds images lab lab-down demo test check lint bench soak e2e e2e-kube e2e-kube-more interop conformance conformance-gateway skew edits fuzz envoy bpf fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -85,6 +85,10 @@ conformance: build envoy crds ## suites of others: h2spec against the codec, aga
 
 conformance-gateway: crds ## the conformance suite of the Gateway API on a real cluster, as root; writes docs/conformance/gateway-api.yaml
 	@bash test/conformance/gateway/run.sh
+
+edits: ## 10,000 random edits through snapshots and compilers: what is made step by step is what is made from nothing, and only that is new which differs
+	@go test -count=1 -v -run 'TestEditsAndTheirReverse|TestIncrementalEqualsScratch' -rapid.checks=1700 ./control/compile | grep -E 'edits|^(---|ok|FAIL)'
+	@go test -count=1 -v -run 'TestDiffNamesExactlyWhatDiffers|TestIncrementalEqualsFromScratch' -rapid.checks=1000 ./control/snapshot | grep -E 'edits|^(---|ok|FAIL)'
 
 fuzz: ## fuzz every decoder (FUZZCPU=1 CPU minutes each)
 	@bash test/fuzz.sh $${FUZZCPU:-1}
