@@ -87,8 +87,8 @@ conformance-gateway: crds ## the conformance suite of the Gateway API on a real 
 	@bash test/conformance/gateway/run.sh
 
 edits: ## 10,000 random edits through snapshots and compilers: what is made step by step is what is made from nothing, and only that is new which differs
-	@go test -count=1 -v -run 'TestEditsAndTheirReverse|TestIncrementalEqualsScratch' -rapid.checks=1700 ./control/compile | grep -E 'edits|^(---|ok|FAIL)'
-	@go test -count=1 -v -run 'TestDiffNamesExactlyWhatDiffers|TestIncrementalEqualsFromScratch' -rapid.checks=1000 ./control/snapshot | grep -E 'edits|^(---|ok|FAIL)'
+	@set -o pipefail; go test -count=1 -v ./control/compile -run 'TestEditsAndTheirReverse|TestIncrementalEqualsScratch' -rapid.checks=1700 | grep -E 'edits|^(---|ok|FAIL)'
+	@set -o pipefail; go test -count=1 -v ./control/snapshot -run 'TestDiffNamesExactlyWhatDiffers|TestIncrementalEqualsFromScratch' -rapid.checks=1000 | grep -E 'edits|^(---|ok|FAIL)'
 
 fuzz: ## fuzz every decoder (FUZZCPU=1 CPU minutes each)
 	@bash test/fuzz.sh $${FUZZCPU:-1}

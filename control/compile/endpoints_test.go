@@ -167,7 +167,7 @@ func BenchmarkOneEndpoint(b *testing.B) {
 			held[0], _ = store.Resource(p, n)
 		}
 	}
-	b.ReportMetric(float64((used() - start).Microseconds())/float64(b.N), "cpu-µs")
+	b.ReportMetric(float64((used()-start).Microseconds())/float64(b.N), "cpu-µs")
 	b.ReportMetric(float64(m.EncodedEndpoints()-5000)/float64(b.N), "encoded")
 	runtime.KeepAlive(held)
 }

@@ -28,7 +28,9 @@ func Any(m proto.Message) *anypb.Any {
 }
 
 // Bytes are the deterministic bytes of a message. An error means a string that is not UTF-8.
-func Bytes(m proto.Message) ([]byte, error) { return proto.MarshalOptions{Deterministic: true}.Marshal(m) }
+func Bytes(m proto.Message) ([]byte, error) {
+	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
+}
 
 // Duration is a protobuf duration.
 func Duration(d time.Duration) *durationpb.Duration { return durationpb.New(d) }
