@@ -41,7 +41,11 @@ var parts = []part{
 	{name: "gateways", other: features.SupportMesh, profiles: []suite.ConformanceProfileName{suite.GatewayHTTPConformanceProfileName, suite.GatewayGRPCConformanceProfileName,
 		suite.GatewayTLSConformanceProfileName, suite.GatewayTCPConformanceProfileName, suite.GatewayUDPConformanceProfileName}},
 	{name: "mesh", other: features.SupportGateway, profiles: []suite.ConformanceProfileName{suite.MeshHTTPConformanceProfileName, suite.MeshGRPCConformanceProfileName},
-		labels: map[string]string{"istio-injection": "enabled"}, features: []features.FeatureName{features.SupportMesh}},
+		labels: map[string]string{"istio-injection": "enabled"}, features: []features.FeatureName{features.SupportMesh, features.SupportMeshConsumerRoute, features.SupportMeshHTTPRouteRewritePath, features.SupportMeshHTTPRouteSchemeRedirect,
+			features.SupportMeshHTTPRouteRedirectPort, features.SupportMeshHTTPRouteRedirectPath, features.SupportMeshHTTPRouteBackendRequestHeaderModification,
+			features.SupportMeshHTTPRouteQueryParamMatching, features.SupportMeshHTTPRouteNamedRouteRule,
+			// The tests of the mesh ask for features of routes, too.
+			features.SupportHTTPRouteParentRefPort, features.SupportHTTPRouteResponseHeaderModification, features.SupportHTTPRoute303RedirectStatusCode, features.SupportHTTPRoute307RedirectStatusCode, features.SupportHTTPRoute308RedirectStatusCode}},
 }
 
 // TestConformance skips no test of a feature that is announced, and writes one report of both parts.
