@@ -70,7 +70,7 @@ func TestReview(t *testing.T) {
 		{"a good object, with what it lacks", route, "", admissionv1.Create, true, "no service has the host"},
 		{"an unknown field", strings.Replace(route, "hosts:", "hozts:", 1), "", admissionv1.Create, false, "spec.hozts"},
 		{"a rule of its kind is broken", strings.Replace(route, "[web]", "[web, web]", 1), "", admissionv1.Update, false, "spec.hosts[1]"},
-		{"a field that is not honoured", strings.Replace(route, "{route:", "{match: [{statPrefix: x}], route:", 1), "", admissionv1.Create, true, "statPrefix"},
+		{"a label that is not honoured", strings.Replace(route, "name: web,", "name: web, labels: {istio.io/use-waypoint: w},", 1), "", admissionv1.Create, true, "istio.io/use-waypoint"},
 		{"a policy", policy, "", admissionv1.Create, true, ""},
 		{"a policy that cannot be enforced", strings.Replace(policy, "DENY", "CUSTOM", 1), "", admissionv1.Create, false, "ALLOW and DENY"},
 		{"a security kind that is not enforced", "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: r, namespace: shop}\nspec: {jwtRules: [{issuer: a}]}\n", "", admissionv1.Create, false, "RequestAuthentication/shop/r"},
