@@ -17,7 +17,7 @@ type HTTP struct {
 	UseRemoteAddress      bool
 	TrustedHops           uint32 // xff_num_trusted_hops
 	SkipXFFAppend         bool
-	AppendXFP             bool   // append_x_forwarded_port
+	AppendXFP             bool // append_x_forwarded_port
 	InternalAddressConfig bool // private addresses count as internal
 	// x-forwarded-client-cert.
 	XFCC        XFCC
