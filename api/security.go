@@ -63,7 +63,9 @@ var securityTable = []securityRow{
 	{
 		kind: "Gateway.networking.istio.io", roots: []string{"servers[].tls"},
 		enforced: Fields("servers[].tls.mode=SIMPLE|MUTUAL|PASSTHROUGH|AUTO_PASSTHROUGH|ISTIO_MUTUAL|OPTIONAL_MUTUAL", "servers[].tls.credentialName", "servers[].tls.cipherSuites", "servers[].tls.httpsRedirect",
-			"servers[].tls.minProtocolVersion", "servers[].tls.maxProtocolVersion", "servers[].tls.subjectAltNames"),
+			"servers[].tls.minProtocolVersion", "servers[].tls.maxProtocolVersion", "servers[].tls.subjectAltNames", "servers[].tls.serverCertificate", "servers[].tls.privateKey",
+			"servers[].tls.caCertificates", "servers[].tls.caCrl", "servers[].tls.credentialNames", "servers[].tls.caCertCredentialName", "servers[].tls.tlsCertificates[].*",
+			"servers[].tls.verifyCertificateSpki", "servers[].tls.verifyCertificateHash", "servers[].tls.insecureSkipVerify", "servers[].tls.ecdhCurves", "servers[].tls.alpnProtocols"),
 		why: "this TLS setting of a server is not enforced yet",
 	},
 	{

@@ -30,7 +30,7 @@ func TestUnenforced(t *testing.T) {
 		{"audit", "security.istio.io/v1beta1 AuthorizationPolicy {action: AUDIT, targetRefs: [{kind: Service, name: x}]}", []string{"spec.targetRefs", "spec.action"}},
 		{"jwt", "security.istio.io/v1 RequestAuthentication {}", []string{"spec"}},
 		{"passthrough by omission", "networking.istio.io/v1 Gateway {servers: [{port: {number: 443, name: a, protocol: TLS}, hosts: ['*'], tls: {}}]}", nil},
-		{"simple", "networking.istio.io/v1 Gateway {servers: [{port: {number: 443, name: a, protocol: HTTPS}, hosts: [a], tls: {mode: SIMPLE, credentialName: a, cipherSuites: [b], verifyCertificateHash: [c]}}]}", []string{"spec.servers[0].tls.verifyCertificateHash"}},
+		{"simple", "networking.istio.io/v1 Gateway {servers: [{port: {number: 443, name: a, protocol: HTTPS}, hosts: [a], tls: {mode: SIMPLE, credentialName: a, cipherSuites: [b], verifyCertificateHash: [c]}}]}", nil},
 		{"redirect", "networking.istio.io/v1 Gateway {servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: [a], tls: {httpsRedirect: true}}, {port: {number: 443, name: b, protocol: HTTPS}, hosts: [a], tls: {httpsRedirect: true}}]}", nil},
 		{"no tls", "networking.istio.io/v1 Gateway {servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: [a], defaultEndpoint: x}]}", nil},
 		{"client", "networking.istio.io/v1 DestinationRule {host: a, trafficPolicy: {tls: {mode: SIMPLE, insecureSkipVerify: true, caCrl: x}, tunnel: {targetHost: a, targetPort: 1}, portLevelSettings: [{tls: {mode: MUTUAL, caCrl: f}}]}}", nil},

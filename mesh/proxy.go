@@ -40,6 +40,8 @@ const (
 	FeatureUpstream Feature = "upstream"
 	// FeatureRouteStats is counters of single routes.
 	FeatureRouteStats Feature = "route-stats"
+	// FeaturePins is certificates of clients that are known by their hashes.
+	FeaturePins Feature = "pins"
 	// FeatureUDP is listeners for datagrams, and clusters that they go to.
 	FeatureUDP Feature = "udp"
 	// FeatureUDPCapture: the datagrams that the workload sends are led to the proxy, which takes those to services.

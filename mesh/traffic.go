@@ -251,7 +251,21 @@ type ServerTLS struct {
 	MinVersion, MaxVersion uint16   // TLS version numbers of RFC 8446, 0 unset
 	SubjectAltNames        []string
 	CipherSuites           []string // of TLS 1.2 and older, in OpenSSL's names
+	// CA is the credential whose roots vouch for clients, "" for those of Credential.
+	CA string
+	// Files are certificates that lie beside the proxy, in the place of Credential; CAFile and CRLFile are the roots and what is revoked.
+	Files           []CertificateFiles
+	CAFile, CRLFile string
+	// SPKIs and Hashes: a client's certificate must have one of these, where there are any: SHA-256 of its public key in base64, and of the whole in hexadecimal digits.
+	SPKIs, Hashes []string
+	// Unverified lets in clients whose certificate nobody vouches for; what is behind the gateway is told of it.
+	Unverified bool
+	Curves     []string // that keys are agreed by, in BoringSSL's names
+	ALPN       []string // instead of the usual
 }
+
+// CertificateFiles are the paths of a chain and its key.
+type CertificateFiles struct{ Certificate, Key string }
 
 // Passes says whether TLS is passed on as it is, instead of ended.
 func (t *ServerTLS) Passes() bool {

@@ -142,7 +142,7 @@ func credential(o api.Object) *mesh.Secret {
 		return nil
 	}
 	out := &mesh.Secret{ID: mesh.SecretID{Namespace: mesh.Namespace(o.Meta.Namespace), Name: o.Meta.Name},
-		Certificate: field(corev1.TLSCertKey, "cert"), Key: field(corev1.TLSPrivateKeyKey, "key"), CA: field("ca.crt", "cacert"), CRL: field("ca.crl")}
+		Certificate: field(corev1.TLSCertKey, "cert"), Key: field(corev1.TLSPrivateKeyKey, "key"), CA: field("ca.crt", "cacert"), CRL: field("ca.crl", "crl")}
 	if (out.Certificate == nil || out.Key == nil) && out.CA == nil {
 		return nil
 	}

@@ -3,9 +3,13 @@ package interop_test
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -193,13 +198,30 @@ func hear(c net.Conn, end string, patience time.Duration) (string, error) {
 }
 
 // certificate is a self-signed pair for *.example.com, chain and key as base64 of PEM.
-func certificate(t *testing.T) (pair [2]string) {
+func certificate(t *testing.T) (p pair) {
 	t.Helper()
-	pair[0], pair[1] = certs.Issue(t, x509.Certificate{DNSNames: []string{"*.example.com"}}, nil).Base64(t)
-	return pair
+	c := certs.Issue(t, x509.Certificate{DNSNames: []string{"*.example.com"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, nil)
+	p.cert, p.key = c.Base64(t)
+	dir := t.TempDir()
+	p.certFile, p.keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, text := range map[string]string{p.certFile: p.cert, p.keyFile: p.key} {
+		b, err := base64.StdEncoding.DecodeString(text)
+		must(t, err)
+		must(t, os.WriteFile(file, b, 0o600))
+		if block, _ := pem.Decode(b); file == p.certFile {
+			leaf, err := x509.ParseCertificate(block.Bytes)
+			must(t, err)
+			whole, key := sha256.Sum256(leaf.Raw), sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+			p.hash, p.spki = hex.EncodeToString(whole[:]), base64.StdEncoding.EncodeToString(key[:])
+		}
+	}
+	return p
 }
 
+// pair is a certificate of *.example.com, which vouches for itself, and its key: in base64, as files, and as hashes of the certificate and of its public key.
+type pair struct{ cert, key, certFile, keyFile, hash, spki string }
+
 // withCertificate fills the pair into objects.
-func withCertificate(cert [2]string, mesh string) string {
-	return strings.NewReplacer("${TLS_CERT}", cert[0], "${TLS_KEY}", cert[1]).Replace(mesh)
+func withCertificate(p pair, mesh string) string {
+	return strings.NewReplacer("${TLS_CERT}", p.cert, "${TLS_KEY}", p.key, "${TLS_CERT_FILE}", p.certFile, "${TLS_KEY_FILE}", p.keyFile, "${TLS_HASH}", p.hash, "${TLS_SPKI}", p.spki).Replace(mesh)
 }

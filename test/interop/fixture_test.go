@@ -15,7 +15,7 @@ import (
 // fixture is one behaviour: objects, then requests with what must come of them.
 //
 //	-- meshconfig.yaml --  Istio's MeshConfig, if it matters; such a fixture gets a world of its own
-//	-- mesh.yaml --        objects of the folder source, beside those of testdata/base.yaml; ${TLS_CERT} and ${TLS_KEY} are a pair for *.example.com
+//	-- mesh.yaml --        objects of the folder source, beside those of testdata/base.yaml; ${TLS_CERT} and ${TLS_KEY} are a pair for *.example.com, see withCertificate
 //	-- requests.txt --     paragraphs; see exchange
 //	-- told.txt --         what the authors of the objects are told, of whatever is compiled for the proxies of both data planes: CODE OBJECT FIELD: SENTENCE
 //	-- xds.txt --          what of the compiled output matters here: headings that say which part of which resource, and below each what it is; see compiled.show

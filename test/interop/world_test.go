@@ -49,7 +49,7 @@ type world struct {
 	echoes  map[string]*lab.Echo
 	logs    map[string]*buffer // of the proxies, access log included, and of heddled
 	control string             // HOST:PORT of heddled's pages
-	cert    [2]string          // base64 of a chain and a key, for gateways
+	cert    pair               // for gateways
 	changes int
 	// datagrams says whether what the client sends in datagrams is captured.
 	datagrams bool

@@ -376,7 +376,7 @@ func tlsTable() map[protoreflect.FullName]Rule {
 		t + "TlsParameters":                fields("tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites ecdh_curves"), // which of them is preferred, crypto/tls decides
 		t + "TlsCertificate":               fields("certificate_chain private_key"),
 		t + "SdsSecretConfig":              fields("name sds_config"),
-		t + "CertificateValidationContext": fields("trusted_ca match_typed_subject_alt_names match_subject_alt_names trust_chain_verification crl only_verify_leaf_cert_crl"),
+		t + "CertificateValidationContext": fields("trusted_ca match_typed_subject_alt_names match_subject_alt_names verify_certificate_spki verify_certificate_hash trust_chain_verification crl only_verify_leaf_cert_crl"),
 		t + "SubjectAltNameMatcher":        fields("san_type matcher", only("san_type", "other names of a certificate are not read", 1, 2, 3, 4)),
 		t + "Secret":                       fields("name tls_certificate validation_context"),
 	}

@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"net/netip"
+
 	"slices"
 
 	"github.com/heddle-mesh/heddle/control/compile/view"
@@ -120,7 +122,7 @@ func SharesOf(v *view.View, name string) (Datagrams, bool) {
 		return Datagrams{}, false
 	}
 	if v.Kind() == mesh.Router && host == "" {
-		p, ok := At(v, port)
+		p, ok := At(v, netip.Addr{}, port)
 		return p.Datagrams(v), ok
 	}
 	for _, t := range v.Datagrams(port) {

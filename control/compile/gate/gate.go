@@ -4,7 +4,8 @@
 package gate
 
 import (
-	"maps"
+	"cmp"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,8 +27,9 @@ type Server struct {
 // Port is what a port of the proxy must do. Number is the port that the workload listens on; a Service in front of it may map another one to it.
 type Port struct {
 	Number uint16
-	Plain  []Server // HTTP
-	TLS    []Server // TLS that ends here: HTTP inside, or TCP
+	Bind   netip.Addr // the only address that it listens on; invalid for all
+	Plain  []Server   // HTTP
+	TLS    []Server   // TLS that ends here: HTTP inside, or TCP
 	TCP    []Server
 	UDP    []Server // the port's datagrams; what else is said of it is about connections
 	// Refused servers must not serve; connections that would be theirs are closed.
@@ -37,7 +39,11 @@ type Port struct {
 // Ports are the ports that the proxy serves.
 func Ports(v *view.View) []Port {
 	target, datagrams := targets(v), v.InboundDatagrams()
-	ports := map[uint16]*Port{}
+	type place struct {
+		number uint16
+		bind   netip.Addr
+	}
+	ports := map[place]*Port{}
 	for _, g := range v.Gateways() {
 		v.From(g.Origin)
 		for _, s := range g.Servers {
@@ -48,25 +54,30 @@ func Ports(v *view.View) []Port {
 			if t, ok := mapped[n]; ok {
 				n = t
 			}
-			p := ports[n]
+			bind, _ := netip.ParseAddr(s.Bind)
+			p := ports[place{n, bind}]
 			if p == nil {
-				p = &Port{Number: n}
-				ports[n] = p
+				p = &Port{Number: n, Bind: bind}
+				ports[place{n, bind}] = p
 			}
 			p.add(g, s)
 		}
 	}
 	out := make([]Port, 0, len(ports))
-	for _, n := range slices.Sorted(maps.Keys(ports)) {
-		meet(ports[n].Plain)
-		meet(ports[n].TLS)
-		out = append(out, *ports[n])
+	for _, p := range ports {
+		meet(p.Plain)
+		meet(p.TLS)
+		out = append(out, *p)
 	}
+	slices.SortFunc(out, func(a, b Port) int { return cmp.Or(cmp.Compare(a.Number, b.Number), a.Bind.Compare(b.Bind)) })
 	return out
 }
 
 func (p *Port) add(g *mesh.Gateway, s mesh.Server) {
 	server := Server{Gateway: g, Server: s, Route: "http." + strconv.Itoa(int(p.Number))}
+	if p.Bind.IsValid() {
+		server.Route += "." + p.Bind.String()
+	}
 	switch {
 	case s.Protocol == mesh.UDP:
 		p.UDP = append(p.UDP, server)
@@ -101,10 +112,21 @@ func targets(v *view.View) map[uint16]uint16 {
 	return out
 }
 
-// At is one of the Ports.
-func At(v *view.View, number uint16) (Port, bool) {
+// Listener is the name of the port's listener.
+func (p Port) Listener() string {
+	if p.Bind.IsValid() {
+		return view.ListenerName(p.Bind, p.Number)
+	}
+	return view.SharedListener(p.Number)
+}
+
+// At is one of the Ports; bind is unspecified for one that listens on all addresses.
+func At(v *view.View, bind netip.Addr, number uint16) (Port, bool) {
+	if bind.IsUnspecified() {
+		bind = netip.Addr{}
+	}
 	for _, p := range Ports(v) {
-		if p.Number == number {
+		if p.Number == number && p.Bind == bind {
 			return p, true
 		}
 	}

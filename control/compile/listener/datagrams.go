@@ -16,7 +16,7 @@ import (
 
 // datagrams is the listener for the datagrams of a gateway's port. No policy can be enforced on a datagram, so a port that one protects drops them all.
 func datagrams(v *view.View, name string, number uint16) *listenerv3.Listener {
-	p, ok := gate.At(v, number)
+	p, ok := gate.At(v, netip.Addr{}, number)
 	if !ok || len(p.UDP) == 0 || !v.Can(mesh.FeatureUDP) {
 		return nil
 	}

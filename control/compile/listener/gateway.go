@@ -6,8 +6,6 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/heddle-mesh/heddle/control/compile/filter"
 	"github.com/heddle-mesh/heddle/control/compile/gate"
@@ -19,16 +17,20 @@ import (
 
 // gatewayListener is a port of a gateway. Plain and TLS servers may share it: the first bytes tell them apart.
 func gatewayListener(v *view.View, name string) *listenerv3.Listener {
-	_, number, ok := view.ParseListenerName(name)
+	ip, number, ok := view.ParseListenerName(name)
 	if !ok {
 		return nil
 	}
-	p, ok := gate.At(v, number)
+	p, ok := gate.At(v, ip, number)
 	if !ok || !p.Connects() {
 		return nil
 	}
 	l := &listenerv3.Listener{Name: name, TrafficDirection: corev3.TrafficDirection_OUTBOUND}
-	bindAny(v, l, number)
+	if p.Bind.IsValid() {
+		l.Address = message.Socket(p.Bind, number)
+	} else {
+		bindAny(v, l, number)
+	}
 	guard := filter.GuardOf(v, number)
 	if !guard.Empty() && !v.Can(mesh.FeatureRBAC) {
 		arrival{}.refused(v, guard)
@@ -100,6 +102,13 @@ func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[stri
 				TransportSocket:  downstream(serverContext(v, s.TLS)), Filters: filters,
 			})
 		}
+	}
+	if len(s.TLS.SPKIs)+len(s.TLS.Hashes) > 0 && !v.Can(mesh.FeaturePins) {
+		v.Notice(mesh.Problem{
+			Object: s.Gateway.Origin, Field: "spec.servers", Code: mesh.CodeDenied, Hint: "upgrade them",
+			Message: "some connected gateways cannot tell clients by the hashes of their certificates (verifyCertificateSpki, verifyCertificateHash): server " + s.Name + " of them takes no connection",
+		})
+		return refusing(v, s, named)
 	}
 	if s.Protocol.IsHTTP() || s.Protocol == mesh.HTTPS {
 		m := &manager{statPrefix: "outbound_" + s.Route, route: s.Route, edge: true, guard: guard}
@@ -207,78 +216,4 @@ func tcpAt(v *view.View, s gate.Server) (f fork) {
 		}
 	}
 	return f
-}
-
-// serverContext is the server side of a gateway's TLS with its credential.
-func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext {
-	if t.Mode == mesh.ServerIstioMutual {
-		return mutualContext(v)
-	}
-	alpn := []string{"h2", "http/1.1"}
-	if !v.Can(mesh.FeatureHTTP2) {
-		alpn = alpn[1:]
-	}
-	params := message.TLSParams(v.Settings().TLS)
-	params.TlsMaximumProtocolVersion = tlsv3.TlsParameters_TLS_AUTO
-	if t.MinVersion != 0 {
-		params.TlsMinimumProtocolVersion = tlsVersion(t.MinVersion)
-	}
-	if t.MaxVersion != 0 {
-		params.TlsMaximumProtocolVersion = tlsVersion(t.MaxVersion)
-	}
-	if len(t.CipherSuites) > 0 {
-		params.CipherSuites = t.CipherSuites
-	}
-	name := v.CredentialName(t.Credential)
-	out := &tlsv3.DownstreamTlsContext{
-		RequireClientCertificate: message.False(),
-		CommonTlsContext: &tlsv3.CommonTlsContext{
-			TlsParams: params, AlpnProtocols: alpn,
-			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: name, SdsConfig: message.ADS()}},
-		},
-	}
-	for _, more := range t.More {
-		out.CommonTlsContext.TlsCertificateSdsSecretConfigs = append(out.CommonTlsContext.TlsCertificateSdsSecretConfigs, &tlsv3.SdsSecretConfig{Name: v.CredentialName(more), SdsConfig: message.ADS()})
-	}
-	if t.Mode != mesh.ServerMutual && t.Mode != mesh.ServerOptionalMutual {
-		return out
-	}
-	check := &tlsv3.CertificateValidationContext{}
-	for _, n := range t.SubjectAltNames {
-		for _, kind := range []tlsv3.SubjectAltNameMatcher_SanType{tlsv3.SubjectAltNameMatcher_DNS, tlsv3.SubjectAltNameMatcher_URI} {
-			check.MatchTypedSubjectAltNames = append(check.MatchTypedSubjectAltNames, &tlsv3.SubjectAltNameMatcher{
-				SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}},
-			})
-		}
-	}
-	if t.Mode == mesh.ServerMutual {
-		out.RequireClientCertificate = message.True()
-	}
-	if t.Roots != "" {
-		check.TrustedCa = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: t.Roots}}
-		out.CommonTlsContext.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: check}
-		return out
-	}
-	out.CommonTlsContext.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
-		CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-			DefaultValidationContext:         check,
-			ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: name + "-cacert", SdsConfig: message.ADS()},
-		},
-	}
-	return out
-}
-
-// tlsVersion maps the numbers of RFC 8446 section 4.1.2 (0x0303 is TLS 1.2).
-func tlsVersion(n uint16) tlsv3.TlsParameters_TlsProtocol {
-	switch n {
-	case 0x0301:
-		return tlsv3.TlsParameters_TLSv1_0
-	case 0x0302:
-		return tlsv3.TlsParameters_TLSv1_1
-	case 0x0303:
-		return tlsv3.TlsParameters_TLSv1_2
-	case 0x0304:
-		return tlsv3.TlsParameters_TLSv1_3
-	}
-	return tlsv3.TlsParameters_TLS_AUTO
 }

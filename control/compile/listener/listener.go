@@ -83,7 +83,7 @@ func Names(v *view.View) []string {
 	if v.Kind() == mesh.Router {
 		for _, p := range gate.Ports(v) {
 			if p.Connects() {
-				out = append(out, view.SharedListener(p.Number))
+				out = append(out, p.Listener())
 			}
 			switch {
 			case len(p.UDP) == 0:

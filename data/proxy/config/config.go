@@ -186,6 +186,8 @@ type TLSParams struct {
 	ALPN                   []string
 	// SANs: the peer's certificate must match one (when there are any).
 	SANs []SANMatch
+	// Keys and Hashes: where there are any, the peer's certificate must have one of these, SHA-256 of its public key and of the whole.
+	Keys, Hashes [][32]byte
 	// TrustUnverified accepts any peer certificate (trust_chain_verification ACCEPT_UNTRUSTED).
 	TrustUnverified bool
 }

@@ -31,6 +31,7 @@ func (e *verifyError) Unwrap() error { return e.err }
 
 var (
 	errNoCertificate = errors.New("peer did not return a certificate")
+	errHash          = errors.New("neither the certificate of the peer nor its key is one of those that are known")
 	errSAN           = errors.New("no subject alternative name of the peer is accepted")
 	errNoTrust       = errors.New("no trust anchors have been received yet")
 )
@@ -67,6 +68,9 @@ func (v *verifier) check(s tls.ConnectionState, now time.Time) error {
 		if err := v.trust.revocation(chains, now); err != nil {
 			return err
 		}
+	}
+	if len(v.params.Keys)+len(v.params.Hashes) > 0 && !slices.Contains(v.params.Keys, sha256.Sum256(leaf.RawSubjectPublicKeyInfo)) && !slices.Contains(v.params.Hashes, sha256.Sum256(leaf.Raw)) {
+		return &verifyError{"verify hash", errHash} // Envoy's verify_certificate_hash and _spki: one of either is enough
 	}
 	if len(v.params.SANs) > 0 && !acceptsNames(v.params.SANs, leaf) {
 		return &verifyError{"verify SAN list", errSAN}

@@ -2,6 +2,8 @@ package decode
 
 import (
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"strings"
@@ -150,6 +152,14 @@ func (r *read) validation(path string, m *tlsv3.CertificateValidationContext, sd
 		}
 	}
 	out.TrustUnverified = m.GetTrustChainVerification() == tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED
+	for i, text := range m.GetVerifyCertificateSpki() {
+		b, err := base64.StdEncoding.DecodeString(text)
+		out.Keys = append(out.Keys, r.sha256(at(path, "verify_certificate_spki", i), b, err))
+	}
+	for i, text := range m.GetVerifyCertificateHash() {
+		b, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
+		out.Hashes = append(out.Hashes, r.sha256(at(path, "verify_certificate_hash", i), b, err))
+	}
 	for i, s := range m.GetMatchTypedSubjectAltNames() {
 		p := at(path, "match_typed_subject_alt_names", i)
 		kind := map[tlsv3.SubjectAltNameMatcher_SanType]config.SANKind{
@@ -167,6 +177,15 @@ func (r *read) validation(path string, m *tlsv3.CertificateValidationContext, sd
 	if len(out.SANs) > 0 && out.Roots == nil {
 		r.add(path, "names without trusted_ca prove nothing: anybody can make such a certificate")
 	}
+}
+
+// sha256 checks that bytes are as many as SHA-256 gives.
+func (r *read) sha256(path string, b []byte, err error) (out [32]byte) {
+	if err != nil || len(b) != len(out) {
+		r.add(path, "it is not a SHA-256 hash")
+	}
+	copy(out[:], b)
+	return out
 }
 
 // revoked reads revocation lists beside trusted_ca.
@@ -206,7 +225,7 @@ func (r *read) secret(path string, m *tlsv3.Secret) *config.SecretRef {
 		out.Roots = r.data(p+".trusted_ca", v.GetTrustedCa())
 		r.roots(p+".trusted_ca", out.Roots)
 		r.revoked(p, v, out)
-		if len(v.GetMatchTypedSubjectAltNames())+len(v.GetMatchSubjectAltNames()) > 0 || v.GetTrustChainVerification() != 0 {
+		if len(v.GetMatchTypedSubjectAltNames())+len(v.GetMatchSubjectAltNames())+len(v.GetVerifyCertificateSpki())+len(v.GetVerifyCertificateHash()) > 0 || v.GetTrustChainVerification() != 0 {
 			r.add(p, "names are matched by the default_validation_context of the listener or cluster only")
 		}
 	default:

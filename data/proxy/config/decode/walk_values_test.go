@@ -392,6 +392,8 @@ func fieldValues(dir string) map[string][]string {
 		tlsPkg + "TlsCertificate.certificate_chain":                                                           {`{"inlineString": ` + quote(otherPEM) + `}`},
 		tlsPkg + "TlsCertificate.private_key":                                                                 {`{"inlineString": ` + quote(otherKeyPEM) + `}`},
 		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.use_downstream_protocol_config":               {`{}`},
+		"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.verify_certificate_spki":      {`"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`},
+		"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.verify_certificate_hash":      {`"` + strings.Repeat("ab", 32) + `"`},
 		boot + "Bootstrap.admin":                                                                              {`{"address": {"socketAddress": {"address": "127.0.0.1", "portValue": 99}}}`},
 		boot + "Admin.access_log_path":                                                                        texts("/dev/null", "x"),
 		boot + "Bootstrap.node":                                                                               {`{"cluster": "y"}`},
