@@ -42,6 +42,9 @@ const (
 	FeatureRouteStats Feature = "route-stats"
 	// FeaturePins is certificates of clients that are known by their hashes.
 	FeaturePins Feature = "pins"
+	// FeatureTunnel is connections in tunnels by CONNECT, and FeatureTunnelPost by POST.
+	FeatureTunnel     Feature = "tunnel"
+	FeatureTunnelPost Feature = "tunnel-post"
 	// FeatureUDP is listeners for datagrams, and clusters that they go to.
 	FeatureUDP Feature = "udp"
 	// FeatureUDPCapture: the datagrams that the workload sends are led to the proxy, which takes those to services.

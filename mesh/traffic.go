@@ -32,7 +32,15 @@ type TrafficPolicy struct {
 	TLS          *ClientTLS
 	Budget       *RetryBudget
 	Proxy        uint8                    // version of the PROXY header that connections begin with, 0 for none
+	Tunnel       *Tunnel                  // connections that are TCP or TLS go through; that of a subset stands alone
 	Ports        map[uint16]TrafficPolicy // port-level settings replace the policy of the port, all but Budget and Proxy (Istio's rule)
+}
+
+// Tunnel asks a host to pass connections on to another one (DestinationRule.trafficPolicy.tunnel): by CONNECT, or by POST.
+type Tunnel struct {
+	Host string
+	Port uint16
+	Post bool
 }
 
 // Algorithm is the load balancing algorithm.

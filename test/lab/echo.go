@@ -62,6 +62,10 @@ func (e *Echo) Serve(l net.Listener) {
 
 // ServeHTTP satisfies http.Handler.
 func (e *Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect {
+		e.tunnel(w, r)
+		return
+	}
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	seen := Seen{Endpoint: e.Name, Method: r.Method, Path: r.URL.RequestURI(), Host: r.Host, Headers: r.Header, Body: string(body), Peer: r.RemoteAddr, Proto: r.Proto}
 	status := e.note(seen)
@@ -77,6 +81,18 @@ func (e *Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(seen) // the reader is gone otherwise
+}
+
+// tunnel is the end of a tunnel to whatever host: it greets.
+func (e *Echo) tunnel(w http.ResponseWriter, r *http.Request) {
+	e.note(Seen{Endpoint: e.Name, Method: r.Method, Host: r.Host, Headers: r.Header})
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		w.WriteHeader(http.StatusNotImplemented)
+		return
+	}
+	_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n") // the reader is gone otherwise
+	greet(c, e.Name)
 }
 
 // note remembers a request and decides its status.
@@ -124,13 +140,15 @@ func Greet(l net.Listener, name string) {
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				_, _ = fmt.Fprintf(c, "hello from %s\n", name) // the reader is gone otherwise
-				_, _ = io.Copy(c, c)
-			}()
+			go greet(c, name)
 		}
 	}()
+}
+
+func greet(c net.Conn, name string) {
+	defer c.Close()
+	_, _ = fmt.Fprintf(c, "hello from %s\n", name) // the reader is gone otherwise
+	_, _ = io.Copy(c, c)
 }
 
 // Answer serves a UDP protocol: each datagram is answered with the server's name.

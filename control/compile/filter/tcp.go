@@ -1,7 +1,9 @@
 package filter
 
 import (
+	"net"
 	"slices"
+	"strconv"
 	"time"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -17,6 +19,7 @@ type Share struct {
 	Cluster string
 	Weight  uint32
 	Source  bool // connections of one source address keep to one endpoint
+	Tunnel  *mesh.Tunnel
 }
 
 // Limits bound a connection's time: Idle without a byte (0: Envoy's default, 1 hour), and Life in all (0: no bound).
@@ -38,6 +41,9 @@ func TCP(s *mesh.Settings, l Limits, shares ...Share) *listenerv3.Filter {
 	}
 	if slices.ContainsFunc(shares, func(s Share) bool { return s.Source }) {
 		p.HashPolicy = []*typev3.HashPolicy{{PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}}}}
+	}
+	if t := shares[0].Tunnel; t != nil {
+		p.TunnelingConfig = &tcpv3.TcpProxy_TunnelingConfig{Hostname: net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port))), UsePost: t.Post}
 	}
 	return network("envoy.filters.network.tcp_proxy", p)
 }

@@ -210,7 +210,9 @@ func tcpFork(v *view.View, t view.Target) (f fork) {
 // share is a part of the connections for a subset of a host.
 func share(v *view.View, host mesh.Host, subset string, port uint16, weight uint32) filter.Share {
 	h := v.Hash(host, subset, port)
-	return filter.Share{Cluster: view.ClusterName(port, subset, host), Weight: weight, Source: h != nil && h.SourceIP}
+	out := filter.Share{Cluster: view.ClusterName(port, subset, host), Weight: weight, Source: h != nil && h.SourceIP}
+	tunneled(v, &out, host, subset, port)
+	return out
 }
 
 // l4Match decides what is known when a listener is compiled; destination subnets are compared with the service's addresses.
@@ -255,7 +257,7 @@ func shares(v *view.View, backends []mesh.Backend, port uint16) []filter.Share {
 			out = append(out, share(v, b.Host, b.Subset, n, b.Weight))
 		}
 	}
-	return out
+	return together(v, out, backends)
 }
 
 func routedTLS(v *view.View, t view.Target) bool {

@@ -75,8 +75,13 @@ func Policy(t *mesh.Traffic, subset string, port uint16) mesh.TrafficPolicy {
 		return mesh.TrafficPolicy{}
 	}
 	p := overlay(mesh.TrafficPolicy{}, t.Policy, port)
+	p.Tunnel = t.Policy.Tunnel
+	if subset != "" {
+		p.Tunnel = nil
+	}
 	if i := slices.IndexFunc(t.Subsets, func(s mesh.Subset) bool { return s.Name == subset }); i >= 0 {
 		p = overlay(p, t.Subsets[i].Policy, port)
+		p.Tunnel = t.Subsets[i].Policy.Tunnel
 	}
 	return p
 }

@@ -2,6 +2,7 @@ package istio
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -30,6 +31,7 @@ var policyFields = []string{
 var destinationRuleFields = func() api.FieldSet {
 	all := []string{"host", "exportTo", "trafficPolicy.retryBudget.percent", "trafficPolicy.retryBudget.minRetryConcurrency", "trafficPolicy.retryBudget.budgetInterval", "trafficPolicy.proxyProtocol.version", "subsets[].trafficPolicy.proxyProtocol.version",
 		"subsets[].trafficPolicy.retryBudget.percent", "subsets[].trafficPolicy.retryBudget.minRetryConcurrency", "subsets[].trafficPolicy.retryBudget.budgetInterval",
+		"trafficPolicy.tunnel.*", "subsets[].trafficPolicy.tunnel.*",
 		"workloadSelector.matchLabels", "subsets[].name", "subsets[].labels",
 		"trafficPolicy.portLevelSettings[].port.number", "subsets[].trafficPolicy.portLevelSettings[].port.number"}
 	for _, prefix := range []string{"trafficPolicy.", "trafficPolicy.portLevelSettings[].", "subsets[].trafficPolicy.", "subsets[].trafficPolicy.portLevelSettings[]."} {
@@ -48,7 +50,7 @@ func DestinationRule(o api.Object, in Lookup) (*mesh.Traffic, []mesh.Problem) {
 		return nil, nil
 	}
 	v := open(o, in)
-	v.check(destinationRuleFields, func(path string) bool { return strings.HasSuffix(path, ".tunnel") }) // told below
+	v.check(destinationRuleFields, nil)
 	t := &mesh.Traffic{Origin: o.Ref(), Created: o.Meta.Created, ExportTo: v.exportTo(spec.ExportTo), Selector: spec.GetWorkloadSelector().GetMatchLabels()}
 	t.Host, _ = v.host(spec.Host, "spec.host")
 	if _, found := in.Service(t.Host, v.ns); t.Host != "" && !t.Host.IsWildcard() && !found {
@@ -118,10 +120,7 @@ func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path strin
 		Budget:       v.budget(p.RetryBudget, path+".retryBudget"),
 		Proxy:        v.proxyHeader(p.ProxyProtocol, path+".proxyProtocol"),
 	}
-	if p.Tunnel != nil { // going there directly would pass by the proxy that the user wants in between
-		out.TLS = unreachable("the tunnel that it must be reached through is not supported yet")
-		v.Add(mesh.CodeDenied, path+".tunnel", "remove the field", "nothing is sent to the host, because %s", out.TLS.Denied)
-	}
+	out.Tunnel = v.tunnel(p.Tunnel, path+".tunnel")
 	for i, s := range p.PortLevelSettings {
 		path := at(path+".portLevelSettings", i)
 		port := v.port(s.GetPort().GetNumber(), path+".port.number")
@@ -137,11 +136,25 @@ func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path strin
 			Outlier:      v.outlier(s.GetOutlierDetection(), path+".outlierDetection"),
 			TLS:          v.clientTLS(s.GetTls(), denials, path+".tls"),
 		}
-		if p.Tunnel != nil {
-			out.Ports[port] = mesh.TrafficPolicy{TLS: out.TLS}
-		}
 	}
 	return out
+}
+
+// tunnel reads where a host is asked to pass connections on to.
+func (v *visit) tunnel(x *networking.TrafficPolicy_TunnelSettings, path string) *mesh.Tunnel {
+	if x == nil {
+		return nil
+	}
+	t := &mesh.Tunnel{Host: x.TargetHost, Port: v.port(x.TargetPort, path+".targetPort"), Post: x.Protocol == "POST"}
+	if x.Protocol != "" && x.Protocol != "POST" && x.Protocol != "CONNECT" {
+		v.Add(mesh.CodeInvalid, path+".protocol", "write CONNECT or POST", "%q is not a way to ask for a tunnel", shorten(x.Protocol))
+	}
+	host, err := mesh.ParseHost(x.TargetHost)
+	_, ipErr := netip.ParseAddr(x.TargetHost)
+	if (err != nil || host.IsWildcard()) && ipErr != nil {
+		v.Invalid(path+".targetHost", "%q is neither a host name nor an IP address", shorten(x.TargetHost))
+	}
+	return t
 }
 
 func (v *visit) clientTLS(x *networking.ClientTLSSettings, denials []string, path string) *mesh.ClientTLS {
