@@ -39,10 +39,13 @@ type EgressListener struct {
 	Name     string
 	Protocol Protocol
 	Proxy    bool    // the protocol is HTTP_PROXY: requests to whatever is imported, on every port
-	Bind     Address // zero: the services' own addresses, or loopback for a listener that is dialled
+	Bind     Address // zero: the services' own addresses, or loopback for a listener that is dialled or for requests of a proxy's clients
 	Capture  CaptureMode
 	Hosts    []Import
 }
+
+// Own says that the listener does not stand at the addresses of services: it has an address of its own, or is dialled.
+func (e *EgressListener) Own() bool { return !e.Bind.IsZero() || e.Capture == CaptureNone || e.Proxy }
 
 // Everywhere and Here are the namespaces of an Import that stand for others: any, and the proxy's own.
 const (

@@ -251,6 +251,12 @@ func someSidecar(t *rapid.T, ns mesh.Namespace) *mesh.SidecarScope {
 	for _, port := range []uint16{80, 0} {
 		if rapid.Bool().Draw(t, "egress") {
 			e := mesh.EgressListener{Port: port}
+			if port != 0 {
+				e.Protocol = rapid.SampledFrom([]mesh.Protocol{mesh.HTTP, mesh.TCP, mesh.TLS}).Draw(t, "taken as")
+				if rapid.Bool().Draw(t, "bound") {
+					e.Bind, e.Proxy = mesh.IPAddress(netip.MustParseAddr("127.0.0.1")), e.Protocol == mesh.HTTP && rapid.Bool().Draw(t, "front")
+				}
+			}
 			for range rapid.IntRange(1, 2).Draw(t, "imports") {
 				e.Hosts = append(e.Hosts, mesh.Import{Namespace: rapid.SampledFrom([]mesh.Namespace{"*", ".", "a", "b"}).Draw(t, "space"),
 					Host: rapid.SampledFrom([]mesh.Host{"*", "s0.a.svc.cluster.local", "*.b.svc.cluster.local"}).Draw(t, "imported"), Except: rapid.IntRange(0, 4).Draw(t, "except") == 0})

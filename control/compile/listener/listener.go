@@ -58,6 +58,9 @@ func compile(v *view.View, name string) *listenerv3.Listener {
 	if ip, port, ok := view.ParseDatagramListener(name); ok {
 		return captured(v, name, ip, port)
 	}
+	if l := egress(v, name); l != nil {
+		return l
+	}
 	ip, port, ok := view.ParseListenerName(name)
 	if !ok {
 		return nil
@@ -111,6 +114,9 @@ func Names(v *view.View) []string {
 				}
 			}
 			plan := v.Outbound(port)
+			if plan.Own != nil {
+				continue
+			}
 			if plan.Shared() {
 				out = append(out, view.SharedListener(port))
 			}
@@ -121,6 +127,7 @@ func Names(v *view.View) []string {
 			}
 		}
 	}
+	out = append(out, egressNames(v)...)
 	for _, in := range v.DialledPorts() {
 		for _, a := range v.Dialled(in) {
 			out = append(out, view.ListenerName(a, in.Number))

@@ -115,6 +115,9 @@ func opaque(v *view.View, t view.Target) []*listenerv3.FilterChain {
 // addressed is the listener of one address of a service: TCP, or HTTP where the client's first bytes say so.
 func addressed(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3.Listener {
 	plan := v.Outbound(port)
+	if plan.Own != nil {
+		return nil
+	}
 	has := func(t view.Target) bool { return slices.Contains(v.Addresses(t.Service), ip) }
 	l := &listenerv3.Listener{Name: name, Address: message.Socket(ip, port)}
 	if i := slices.IndexFunc(plan.TCP, has); i >= 0 {

@@ -22,9 +22,9 @@ const (
 	blocked = 502
 )
 
-// catchAll is what becomes of requests to unknown hosts. A request to the explicit proxy has no destination of its own that it could go to.
+// catchAll is what becomes of requests to unknown hosts. A request to the explicit proxy, or to a listener that is dialled, has no destination of its own that it could go to.
 func (r sidecarRoute) catchAll(v *view.View) string {
-	if _, closed := v.Unknown(); closed || r.all {
+	if _, closed := v.Unknown(); closed || r.all || r.host == "" && v.OnlyDialled(r.port) {
 		return blockAll
 	}
 	return allowAny
@@ -47,6 +47,11 @@ func sidecarNames(v *view.View) []string {
 	if v.Settings().HTTPProxyPort != 0 {
 		out = append(out, view.HTTPProxy)
 	}
+	for _, f := range v.Fronts() {
+		if f.Proxy || f.Protocol.IsHTTP() {
+			out = append(out, f.Route())
+		}
+	}
 	return out
 }
 
@@ -61,6 +66,14 @@ func sidecarHosts(v *view.View, name string) ([]string, bool) {
 	}
 	var out []string
 	for port := range r.ports(v) {
+		if r.front != nil {
+			for s, p := range v.Everywhere(port) {
+				if r.front.Imports(s.ID) && routed(v, s, p) {
+					out = append(out, view.HostPort(s.ID.Host, port))
+				}
+			}
+			continue
+		}
 		plan := v.Outbound(port)
 		targets := plan.HTTP
 		if r.all {
@@ -85,12 +98,18 @@ type sidecarRoute struct {
 	port uint16
 	host mesh.Host // of the only service; "" for all of the port
 	all  bool      // every port
+	// front is a Sidecar's listener for whatever it imports, nil for none.
+	front *view.Front
 }
 
 func parseRoute(v *view.View, name string) (r sidecarRoute, ok bool) {
 	if name == view.HTTPProxy {
 		r.all = true
 		return r, v.Settings().HTTPProxyPort != 0
+	}
+	if r.front = v.FrontOf(name); r.front != nil {
+		r.all = true
+		return r, true
 	}
 	if host, port, ok := view.ParseHostPort(name); ok {
 		r.host, r.port = host, port
@@ -100,6 +119,12 @@ func parseRoute(v *view.View, name string) (r sidecarRoute, ok bool) {
 	n, err := strconv.ParseUint(name, 10, 16)
 	r.port = uint16(n)
 	return r, err == nil
+}
+
+// routed says whether requests to a port of a service are routed.
+func routed(v *view.View, s *mesh.Service, p mesh.Port) bool {
+	proto := v.Protocol(s, p)
+	return proto == mesh.Auto || proto.IsHTTP()
 }
 
 func (r sidecarRoute) ports(v *view.View) iter.Seq[uint16] {
@@ -121,15 +146,28 @@ func (p placed) single(v *view.View) bool { return p.sniffed || v.Kind() == mesh
 // target finds the service behind a virtual host, if requests to it are routed at all.
 func target(v *view.View, host mesh.Host, port uint16) (placed, bool) {
 	s, ok := v.Resolve(host)
-	if !ok || !v.Listens(s.ID, port) {
-		return placed{}, false
-	}
-	p, ok := s.Port(port)
 	if !ok {
 		return placed{}, false
 	}
-	proto := v.Protocol(s, p)
-	return placed{service: s, sniffed: proto == mesh.Auto && len(v.Addresses(s)) > 0}, proto == mesh.Auto || proto.IsHTTP()
+	taken := v.Takes(s.ID, port)
+	p, ok := s.Port(port)
+	if !ok || !taken.OK {
+		return placed{}, false
+	}
+	if taken.Given {
+		p.Protocol = taken.Protocol
+	}
+	return placed{service: s, sniffed: v.Protocol(s, p) == mesh.Auto && len(v.Addresses(s)) > 0}, routed(v, s, p)
+}
+
+// fronted finds the service behind a virtual host of a front.
+func (r sidecarRoute) fronted(v *view.View, host mesh.Host, port uint16) (placed, bool) {
+	s, ok := v.Resolve(host)
+	if !ok || !r.front.Imports(s.ID) {
+		return placed{}, false
+	}
+	p, ok := s.Port(port)
+	return placed{service: s}, ok && routed(v, s, p)
 }
 
 // requests are the targets that can be reached by request.
@@ -166,6 +204,9 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 		return nil
 	}
 	t, ok := target(v, host, port)
+	if r.front != nil {
+		t, ok = r.fronted(v, host, port)
+	}
 	if !ok || !r.all && t.single(v) != (r.host != "") {
 		return nil
 	}

@@ -26,16 +26,39 @@ type PortPlan struct {
 	Sniffed []Target
 	// TCP services have a listener for each of their addresses.
 	TCP []Target
+	// Own is a Sidecar's listener that takes in all of them (HTTP or TCP) at an address of its own, nil for none.
+	Own *mesh.EgressListener
 }
 
+// OwnAddress is where the own listener stands.
+func (p PortPlan) OwnAddress(v *View) netip.Addr { return v.bound(p.Own) }
+
+// OwnDialled says that the own listener is dialled: nothing is captured for it.
+func (p PortPlan) OwnDialled(v *View) bool { return p.Own.Capture == mesh.CaptureNone || !v.Captured() }
+
 // Shared says whether there is a listener 0.0.0.0_PORT.
-func (p PortPlan) Shared() bool { return len(p.HTTP)+len(p.Opaque) > 0 }
+func (p PortPlan) Shared() bool { return p.Own == nil && len(p.HTTP)+len(p.Opaque) > 0 }
 
 // Outbound plans one port number.
 func (v *View) Outbound(port uint16) PortPlan {
 	plan := PortPlan{Number: port}
+	var given *mesh.EgressListener // says the protocol
+	if sc := v.Scope(); !sc.Open() {
+		if e := sc.At(port); e != nil && e.Port != 0 {
+			given = e
+		}
+	}
 	for s, p := range v.WithPort(port) {
+		if given != nil && p.Protocol != mesh.UDP {
+			p.Protocol = given.Protocol
+		}
 		t := Target{s, p}
+		if given != nil && given.Own() {
+			if plan.own(v, t) {
+				plan.Own = given
+			}
+			continue
+		}
 		switch addressed := len(v.Addresses(s)) > 0; v.Protocol(s, p) {
 		case mesh.UDP:
 		case mesh.Auto:
@@ -55,6 +78,19 @@ func (v *View) Outbound(port uint16) PortPlan {
 		}
 	}
 	return plan
+}
+
+// own puts a service behind the listener that takes in everything but datagrams.
+func (p *PortPlan) own(v *View, t Target) bool {
+	switch proto := v.Protocol(t.Service, t.Port); {
+	case proto == mesh.UDP:
+		return false
+	case proto.IsHTTP():
+		p.HTTP = append(p.HTTP, t)
+	default:
+		p.TCP = append(p.TCP, t)
+	}
+	return true
 }
 
 // Datagrams are the services whose datagrams to a port leave the workload through its proxy: those with addresses of their own that a Service's or ServiceEntry's endpoints

@@ -1,7 +1,9 @@
 package view
 
 import (
+	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -28,6 +30,8 @@ type (
 	}
 	leaving struct{}
 	arrives struct{}
+	fronted struct{ route string }
+	dialled struct{ port uint16 }
 )
 
 func (scopeOf) Answer(s *Source, p *mesh.Proxy) any {
@@ -47,7 +51,17 @@ func (q follows) Answer(s *Source, p *mesh.Proxy) any {
 }
 
 func (q listens) Answer(s *Source, p *mesh.Proxy) any {
-	return scopeFor(s, p).listens(q.service, q.port)
+	return scopeFor(s, p).takes(q.service, q.port)
+}
+
+func (q fronted) Answer(s *Source, p *mesh.Proxy) any {
+	sc := governing(s, p)
+	return sc != nil && slices.ContainsFunc(sc.Egress, func(e mesh.EgressListener) bool { return isFront(&e) && frontRoute(&e) == q.route })
+}
+
+func (q dialled) Answer(s *Source, p *mesh.Proxy) any {
+	e := scopeFor(s, p).At(q.port)
+	return e != nil && e.Port != 0 && e.Own() && (e.Capture == mesh.CaptureNone || p.Capture == "NONE")
 }
 
 // arrives answers with a Sidecar only if it says something of what arrives.
@@ -79,6 +93,12 @@ func (leaving) Answer(s *Source, p *mesh.Proxy) any {
 
 // Grounds are the Sidecars of the proxy's namespace and the mesh's.
 func (scopeOf) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
+
+// Grounds are the Sidecars.
+func (q fronted) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
+
+// Grounds are the Sidecars.
+func (q dialled) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
 
 // Grounds are the Sidecars.
 func (arrives) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
@@ -138,8 +158,11 @@ func (sc Scope) Open() bool { return sc.SidecarScope == nil || len(sc.Egress) ==
 
 // At is the egress listener for a port, nil when there is none: one that names it, else the one that names none.
 func (sc Scope) At(port uint16) *mesh.EgressListener {
+	if sc.Open() {
+		return nil
+	}
 	for i := range sc.Egress {
-		if e := &sc.Egress[i]; e.Bind.Kind() != mesh.AddrUnix && (e.Port == port || e.Port == 0) && !e.Proxy {
+		if e := &sc.Egress[i]; e.Bind.Kind() != mesh.AddrUnix && (e.Port == port && !e.Proxy || e.Port == 0) {
 			return e
 		}
 	}
@@ -153,6 +176,21 @@ func (sc Scope) listens(id mesh.ServiceID, port uint16) bool {
 	}
 	e := sc.At(port)
 	return e != nil && mesh.Imports(e.Hosts, id, sc.here)
+}
+
+// Taking is how requests to a port of a service are taken by the service's name.
+type Taking struct {
+	OK       bool
+	Given    bool          // the listener says the protocol
+	Protocol mesh.Protocol // if Given
+}
+
+func (sc Scope) takes(id mesh.ServiceID, port uint16) Taking {
+	t := Taking{OK: sc.listens(id, port)}
+	if e := sc.At(port); !sc.Open() && e != nil && e.Port != 0 {
+		t.Given, t.Protocol = true, e.Protocol
+	}
+	return t
 }
 
 // importsAt says whether any listener takes in what is for a port of a service. That of a unix socket, or of a proxy for requests, has every port.
@@ -246,15 +284,85 @@ func (v *View) reach(id mesh.ServiceID) reach {
 	return v.r.Ask(reaches{id}).(reach)
 }
 
-// Listens says whether requests to a port of a service are taken by the service's name.
-func (v *View) Listens(id mesh.ServiceID, port uint16) bool {
+// Takes says whether and how requests to a port of a service are taken by the service's name.
+func (v *View) Takes(id mesh.ServiceID, port uint16) Taking {
 	switch {
 	case v.scope != nil:
-		return v.scope.listens(id, port)
+		return v.scope.takes(id, port)
 	case !v.scopes():
-		return true
+		return Taking{OK: true}
 	}
-	return v.r.Ask(listens{id, port}).(bool)
+	return v.r.Ask(listens{id, port}).(Taking)
+}
+
+// Front is an egress listener that requests to all that it imports may come to, whatever their port: a unix socket, or a proxy for clients that ask one.
+type Front struct {
+	*mesh.EgressListener
+	v *View
+}
+
+// Name is that of its listener, and Route that of its route configuration.
+func (f Front) Name() string {
+	if f.Bind.Kind() == mesh.AddrUnix {
+		return f.Bind.String() + "_0"
+	}
+	return ListenerName(f.At(), f.Port)
+}
+
+// Route is the name of its route configuration.
+func (f Front) Route() string { return frontRoute(f.EgressListener) }
+
+func isFront(e *mesh.EgressListener) bool { return e.Bind.Kind() == mesh.AddrUnix || e.Proxy }
+
+func frontRoute(e *mesh.EgressListener) string {
+	if e.Bind.Kind() == mesh.AddrUnix {
+		return e.Bind.String()
+	}
+	return strconv.Itoa(int(e.Port))
+}
+
+// OnlyDialled says whether clients dial the listener of a port, so that its connections have no other destination that they could go to.
+func (v *View) OnlyDialled(port uint16) bool { return v.scopes() && v.r.Ask(dialled{port}).(bool) }
+
+// FrontOf is the front whose requests a route configuration is for, nil for none.
+func (v *View) FrontOf(route string) *Front {
+	if !v.scopes() || !v.r.Ask(fronted{route}).(bool) {
+		return nil
+	}
+	for _, f := range v.Fronts() {
+		if f.Route() == route && (f.Proxy || f.Protocol.IsHTTP()) {
+			return &f
+		}
+	}
+	return nil
+}
+
+// At is the address where it listens, unless it is a unix socket.
+func (f Front) At() netip.Addr { return f.v.bound(f.EgressListener) }
+
+// Imports says whether a service is reached there.
+func (f Front) Imports(id mesh.ServiceID) bool { return mesh.Imports(f.Hosts, id, f.v.Scope().here) }
+
+// Fronts are those of the proxy's Sidecar.
+func (v *View) Fronts() (out []Front) {
+	sc := v.Scope()
+	if sc.Open() {
+		return nil
+	}
+	for i := range sc.Egress {
+		if e := &sc.Egress[i]; isFront(e) {
+			out = append(out, Front{e, v})
+		}
+	}
+	return out
+}
+
+// bound is the address of a listener that has one of its own.
+func (v *View) bound(e *mesh.EgressListener) netip.Addr {
+	if e.Bind.IsZero() {
+		return v.Loopback()
+	}
+	return e.Bind.IP()
 }
 
 // follows says whether the proxy obeys a route for sidecars.

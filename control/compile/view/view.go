@@ -203,6 +203,26 @@ func (v *View) WithPort(port uint16) iter.Seq2[*mesh.Service, mesh.Port] {
 	}
 }
 
+// Everywhere are the services that the proxy knows and that have a port, one for each host, whichever listener takes them in.
+func (v *View) Everywhere(port uint16) iter.Seq2[*mesh.Service, mesh.Port] {
+	return func(yield func(*mesh.Service, mesh.Port) bool) {
+		v.r.Read(portKey(port))
+		ids, _ := v.s.Ports.Get(port)
+		var last mesh.Host
+		for _, id := range ids {
+			if id.Host == last {
+				continue
+			}
+			last = id.Host
+			if s, ok := v.Resolve(id.Host); ok {
+				if p, ok := s.Port(port); ok && !yield(s, p) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Orphans are hosts of routes for sidecars that no service defines, ordered; with a Sidecar those whose service the proxy does not know.
 func (v *View) Orphans() iter.Seq[mesh.Host] {
 	if v.Scope().Open() {

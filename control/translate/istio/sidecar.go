@@ -11,7 +11,8 @@ import (
 
 // sidecarFields are honoured; the TLS settings are judged by api.Unenforced, and of connection pools those of a DestinationRule.
 var sidecarFields = func() api.FieldSet {
-	all := []string{"workloadSelector.labels", "egress[].hosts", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "outboundTrafficPolicy.egressProxy.*",
+	all := []string{"workloadSelector.labels", "egress[].hosts", "egress[].port.number", "egress[].port.protocol", "egress[].port.name", "egress[].bind", "egress[].captureMode",
+		"outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "outboundTrafficPolicy.egressProxy.*",
 		"ingress[].port.number", "ingress[].port.protocol", "ingress[].port.name", "ingress[].bind", "ingress[].captureMode", "ingress[].defaultEndpoint", "ingress[].tls.*"}
 	for _, f := range policyFields {
 		if rest, ok := strings.CutPrefix(f, "connectionPool."); ok {
@@ -50,50 +51,6 @@ func Sidecar(o api.Object, in Lookup) (*mesh.SidecarScope, []mesh.Problem) {
 		return nil, v.Problems()
 	}
 	return s, v.Problems()
-}
-
-func (v *visit) egress(s *mesh.SidecarScope, x *networking.IstioEgressListener, path string) {
-	var out mesh.EgressListener
-	if x == nil || len(x.Hosts) == 0 {
-		v.Add(mesh.CodeInvalid, path+".hosts", `write "*/*" for everything, or "~/*" for nothing`, "the listener has no host")
-		return
-	}
-	for i, text := range x.Hosts {
-		if h, ok := v.imported(text, at(path+".hosts", i)); ok {
-			out.Hosts = append(out.Hosts, h)
-		}
-	}
-	s.Egress = append(s.Egress, out)
-}
-
-// imported reads NAMESPACE/HOST. "~" in front of a namespace makes it an exception; alone it is one from every namespace.
-func (v *visit) imported(text, path string) (mesh.Import, bool) {
-	space, name, ok := strings.Cut(text, "/")
-	if !ok {
-		v.Add(mesh.CodeInvalid, path, `write "./`+shorten(text)+`" or "*/`+shorten(text)+`"`, "%q is not NAMESPACE/HOST", shorten(text))
-		return mesh.Import{}, false
-	}
-	var out mesh.Import
-	space, out.Except = strings.CutPrefix(space, "~")
-	switch {
-	case space == "" && out.Except:
-		out.Namespace = mesh.Everywhere
-	case space == "*" || space == "." || dnsLabel(space):
-		out.Namespace = mesh.Namespace(space)
-	default:
-		v.Add(mesh.CodeInvalid, path, `write a namespace, ".", "*" or "~"`, "%q is not a namespace", shorten(space))
-		return out, false
-	}
-	h, err := mesh.ParseHost(name)
-	if err != nil {
-		v.Invalid(path, "%q is not a host name", shorten(name))
-		return out, false
-	}
-	if !h.IsWildcard() && !strings.Contains(string(h), ".") {
-		v.Add(mesh.CodeNotFound, path, "write "+string(h)+".NAMESPACE.svc."+domain(v.in), "%q is not resolved in a Sidecar, so it means no service", name)
-	}
-	out.Host = h
-	return out, true
 }
 
 func (v *visit) outboundPolicy(x *networking.OutboundTrafficPolicy, path string) *mesh.OutboundPolicy {
