@@ -47,6 +47,9 @@ type EgressListener struct {
 // Own says that the listener does not stand at the addresses of services: it has an address of its own, or is dialled.
 func (e *EgressListener) Own() bool { return !e.Bind.IsZero() || e.Capture == CaptureNone || e.Proxy }
 
+// Exports are what objects are exported to that do not say it.
+type Exports struct{ Services, VirtualServices, DestinationRules Visibility }
+
 // Everywhere and Here are the namespaces of an Import that stand for others: any, and the proxy's own.
 const (
 	Everywhere Namespace = "*"

@@ -331,6 +331,7 @@ type Settings struct {
 	TLS              TLSBounds        // of all other TLS, where nothing else is said (tlsDefaults)
 	Locality         *LocalityBalance // localityLbSetting; nil is its zero value
 	Paths            PathForm         // pathNormalization
+	Exports          Exports          // defaultServiceExportTo, defaultVirtualServiceExportTo, defaultDestinationRuleExportTo
 	Injects          bool             // this control plane puts proxies into pods, so labels that ask for it are honoured
 	Proxy            ProxyConfig      // defaultConfig: what counts for proxies that say nothing of their own
 }

@@ -87,7 +87,7 @@ func (h *Handler) review(req *admissionv1.AdmissionRequest) *admissionv1.Admissi
 
 // core gives what a Service or Namespace asks for in vain. It is Kubernetes' to refuse such an object.
 func (h *Handler) core(o api.Object) []mesh.Problem {
-	_, problems := kube.Service(o, h.World().Settings().ClusterDomain)
+	_, problems := kube.Service(o, h.World().Settings().ClusterDomain, h.World().Settings().Exports.Services)
 	return append(problems, translate.Marks(o, h.World().Settings())...)
 }
 

@@ -59,7 +59,7 @@ func (b *Builder) core(o api.Object) (n nouns, problems []mesh.Problem) {
 	case *corev1.Node:
 		n.locality = kube.Node(o)
 	case *corev1.Service:
-		n.definition, problems = kube.Service(o, b.now.Settings.ClusterDomain)
+		n.definition, problems = kube.Service(o, b.now.Settings.ClusterDomain, b.now.Settings.Exports.Services)
 	case *corev1.Secret:
 		n.secret = credential(o)
 	default:

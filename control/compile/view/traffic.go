@@ -1,55 +1,85 @@
 package view
 
 import (
+	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
-// Traffic is the DestinationRule that the proxy obeys for a service. Istio looks in the client's namespace, then in the service's, then in the root
-// namespace; of several rules for one host in one namespace the oldest counts, and one whose workload selector matches goes before one without.
+// Traffic is the DestinationRule that the proxy obeys for a service. Istio looks in the client's namespace, then in the service's, then in the root namespace, and takes the
+// rules for the narrowest host there. Several for one host are joined: see join.
 func (v *View) Traffic(s *mesh.Service) *mesh.Traffic { return v.traffic(s, true) }
 
 // ownTraffic is the DestinationRule for a service that the proxy's own workload serves; one with a workload selector is for clients.
 func (v *View) ownTraffic(s *mesh.Service) *mesh.Traffic { return v.traffic(s, false) }
 
 func (v *View) traffic(s *mesh.Service, selectors bool) *mesh.Traffic {
+	var covers [][]*mesh.Traffic // the narrowest host first
 	for cover := range covering(s.ID.Host) {
 		if cover != s.ID.Host && !wildcards(v, mesh.OfTraffic, v.s.Traffic) {
 			break
 		}
-		rules, _ := read(v, mesh.OfTraffic, v.s.Traffic, cover)
-		if len(rules) == 0 {
-			continue
+		if rules, _ := read(v, mesh.OfTraffic, v.s.Traffic, cover); len(rules) > 0 {
+			covers = append(covers, rules)
 		}
-		if t := v.pick(s, rules, selectors); t != nil {
-			v.From(t.Origin)
+	}
+	if len(covers) == 0 {
+		return nil
+	}
+	root := v.Settings().RootNamespace
+	if own, ok := v.speaks(s, covers); ok {
+		t := v.narrowest(covers, func(t *mesh.Traffic) bool {
+			if t.Origin.Namespace != own || len(t.Selector) > 0 && !(selectors && v.ProxyMatches(t.Selector)) || !t.ExportTo.From(own, own) {
+				return false
+			}
+			// Rules of the root namespace are for everybody, so they must not go before those of services for the proxies there.
+			return own != root || t.ExportTo.Private || len(t.Selector) > 0
+		})
+		if t != nil {
+			return t
+		}
+	}
+	for _, ns := range []mesh.Namespace{s.ID.Namespace, root} {
+		t := v.narrowest(covers, func(t *mesh.Traffic) bool {
+			return len(t.Selector) == 0 && t.Origin.Namespace == ns && v.Visible(t.ExportTo, ns)
+		})
+		if t != nil {
 			return t
 		}
 	}
 	return nil
 }
 
-func (v *View) pick(s *mesh.Service, rules []*mesh.Traffic, selectors bool) *mesh.Traffic {
-	// When only the service's own namespace says something, the client's namespace need not be asked for.
-	foreign := slices.ContainsFunc(rules, func(t *mesh.Traffic) bool {
-		return len(t.Selector) > 0 || t.Origin.Namespace != s.ID.Namespace
-	})
-	for _, selected := range []bool{true, false} {
+// speaks gives the client's namespace if rules of it are for its own clients more than for others: when only the service's namespace says something, for everybody, the
+// client's need not be asked for.
+func (v *View) speaks(s *mesh.Service, covers [][]*mesh.Traffic) (mesh.Namespace, bool) {
+	asked := map[mesh.Namespace]bool{}
+	for _, rules := range covers {
 		for _, t := range rules {
-			if !foreign || selected && !selectors {
-				break
+			ns := t.Origin.Namespace
+			if asked[ns] || ns == s.ID.Namespace && len(t.Selector) == 0 {
+				continue
 			}
-			if len(t.Selector) > 0 == selected && v.InNamespace(t.Origin.Namespace) && v.ProxyMatches(t.Selector) {
-				return t
+			if asked[ns] = true; v.InNamespace(ns) {
+				return ns, true
 			}
 		}
 	}
-	for _, ns := range []mesh.Namespace{s.ID.Namespace, v.Settings().RootNamespace} {
+	return "", false
+}
+
+func (v *View) narrowest(covers [][]*mesh.Traffic, counts func(*mesh.Traffic) bool) *mesh.Traffic {
+	for _, rules := range covers {
+		var list []*mesh.Traffic
 		for _, t := range rules {
-			if len(t.Selector) == 0 && t.Origin.Namespace == ns && v.Visible(t.ExportTo, ns) {
-				return t
+			if counts(t) {
+				list = append(list, t)
 			}
+		}
+		if len(list) > 0 {
+			return v.join(list)
 		}
 	}
 	return nil
@@ -67,6 +97,43 @@ func (v *View) BackendTLS(id mesh.ServiceID, port uint16) (out *mesh.BackendTLS)
 		v.From(out.Origin)
 	}
 	return out
+}
+
+// join makes one rule of several for one host, the oldest first: those with the selector that matches go before those without. The first one's policy counts, or of those
+// that have none the next one's; subsets are those of all, each as it is defined first (Istio's rule).
+func (v *View) join(list []*mesh.Traffic) *mesh.Traffic {
+	if i := slices.IndexFunc(list, func(t *mesh.Traffic) bool { return len(t.Selector) > 0 }); i >= 0 {
+		selector := list[i].Selector
+		var first, rest []*mesh.Traffic
+		for _, t := range list {
+			switch {
+			case len(t.Selector) == 0:
+				rest = append(rest, t)
+			case maps.Equal(t.Selector, selector):
+				first = append(first, t)
+			}
+		}
+		list = append(first, rest...)
+	}
+	for _, t := range list {
+		v.From(t.Origin)
+	}
+	if len(list) == 1 {
+		return list[0]
+	}
+	out := *list[0]
+	out.Subsets = slices.Clone(out.Subsets)
+	for _, t := range list[1:] {
+		if reflect.ValueOf(out.Policy).IsZero() {
+			out.Policy = t.Policy
+		}
+		for _, sub := range t.Subsets {
+			if !slices.ContainsFunc(out.Subsets, func(x mesh.Subset) bool { return x.Name == sub.Name }) {
+				out.Subsets = append(out.Subsets, sub)
+			}
+		}
+	}
+	return &out
 }
 
 // Policy is what a rule says about a port and subset: the subset's settings over the rule's, and a port's settings in place of the general ones.

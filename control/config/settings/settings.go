@@ -23,7 +23,7 @@ import (
 )
 
 // honoured are the fields of MeshConfig that have an effect.
-var honoured = api.Fields("rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
+var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo", "rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
 	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.*", "defaultInboundHttpRetryPolicy.*",
 	"tcpKeepalive.*", "dnsRefreshRate", "inboundTrafficPolicy.mode", "outboundClusterStatName", "inboundClusterStatName",
 	"meshMTLS.minProtocolVersion", "meshMTLS.cipherSuites", "tlsDefaults.minProtocolVersion", "tlsDefaults.cipherSuites", "tlsDefaults.ecdhCurves",
@@ -171,6 +171,9 @@ func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
 		s.AutoMTLS = in.EnableAutoMtls.Value
 	}
 	s.AccessLogFile, s.AccessLogJSON = in.AccessLogFile, in.AccessLogEncoding == meshconfig.MeshConfig_JSON
+	if err := exports(s, in); err != nil {
+		return nil, err
+	}
 	if in.ConnectTimeout != nil {
 		if s.ConnectTimeout = in.ConnectTimeout.AsDuration(); s.ConnectTimeout < time.Millisecond {
 			return nil, errors.New("field connectTimeout: want at least 1ms")

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,4 +91,24 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+func TestExports(t *testing.T) {
+	for text, want := range map[string]string{
+		`defaultServiceExportTo: [".", shop]`:                                        "{Private:true Nobody:false Namespaces:[shop]}",
+		`defaultServiceExportTo: ["~"]`:                                              "{Private:false Nobody:true Namespaces:[]}",
+		`defaultServiceExportTo: ["*"]`:                                              "{Private:false Nobody:false Namespaces:[]}",
+		`defaultServiceExportTo: ["*", shop]`:                                        `field defaultServiceExportTo: "*" and "~" stand alone`,
+		`defaultVirtualServiceExportTo: [Shop]`:                                      `field defaultVirtualServiceExportTo: "Shop" is neither a namespace, ".", "*" nor "~"`,
+		`{defaultDestinationRuleExportTo: ["."], defaultServiceExportTo: [a, b, c]}`: "{Private:false Nobody:false Namespaces:[a b c]}",
+	} {
+		s, problems, err := parse([]byte(text))
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = fmt.Sprintf("%+v", s.Exports.Services)
+		}
+		if got != want || len(problems) > 0 {
+			t.Errorf("%s: %s, %v, want %s", text, got, problems, want)
+		}
+	}
 }

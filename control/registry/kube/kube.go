@@ -36,8 +36,8 @@ func ServiceHost(name, namespace, domain string) mesh.Host {
 	return mesh.Host(name + "." + namespace + ".svc." + domain)
 }
 
-// Service reads a Service. It gives nil for a kind of Service that cannot be honoured.
-func Service(o api.Object, domain string) (*registry.Definition, []mesh.Problem) {
+// Service reads a Service; seen is who sees one that does not say it. It gives nil for a kind of Service that cannot be honoured.
+func Service(o api.Object, domain string, seen mesh.Visibility) (*registry.Definition, []mesh.Problem) {
 	svc, ok := o.Spec.(*corev1.Service)
 	if !ok {
 		return nil, nil
@@ -56,7 +56,7 @@ func Service(o api.Object, domain string) (*registry.Definition, []mesh.Problem)
 	d := &registry.Definition{Origin: o.Ref(), Services: []*mesh.Service{s}, Selector: spec.Selector, Targets: map[string]registry.Target{}, Slices: true}
 	problems := unhonoured(o, spec)
 	var more []mesh.Problem
-	s.ExportTo, more = exportTo(o)
+	s.ExportTo, more = exportTo(o, seen)
 	problems = append(problems, more...)
 	for i, p := range spec.Ports {
 		if p.Port < 1 || p.Port > maxPortsNumber {
@@ -110,10 +110,10 @@ func addresses(o api.Object, spec *corev1.ServiceSpec) ([]netip.Addr, []mesh.Pro
 }
 
 // exportTo reads the annotation networking.istio.io/exportTo: names of namespaces, ".", "*" or "~", with commas between.
-func exportTo(o api.Object) (mesh.Visibility, []mesh.Problem) {
+func exportTo(o api.Object, seen mesh.Visibility) (mesh.Visibility, []mesh.Problem) {
 	text, ok := o.Meta.Annotations[annExportTo]
 	if !ok {
-		return mesh.Visibility{}, nil
+		return seen, nil
 	}
 	var v mesh.Visibility
 	for _, word := range strings.Split(text, ",") {

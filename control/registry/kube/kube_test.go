@@ -35,7 +35,7 @@ spec:
   ports:
   - {name: grpc-api, port: 9000, targetPort: api}
   - {name: http, port: 80, targetPort: 8080}
-`), "cluster.local")
+`), "cluster.local", mesh.Visibility{})
 	if len(ps) > 0 {
 		t.Fatal(ps)
 	}
@@ -59,27 +59,27 @@ spec:
 }
 
 func TestServicesThatAreNotHonoured(t *testing.T) {
-	d, ps := Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {type: ExternalName, externalName: db.example.com}\n"), "cluster.local")
+	d, ps := Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {type: ExternalName, externalName: db.example.com}\n"), "cluster.local", mesh.Visibility{})
 	if d != nil || len(ps) != 1 || ps[0].Field != "spec.type" || !strings.Contains(ps[0].Hint, "db.example.com") {
 		t.Error(d, ps)
 	}
-	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: nonsense, ports: [{port: 70000}]}\n"), "cluster.local")
+	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: nonsense, ports: [{port: 70000}]}\n"), "cluster.local", mesh.Visibility{})
 	if len(ps) != 2 {
 		t.Error(ps)
 	}
 	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\n"+
-		"spec: {ports: [{port: 80}], sessionAffinity: ClientIP, internalTrafficPolicy: Local, trafficDistribution: PreferSameNode, publishNotReadyAddresses: true}\n"), "cluster.local")
+		"spec: {ports: [{port: 80}], sessionAffinity: ClientIP, internalTrafficPolicy: Local, trafficDistribution: PreferSameNode, publishNotReadyAddresses: true}\n"), "cluster.local", mesh.Visibility{})
 	for i, field := range []string{"sessionAffinity", "internalTrafficPolicy", "trafficDistribution", "publishNotReadyAddresses"} {
 		if len(ps) != 4 || ps[i].Field != "spec."+field || ps[i].Code != mesh.CodeNotEnforced {
 			t.Error(field, ps)
 		}
 	}
 	// What the API fills in asks for nothing.
-	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {ports: [{port: 80}], sessionAffinity: None, internalTrafficPolicy: Cluster}\n"), "cluster.local")
+	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {ports: [{port: 80}], sessionAffinity: None, internalTrafficPolicy: Cluster}\n"), "cluster.local", mesh.Visibility{})
 	if len(ps) != 0 {
 		t.Error(ps)
 	}
-	d, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: None, ports: [{port: 80}]}\n"), "cluster.local")
+	d, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: None, ports: [{port: 80}]}\n"), "cluster.local", mesh.Visibility{})
 	if len(ps) != 0 || !d.Services[0].Headless || len(d.Services[0].Addresses) != 0 {
 		t.Error(d, ps)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/heddle-mesh/heddle/mesh"
@@ -61,34 +62,31 @@ func sharesViewer(a, b *mesh.Route) bool {
 	return true
 }
 
-// TrafficConflicts tells about DestinationRules of one namespace that speak of the same host to the same clients: the oldest one counts. Every object is
-// told. rules are those with the host, in any order.
+// TrafficConflicts tells about DestinationRules of one namespace that speak of the same host to the same clients. They are joined; of what two say, the older one counts.
+// Every object is told what is lost. rules are those with the host, in any order.
 func TrafficConflicts(host mesh.Host, rules []*mesh.Traffic) []mesh.Problem {
-	claims := slices.Clone(rules)
-	slices.SortFunc(claims, func(a, b *mesh.Traffic) int {
+	claims := slices.SortedFunc(slices.Values(rules), func(a, b *mesh.Traffic) int {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Origin.Name, b.Origin.Name), cmp.Compare(a.Origin.Namespace, b.Origin.Namespace))
 	})
-	var out []mesh.Problem
-	for i, t := range claims {
-		for j, other := range claims {
-			if i == j || t.Origin.Namespace != other.Origin.Namespace || !maps.Equal(t.Selector, other.Selector) {
-				continue
-			}
-			p := mesh.Problem{Object: t.Origin, Field: "spec.host", Code: mesh.CodeConflict,
-				Message: fmt.Sprintf("%s is about host %s too, and this object is older, so this one counts", other.Origin, host),
-				Hint:    "put the settings and subsets of a host into one DestinationRule"}
-			if j < i {
-				p.Message = fmt.Sprintf("%s is about host %s too and is older, so this object has no effect", other.Origin, host)
-			}
-			out = append(out, p)
-			break
-		}
+	together := func(a, b *mesh.Traffic) bool {
+		return a.Origin.Namespace == b.Origin.Namespace && sameLabels(a.Selector, b.Selector)
 	}
-	return out
+	origin := func(t *mesh.Traffic) mesh.Ref { return t.Origin }
+	const hint = "put the settings and subsets of a host into one DestinationRule"
+	policy := func(a, b *mesh.Traffic) bool {
+		return together(a, b) && !reflect.ValueOf(a.Policy).IsZero() && !reflect.ValueOf(b.Policy).IsZero()
+	}
+	out := rivals(claims, policy, origin, "spec.trafficPolicy", "has a policy for host "+string(host), hint, "its policy has")
+	subset := func(a, b *mesh.Traffic) bool {
+		return together(a, b) && slices.ContainsFunc(a.Subsets, func(x mesh.Subset) bool {
+			return slices.ContainsFunc(b.Subsets, func(y mesh.Subset) bool { return x.Name == y.Name })
+		})
+	}
+	return append(out, rivals(claims, subset, origin, "spec.subsets", "defines a subset of host "+string(host)+" that this object defines", hint, "that subset of it has")...)
 }
 
 // rivals tells of objects of which only the oldest counts. list comes with the oldest first.
-func rivals[T any](list []T, collide func(a, b T) bool, origin func(T) mesh.Ref, field, what, hint string) (out []mesh.Problem) {
+func rivals[T any](list []T, collide func(a, b T) bool, origin func(T) mesh.Ref, field, what, hint, lost string) (out []mesh.Problem) {
 	for i, x := range list {
 		j := slices.IndexFunc(list, func(y T) bool { return origin(y) != origin(x) && collide(x, y) })
 		if j < 0 {
@@ -97,7 +95,7 @@ func rivals[T any](list []T, collide func(a, b T) bool, origin func(T) mesh.Ref,
 		p := mesh.Problem{Object: origin(x), Field: field, Code: mesh.CodeConflict, Hint: hint,
 			Message: fmt.Sprintf("%s %s too, and this object is older, so this one counts", origin(list[j]), what)}
 		if j < i {
-			p.Message = fmt.Sprintf("%s %s too and is older, so this object has no effect", origin(list[j]), what)
+			p.Message = fmt.Sprintf("%s %s too and is older, so %s no effect", origin(list[j]), what, lost)
 		}
 		out = append(out, p)
 	}

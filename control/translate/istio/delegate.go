@@ -41,12 +41,14 @@ func (v *visit) include(rule mesh.HTTPRule, d *networking.Delegate, path string)
 	at := path + ".delegate"
 	o, found := v.in.Object(ref)
 	spec, _ := o.Spec.(*networking.VirtualService)
-	exported, bad := mesh.Visibility{}, -1
+	seen, bad := mesh.Visibility{}, -1
 	if spec != nil {
-		exported, bad = visibility(spec.ExportTo)
+		if seen, bad = visibility(spec.ExportTo); len(spec.ExportTo) == 0 {
+			seen = exported("VirtualService", v.in)
+		}
 	}
 	switch {
-	case !found || spec == nil || bad >= 0 || !exported.From(ref.Namespace, v.ns):
+	case !found || spec == nil || bad >= 0 || !seen.From(ref.Namespace, v.ns):
 		v.NotFound(at, "", "there is no VirtualService %s in namespace %s that namespace %s sees, so the rule is left out", ref.Name, ref.Namespace, v.ns)
 		return nil
 	case len(spec.Hosts) > 0:

@@ -79,6 +79,18 @@ func visibility(exportTo []string) (v mesh.Visibility, bad int) {
 	return v, -1
 }
 
+// exported is who sees an object of a kind that does not say it.
+func exported(kind string, in Lookup) mesh.Visibility {
+	switch e := in.Settings().Exports; kind {
+	case "VirtualService":
+		return e.VirtualServices
+	case "DestinationRule":
+		return e.DestinationRules
+	default:
+		return e.Services
+	}
+}
+
 // dnsLabel says whether s is a valid name of a namespace (RFC 1123).
 func dnsLabel(s string) bool {
 	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {

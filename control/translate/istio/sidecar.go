@@ -78,5 +78,5 @@ func (v *visit) outboundPolicy(x *networking.OutboundTrafficPolicy, path string)
 func SidecarConflicts(list []*mesh.SidecarScope) []mesh.Problem {
 	list = slices.SortedFunc(slices.Values(list), mesh.CompareSidecars)
 	return rivals(list, func(a, b *mesh.SidecarScope) bool { return sameLabels(a.Selector, b.Selector) }, func(s *mesh.SidecarScope) mesh.Ref { return s.Origin },
-		"spec.workloadSelector", "is for the same workloads", "give each workload one Sidecar")
+		"spec.workloadSelector", "is for the same workloads", "give each workload one Sidecar", "this object has")
 }

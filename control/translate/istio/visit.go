@@ -49,6 +49,9 @@ func (v *visit) host(s, path string) (mesh.Host, bool) {
 
 // exportTo reads the visibility of the object.
 func (v *visit) exportTo(list []string) mesh.Visibility {
+	if len(list) == 0 {
+		return exported(v.obj.Kind.Kind, v.in)
+	}
 	vis, bad := visibility(list)
 	if bad >= 0 {
 		v.Add(mesh.CodeInvalid, fmt.Sprintf("spec.exportTo[%d]", bad), `write "*" or "~" alone, or a list of "." and namespaces`, "%q is not a namespace here", list[bad])

@@ -37,7 +37,7 @@ func New(settings *mesh.Settings, objects []api.Object) *World {
 	w := &World{settings: settings, objects: map[mesh.Ref]api.Object{}, order: objects, services: map[mesh.Host][]*mesh.Service{}}
 	for _, o := range objects {
 		w.objects[o.Ref()] = o
-		if d, _ := kube.Service(o, cmp.Or(settings.ClusterDomain, "cluster.local")); d != nil {
+		if d, _ := kube.Service(o, cmp.Or(settings.ClusterDomain, "cluster.local"), settings.Exports.Services); d != nil {
 			w.add(d.Services)
 		}
 	}
