@@ -23,4 +23,5 @@ const (
 	CodeUnsupported  = diagnosis.CodeUnsupported
 	CodeUnknownField = diagnosis.CodeUnknownField
 	CodeDenied       = diagnosis.CodeDenied
+	CodeMerged       = diagnosis.CodeMerged
 )

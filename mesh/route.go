@@ -11,6 +11,7 @@ type Route struct {
 	Created  time.Time
 	Hosts    []Host
 	Mesh     bool        // applies to sidecars
+	Merge    bool        // counts there together with others for a host that ask for it too
 	Gateways []GatewayID // applies at these gateways
 	// Calls are the Services and ServiceEntries for whose callers a Gateway API route is; Mesh says that there are any.
 	Calls []Call

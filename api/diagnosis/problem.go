@@ -33,6 +33,7 @@ const (
 	CodeUnsupported  Code = "Unsupported"  // the kind or value cannot be honoured
 	CodeUnknownField Code = "UnknownField" // the schema has no such field
 	CodeDenied       Code = "Denied"       // a security object cannot be enforced: its workloads deny
+	CodeMerged       Code = "Merged"       // nothing is wrong: the object counts together with others, as it asks for
 )
 
 // Fatal says whether an object with such a problem has no effect at all.

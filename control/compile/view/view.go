@@ -299,7 +299,7 @@ func hasWildcard[V any](t mesh.Table[mesh.Host, V]) bool {
 }
 
 // MeshRoutes are the routes for sidecars of a host's port that the proxy sees: those of the narrowest host that covers it, oldest first. Of several
-// VirtualServices the oldest alone counts; routes of the Gateway API for one Service are joined, but those of the proxy's own namespace for a Service
+// VirtualServices the oldest alone counts, or, if it asks to be merged, all that do; routes of the Gateway API for one Service are joined, but those of the proxy's own namespace for a Service
 // elsewhere take the place of that Service's own.
 func (v *View) MeshRoutes(h mesh.Host, port uint16) []*mesh.Route {
 	for cover := range covering(h) {
@@ -308,14 +308,17 @@ func (v *View) MeshRoutes(h mesh.Host, port uint16) []*mesh.Route {
 		}
 		routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, cover)
 		var out []*mesh.Route
-		claimed := false
+		claimed, merging := false, false
 		for _, r := range routes {
 			if len(r.UDP) > 0 {
 				continue // of datagrams only
 			}
 			virtual := r.Origin.Kind == "VirtualService"
-			if virtual && claimed || !v.Visible(r.ExportTo, r.Origin.Namespace) || !v.follows(r) {
+			if virtual && claimed && !(merging && r.Merge) || !v.Visible(r.ExportTo, r.Origin.Namespace) || !v.follows(r) {
 				continue
+			}
+			if virtual && !claimed {
+				merging = r.Merge
 			}
 			claimed = claimed || virtual
 			out = append(out, r)

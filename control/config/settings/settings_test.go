@@ -102,7 +102,7 @@ func TestExports(t *testing.T) {
 		`defaultVirtualServiceExportTo: [Shop]`:                                      `field defaultVirtualServiceExportTo: "Shop" is neither a namespace, ".", "*" nor "~"`,
 		`{defaultDestinationRuleExportTo: ["."], defaultServiceExportTo: [a, b, c]}`: "{Private:false Nobody:false Namespaces:[a b c]}",
 	} {
-		s, problems, err := parse([]byte(text))
+		s, problems, err := Parse([]byte(text))
 		got := fmt.Sprint(err)
 		if err == nil {
 			got = fmt.Sprintf("%+v", s.Exports.Services)

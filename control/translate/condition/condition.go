@@ -116,11 +116,13 @@ func Istio(generation int64, problems []mesh.Problem) Status {
 		if denied := withCode(problems, mesh.CodeDenied); len(denied) > 0 {
 			enforced.Reason, enforced.Message = string(mesh.CodeDenied), Sentences(denied)
 		}
-	} else if rest := pick(problems, false); len(rest) > 0 {
+	} else if rest := without(pick(problems, false), mesh.CodeMerged); len(rest) > 0 {
 		if denied := withCode(rest, mesh.CodeDenied); len(denied) > 0 {
 			rest = append(denied, without(rest, mesh.CodeDenied)...)
 		}
 		enforced.Status, enforced.Reason, enforced.Message = "False", string(rest[0].Code), Sentences(rest)
+	} else if merged := withCode(problems, mesh.CodeMerged); len(merged) > 0 {
+		enforced.Reason, enforced.Message = string(mesh.CodeMerged), Sentences(merged)
 	}
 	return Status{ObservedGeneration: generation, Conditions: []Condition{accepted, enforced}}
 }

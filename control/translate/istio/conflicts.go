@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -16,7 +17,7 @@ func ByAge(a, b *mesh.Route) int {
 }
 
 // HostConflicts tells about VirtualServices that claim the same host for sidecars: the oldest one that a namespace sees wins there. Every object is told,
-// the winner too. routes are those with the host, in any order; routes for gateways only are none of it, because rules for one host are joined there.
+// the winner too; those that ask to be merged, with whom they are. routes are those with the host, in any order; routes for gateways only are none of it, because rules for one host are joined there.
 func HostConflicts(host mesh.Host, routes []*mesh.Route) []mesh.Problem {
 	var claims []*mesh.Route
 	for _, r := range routes {
@@ -27,21 +28,62 @@ func HostConflicts(host mesh.Host, routes []*mesh.Route) []mesh.Problem {
 	slices.SortFunc(claims, ByAge)
 	var out []mesh.Problem
 	for i, r := range claims {
+		field := fmt.Sprintf("spec.hosts[%d]", slices.Index(r.Hosts, host))
+		add := func(code mesh.Code, hint, format string, args ...any) {
+			out = append(out, mesh.Problem{Object: r.Origin, Field: field, Code: code, Message: fmt.Sprintf(format, args...), Hint: hint})
+		}
 		for j, other := range claims {
 			if i == j || !sharesViewer(r, other) {
 				continue
 			}
-			p := mesh.Problem{Object: r.Origin, Field: fmt.Sprintf("spec.hosts[%d]", slices.Index(r.Hosts, host)), Code: mesh.CodeConflict,
-				Message: fmt.Sprintf("%s claims host %s too, and this object is older, so this one counts", other.Origin, host),
-				Hint:    "put the rules of a host into one VirtualService"}
-			if j < i {
-				p.Message = fmt.Sprintf("%s claims host %s too and is older, so this object has no effect for that host", other.Origin, host)
+			if r.Merge && other.Merge && claims[0].Merge {
+				together(claims, i, host, add)
+				break
 			}
-			out = append(out, p)
+			const hint = "put the rules of a host into one VirtualService, or give each of them the annotation " + mergeMark
+			if j < i {
+				add(mesh.CodeConflict, hint, "%s claims host %s too and is older, so this object has no effect for that host", other.Origin, host)
+			} else {
+				add(mesh.CodeConflict, hint, "%s claims host %s too, and this object is older, so this one counts", other.Origin, host)
+			}
 			break
 		}
 	}
 	return out
+}
+
+// together tells a VirtualService with whom it counts, and which rules of it never do because an older one's match the same.
+func together(claims []*mesh.Route, i int, host mesh.Host, add func(code mesh.Code, hint, format string, args ...any)) {
+	r := claims[i]
+	var with []string
+	for j, other := range claims {
+		if j != i && other.Merge {
+			with = append(with, other.Origin.String())
+		}
+	}
+	add(mesh.CodeMerged, "", "its rules for host %s count together with those of %s, those of the oldest object first, and last what matches everything", host, strings.Join(with, ", "))
+	older := map[string]string{} // where the oldest object says what to do with such requests
+	for _, other := range claims[:i] {
+		for m := range other.HTTP {
+			if key := wanted(other.HTTP[m].Matches); other.Merge && older[key] == "" {
+				older[key] = fmt.Sprintf("spec.http[%d] of %s", m, other.Origin)
+			}
+		}
+	}
+	for n := range r.HTTP {
+		if where := older[wanted(r.HTTP[n].Matches)]; where != "" {
+			add(mesh.CodeConflict, "narrow the matches of one of them", "%s, which is older, matches what spec.http[%d] of this object does, so that one counts for host %s", where, n, host)
+		}
+	}
+}
+
+// wanted is what matches ask for, in a form that is the same for the same; without any they match everything.
+func wanted(matches []mesh.HTTPMatch) string {
+	out := slices.Clone(matches)
+	for i := range out {
+		out[i].Name = ""
+	}
+	return fmt.Sprintf("%+v", out)
 }
 
 // sharesViewer says whether some namespace may see both routes.

@@ -41,6 +41,7 @@ func VirtualService(o api.Object, in Lookup) (*mesh.Route, []mesh.Problem) {
 		v.delegateRules(spec)
 		return nil, v.Problems()
 	}
+	r.Merge = v.merges()
 	v.routeHosts(r, spec)
 	v.routeGateways(r, spec)
 	if len(spec.Http)+len(spec.Tcp)+len(spec.Tls) == 0 {
@@ -75,6 +76,17 @@ func VirtualService(o api.Object, in Lookup) (*mesh.Route, []mesh.Problem) {
 		return nil, v.Problems()
 	}
 	return r, append(v.Problems(), v.elsewhere...)
+}
+
+// mergeMark lets a VirtualService count together with others for one host of the mesh (docs/decisions/025).
+const mergeMark = "heddle.dev/merge"
+
+func (v *visit) merges() bool {
+	said := v.obj.Meta.Annotations[mergeMark]
+	if said != "" && said != "true" && said != "false" {
+		v.Invalid(keyed("metadata.annotations", mergeMark), "%q is neither true nor false", shorten(said))
+	}
+	return said == "true"
 }
 
 func (v *visit) routeHosts(r *mesh.Route, spec *networking.VirtualService) {
