@@ -81,7 +81,7 @@ var stages = map[string]int{
 	"translate": 2, "ca": 2, "inject": 2, "deploy": 2,
 	"snapshot": 3, "status": 3,
 	"compile": 4,
-	"serve":   5, "admission": 5,
+	"serve":   5, "admission": 5, "analyze": 5,
 	"server": 6,
 }
 

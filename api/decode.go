@@ -268,3 +268,12 @@ func fill(k *Kind, m map[string]any, into any) error {
 	}
 	return json.Unmarshal(data, into)
 }
+
+// Maps gives the plain values of every document of a text, whatever its kind, as far as the text can be read.
+func Maps(data []byte) (out []map[string]any) {
+	docs, _ := documents(data)
+	for _, d := range docs {
+		out = append(out, unpack(d.fields)...)
+	}
+	return out
+}

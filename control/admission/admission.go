@@ -17,9 +17,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/heddle-mesh/heddle/api"
-	"github.com/heddle-mesh/heddle/control/registry/kube"
 	"github.com/heddle-mesh/heddle/control/translate"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
+	"github.com/heddle-mesh/heddle/control/translate/world"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -77,41 +77,54 @@ func (h *Handler) review(req *admissionv1.AdmissionRequest) *admissionv1.Admissi
 	if o.Kind == nil {
 		return refuse("%s", condition.Sentences(decoding))
 	}
-	if o.Kind.Conditioned() {
-		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: warnings(h.core(o))}
+	if o.Kind.Conditioned() { // it is Kubernetes' to refuse such an object
+		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: warnings(world.Core(o, h.World().Settings()))}
 	}
 	o.Status = nil
 	problems := translate.Object(o, decoding, h.World()).Problems
-	return judge(o, problems)
+	return answer(o, problems)
 }
 
-// core gives what a Service or Namespace asks for in vain. It is Kubernetes' to refuse such an object.
-func (h *Handler) core(o api.Object) []mesh.Problem {
-	_, problems := kube.Service(o, h.World().Settings().ClusterDomain, h.World().Settings().Exports.Services)
-	return append(problems, translate.Marks(o, h.World().Settings())...)
+// Verdict divides what is wrong with an object: what refuses it, with the sentence that introduces it, and what its owner is only told.
+type Verdict struct {
+	Refused  string // "" when the object is allowed
+	Errors   []mesh.Problem
+	Warnings []mesh.Problem
 }
 
-// judge refuses what is broken or protects something that cannot be enforced; everything else is allowed, and said.
-func judge(o api.Object, problems []mesh.Problem) *admissionv1.AdmissionResponse {
-	var broken, denied []mesh.Problem
+// Judge refuses what is broken or protects something that cannot be enforced; everything else is allowed, and said.
+func Judge(o api.Object, problems []mesh.Problem) Verdict {
+	var broken, denied, rest []mesh.Problem
 	for _, p := range problems {
 		switch {
 		case p.Code.Fatal():
 			broken = append(broken, p)
 		case p.Code == mesh.CodeDenied:
 			denied = append(denied, p)
+		default:
+			rest = append(rest, p)
 		}
 	}
 	if len(broken) > 0 {
-		return refuse("%s is not valid: %s", o.Ref(), condition.Sentences(broken))
+		return Verdict{Refused: "is not valid", Errors: broken, Warnings: append(denied, rest...)}
 	}
 	if fields := api.Unenforced(o); len(fields) > 0 {
-		return refuse("%s protects something that is not enforced yet, so it is refused: %s: %s", o.Ref(), fields[0].Path, fields[0].Reason)
+		p := mesh.Problem{Object: o.Ref(), Field: fields[0].Path, Code: mesh.CodeDenied, Message: fields[0].Reason}
+		return Verdict{Refused: "protects something that is not enforced yet, so it is refused", Errors: []mesh.Problem{p}, Warnings: append(denied, rest...)}
 	}
 	if len(denied) > 0 {
-		return refuse("%s cannot be enforced: %s", o.Ref(), condition.Sentences(denied))
+		return Verdict{Refused: "cannot be enforced", Errors: denied, Warnings: rest}
 	}
-	return &admissionv1.AdmissionResponse{Allowed: true, Warnings: warnings(problems)}
+	return Verdict{Warnings: rest}
+}
+
+// answer gives a verdict in the words of the API.
+func answer(o api.Object, problems []mesh.Problem) *admissionv1.AdmissionResponse {
+	v := Judge(o, problems)
+	if v.Refused != "" {
+		return refuse("%s %s: %s", o.Ref(), v.Refused, condition.Sentences(v.Errors))
+	}
+	return &admissionv1.AdmissionResponse{Allowed: true, Warnings: warnings(v.Warnings)}
 }
 
 func warnings(problems []mesh.Problem) (out []string) {

@@ -164,8 +164,12 @@ type Result struct {
 // Load decodes YAML and translates each object in the world that all of them make. Problems without object are those of the text itself.
 func Load(settings *mesh.Settings, data []byte, file string) ([]Result, []mesh.Problem) {
 	objects, problems := api.DecodeAll(data, file)
+	return Translate(settings, objects, problems)
+}
+
+// Translate translates each object in the world that all of them make. problems are those of decoding; what is about none of the objects is given back.
+func Translate(settings *mesh.Settings, objects []api.Object, problems []mesh.Problem) (out []Result, rest []mesh.Problem) {
 	byRef := map[mesh.Ref][]mesh.Problem{}
-	var rest []mesh.Problem
 	known := map[mesh.Ref]bool{}
 	for _, o := range objects {
 		known[o.Ref()] = true
@@ -184,9 +188,17 @@ func Load(settings *mesh.Settings, data []byte, file string) ([]Result, []mesh.P
 		}
 	}
 	w := New(settings, valid)
-	var out []Result
 	for _, o := range objects {
 		out = append(out, Result{Object: o, Result: translate.Object(o, byRef[o.Ref()], w)})
 	}
 	return out, rest
+}
+
+// Core gives what an object of Kubernetes' own kinds that users write for the mesh, a Service or Namespace, asks for in vain.
+func Core(o api.Object, settings *mesh.Settings) []mesh.Problem {
+	if o.Kind == nil || !o.Kind.Conditioned() {
+		return nil
+	}
+	_, problems := kube.Service(o, cmp.Or(settings.ClusterDomain, "cluster.local"), settings.Exports.Services)
+	return append(problems, translate.Marks(o, settings)...)
 }
