@@ -112,9 +112,7 @@ func (v *routeVisit) path(p *gwv1.HTTPPathMatch, path string) mesh.StringMatch {
 }
 
 func (v *routeVisit) regex(s, path string) {
-	if _, err := regexp.Compile(s); err != nil || len(s) > 1024 {
-		v.Add(mesh.CodeInvalid, path, "see RE2's syntax; at most 1024 characters", "the regular expression is not understood")
-	}
+	v.Regexp(s, path)
 }
 
 // named adds a condition on a header or parameter; of several for one name only the first counts (HTTPHeaderMatch.name).

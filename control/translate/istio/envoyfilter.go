@@ -204,11 +204,9 @@ func (v *visit) context(out *mesh.Patch, m *networking.EnvoyFilter_EnvoyConfigOb
 // proxies reads what narrows the proxies.
 func (v *visit) proxies(out *mesh.Patch, m *networking.EnvoyFilter_ProxyMatch, path string) {
 	if s := m.GetProxyVersion(); s != "" {
-		re, err := regexp.Compile(s)
-		if err != nil || len(s) > 1024 {
-			v.Add(mesh.CodeInvalid, path+".proxyVersion", "see RE2's syntax; at most 1024 characters", "%q is not a regular expression", shorten(s))
+		if v.Regexp(s, path+".proxyVersion"); !v.Broken() {
+			out.Version = regexp.MustCompile(s)
 		}
-		out.Version = re
 	}
 	out.Metadata = m.GetMetadata()
 }

@@ -3,7 +3,6 @@ package istio
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -93,8 +92,10 @@ func (v *visit) count(n int32, path string) uint32 {
 func (v *visit) stringMatch(m *networking.StringMatch, ignoreCase bool, path string) mesh.StringMatch {
 	switch t := m.GetMatchType().(type) {
 	case *networking.StringMatch_Exact:
+		v.matcher(t.Exact, path+".exact")
 		return mesh.StringMatch{Kind: mesh.MatchExact, Value: t.Exact, IgnoreCase: ignoreCase}
 	case *networking.StringMatch_Prefix:
+		v.matcher(t.Prefix, path+".prefix")
 		return mesh.StringMatch{Kind: mesh.MatchPrefix, Value: t.Prefix, IgnoreCase: ignoreCase}
 	case *networking.StringMatch_Regex:
 		v.regex(t.Regex, path+".regex")
@@ -103,10 +104,17 @@ func (v *visit) stringMatch(m *networking.StringMatch, ignoreCase bool, path str
 	return mesh.StringMatch{}
 }
 
-func (v *visit) regex(s, path string) {
-	if _, err := regexp.Compile(s); err != nil || len(s) > 1024 {
-		v.Add(mesh.CodeInvalid, path, "see RE2's syntax; at most 1024 characters", "%q is not a regular expression", shorten(s))
+// maxMatcher is the longest text that a condition may ask for: no proxy takes a longer head of a request (Envoy's max_request_headers_kb is 60).
+const maxMatcher = 60 << 10
+
+func (v *visit) matcher(s, path string) {
+	if len(s) > maxMatcher {
+		v.Add(mesh.CodeInvalid, path, "match a prefix, or a header that says less", "it has %d characters, and no request has more than %d", len(s), maxMatcher)
 	}
+}
+
+func (v *visit) regex(s, path string) {
+	v.Regexp(s, path)
 }
 
 // percent gives millionths: Envoy's MILLION denominator.

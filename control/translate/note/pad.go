@@ -16,6 +16,8 @@ type Pad struct {
 	ref      mesh.Ref
 	problems []mesh.Problem
 	broken   bool
+	programs int  // instructions of its regular expressions
+	crowded  bool // told of too many
 }
 
 // For opens a pad for an object.
