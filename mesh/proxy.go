@@ -53,6 +53,12 @@ const (
 	FeaturePatch Feature = "patch"
 	// FeatureExtensions is all that stock Envoy has.
 	FeatureExtensions Feature = "extensions"
+	// FeatureRetry, FeatureOutlier, FeatureLeastRequest and FeatureMaxRequests are asked of gRPC clients, whose versions differ: retries, ejection of failing endpoints, balancing
+	// by open requests, and a bound of them.
+	FeatureRetry        Feature = "retry"
+	FeatureOutlier      Feature = "outlier"
+	FeatureLeastRequest Feature = "least-request"
+	FeatureMaxRequests  Feature = "max-requests"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )
@@ -81,8 +87,8 @@ type Proxy struct {
 
 // Can says whether the proxy is able to do something.
 func (p *Proxy) Can(f Feature) bool {
-	if p.Kind == Proxyless { // gRPC speaks HTTP/2 alone, and announces nothing
-		return f == FeatureHTTP2 || f == FeatureFault || f == FeatureHash
+	if p.Kind == Proxyless { // gRPC speaks HTTP/2 alone; what else it can do follows from its version
+		return f == FeatureHTTP2 || p.Features[f]
 	}
 	if p.Envoy {
 		return f != FeatureVHDS && f != FeatureUDPCapture

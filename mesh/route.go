@@ -1,7 +1,9 @@
 package mesh
 
 import (
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -71,6 +73,27 @@ type StringMatch struct {
 	Kind       MatchKind
 	Value      string
 	IgnoreCase bool
+}
+
+// Matches says whether a value that is there matches.
+func (m StringMatch) Matches(value string) bool {
+	want := m.Value
+	if m.IgnoreCase {
+		want, value = strings.ToLower(want), strings.ToLower(value)
+	}
+	switch m.Kind {
+	case MatchExact:
+		return value == want
+	case MatchPrefix:
+		return strings.HasPrefix(value, want)
+	case MatchPathPrefix:
+		want = strings.TrimRight(want, "/")
+		return value == want || strings.HasPrefix(value, want+"/")
+	case MatchRegex:
+		re, err := regexp.Compile("^(?:" + m.Value + ")$")
+		return err == nil && re.MatchString(value)
+	}
+	return true
 }
 
 // NamedMatch matches a header or query parameter. Without inverts (VirtualService withoutHeaders).

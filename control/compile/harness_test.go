@@ -113,8 +113,11 @@ func (f fixtureProxy) proxy(t testing.TB) *mesh.Proxy {
 	}
 	trust, _ := identity.ParseTrustDomain("cluster.local")
 	p.Identity = identity.NewID(trust, f.Namespace, p.ServiceAccount)
-	if f.Kind == "router" {
+	switch f.Kind {
+	case "router":
 		p.Kind = mesh.Router
+	case "proxyless":
+		p.Kind = mesh.Proxyless
 	}
 	for _, x := range f.Features {
 		p.Features[mesh.Feature(x)] = true

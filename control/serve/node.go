@@ -71,8 +71,8 @@ func (s *Server) admit(id identity.ID, node *corev3.Node) (*mesh.Proxy, error) {
 	if n.kind == "router" {
 		p.Kind = mesh.Router
 	}
-	if text(md["GENERATOR"]) == "grpc" || strings.HasPrefix(strings.ToLower(node.GetUserAgentName()), "grpc") {
-		p.Kind = mesh.Proxyless
+	if isGRPC(node) {
+		p.Kind, p.Features = mesh.Proxyless, grpcFeatures(node)
 	}
 	for k, v := range md {
 		if t := text(v); t != "" {

@@ -104,6 +104,9 @@ func (s *Session) subscribeWorld(k *kind, req Request, first bool, out *Outcome)
 			s.unsubscribe(k, name, out)
 		}
 	}
+	if k.named == 0 && !k.wildcard { // a client that wants nothing more of the type does not answer what is on its way (gRPC in Java)
+		k.flights, k.answer = nil, false
+	}
 	slices.Sort(out.Unsubscribed)
 }
 

@@ -14,14 +14,15 @@ type TypeStatus struct {
 	TypeURL             string
 	Wildcard            bool
 	Held                int    // resources that the client was told to hold
+	Idle                bool   // the client wants nothing more of the type
 	Sent, Acked, Nacked string // nonces; "" for none yet
 	SentAt, AckedAt     time.Time
 	Error               string   // of the last refusal, until the next acceptance
 	Refused             []string // names whose newest version the client refused
 }
 
-// Synced says that the last response was accepted.
-func (t TypeStatus) Synced() bool { return t.Sent != "" && t.Sent == t.Acked }
+// Synced says that the last response was accepted, or that the client wants none.
+func (t TypeStatus) Synced() bool { return t.Idle || t.Sent != "" && t.Sent == t.Acked }
 
 // Status is the state of every type that the client asked for, in the order of the wire.
 func (s *Session) Status() []TypeStatus {
@@ -31,7 +32,7 @@ func (s *Session) Status() []TypeStatus {
 			continue
 		}
 		t := TypeStatus{
-			TypeURL: k.url, Wildcard: k.wildcard, Sent: k.sentNonce, Acked: k.ackNonce, Nacked: k.nackNonce, SentAt: k.sentAt, AckedAt: k.ackAt, Error: k.nackText,
+			TypeURL: k.url, Wildcard: k.wildcard, Idle: k.named == 0 && !k.wildcard, Sent: k.sentNonce, Acked: k.ackNonce, Nacked: k.nackNonce, SentAt: k.sentAt, AckedAt: k.ackAt, Error: k.nackText,
 		}
 		for name, e := range k.entries {
 			if e.sent != nil {

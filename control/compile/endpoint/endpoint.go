@@ -24,6 +24,9 @@ func Compile(v *view.View, name string) *endpointv3.ClusterLoadAssignment {
 	if to, ok := gate.SharesOf(v, name); ok {
 		return datagramShares(v, name, to)
 	}
+	if name == view.BlackHoleCluster && v.Kind() == mesh.Proxyless { // of clusters to which nothing may be sent
+		return &endpointv3.ClusterLoadAssignment{ClusterName: name}
+	}
 	c, ok := choose(v, name)
 	if !ok {
 		return nil
@@ -81,6 +84,9 @@ func Assignment(v *view.View, name string, endpoints []*mesh.Endpoint, s *mesh.S
 	for _, e := range endpoints {
 		if e.Health != mesh.Healthy || !subset.Selects(e.Labels) {
 			continue
+		}
+		if e.Address.Kind() == mesh.AddrUnix && v.Kind() == mesh.Proxyless {
+			continue // gRPC refuses assignments with other than TCP addresses (gRFC A27)
 		}
 		number := PortOf(e, p)
 		if number == 0 && e.Address.Kind() != mesh.AddrUnix {

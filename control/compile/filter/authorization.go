@@ -37,6 +37,15 @@ func (g Guard) HTTP() []*hcmv3.HttpFilter {
 	return out
 }
 
+// GRPC are the filters for the calls that a gRPC server takes, in the same order. Each has a name of its own, without which gRPC refuses the listener (gRFC A39).
+func (g Guard) GRPC() []*hcmv3.HttpFilter {
+	out := g.HTTP()
+	for i, f := range out {
+		f.Name += "." + strconv.Itoa(i)
+	}
+	return out
+}
+
 // TCP are the filters for connections, in the same order.
 func (g Guard) TCP() []*listenerv3.Filter {
 	var out []*listenerv3.Filter

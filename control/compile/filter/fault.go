@@ -5,6 +5,7 @@ import (
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -13,6 +14,13 @@ import (
 // Million is a share in units of 1/10,000 percent.
 func Million(n uint32) *typev3.FractionalPercent {
 	return &typev3.FractionalPercent{Numerator: n, Denominator: typev3.FractionalPercent_MILLION}
+}
+
+// Abort is the per-route configuration that ends every request with a status.
+func Abort(status uint32) map[string]*anypb.Any {
+	return map[string]*anypb.Any{faultName: message.Any(&faultv3.HTTPFault{Abort: &faultv3.FaultAbort{
+		Percentage: Million(1_000_000), ErrorType: &faultv3.FaultAbort_HttpStatus{HttpStatus: status},
+	}})}
 }
 
 // faultOverride is the per-route configuration of the fault filter; nil when nothing is injected.

@@ -38,6 +38,11 @@ func network(name string, config proto.Message) *listenerv3.Filter {
 	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: message.Any(config)}}
 }
 
+// Manager is an HTTP connection manager.
+func Manager(m *hcmv3.HttpConnectionManager) *listenerv3.Filter {
+	return network("envoy.filters.network.http_connection_manager", m)
+}
+
 // Router is the last HTTP filter; quiet leaves out the x-envoy-* headers.
 func Router(quiet bool) *hcmv3.HttpFilter {
 	return http("envoy.filters.http.router", &routerv3.Router{SuppressEnvoyHeaders: quiet})

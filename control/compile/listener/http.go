@@ -51,9 +51,7 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 		c.HttpFilters = append(c.HttpFilters, filter.CORS())
 	}
 	c.HttpFilters = append(c.HttpFilters, filter.Router(own.NoDebugHeaders))
-	return &listenerv3.Filter{
-		Name: "envoy.filters.network.http_connection_manager", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: message.Any(c)},
-	}
+	return filter.Manager(c)
 }
 
 // paths says into which form paths are brought; a waypoint of one form and a sidecar of another would not judge the same, so it is the mesh's affair.

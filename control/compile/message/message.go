@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -88,6 +89,11 @@ func LocalSecrets(socket bool) *corev3.ConfigSource {
 		}},
 		ResourceApiVersion: corev3.ApiVersion_V3, InitialFetchTimeout: durationpb.New(0),
 	}
+}
+
+// Provider names a certificate of the certificate provider that the bootstraps of gRPC clients call default, as in Istio's (gRFC A29).
+func Provider(certificate string) *tlsv3.CertificateProviderPluginInstance {
+	return &tlsv3.CertificateProviderPluginInstance{InstanceName: "default", CertificateName: certificate}
 }
 
 // Struct makes metadata from plain values: texts, numbers, maps and lists of them. It panics on anything else.

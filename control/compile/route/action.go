@@ -91,9 +91,6 @@ func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule,
 	}
 	if rule.Timeout != nil {
 		r.Timeout = message.Duration(*rule.Timeout)
-		if p.v.Kind() == mesh.Proxyless && *rule.Timeout > 0 { // gRFC A31: timeout is not read, max_stream_duration is
-			r.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: message.Duration(*rule.Timeout)}
-		}
 	}
 	r.AppendXForwardedHost = p.v.Kind() != mesh.Proxyless && p.v.ProxyConfig().ForwardedHost
 	rewrite(r, rule.Rewrite, m)

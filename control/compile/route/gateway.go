@@ -112,7 +112,7 @@ func gatewayHost(v *view.View, name, resource string) *routev3.VirtualHost {
 		}
 		if len(here) > 0 {
 			byGateway[s.Gateway.ID] = true
-			routes = append(routes, place{v: v, port: a.port, gateway: &s.Gateway.ID, tls: s.TLS != nil, host: only}.rules(here)...)
+			routes = append(routes, place{v: v, port: a.port, gateway: &s.Gateway.ID, tls: s.TLS != nil, host: only}.rules("", here)...)
 		}
 	}
 	if len(routes) == 0 && !slices.ContainsFunc(a.servers, func(s gate.Server) bool { return slices.Contains(s.Shadows(), host) }) {

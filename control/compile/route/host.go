@@ -20,7 +20,7 @@ type candidate struct {
 
 // rules puts the rules of a host's routes in effect. Rules of VirtualServices come in the order in which they are written, oldest object first, those
 // that match everything last; rules of the Gateway API by how much they say. What comes after a rule that matches everything is left out.
-func (p place) rules(routes []*mesh.Route) []*routev3.Route {
+func (p place) rules(host mesh.Host, routes []*mesh.Route) []*routev3.Route {
 	var all []candidate
 	for _, r := range routes {
 		for i := range r.HTTP {
@@ -41,12 +41,21 @@ func (p place) rules(routes []*mesh.Route) []*routev3.Route {
 	})
 	var out []*routev3.Route
 	for _, c := range all {
-		out = append(out, p.build(c.origin, c.rule, c.match))
+		out = append(out, p.routes(c, host)...)
 		if everything(c.match) {
 			break
 		}
 	}
 	return out
+}
+
+// routes are what a candidate becomes: one route, or what a gRPC client can read of it.
+func (p place) routes(c candidate, host mesh.Host) []*routev3.Route {
+	r := p.build(c.origin, c.rule, c.match)
+	if p.v.Kind() == mesh.Proxyless {
+		return p.forClient(c, host, r)
+	}
+	return []*routev3.Route{r}
 }
 
 func (p place) candidates(origin mesh.Ref, rule *mesh.HTTPRule) []candidate {
@@ -63,7 +72,7 @@ func (p place) candidates(origin mesh.Ref, rule *mesh.HTTPRule) []candidate {
 }
 
 // fallback is the route of a service that no rule speaks of.
-func (p place) fallback(s *mesh.Service) *routev3.Route {
+func (p place) fallback(s *mesh.Service) []*routev3.Route {
 	rule := &mesh.HTTPRule{Name: "default", Backends: []mesh.Backend{{Host: s.ID.Host, Service: s.ID, Port: p.port, Weight: 1}}}
-	return p.build(mesh.Ref{}, rule, nil)
+	return p.routes(candidate{rule: rule}, s.ID.Host)
 }

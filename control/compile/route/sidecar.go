@@ -157,6 +157,9 @@ func target(v *view.View, host mesh.Host, port uint16) (placed, bool) {
 	if taken.Given {
 		p.Protocol = taken.Protocol
 	}
+	if v.Kind() == mesh.Proxyless && v.Protocol(s, p) == mesh.TCP { // who asks speaks gRPC, whatever the port is called
+		p.Protocol = mesh.GRPC
+	}
 	return placed{service: s, sniffed: v.Protocol(s, p) == mesh.Auto && len(v.Addresses(s)) > 0}, routed(v, s, p)
 }
 
@@ -198,7 +201,7 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 	}
 	p := place{v: v, port: port}
 	if _, service := v.Resolve(host); !service && r.host == "" && port == orphanPort {
-		if routes := p.rules(v.MeshRoutes(host, port)); len(routes) > 0 {
+		if routes := p.rules(host, v.MeshRoutes(host, port)); len(routes) > 0 {
 			return virtualHost(v, name, r.domains([]string{string(host)}, port), routes)
 		}
 		return nil
@@ -210,9 +213,9 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 	if !ok || !r.all && t.single(v) != (r.host != "") {
 		return nil
 	}
-	routes := p.rules(v.MeshRoutes(host, port))
+	routes := p.rules(host, v.MeshRoutes(host, port))
 	if len(routes) == 0 {
-		routes = []*routev3.Route{p.fallback(t.service)}
+		routes = p.fallback(t.service)
 	}
 	if r.host != "" { // the listener is the service's own address: whatever host is asked for
 		return virtualHost(v, name, []string{"*"}, routes)

@@ -63,6 +63,9 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 		t.labels = sub.Labels
 	}
 	t.policy = view.Policy(t.rule, subset, port)
+	if v.Kind() == mesh.Proxyless {
+		return t.client(v, name)
+	}
 	if bySNI {
 		return t.passed(v, name)
 	}
@@ -123,11 +126,8 @@ func (t *target) passed(v *view.View, name string) *clusterv3.Cluster {
 }
 
 // denied is a cluster to which nothing may be sent: it has no endpoint, so that requests are answered with 503 and connections are closed whatever the proxy is, and it
-// says why, for proxies that read it. A gRPC client knows no such cluster; for it there is none of this name.
+// says why, for proxies that read it.
 func (t *target) denied(v *view.View, name, why string) *clusterv3.Cluster {
-	if v.Kind() == mesh.Proxyless {
-		return nil
-	}
 	c := base(v, name)
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 	c.Metadata = message.Metadata(t.metadata())
@@ -187,9 +187,6 @@ func ServiceMetadata(s *mesh.Service) map[string]any {
 
 // direct says that connections go to the address that the client dialled.
 func (t *target) direct(v *view.View) bool {
-	if v.Kind() == mesh.Proxyless {
-		return false // gRPC dials endpoints itself
-	}
 	if lb := t.policy.LoadBalancer; lb != nil && lb.Algorithm == mesh.Passthrough {
 		return true
 	}

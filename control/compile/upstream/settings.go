@@ -84,7 +84,7 @@ func (t *target) balancer(v *view.View, c *clusterv3.Cluster) {
 		lb = &mesh.LoadBalancer{}
 	}
 	if lb.Hash != nil && v.Can(mesh.FeatureHash) {
-		hashing(c, lb.Hash, v.Kind() == mesh.Proxyless)
+		hashing(c, lb.Hash)
 		return
 	}
 	slow := t.slowStart(v, lb)
@@ -146,9 +146,9 @@ func (t *target) localities(v *view.View, c *clusterv3.Cluster) {
 	}
 }
 
-// hashing sets what Istio sets: a ring of at least 1024 places, or Maglev's table. gRPC knows the ring alone (gRFC A42).
-func hashing(c *clusterv3.Cluster, h *mesh.ConsistentHash, ringOnly bool) {
-	if h.Maglev && !ringOnly {
+// hashing sets what Istio sets: a ring of at least 1024 places, or Maglev's table.
+func hashing(c *clusterv3.Cluster, h *mesh.ConsistentHash) {
+	if h.Maglev {
 		c.LbPolicy = clusterv3.Cluster_MAGLEV
 		if h.Size > 0 {
 			c.LbConfig = &clusterv3.Cluster_MaglevLbConfig_{MaglevLbConfig: &clusterv3.Cluster_MaglevLbConfig{TableSize: wrapperspb.UInt64(h.Size)}}
@@ -156,7 +156,7 @@ func hashing(c *clusterv3.Cluster, h *mesh.ConsistentHash, ringOnly bool) {
 		return
 	}
 	size := uint64(1024)
-	if h.Size > 0 && !h.Maglev {
+	if h.Size > 0 {
 		size = h.Size
 	}
 	c.LbPolicy = clusterv3.Cluster_RING_HASH

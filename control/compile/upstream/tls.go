@@ -20,8 +20,8 @@ const systemRoots = "/etc/ssl/certs/ca-certificates.crt"
 func (t *target) security(v *view.View, c *clusterv3.Cluster) {
 	rule := t.policy.TLS
 	if rule == nil {
-		if !v.Settings().AutoMTLS || t.service.External || v.Kind() == mesh.Proxyless {
-			return // gRPC has no choice by endpoint: it is plain unless a rule says otherwise
+		if !v.Settings().AutoMTLS || t.service.External {
+			return
 		}
 		if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
 			t.dialled(v, c)
@@ -36,10 +36,6 @@ func (t *target) security(v *view.View, c *clusterv3.Cluster) {
 	switch rule.Mode {
 	case mesh.TLSDisable:
 	case mesh.TLSIstioMutual:
-		if v.Kind() == mesh.Proxyless {
-			c.TransportSocket = socket(t.providers())
-			return
-		}
 		c.TransportSocket = socket(t.mutual(v, rule))
 	default:
 		c.TransportSocket = socket(t.originate(v, rule))
@@ -92,16 +88,6 @@ func (t *target) mutual(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTlsCo
 			},
 		},
 	}
-}
-
-// providers is mutual TLS for a gRPC client, whose bootstrap names where its own key and the roots come from (gRFC A29).
-func (t *target) providers() *tlsv3.UpstreamTlsContext {
-	return &tlsv3.UpstreamTlsContext{CommonTlsContext: &tlsv3.CommonTlsContext{
-		TlsCertificateProviderInstance: &tlsv3.CertificateProviderPluginInstance{InstanceName: "default", CertificateName: "default"},
-		ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-			CaCertificateProviderInstance: &tlsv3.CertificateProviderPluginInstance{InstanceName: "default", CertificateName: "ROOTCA"},
-		}},
-	}}
 }
 
 // alpn tells the server's sidecar what is inside, in Istio's words. Stock Envoy cannot change the words for each request, so a port without a

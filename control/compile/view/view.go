@@ -131,6 +131,32 @@ func (v *View) choose(ids []mesh.ServiceID, wanted func(mesh.ServiceID) bool) (*
 	return nil, false
 }
 
+// FullHost completes the short name of a Kubernetes service, as the DNS of the proxy's pod does: NAME, NAME.NAMESPACE and NAME.NAMESPACE.svc. Other hosts are as they are.
+func (v *View) FullHost(h mesh.Host) mesh.Host {
+	if _, ok := v.Resolve(h); ok || h == "" {
+		return h
+	}
+	domain := v.Settings().ClusterDomain
+	if domain == "" {
+		domain = "cluster.local"
+	}
+	var full string
+	switch parts := strings.Split(string(h), "."); {
+	case len(parts) == 1:
+		full = parts[0] + "." + string(v.Namespace()) + ".svc." + domain
+	case len(parts) == 2:
+		full = string(h) + ".svc." + domain
+	case len(parts) == 3 && parts[2] == "svc":
+		full = string(h) + "." + domain
+	default:
+		return h
+	}
+	if _, ok := v.Resolve(mesh.Host(full)); ok {
+		return mesh.Host(full)
+	}
+	return h
+}
+
 // Services are all services that the proxy knows with their ports that it knows, one for each host, ordered by host. Those that only routes lead to are among them.
 func (v *View) Services() iter.Seq2[*mesh.Service, []mesh.Port] {
 	return func(yield func(*mesh.Service, []mesh.Port) bool) {

@@ -16,21 +16,14 @@ import (
 // Bind makes a flag of every option, under the names that `heddle-proxy sidecar` has.
 func (o *Options) Bind(fs *flag.FlagSet) {
 	o.bindWorkload(fs)
+	o.bindCommon(fs)
 	text := fs.StringVar
 	text(&o.Envoy, "envoy", "envoy", "path of the stock Envoy binary")
-	text(&o.XDSAddress, "xds-address", "", "the control plane: HOST:PORT or unix:PATH")
-	text(&o.CAAddress, "ca-address", "", "the certificate authority: HOST:PORT or unix:PATH (default: the control plane)")
-	text(&o.TokenFile, "token-file", "", "file with the token that proves the service account")
-	text(&o.RootCertFile, "root-cert", "", "PEM file that verifies the control plane; without it the address must be a unix socket or loopback")
-	text(&o.ServerName, "control-plane-name", "", "name in the control plane's certificate (default: the host of its address)")
 	text(&o.AdminSocket, "admin-socket", "", "path of a unix socket with the admin pages")
-	text(&o.LabelsFile, "labels-file", "", "file with KEY=\"VALUE\" in each line, as Kubernetes' downward API writes labels")
-	text(&o.Probes, "app-probes", "", "JSON with probes of the application that are answered at /app-health/ of the status addresses")
 	text(&o.ResolvConf, "resolv-conf", "/etc/resolv.conf", "name servers for what is not in the mesh")
 	text(&o.WorkDir, "work-dir", "", "folder for bootstrap and sockets (default: beside the admin socket)")
 	text(&o.LogLevel, "log-level", "warning", "Envoy's: trace, debug, info, warning, error, critical or off")
 	fs.IntVar(&o.Concurrency, "concurrency", 0, "number of worker threads; 0 takes one per CPU")
-	fs.IntVar(&o.Mark, "mark", 0, "SO_MARK of the proxy's own connections, by which capture leaves them alone; 0 for none")
 	fs.DurationVar(&o.DrainTime, "drain-time", 5*time.Second, "the longest time that connections may still finish after SIGTERM")
 	fs.Func("status-address", "HOST:PORT with /healthz/ready and /stats/prometheus, such as 0.0.0.0:15021 (repeated)", appendTo(&o.Status))
 	o.DNS = []string{"127.0.0.1:15053", "[::1]:15053"}
@@ -45,6 +38,27 @@ func (o *Options) Bind(fs *flag.FlagSet) {
 		o.DNS, fresh = nil, false
 		return nil
 	})
+}
+
+// BindGRPC makes a flag of every option of RunGRPC.
+func (o *Options) BindGRPC(fs *flag.FlagSet) {
+	o.bindWorkload(fs)
+	o.bindCommon(fs)
+	fs.StringVar(&o.WorkDir, "work-dir", "", "folder for the bootstrap, the socket and the certificate (default: a temporary one)")
+	fs.BoolVar(&o.Shared, "shared", false, "let other users of this machine read the folder; for a folder that only the workload sees")
+	fs.Func("status-address", "HOST:PORT with /healthz/ready, such as 0.0.0.0:15021 (repeated)", appendTo(&o.Status))
+}
+
+func (o *Options) bindCommon(fs *flag.FlagSet) {
+	text := fs.StringVar
+	text(&o.XDSAddress, "xds-address", "", "the control plane: HOST:PORT or unix:PATH")
+	text(&o.CAAddress, "ca-address", "", "the certificate authority: HOST:PORT or unix:PATH (default: the control plane)")
+	text(&o.TokenFile, "token-file", "", "file with the token that proves the service account")
+	text(&o.RootCertFile, "root-cert", "", "PEM file that verifies the control plane; without it the address must be a unix socket or loopback")
+	text(&o.ServerName, "control-plane-name", "", "name in the control plane's certificate (default: the host of its address)")
+	text(&o.LabelsFile, "labels-file", "", "file with KEY=\"VALUE\" in each line, as Kubernetes' downward API writes labels")
+	text(&o.Probes, "app-probes", "", "JSON with probes of the application that are answered at /app-health/ of the status addresses")
+	fs.IntVar(&o.Mark, "mark", 0, "SO_MARK of the proxy's own connections, by which capture leaves them alone; 0 for none")
 }
 
 func (o *Options) bindWorkload(fs *flag.FlagSet) {

@@ -43,6 +43,7 @@ type Options struct {
 	ResolvConf     string        // who knows other names; default /etc/resolv.conf
 	Concurrency    int           // Envoy's worker threads; 0 is one per CPU
 	Mark           int           // SO_MARK of everything that Envoy and the agent dial, so that capture leaves it alone; 0 for none (needs CAP_NET_ADMIN)
+	Shared         bool          // RunGRPC: the work folder is seen by the workload alone, which may run as another user
 	WorkDir        string        // bootstrap and sockets, mode 0700; default is beside AdminSocket, or a temporary folder
 	DrainTime      time.Duration // how long connections may take to end; default 5 s
 	LogLevel       string        // Envoy's; default warning
@@ -50,6 +51,7 @@ type Options struct {
 	Log            *slog.Logger
 
 	probes    *kubelet.Handler
+	grpc      bool // of RunGRPC: no Envoy
 	temporary bool // WorkDir was made here and goes away
 }
 
@@ -58,6 +60,9 @@ func (o *Options) complete() error {
 	w := &o.Workload
 	if w.Kind == "" {
 		w.Kind = announce.Sidecar
+	}
+	if o.grpc {
+		w.Interception = "NONE"
 	}
 	setDefault(&w.Interception, map[announce.Kind]string{announce.Sidecar: "REDIRECT", announce.Gateway: "NONE"}[w.Kind])
 	setDefault(&w.TrustDomain, identity.DefaultTrustDomain)
@@ -102,6 +107,9 @@ func (o *Options) check() error {
 	if err := o.readFiles(); err != nil {
 		return err
 	}
+	if o.grpc {
+		return markable(o.Mark)
+	}
 	if _, err := os.Stat(o.Envoy); err != nil {
 		return fmt.Errorf("run Envoy: %w; set --envoy to the path of an Envoy binary", err)
 	}
@@ -145,7 +153,7 @@ func (o *Options) workDir() (err error) {
 	}
 	for _, p := range []string{o.socket(), o.envoySocket(), o.AdminSocket} {
 		if len(p) > maxSocketPath {
-			return fmt.Errorf("run Envoy: the socket path %s is longer than %d bytes; choose a shorter --work-dir", p, maxSocketPath)
+			return fmt.Errorf("the socket path %s is longer than %d bytes; choose a shorter --work-dir", p, maxSocketPath)
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ import (
 const largestMessage = 256 << 20
 
 // relay carries Envoy's ADS stream to the control plane as it is, with the workload's credential, and asks on it for the name table, so that the control plane sees
-// one stream, which lives as long as Envoy does.
+// one stream, which lives as long as Envoy does. Without names it carries whatever streams there are, in both forms of the protocol.
 type relay struct {
 	channel secret.Channel
 	conn    *grpc.ClientConn
@@ -80,7 +80,8 @@ type exchange struct {
 // serve implements grpc.StreamHandler for every method that is not registered.
 func (r *relay) serve(_ any, down grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(down)
-	if method != discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResources_FullMethodName {
+	delta := method == discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResources_FullMethodName
+	if r.names != nil && !delta || !delta && method != discoveryv3.AggregatedDiscoveryService_StreamAggregatedResources_FullMethodName {
 		return grpcstatus.Errorf(codes.Unimplemented, "the agent does not serve %s", method)
 	}
 	ctx, cancel := context.WithCancel(down.Context())
@@ -148,7 +149,7 @@ func (x *exchange) requests() error {
 		if err := x.send(&f); err != nil {
 			return err
 		}
-		if first {
+		if first && x.relay.names != nil {
 			if err := x.ask(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.NameTable}); err != nil {
 				return err
 			}
@@ -178,7 +179,7 @@ func (x *exchange) responses() error {
 			return err
 		}
 		var err error
-		if typeOf(f.bytes) == xds.NameTable {
+		if x.relay.names != nil && typeOf(f.bytes) == xds.NameTable {
 			err = x.take(f.bytes)
 		} else {
 			err = x.down.SendMsg(&f)
