@@ -90,7 +90,9 @@ func (g *grpcAgent) open() error {
 	pages.HandleFunc("GET /healthz/ready", g.ready)
 	g.handler = kubelet.Status(g.o.probes, g.quit, pages)
 	for _, address := range g.o.Status {
-		l, err := net.Listen("tcp", address)
+		var plain net.ListenConfig
+		plain.SetMultipathTCP(false)
+		l, err := plain.Listen(context.Background(), "tcp", address)
 		if err != nil {
 			return fmt.Errorf("listen on %s for readiness: %w; change --status-address", address, err)
 		}
