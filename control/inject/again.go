@@ -81,6 +81,7 @@ func strip(in *corev1.Pod) (*corev1.Pod, kept, error) {
 	ours, ourInit := []corev1.Container(nil), []corev1.Container(nil)
 	ours, spec.Containers = part(spec.Containers, func(c corev1.Container) bool { return slices.Contains(was.Containers, c.Name) })
 	ourInit, spec.InitContainers = part(spec.InitContainers, func(c corev1.Container) bool { return slices.Contains(was.InitContainers, c.Name) })
+	untellPrograms(spec)
 	_, spec.Volumes = part(spec.Volumes, func(v corev1.Volume) bool { return slices.Contains(was.Volumes, v.Name) })
 	_, spec.ImagePullSecrets = part(spec.ImagePullSecrets, func(r corev1.LocalObjectReference) bool { return slices.Contains(was.ImagePullSecrets, r.Name) })
 	if c := (kept{Containers: ours, InitContainers: ourInit}).container(ProxyContainer); c != nil {
@@ -111,7 +112,7 @@ func (b *builder) mark() {
 	if l == nil {
 		l = map[string]string{}
 	}
-	if !b.wants.gateway { // a gateway speaks what its servers say
+	if !b.wants.gateway && !b.wants.grpc { // a gateway speaks what its servers say, and a gRPC library what its program asks for
 		set(l, "security.istio.io/tlsMode", "istio")
 	}
 	set(l, "service.istio.io/canonical-name", first(l["app.kubernetes.io/name"], l["app"], workload(b.r)))

@@ -36,6 +36,9 @@ func (b *builder) proxy(probers string) corev1.Container {
 			{Name: "istiod-ca-cert", MountPath: "/var/run/secrets/istio", ReadOnly: true}, {Name: "istio-token", MountPath: "/var/run/secrets/tokens", ReadOnly: true},
 			{Name: "istio-podinfo", MountPath: podInfo, ReadOnly: true}, {Name: "istio-envoy", MountPath: workDir}}, w.mounts...),
 	}
+	if w.grpc {
+		c.Ports = nil // it has no statistics
+	}
 	if w.readiness != 0 {
 		c.StartupProbe, c.ReadinessProbe = ready(w.readiness, 0, 1, 600), ready(w.readiness, w.initialDelay, w.period, w.fail)
 	}
@@ -88,6 +91,9 @@ func (w *wants) privileged() bool { return w.interception == "TPROXY" || w.udp }
 
 func (b *builder) args(probers string) []string {
 	w := &b.wants
+	if w.grpc {
+		return b.grpcArgs()
+	}
 	kind := "sidecar"
 	if w.gateway {
 		kind = "gateway"
@@ -104,11 +110,7 @@ func (b *builder) args(probers string) []string {
 			args = append(args, "--memory-limit", strconv.FormatInt(limit.Value()/10*9, 10))
 		}
 	}
-	args = append(args, "--xds-address", cmp.Or(w.config.GetDiscoveryAddress(), b.s.discovery()), "--root-cert", rootFile, "--token-file", tokenFile,
-		"--name", "$(POD_NAME)", "--namespace", "$(POD_NAMESPACE)", "--service-account", "$(SERVICE_ACCOUNT)", "--ip", "$(INSTANCE_IPS)", "--labels-file", podInfo+"/labels",
-		"--cluster-id", b.s.ClusterID, "--trust-domain", b.s.TrustDomain, "--dns-domain", b.s.ClusterDomain, "--interception-mode", w.interception)
-	args = append(args, pair("--network", cmp.Or(b.pod.Labels["topology.istio.io/network"], b.s.Network))...)
-	args = append(args, pair("--mesh-id", cmp.Or(w.config.GetMeshId(), b.s.TrustDomain))...)
+	args = append(args, b.identityArgs()...)
 	args = append(args, pair("--proxy-config", literal(w.own))...)
 	if n := w.config.GetConcurrency(); n.GetValue() > 0 {
 		args = append(args, "--concurrency", strconv.Itoa(int(n.GetValue())))
@@ -118,7 +120,7 @@ func (b *builder) args(probers string) []string {
 		args = append(args, "--accept-time", w.drain.String())
 	}
 	args = append(args, "--drain-time", w.drain.String())
-	for _, p := range unique([]string{strconv.Itoa(int(w.statusPort)), strconv.Itoa(readyPort), strconv.Itoa(statsPort)}) {
+	for _, p := range unique([]string{portText(w.statusPort), portText(readyPort), portText(statsPort)}) {
 		args = append(args, "--status-address", ":"+p)
 	}
 	if !w.dns {
@@ -132,6 +134,18 @@ func (b *builder) args(probers string) []string {
 	}
 	return args
 }
+
+// identityArgs say who the workload is and where the control plane is.
+func (b *builder) identityArgs() []string {
+	w := &b.wants
+	args := []string{"--xds-address", cmp.Or(w.config.GetDiscoveryAddress(), b.s.discovery()), "--root-cert", rootFile, "--token-file", tokenFile,
+		"--name", "$(POD_NAME)", "--namespace", "$(POD_NAMESPACE)", "--service-account", "$(SERVICE_ACCOUNT)", "--ip", "$(INSTANCE_IPS)", "--labels-file", podInfo + "/labels",
+		"--cluster-id", b.s.ClusterID, "--trust-domain", b.s.TrustDomain, "--dns-domain", b.s.ClusterDomain, "--interception-mode", w.interception}
+	args = append(args, pair("--network", cmp.Or(b.pod.Labels["topology.istio.io/network"], b.s.Network))...)
+	return append(args, pair("--mesh-id", cmp.Or(w.config.GetMeshId(), b.s.TrustDomain))...)
+}
+
+func portText(n int32) string { return strconv.Itoa(int(n)) }
 
 // memory is the limit that the container will have.
 func (b *builder) memory() *resource.Quantity {

@@ -96,6 +96,7 @@ func (b *builder) build() error {
 	if err != nil {
 		return err
 	}
+	b.tellPrograms()
 	var init []corev1.Container
 	if b.captures() {
 		ours := b.capture()

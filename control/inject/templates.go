@@ -20,12 +20,12 @@ const (
 
 // builtin says whether a template's name is one of Istio's.
 func builtin(name string) bool {
-	return slices.Contains([]string{templateSidecar, templateGateway, "grpc-agent", "grpc-simple", "waypoint", "kube-gateway", "agentgateway"}, name)
+	return slices.Contains([]string{templateSidecar, templateGateway, templateGRPC, "grpc-simple", "waypoint", "kube-gateway", "agentgateway"}, name)
 }
 
 // known are the templates that a pod may name.
 func (s *Settings) known() []string {
-	return append([]string{templateSidecar, templateGateway}, slices.Sorted(maps.Keys(s.Templates))...)
+	return append([]string{templateSidecar, templateGateway, templateGRPC}, slices.Sorted(maps.Keys(s.Templates))...)
 }
 
 // overlay lets the author's container of the same name go before ours.

@@ -22,6 +22,7 @@ type wants struct {
 	config                     *meshconfig.ProxyConfig
 	templates                  []string
 	gateway, envoy             bool
+	grpc                       bool // an agent for programs with gRPC, and no proxy
 	native, hold, rewrite, dns bool
 	udp                        bool // datagrams to services go to the proxy
 	image                      string
@@ -73,14 +74,19 @@ func (b *builder) readTemplates() {
 		case name == templateSidecar || custom:
 		case name == templateGateway:
 			w.gateway = true
+		case name == templateGRPC:
+			w.grpc = true
 		case builtin(name):
-			b.refuse(annotation(keyTemplates), "the template %s is not supported yet; use sidecar or gateway", name)
+			b.refuse(annotation(keyTemplates), "the template %s is not supported yet; use sidecar, gateway or grpc-agent", name)
 		default:
 			b.refuse(annotation(keyTemplates), "there is no template %q; the installation has %s", name, strings.Join(b.s.known(), ", "))
 		}
 	}
-	if !w.gateway && !slices.Contains(w.templates, templateSidecar) {
-		b.refuse(annotation(keyTemplates), "name sidecar or gateway too; other templates only add to them")
+	if !w.gateway && !w.grpc && !slices.Contains(w.templates, templateSidecar) {
+		b.refuse(annotation(keyTemplates), "name sidecar, gateway or grpc-agent too; other templates only add to them")
+	}
+	if w.grpc && (w.gateway || slices.Contains(w.templates, templateSidecar)) {
+		b.refuse(annotation(keyTemplates), "a pod has a proxy or the agent for gRPC, not both; name one of sidecar, gateway and grpc-agent")
 	}
 }
 
@@ -88,7 +94,10 @@ func (b *builder) readTemplates() {
 func (b *builder) readProxy() {
 	w := &b.wants
 	kind := b.choice(keyProxy, b.s.Proxy, Heddle, Envoy)
-	w.envoy = kind == Envoy
+	w.envoy = kind == Envoy && !w.grpc
+	if _, said := b.pod.Annotations[keyProxy]; said && w.grpc {
+		b.warn("%s has no effect: the template %s has no proxy", annotation(keyProxy), templateGRPC)
+	}
 	w.image = b.s.Image
 	if w.envoy {
 		w.image = b.s.EnvoyImage
@@ -133,6 +142,7 @@ func (b *builder) readForm() {
 		w.interception = "NONE"
 	}
 	b.readDatagrams()
+	b.readGRPC()
 }
 
 // readDatagrams says whether what the pod sends in datagrams goes to its proxy.
