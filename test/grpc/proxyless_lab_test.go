@@ -42,6 +42,12 @@ const patience = 30 * time.Second
 
 func newLab(t *testing.T, services string) *lab {
 	t.Helper()
+	return newLabWith(t, services, "{}")
+}
+
+// newLabWith has a MeshConfig.
+func newLabWith(t *testing.T, services, meshConfig string) *lab {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "lab") // a test's own folder has too long a name for sockets
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -55,8 +61,9 @@ func newLab(t *testing.T, services string) *lab {
 		must(t, os.Mkdir(l.path(d), 0o700))
 	}
 	l.write("")
+	must(t, os.WriteFile(l.path("meshconfig.yaml"), []byte(meshConfig), 0o600))
 	s, err := server.New(t.Context(), server.Options{
-		ConfigDir: l.path("config"), XDSSockets: []string{l.path("xds.sock")}, HTTPAddress: "127.0.0.1:0",
+		ConfigDir: l.path("config"), MeshConfig: l.path("meshconfig.yaml"), XDSSockets: []string{l.path("xds.sock")}, HTTPAddress: "127.0.0.1:0",
 		TokenFile: l.path("debug-token"), JoinTokens: l.path("tokens"), StateDir: l.path("state"), Log: l.logger("heddled"),
 	})
 	must(t, err)
@@ -193,9 +200,7 @@ func (l *lab) page(path string, into any) error {
 // workload runs an agent and gives the path of the bootstrap that it writes.
 func (l *lab) workload(name, account string, labels map[string]string) (bootstrap string) {
 	l.t.Helper()
-	secret, err := token.Issue(l.path("tokens"), name, token.Claims{Namespace: "shop", ServiceAccount: account})
-	must(l.t, err)
-	must(l.t, os.WriteFile(l.path(name+".token"), []byte(secret), 0o600))
+	l.token(name, account)
 	o := agent.Options{
 		XDSAddress: "unix:" + l.path("xds.sock"), TokenFile: l.path(name + ".token"), WorkDir: l.path(name), Log: l.logger(name),
 		Workload: announce.Workload{Name: name, Namespace: "shop", Account: account, IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Labels: labels, ClusterID: "Kubernetes"},
@@ -206,6 +211,14 @@ func (l *lab) workload(name, account string, labels map[string]string) (bootstra
 		return err == nil
 	})
 	return filepath.Join(o.WorkDir, agent.GRPCBootstrap)
+}
+
+// token writes the credential of a workload.
+func (l *lab) token(name, account string) {
+	l.t.Helper()
+	secret, err := token.Issue(l.path("tokens"), name, token.Claims{Namespace: "shop", ServiceAccount: account})
+	must(l.t, err)
+	must(l.t, os.WriteFile(l.path(name+".token"), []byte(secret), 0o600))
 }
 
 func must(t testing.TB, err error) {
