@@ -57,9 +57,10 @@ func Encode(v *view.View, name string) ([]byte, bool) {
 	encoded := parts.On(c.port, appendEndpoint)
 	groups := map[place]*group{}
 	near, failover := v.Nearness(c.service, c.policy)
+	grpc := v.Kind() == mesh.Proxyless
 	var last *group
 	for i, e := range list {
-		if !c.takes(e) || len(encoded.Of(i)) == 0 {
+		if !c.takes(e) || grpc && e.Address.Kind() == mesh.AddrUnix || len(encoded.Of(i)) == 0 {
 			continue
 		}
 		g := groupOf(v, groups, last, near, failover, e)

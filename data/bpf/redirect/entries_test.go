@@ -120,7 +120,8 @@ func TestOneLookupAnswers(t *testing.T) {
 
 func TestRestIsWhatArrives(t *testing.T) {
 	for _, r := range capture.Rules(Rest(capture.Spec{DNS: true})) {
-		if r.Redirect != 0 && r.Hook == capture.Output {
+		own := r.Mark == capture.ProxyMark || r.UID == capture.ProxyUID // the programs leave the proxy's own connections alone
+		if r.Redirect != 0 && r.Hook == capture.Output && !own {
 			t.Errorf("%s is captured twice", r)
 		}
 	}
