@@ -47,9 +47,9 @@ func (l *lab) sidecar(name, address string, app int) {
 }
 
 // freeLoopback is an address of this machine that no other test listens at.
-func freeLoopback(t *testing.T) string {
+func freeLoopback(t *testing.T, first int) string {
 	t.Helper()
-	for n := range 200 {
+	for n := first; n < first+100; n++ {
 		address := fmt.Sprintf("127.210.%d.%d", os.Getpid()%250+1, n+2)
 		if l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", address, proxyPort)); err == nil {
 			l.Close()
@@ -63,7 +63,7 @@ func freeLoopback(t *testing.T) string {
 // TestMixed: a client without a proxy calls a service behind a sidecar, and the reverse, by mutual TLS; each side knows the other's identity.
 func TestMixed(t *testing.T) {
 	behind, alone := newEcho(t, "behind"), freePort(t)
-	at, client := freeLoopback(t), ""
+	at, client := freeLoopback(t, 0), freeLoopback(t, 100)
 	l := newLabWith(t, fmt.Sprintf(`
 apiVersion: v1
 kind: Service
@@ -86,7 +86,6 @@ metadata: {name: alone, namespace: shop}
 spec: {address: 127.0.0.1, ports: {grpc: %d}, labels: {app: alone, security.istio.io/tlsMode: istio}, serviceAccount: alone}
 `, at, inboundPort, alone), fmt.Sprintf("proxyHttpPort: %d\n", proxyPort))
 	l.sidecar("behind", at, behind.port)
-	client = freeLoopback(t)
 	l.sidecar("client", client, 0)
 	without := &bench{lab: l, t: t, feature: "without", language: "go", client: newGo(t, l.workload("without", "without", map[string]string{"app": "without"}))}
 	newGo(t, l.workload("alone", "alone", map[string]string{"app": "alone", "security.istio.io/tlsMode": "istio"})).do(ask{Serve: fmt.Sprintf("127.0.0.1:%d", alone)})
