@@ -64,10 +64,9 @@ func (s FieldSet) Union(o FieldSet) FieldSet {
 	return u
 }
 
-// Below is the set of the same fields below a field.
+// Below is the set of the same fields below a field of the spec.
 func (s FieldSet) Below(field string) FieldSet {
-	out := Fields(field)
-	delete(out.exact, field)
+	out := Fields()
 	for k, v := range s.exact {
 		out.exact[field+"."+k] = v
 	}

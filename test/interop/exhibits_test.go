@@ -41,8 +41,9 @@ func archives(t *testing.T, folder string) map[string]*txtar.Archive {
 func settingsExhibits(t *testing.T) (out []exhibit) {
 	for name, a := range archives(t, "control/config/settings/testdata/") {
 		for i := 0; i < len(a.Files); i += 2 {
-			e := exhibit{name: name, want: string(a.Files[i+1].Data), judge: func(_ []map[string]any, config map[string]any) string {
-				return text.Settings(settings.Parse(marshal(config)))
+			e := exhibit{name: name, want: string(a.Files[i+1].Data), judge: func(_ []map[string]any, config map[string]any) verdict {
+				s, problems, err := settings.Parse(marshal(config))
+				return verdict{text.Settings(s, problems, err), err != nil}
 			}}
 			must(t, yaml.Unmarshal(a.Files[i].Data, &e.config))
 			if _, problems, err := settings.Parse(a.Files[i].Data); err == nil {
@@ -91,7 +92,7 @@ func injectedExhibits(t *testing.T) (out []exhibit) {
 		if proxies != nil {
 			e.config = map[string]any{"defaultConfig": proxies}
 		}
-		e.judge = func(objects []map[string]any, config map[string]any) string {
+		e.judge = func(objects []map[string]any, config map[string]any) verdict {
 			return injected(&inject.Settings{Config: c, Namespace: "istio-system", RootNamespace: "istio-system", TrustDomain: "cluster.local", ClusterID: "east"}, objects[:pods], objects[pods:], config)
 		}
 		for _, m := range without.FindAllStringSubmatch(part["told"], -1) {
@@ -103,7 +104,7 @@ func injectedExhibits(t *testing.T) (out []exhibit) {
 }
 
 // injected is what becomes of pods, but for the labels and annotations that they had, and what is said.
-func injected(s *inject.Settings, pods, configs []map[string]any, config map[string]any) string {
+func injected(s *inject.Settings, pods, configs []map[string]any, config map[string]any) verdict {
 	s.Mesh = &meshconfig.ProxyConfig{}
 	if proxies, ok := config["defaultConfig"].(map[string]any); ok {
 		raw, err := yaml.YAMLToJSON(marshal(proxies))
@@ -111,7 +112,7 @@ func injected(s *inject.Settings, pods, configs []map[string]any, config map[str
 			err = protojson.Unmarshal(raw, s.Mesh)
 		}
 		if err != nil {
-			return err.Error()
+			return verdict{err.Error(), true}
 		}
 	}
 	objects, _ := api.DecodeAll(stream(configs), "objects.yaml")
@@ -122,11 +123,11 @@ func injected(s *inject.Settings, pods, configs []map[string]any, config map[str
 	n := manifest.Injector{Settings: s, Namespace: "shop", Tell: func(text string) { say.WriteString(text + "\n") }}
 	raw, err := n.Inject(stream(pods))
 	if err != nil {
-		return err.Error()
+		return verdict{err.Error(), true}
 	}
 	var out map[string]any
 	if err := yaml.Unmarshal(raw, &out); err != nil {
-		return string(raw) + say.String()
+		return verdict{text: string(raw) + say.String()}
 	}
 	for _, set := range []string{"labels", "annotations"} {
 		before, _ := pods[0]["metadata"].(map[string]any)
@@ -137,20 +138,20 @@ func injected(s *inject.Settings, pods, configs []map[string]any, config map[str
 			}
 		}
 	}
-	return string(marshal(out)) + say.String()
+	return verdict{text: string(marshal(out)) + say.String()}
 }
 
 // marksExhibits is the golden of labels and annotations.
 func marksExhibits(t *testing.T) (out []exhibit) {
 	for name, a := range archives(t, "control/translate/testdata/") {
 		defaults := &mesh.Settings{TrustDomain: "cluster.local", RootNamespace: mesh.RootNamespace, ClusterDomain: "cluster.local"}
-		judge := func(objects []map[string]any, _ map[string]any) string {
+		judge := func(objects []map[string]any, _ map[string]any) verdict {
 			told, _ := closed.Marks(defaults, stream(objects))
 			var b strings.Builder
 			for _, p := range told {
 				b.WriteString(p.String() + "\n")
 			}
-			return b.String()
+			return verdict{text: b.String()}
 		}
 		e := exhibit{name: name, want: string(a.Files[1].Data), objects: documents(t, string(a.Files[0].Data)), judge: judge}
 		e.told, _ = closed.Marks(defaults, a.Files[0].Data)

@@ -12,6 +12,49 @@ func (r Row) Strip(document map[string]any) {
 	r.visit(document, func(m map[string]any, key string) { delete(m, key) })
 }
 
+// Alter writes something else in its place, wherever it stands: the n-th of some ways to change a value. It says whether there was such a way; rows are all that there are.
+func (r Row) Alter(document map[string]any, n int, rows []Row) (changed bool) {
+	r.visit(document, func(m map[string]any, key string) {
+		if ways := others(m[key], r, rows); n < len(ways) {
+			m[key], changed = ways[n], true
+		}
+	})
+	return changed
+}
+
+// others are values that may stand in the place of one.
+func others(value any, r Row, rows []Row) (out []any) {
+	switch v := value.(type) {
+	case bool:
+		return []any{!v}
+	case int:
+		return []any{v + 1, v - 1}
+	case string:
+		if r.Value == "" {
+			return []any{v + "x", "x" + v}
+		}
+		for _, other := range rows {
+			if other.Subject == r.Subject && other.Path == r.Path && other.Value != r.Value {
+				out = append(out, other.Value)
+			}
+		}
+	case []any:
+		if len(v) == 0 {
+			return nil
+		}
+		for _, x := range others(v[0], r, rows) {
+			out = append(out, append([]any{x}, v[1:]...))
+		}
+	case map[string]any:
+		more := map[string]any{"x": "x"}
+		for key, x := range v {
+			more[key] = x
+		}
+		out = append(out, more)
+	}
+	return out
+}
+
 // visit calls found (which may be nil) for every place where the document has the row, and says whether there is one.
 func (r Row) visit(document map[string]any, found func(m map[string]any, key string)) bool {
 	if r.Subject == Annotations || r.Subject == Labels {

@@ -30,7 +30,7 @@ func Page(entries []Entry) string {
 	b.WriteString(head)
 	for _, s := range subjects {
 		works, told := count(by[s])
-		fmt.Fprintf(&b, "| [%s](#%s) | %d | %d | %d |\n", s, anchor(s), len(by[s]), works, told)
+		fmt.Fprintf(&b, "| [%s](#%s) | %d | %d | %d | %d |\n", s, anchor(s), len(by[s]), works, told, len(by[s])-works-told)
 	}
 	for _, s := range subjects {
 		fmt.Fprintf(&b, "\n## %s\n\n| row | proof, or why not |\n|---|---|\n", s)
@@ -44,18 +44,19 @@ func Page(entries []Entry) string {
 const head = `# What of the routing languages works
 
 Written by ` + "`go test -run TestLedger -update ./test/interop`" + `, which takes every field, value, annotation and label that the modules of Istio and of the Gateway API define out of every fixture that has it.
-A row works when a fixture fails without it; its name stands here. A fixture without a folder is one of ` + "`test/interop/testdata`" + `, whose requests are answered by heddle-proxy and by stock Envoy alike.
-Other rows have the words that their author reads in the object's status (or, for MeshConfig and pods, in the answer of the control plane). There is no third kind: the test fails for a row with neither.
+A row works when a fixture fails without it (or, where objects are refused without it, with another value); its name stands here. A fixture without a folder is one of ` + "`test/interop/testdata`" + `, whose requests are answered by heddle-proxy and by stock Envoy alike.
+Other rows have the words that their author reads in the object's status (or, for MeshConfig and pods, in the answer of the control plane). A row with neither is **open**: whether it works is not proven.
 
-| subject | rows | work | told |
-|---|--:|--:|--:|
+| subject | rows | work | told | open |
+|---|--:|--:|--:|--:|
 `
 
 func count(list []Entry) (works, told int) {
 	for _, e := range list {
-		if e.Told == "" && !e.IsZero() {
+		switch {
+		case e.Fixture != "" || e.Same != "":
 			works++
-		} else {
+		case e.Told != "":
 			told++
 		}
 	}

@@ -2,7 +2,7 @@ package settings
 
 import "strings"
 
-// reasons say of fields that have no effect, the longest path first, what follows from that or what to write instead.
+// reasons say of fields that have no effect what follows from that or what to write instead.
 var reasons = []struct{ field, why string }{
 	{"defaultConfig.privateKeyProvider", "keys are used by the proxy itself: no offload to hardware is there yet"},
 	{"defaultConfig.tracing", "proxies report no traces of their own yet; they pass on the headers of traces"},
@@ -17,7 +17,8 @@ var reasons = []struct{ field, why string }{
 	{"defaultConfig.extraStatTags", "metrics have Istio's labels and no others yet"},
 	{"defaultConfig.statNameLength", "names of statistics have no bound"},
 	{"defaultConfig.statsCompression", "the page of statistics is not compressed"},
-	{"defaultConfig.fileFlush", "access logs are written line by line"},
+	{"defaultConfig.fileFlushInterval", "access logs are written line by line"},
+	{"defaultConfig.fileFlushMinSizeKb", "access logs are written line by line"},
 	{"defaultConfig.customConfigFile", "the proxy's bootstrap is made from this configuration alone"},
 	{"defaultConfig.proxyBootstrapTemplatePath", "the proxy's bootstrap is made from this configuration alone"},
 	{"defaultConfig.configPath", "the proxy keeps its files in a folder of its own"},
@@ -52,7 +53,7 @@ var reasons = []struct{ field, why string }{
 // reason is what the owner of a field without effect is told.
 func reason(field string) string {
 	for _, r := range reasons {
-		if field == r.field || strings.HasPrefix(field, r.field+".") || strings.HasPrefix(field, r.field+"[") || r.field == "defaultConfig.fileFlush" && strings.HasPrefix(field, r.field) {
+		if field == r.field || strings.HasPrefix(field, r.field+".") || strings.HasPrefix(field, r.field+"[") {
 			return "the setting is not honoured: " + r.why
 		}
 	}
