@@ -336,13 +336,6 @@ type Settings struct {
 	Proxy            ProxyConfig      // defaultConfig: what counts for proxies that say nothing of their own
 }
 
-// TLSBounds limits TLS; zero values are the defaults.
-type TLSBounds struct {
-	MinVersion   uint16   // of RFC 8446
-	CipherSuites []string // of TLS 1.2, in OpenSSL's names
-	Curves       []string // in BoringSSL's names
-}
-
 // Keepalive is TCP's, 0 for what the kernel does.
 type Keepalive struct {
 	Probes         uint32

@@ -49,15 +49,6 @@ func (r *reader) keepalive(x *networking.ConnectionPoolSettings_TCPSettings_TcpK
 	return k
 }
 
-// The cipher suites of TLS 1.2 and the groups that every data plane has.
-var (
-	suites = []string{
-		"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305",
-		"ECDHE-RSA-CHACHA20-POLY1305",
-	}
-	groups = []string{"X25519", "P-256", "P-384", "P-521"}
-)
-
 func (r *reader) bounds(x *meshconfig.MeshConfig_TLSConfig, field string) mesh.TLSBounds {
 	b := mesh.TLSBounds{CipherSuites: x.GetCipherSuites(), Curves: x.GetEcdhCurves()}
 	switch x.GetMinProtocolVersion() {
@@ -69,7 +60,7 @@ func (r *reader) bounds(x *meshconfig.MeshConfig_TLSConfig, field string) mesh.T
 	for _, list := range []struct {
 		field       string
 		names, have []string
-	}{{"cipherSuites", b.CipherSuites, suites}, {"ecdhCurves", b.Curves, groups}} {
+	}{{"cipherSuites", b.CipherSuites, mesh.CipherSuites}, {"ecdhCurves", b.Curves, mesh.Curves}} {
 		for i, name := range list.names {
 			if !slices.Contains(list.have, name) {
 				r.wrong(fmt.Sprintf("%s.%s[%d]", field, list.field, i), "%q is not one of %s", name, strings.Join(list.have, ", "))

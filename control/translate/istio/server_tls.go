@@ -22,17 +22,10 @@ var serverModes = map[networking.ServerTLSSettings_TLSmode]mesh.ServerTLSMode{
 	networking.ServerTLSSettings_OPTIONAL_MUTUAL: mesh.ServerOptionalMutual,
 }
 
-// cipherSuiteNames are OpenSSL's names of the suites that every data plane has.
-var cipherSuiteNames = []string{
-	"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305",
-	"ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA", "ECDHE-RSA-AES256-SHA", "AES128-GCM-SHA256", "AES256-GCM-SHA384",
-	"AES128-SHA", "AES256-SHA",
-}
-
 func (v *visit) cipherSuites(list []string, path string) []string {
 	for i, name := range list {
-		if !slices.Contains(cipherSuiteNames, name) {
-			v.Add(mesh.CodeInvalid, at(path, i), "use one of "+strings.Join(cipherSuiteNames[:6], ", "), "%q is not a cipher suite that gateways have", shorten(name))
+		if !slices.Contains(mesh.CipherSuites, name) {
+			v.Add(mesh.CodeInvalid, at(path, i), "use one of "+strings.Join(mesh.CipherSuites[:6], ", "), "%q is not a cipher suite that gateways have", shorten(name))
 		}
 		if slices.Contains(list[:i], name) {
 			v.Invalid(at(path, i), "%s is there twice", name)
@@ -171,13 +164,10 @@ func (v *visit) clients(t *mesh.ServerTLS, x *networking.ServerTLSSettings, path
 	}
 }
 
-// curveNames are BoringSSL's names of what every data plane can agree keys by.
-var curveNames = []string{"X25519MLKEM768", "X25519", "P-256", "P-384", "P-521"}
-
 func (v *visit) curves(list []string, path string) []string {
 	for i, name := range list {
-		if !slices.Contains(curveNames, name) {
-			v.Add(mesh.CodeInvalid, at(path, i), "use one of "+strings.Join(curveNames, ", "), "%q is not a curve that gateways have", shorten(name))
+		if !slices.Contains(mesh.Curves, name) {
+			v.Add(mesh.CodeInvalid, at(path, i), "use one of "+strings.Join(mesh.Curves, ", "), "%q is not a curve that gateways have", shorten(name))
 		}
 	}
 	return slices.Clone(list)
