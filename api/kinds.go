@@ -80,7 +80,7 @@ var Kinds = []*Kind{
 	istio(GroupNetworking, "ServiceEntry", "serviceentries", networking.ServiceEntry{}, handled),
 	istio(GroupNetworking, "WorkloadEntry", "workloadentries", networking.WorkloadEntry{}, handled),
 	istio(GroupNetworking, "WorkloadGroup", "workloadgroups", networking.WorkloadGroup{}, 0),
-	istio(GroupNetworking, "Sidecar", "sidecars", networking.Sidecar{}, 0),
+	istio(GroupNetworking, "Sidecar", "sidecars", networking.Sidecar{}, handled),
 	istio(GroupNetworking, "EnvoyFilter", "envoyfilters", networking.EnvoyFilter{}, handled, "v1alpha3"),
 	istio(GroupNetworking, "ProxyConfig", "proxyconfigs", networkingbeta.ProxyConfig{}, handled, "v1beta1"),
 	istio(GroupExtensions, "WasmPlugin", "wasmplugins", extensions.WasmPlugin{}, secure, "v1alpha1"),
