@@ -167,13 +167,13 @@ func (w *walk) mapField(fd protoreflect.FieldDescriptor, m protoreflect.Map, pat
 	if !w.descend(pattern, path) {
 		return
 	}
-	byKey := map[string]any{}
+	byKey := map[string]protoreflect.Value{}
 	m.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
 		byKey[k.String()] = v
 		return true
 	})
 	for _, k := range sortedKeys(byKey) {
-		w.value(fd.MapValue(), byKey[k].(protoreflect.Value), pattern+"[]", keyed(path, k))
+		w.value(fd.MapValue(), byKey[k], pattern+"[]", keyed(path, k))
 	}
 }
 

@@ -54,7 +54,7 @@ func UnhonouredMarks(o Object) []Field {
 		name  string
 		marks map[string]string
 	}{{"labels", o.Meta.Labels}, {"annotations", o.Meta.Annotations}} {
-		for _, key := range sortedMarks(set.marks) {
+		for _, key := range sortedKeys(set.marks) {
 			if ofTheMesh(key) && !honoured(key, o.Kind.Kind) && !(key == injection && set.marks[key] == "disabled") {
 				out = append(out, Field{Path: keyed("metadata."+set.name, key), Value: set.marks[key],
 					Reason: fmt.Sprintf("%s is not honoured on a %s yet", key, o.Kind.Kind)})
@@ -62,15 +62,6 @@ func UnhonouredMarks(o Object) []Field {
 		}
 	}
 	return out
-}
-
-func sortedMarks(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func ofTheMesh(key string) bool {
