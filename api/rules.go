@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -12,7 +13,7 @@ import (
 )
 
 // rules are what a message must keep beyond the types of its fields: the constraints of the CustomResourceDefinitions, which proto files do not carry.
-// The tables of them are below, by message; a test compares them with the definitions.
+// Their tables, by message, are in rules_table.go; a test compares them with the definitions.
 type rules struct {
 	required []string          // fields that must be given
 	fields   map[string][]rule // by JSON name, for a field that is given
@@ -38,15 +39,16 @@ func bad(hint, format string, args ...any) mistake {
 	return mistake{message: fmt.Sprintf(format, args...), hint: hint}
 }
 
-// checkRules judges a message whose fields have the right types or have been reported.
-func checkRules(f *findings, name protoreflect.FullName, m map[string]any, path string) {
+// checkRules judges a message whose fields, by JSON name, have the right types or have been reported; written are those that the document names otherwise.
+func checkRules(f *findings, name protoreflect.FullName, m map[string]any, path string, written map[string]string) {
 	r, ok := messageRules[name]
 	if !ok {
 		return
 	}
+	below := func(field string) string { return join(path, cmp.Or(written[field], field)) }
 	for _, field := range r.required {
 		if m[field] == nil {
-			f.broken(join(path, field), bad("give it", "%s is missing", field))
+			f.broken(below(field), bad("give it", "%s is missing", field))
 		}
 	}
 	for _, key := range sortedKeys(r.fields) {
@@ -56,7 +58,7 @@ func checkRules(f *findings, name protoreflect.FullName, m map[string]any, path 
 		}
 		for _, judge := range r.fields[key] {
 			if x := judge(v); !x.none() {
-				f.broken(join(path, key), x)
+				f.broken(below(key), x)
 			}
 		}
 	}
@@ -64,7 +66,7 @@ func checkRules(f *findings, name protoreflect.FullName, m map[string]any, path 
 		if at, x := judge(m); !x.none() {
 			p := path
 			if at != "" {
-				p = join(path, at)
+				p = below(at)
 			}
 			f.broken(p, x)
 		}

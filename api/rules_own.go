@@ -132,7 +132,9 @@ func accountsAlone(m map[string]any) (string, mistake) {
 
 func portsOfSome(m map[string]any) (string, mistake) {
 	selector, _ := m["selector"].(map[string]any)
-	if labels, _ := selector["matchLabels"].(map[string]any); given(m, "portLevelMtls") && len(labels) == 0 {
+	labels, _ := selector["matchLabels"].(map[string]any)
+	other, _ := selector["match_labels"].(map[string]any) // the schema's own name of the field
+	if given(m, "portLevelMtls") && len(labels)+len(other) == 0 {
 		return "portLevelMtls", bad("give selector.matchLabels", "modes of ports are for chosen workloads, and no selector is given")
 	}
 	return "", mistake{}

@@ -91,7 +91,6 @@ var policyRules = map[protoreflect.FullName]rules{
 		fields:   byField{"duration": one(lasting), "minimumPercent": one(between(0, 100)), "aggression": one(atLeast(0))},
 	},
 	net + "ZoneAwareLoadBalancerSetting":       only(byField{"minClusterSize": one(atLeast(1))}),
-	net + "Sidecar":                            {},
 	net + "IstioEgressListener":                must("hosts"),
 	net + "IstioIngressListener":               must("port"),
 	net + "EnvoyFilter":                        {fields: selected, whole: []judge{atMostOne("workloadSelector", "targetRefs")}},
@@ -169,10 +168,10 @@ var securityRules = map[protoreflect.FullName]rules{
 	sec + "JWTRule": {
 		fields: byField{
 			"issuer": one(length(1, 0)), "audiences": one(each(length(1, 0))), "fromCookies": one(each(length(1, 0))), "fromParams": one(each(length(1, 0))),
-			"jwksUri": one(length(1, 2048), web), "jwks_uri": one(length(1, 2048), web), "spaceDelimitedClaims": one(items(0, 64), each(length(1, 0))),
+			"jwksUri": one(length(1, 2048), web), "spaceDelimitedClaims": one(items(0, 64), each(length(1, 0))),
 			"timeout": one(lasting),
 		},
-		whole: []judge{atMostOne("jwksUri", "jwks_uri", "jwks")},
+		whole: []judge{atMostOne("jwksUri", "jwks")},
 	},
 }
 

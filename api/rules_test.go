@@ -198,3 +198,23 @@ func (b *bounds) try(path []string, v any, field, name string, refused bool) {
 		b.t.Errorf("%s %s: %s: refused %v, want %v", b.kind.Kind, at, name, found, refused)
 	}
 }
+
+// TestRulesByProtoName: a field may have its name of the schema, as in files that no API server has seen; the rules hold for it, and speak of it by that name.
+func TestRulesByProtoName(t *testing.T) {
+	for text, want := range map[string]string{
+		`networking.istio.io/v1 VirtualService {hosts: [a], tls: [{match: [{sni_hosts: [a]}], route: [{destination: {host: a}}]}]}`:          "",
+		`security.istio.io/v1 PeerAuthentication {selector: {match_labels: {a: b}}, port_level_mtls: {"80": {mode: STRICT}}}`:                "",
+		`security.istio.io/v1 PeerAuthentication {port_level_mtls: {"80": {mode: STRICT}}}`:                                                  "spec.port_level_mtls",
+		`security.istio.io/v1 PeerAuthentication {selector: {matchLabels: {a: b}}, port_level_mtls: {"0": {mode: STRICT}}}`:                  `spec.port_level_mtls["0"]`,
+		`networking.istio.io/v1 DestinationRule {host: a, traffic_policy: {connection_pool: {http: {idle_timeout: 0s}}}}`:                    "spec.traffic_policy.connection_pool.http.idle_timeout",
+		`networking.istio.io/v1 VirtualService {hosts: [a], tls: [{match: [{sni_hosts: null}], route: [{destination: {host: a}}]}]}`:         "spec.tls[0].match[0].sniHosts",
+		`networking.istio.io/v1 VirtualService {hosts: [a], exportTo: ["*"], export_to: ["."], http: [{route: [{destination: {host: a}}]}]}`: "spec.export_to",
+	} {
+		apiVersion, rest, _ := strings.Cut(text, " ")
+		k, spec, _ := strings.Cut(rest, " ")
+		_, problems := Decode([]byte("apiVersion: " + apiVersion + "\nkind: " + k + "\nmetadata: {name: a}\nspec: " + spec))
+		if (want == "") != (len(problems) == 0) || want != "" && !slices.ContainsFunc(problems, func(p Problem) bool { return p.Field == want }) {
+			t.Errorf("%s: %v, want %q", text, problems, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 func checkMessage(f *findings, md protoreflect.MessageDescriptor, m map[string]any, path string) {
 	fields := md.Fields()
 	oneofs, seen := map[string]string{}, map[protoreflect.Name]string{}
+	byName, written := m, map[string]string(nil) // for the rules: by JSON name, and which fields have another one in the document
 	for _, key := range sortedKeys(m) {
 		v := m[key]
 		fd := fields.ByJSONName(key)
@@ -32,6 +34,12 @@ func checkMessage(f *findings, md protoreflect.MessageDescriptor, m map[string]a
 			f.wrong(join(path, key), "%s and %s are the same field", other, key)
 		}
 		seen[fd.Name()] = key
+		if name := fd.JSONName(); name != key {
+			if written == nil {
+				byName, written = maps.Clone(m), map[string]string{}
+			}
+			byName[name], written[name] = v, key
+		}
 		if o := fd.ContainingOneof(); o != nil && !o.IsSynthetic() {
 			if other, taken := oneofs[string(o.Name())]; taken {
 				f.wrong(join(path, key), "only one of %s and %s may be given", other, key)
@@ -40,7 +48,7 @@ func checkMessage(f *findings, md protoreflect.MessageDescriptor, m map[string]a
 		}
 		checkField(f, fd, v, join(path, key))
 	}
-	checkRules(f, md.FullName(), m, path)
+	checkRules(f, md.FullName(), byName, path, written)
 }
 
 func protoNames(fields protoreflect.FieldDescriptors) []string {
