@@ -17,7 +17,7 @@ import (
 // suppress is the annotation that lists codes which its object is not told of; * is all.
 const suppress = "galley.istio.io/analyze-suppress"
 
-// Workload is something with pods: a Pod, or what makes them.
+// Workload is what selectors choose: a Pod, what makes pods, or a WorkloadEntry.
 type Workload struct {
 	Ref    mesh.Ref
 	Labels mesh.Labels // of its pods
@@ -28,7 +28,7 @@ type Input struct {
 	Settings  *mesh.Settings
 	Objects   []api.Object
 	Problems  []mesh.Problem // of decoding
-	Workloads []Workload     // besides the Pods among the objects
+	Workloads []Workload     // besides the Pods and WorkloadEntries among the objects
 }
 
 // Finding is one thing to know about an object.
@@ -70,8 +70,11 @@ func Run(in Input) []Finding {
 		if s := r.Object.Meta.Annotations[suppress]; s != "" {
 			muted[r.Object.Ref()] = strings.Split(s, ",")
 		}
-		if r.Object.Kind.Group == api.GroupCore && r.Object.Kind.Kind == "Pod" {
+		switch {
+		case r.Object.Kind.Group == api.GroupCore && r.Object.Kind.Kind == "Pod":
 			a.workloads = append(a.workloads, Workload{r.Object.Ref(), r.Object.Meta.Labels})
+		case r.Workload != nil:
+			a.workloads = append(a.workloads, Workload{r.Workload.Origin, r.Workload.Labels})
 		}
 	}
 	a.world = world.New(in.Settings, valid)
