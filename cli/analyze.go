@@ -100,7 +100,11 @@ func (f *analyzing) report(out io.Writer, m *manifests, found []analyze.Finding)
 		failed = failed || x.Level.Worse(analyze.Level(f.threshold))
 		o := byRef[x.Object]
 		at := m.place(o, x.Field)
-		list = append(list, analysisLine{Code: x.Code, Name: x.Name, Level: string(x.Level), Origin: x.Object.String(), File: o.Meta.File, Line: at.Line, Column: at.Column, Field: x.Field, Message: x.Text, Hint: x.Hint})
+		line := analysisLine{Code: x.Code, Name: x.Name, Level: string(x.Level), File: o.Meta.File, Line: at.Line, Column: at.Column, Field: x.Field, Message: x.Text, Hint: x.Hint}
+		if x.Object != (mesh.Ref{}) {
+			line.Origin = x.Object.String()
+		}
+		list = append(list, line)
 	}
 	if err := writeAnalysis(out, f.output, list); err != nil {
 		return err
@@ -116,7 +120,7 @@ type analysisLine struct {
 	Code    string `json:"code"`
 	Name    string `json:"name"`
 	Level   string `json:"level"`
-	Origin  string `json:"origin"`
+	Origin  string `json:"origin,omitempty"` // none where a text is no object
 	File    string `json:"file,omitempty"`
 	Line    int    `json:"line,omitempty"`
 	Column  int    `json:"column,omitempty"`
@@ -132,15 +136,17 @@ func writeAnalysis(out io.Writer, form string, list []analysisLine) error {
 		return enc.Encode(list)
 	}
 	for _, x := range list {
-		origin := x.Origin
-		if x.File != "" {
-			origin += fmt.Sprintf(" %s:%d:%d", x.File, x.Line, x.Column)
+		origin, field := "", ""
+		if x.Origin != "" {
+			origin = "(" + x.Origin + ") "
 		}
-		field := ""
+		if x.File != "" {
+			origin = fmt.Sprintf("(%s %s:%d:%d) ", x.Origin, x.File, x.Line, x.Column)
+		}
 		if x.Field != "" {
 			field = x.Field + ": "
 		}
-		if _, err := fmt.Fprintf(out, "%s [%s] (%s) %s%s; %s\n", x.Level, x.Code, origin, field, x.Message, x.Hint); err != nil {
+		if _, err := fmt.Fprintf(out, "%s [%s] %s%s%s; %s\n", x.Level, x.Code, origin, field, x.Message, x.Hint); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/analyze"
+	"github.com/heddle-mesh/heddle/control/inject/manifest"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -18,12 +19,13 @@ import (
 func (m *manifests) workloads() (out []analyze.Workload) {
 	for _, text := range m.texts {
 		for _, fields := range api.Maps(text) {
-			kind, _ := fields["kind"].(string)
-			switch kind {
-			case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet":
-			default:
+			path, ok := manifest.Template(fields)
+			if !ok || len(path) == 0 {
 				continue
 			}
+			kind, _ := fields["kind"].(string)
+			version, _ := fields["apiVersion"].(string)
+			gv, _ := schema.ParseGroupVersion(version) // one of the template's
 			meta := below(fields, "metadata")
 			name, _ := meta["name"].(string)
 			namespace, _ := meta["namespace"].(string)
@@ -31,10 +33,10 @@ func (m *manifests) workloads() (out []analyze.Workload) {
 				namespace = "default"
 			}
 			labels := mesh.Labels{}
-			for k, v := range below(fields, "spec", "template", "metadata", "labels") {
+			for k, v := range below(below(fields, path...), "metadata", "labels") {
 				labels[k], _ = v.(string)
 			}
-			out = append(out, analyze.Workload{Ref: mesh.Ref{Group: "apps", Kind: kind, Namespace: mesh.Namespace(namespace), Name: name}, Labels: labels})
+			out = append(out, analyze.Workload{Ref: mesh.Ref{Group: gv.Group, Kind: kind, Namespace: mesh.Namespace(namespace), Name: name}, Labels: labels})
 		}
 	}
 	return out

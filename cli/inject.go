@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -55,7 +54,7 @@ func (f *injection) run(e *Env) error {
 	if err != nil {
 		return err
 	}
-	in, err := f.read(e)
+	in, err := e.readManifest(f.file)
 	if err != nil {
 		return err
 	}
@@ -73,17 +72,6 @@ func (f *injection) run(e *Env) error {
 		return fmt.Errorf("write the injected objects: %w", err)
 	}
 	return nil
-}
-
-func (f *injection) read(e *Env) ([]byte, error) {
-	if f.file == "-" {
-		return io.ReadAll(e.In)
-	}
-	b, err := os.ReadFile(f.file)
-	if err != nil {
-		return nil, fmt.Errorf("read the objects: %w; give -f another file", err)
-	}
-	return b, nil
 }
 
 func (f *injection) settings() (*inject.Settings, error) {

@@ -12,9 +12,6 @@ import (
 	"github.com/heddle-mesh/heddle/api"
 )
 
-// maxManifest bounds one file of objects.
-const maxManifest = 64 << 20
-
 // manifests are the objects of files, and where in them they stand.
 type manifests struct {
 	objects  []api.Object
@@ -27,22 +24,14 @@ type manifests struct {
 func (e *Env) readManifests(paths []string) (*manifests, error) {
 	m := &manifests{texts: map[string][]byte{}, places: map[string]*api.Places{}}
 	for _, path := range paths {
-		if path == "-" {
-			data, err := io.ReadAll(io.LimitReader(e.In, maxManifest))
-			if err != nil {
-				return nil, fmt.Errorf("read standard input: %w", err)
-			}
-			m.add("-", data)
-			continue
-		}
 		files, err := manifestFiles(path)
 		if err != nil {
 			return nil, err
 		}
 		for _, file := range files {
-			data, err := os.ReadFile(file)
+			data, err := e.readManifest(file)
 			if err != nil {
-				return nil, fmt.Errorf("read the objects: %w", err)
+				return nil, err
 			}
 			m.add(file, data)
 		}
@@ -50,7 +39,23 @@ func (e *Env) readManifests(paths []string) (*manifests, error) {
 	return m, nil
 }
 
+// readManifest reads one file, or - for standard input.
+func (e *Env) readManifest(file string) (data []byte, err error) {
+	if file == "-" {
+		data, err = io.ReadAll(e.In)
+	} else {
+		data, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the objects: %w; give -f another file", err)
+	}
+	return data, nil
+}
+
 func manifestFiles(path string) (files []string, err error) {
+	if path == "-" {
+		return []string{path}, nil
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the objects: %w", err)

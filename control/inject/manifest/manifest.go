@@ -26,6 +26,14 @@ var templates = map[string][]string{
 
 type object = map[string]any
 
+// Template says where an object has the template of its pods, which is nowhere below a Pod itself; false for an object that holds none.
+func Template(o map[string]any) (path []string, ok bool) {
+	version, _ := o["apiVersion"].(string)
+	kind, _ := o["kind"].(string)
+	path, ok = templates[version+"/"+kind]
+	return path, ok
+}
+
 // Injector injects; Tell hears one sentence about each object that stays as it is, or asks for something in vain.
 type Injector struct {
 	Settings  *inject.Settings
@@ -94,13 +102,11 @@ func (n *Injector) object(o object) (changed bool, err error) {
 		}
 		return changed, err
 	}
-	version, _ := o["apiVersion"].(string)
-	kind, _ := o["kind"].(string)
-	path, ok := templates[version+"/"+kind]
+	path, ok := Template(o)
 	if !ok {
 		return false, nil
 	}
-	who := fmt.Sprintf("%s %s", kind, name(o))
+	who := fmt.Sprintf("%s %s", o["kind"], name(o))
 	pod := o
 	for _, step := range path {
 		if pod = child(pod, step); pod == nil {
