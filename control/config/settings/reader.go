@@ -41,9 +41,12 @@ func (r *reader) retry(x *networking.HTTPRetry, field string) *mesh.Retry {
 
 func (r *reader) keepalive(x *networking.ConnectionPoolSettings_TCPSettings_TcpKeepalive) mesh.Keepalive {
 	k := mesh.Keepalive{Probes: x.GetProbes(), Time: r.duration(x.GetTime(), "tcpKeepalive.time"), Interval: r.duration(x.GetInterval(), "tcpKeepalive.interval")}
-	for field, t := range map[string]time.Duration{"time": k.Time, "interval": k.Interval} {
-		if t%time.Second != 0 {
-			r.wrong("tcpKeepalive."+field, "want whole seconds")
+	for _, x := range []struct {
+		field string
+		t     time.Duration
+	}{{"time", k.Time}, {"interval", k.Interval}} {
+		if x.t%time.Second != 0 {
+			r.wrong("tcpKeepalive."+x.field, "want whole seconds")
 		}
 	}
 	return k
