@@ -5,11 +5,23 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/heddle-mesh/heddle/data/proxy/agent"
 )
+
+// ofHeddleProxy are the common flags that say something to heddle-proxy itself.
+var ofHeddleProxy = []string{"supervisor-fd", "parent-shutdown-time", "parent-shutdown-time-s", "outside-dialer", "inside", "memory-limit", "admin-address", "capture-udp", "accept-time", "drain-time-s"}
+
+// changed is the first of the flags that was given, or "".
+func changed(cmd *cobra.Command, flags ...string) string {
+	if i := slices.IndexFunc(flags, cmd.Flags().Changed); i >= 0 {
+		return flags[i]
+	}
+	return ""
+}
 
 // agentCommand runs a stock Envoy. Its flags are those of sidecar as far as they make sense for Envoy, and stand before the common ones of the same name.
 func agentCommand(ctx, now context.Context) *cobra.Command {
@@ -18,10 +30,8 @@ func agentCommand(ctx, now context.Context) *cobra.Command {
 		Use:   "agent --envoy PATH --xds-address ADDRESS --token-file FILE --name NAME --ip IP",
 		Short: "Run a stock Envoy beside a workload: bootstrap, keys, names, drain", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range []string{"supervisor-fd", "parent-shutdown-time", "outside-dialer", "inside", "memory-limit", "admin-address", "capture-udp", "accept-time"} {
-				if cmd.Flags().Changed(name) {
-					return fmt.Errorf("--%s cannot be honoured by a stock Envoy; leave it out, or run heddle-proxy sidecar", name)
-				}
+			if name := changed(cmd, ofHeddleProxy...); name != "" {
+				return fmt.Errorf("--%s cannot be honoured by a stock Envoy; leave it out, or run heddle-proxy sidecar", name)
 			}
 			log, _, err := logger("info")
 			if err != nil {

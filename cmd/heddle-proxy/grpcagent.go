@@ -11,7 +11,7 @@ import (
 )
 
 // grpcAgentCommand serves programs whose gRPC library is the data plane. Its flags are those of agent as far as there is something that they could say.
-func grpcAgentCommand(ctx context.Context) *cobra.Command {
+func grpcAgentCommand(ctx context.Context, common *common) *cobra.Command {
 	var o agent.Options
 	cmd := &cobra.Command{
 		Use:   "grpc-agent --work-dir DIR --xds-address ADDRESS --token-file FILE --name NAME --ip IP",
@@ -19,12 +19,10 @@ func grpcAgentCommand(ctx context.Context) *cobra.Command {
 		Long: `grpc-agent writes ` + agent.GRPCBootstrap + ` into --work-dir. Programs that find its path in GRPC_XDS_BOOTSTRAP dial xds:///HOST:PORT without a proxy: their gRPC library balances,
 routes and authenticates as the control plane says. The agent carries their streams, shows the workload's token, and keeps its certificate fresh.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range []string{"supervisor-fd", "parent-shutdown-time", "outside-dialer", "inside", "memory-limit", "admin-address", "admin-socket", "capture-udp", "accept-time", "concurrency", "drain-time"} {
-				if cmd.Flags().Changed(name) {
-					return fmt.Errorf("--%s is about a proxy; grpc-agent runs none, so leave it out", name)
-				}
+			if name := changed(cmd, append(ofHeddleProxy, "admin-socket", "concurrency", "drain-time")...); name != "" {
+				return fmt.Errorf("--%s is about a proxy; grpc-agent runs none, so leave it out", name)
 			}
-			log, _, err := logger("info")
+			log, _, err := logger(common.logLevel)
 			if err != nil {
 				return err
 			}

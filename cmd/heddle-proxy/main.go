@@ -1,8 +1,8 @@
 // Command heddle-proxy is the data plane.
 //
-// It starts one of: a proxy with an Envoy bootstrap file (-c), the sidecar or gateway of a workload (sidecar, gateway), a stock Envoy beside a workload (agent), what programs need whose
-// gRPC library is their proxy (grpc-agent), or
-// another heddle-proxy whose listening sockets it keeps (supervise), so that hot-restart can replace it without a gap.
+// It starts one of: a proxy with an Envoy bootstrap file (-c), the sidecar or gateway of a workload (sidecar, gateway), a stock Envoy beside a workload (agent),
+// what programs need whose gRPC library is their proxy (grpc-agent), or another heddle-proxy whose listening sockets it keeps (supervise), so that hot-restart
+// can replace it without a gap.
 package main
 
 import (
@@ -68,7 +68,7 @@ What it cannot honour it refuses, with the path of the field; nothing is ignored
 	}
 	common.add(root.PersistentFlags())
 	file.add(root.Flags())
-	root.AddCommand(workloadCommand(ctx, now, &common, "sidecar"), workloadCommand(ctx, now, &common, "gateway"), agentCommand(ctx, now), grpcAgentCommand(ctx), superviseCommand(ctx, now), hotRestartCommand(),
+	root.AddCommand(workloadCommand(ctx, now, &common, "sidecar"), workloadCommand(ctx, now, &common, "gateway"), agentCommand(ctx, now), grpcAgentCommand(ctx, &common), superviseCommand(ctx, now), hotRestartCommand(),
 		captureCommand(), waitCommand(ctx), versionCommand())
 	return root
 }

@@ -81,6 +81,10 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"missing; it says where the control":  {"agent", "--envoy", "/bin/true", "--name", "a", "--ip", "10.0.0.1"},
 		"--outside-dialer cannot be honoured": {"agent", "--outside-dialer", "unix:/x"},
 		"--accept-time cannot be honoured":    {"agent", "--accept-time", "5s"},
+		"--drain-time-s cannot be honoured":   {"agent", "--drain-time-s", "5"},
+		"--drain-time-s is about a proxy":     {"grpc-agent", "--drain-time-s", "5"},
+		"--concurrency is about a proxy":      {"grpc-agent", "--concurrency", "2"},
+		"--log-level \"soft\"":                {"grpc-agent", "--log-level", "soft"},
 	} {
 		out, err := run(t, args...)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") || strings.Contains(out, "Usage") {
