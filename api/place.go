@@ -59,7 +59,11 @@ func item(root *yaml.Node, ref Ref) *yaml.Node {
 		if kind == nil || meta == nil || kind.Value != ref.Kind {
 			continue
 		}
-		if name, _ := child(meta, "name"); name != nil && name.Value == ref.Name {
+		namespace := Namespace("default")
+		if ns, _ := child(meta, "namespace"); ns != nil {
+			namespace = Namespace(ns.Value)
+		}
+		if name, _ := child(meta, "name"); name != nil && name.Value == ref.Name && (ref.Namespace == "" || ref.Namespace == namespace) {
 			return n
 		}
 	}

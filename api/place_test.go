@@ -1,6 +1,9 @@
 package api
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestPlaces(t *testing.T) {
 	const text = `# a comment
@@ -24,6 +27,8 @@ items:
 - {kind: Service, metadata: {name: x}}
 - kind: Service
   metadata: {name: y}
+- kind: Service
+  metadata: {name: y, namespace: shop}
 `
 	p := PlacesOf([]byte(text))
 	for _, c := range []struct {
@@ -37,9 +42,14 @@ items:
 		{6, "b", "", Position{6, 1}},
 		{6, "b", `spec.http[9].x["`, Position{11, 3}},
 		{16, "y", "metadata", Position{21, 3}},
+		{16, "shop/y", "metadata", Position{23, 3}},
 		{99, "y", "metadata", Position{}},
 	} {
-		if got := p.Find(c.line, Ref{Kind: "Service", Name: c.name}, c.field); got != c.want {
+		ns, name, ok := strings.Cut(c.name, "/")
+		if !ok {
+			ns, name = "default", c.name
+		}
+		if got := p.Find(c.line, Ref{Kind: "Service", Namespace: Namespace(ns), Name: name}, c.field); got != c.want {
 			t.Errorf("%d %s: %v, want %v", c.line, c.field, got, c.want)
 		}
 	}
