@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -108,9 +109,13 @@ func Judge(o api.Object, problems []mesh.Problem) Verdict {
 	if len(broken) > 0 {
 		return Verdict{Refused: "is not valid", Errors: broken, Warnings: append(denied, rest...)}
 	}
-	if fields := api.Unenforced(o); len(fields) > 0 {
-		p := mesh.Problem{Object: o.Ref(), Field: fields[0].Path, Code: mesh.CodeDenied, Message: fields[0].Reason}
-		return Verdict{Refused: "protects something that is not enforced yet, so it is refused", Errors: []mesh.Problem{p}, Warnings: append(denied, rest...)}
+	var unenforced []mesh.Problem
+	for _, f := range api.Unenforced(o) {
+		unenforced = append(unenforced, mesh.Problem{Object: o.Ref(), Field: f.Path, Code: mesh.CodeDenied, Message: f.Reason})
+		denied = slices.DeleteFunc(denied, func(p mesh.Problem) bool { return p.Field == f.Path }) // what would follow if it were not refused
+	}
+	if len(unenforced) > 0 {
+		return Verdict{Refused: "protects something that is not enforced yet, so it is refused", Errors: unenforced, Warnings: append(denied, rest...)}
 	}
 	if len(denied) > 0 {
 		return Verdict{Refused: "cannot be enforced", Errors: denied, Warnings: rest}
