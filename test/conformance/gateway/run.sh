@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . test/lab/cluster/lib.sh
-set +u; [ -n "$KEEP" ] || trap 'test/lab/cluster/down.sh' EXIT; set -u
+set +u; [ -n "$KEEP" ] || trap '"$ROOT/test/lab/cluster/down.sh"' EXIT; set -u
 test/lab/cluster/up.sh
 release=$(git describe --always 2>/dev/null || echo dev)
 bash charts/images.sh conformance
@@ -16,6 +16,7 @@ export KUBECONFIG=$KUBECONFIG_ADMIN
 dist/bin/heddle install --profile default
 cd test/conformance/gateway
 # The suite has tests of experimental fields, which only the experimental definitions have.
+go mod download sigs.k8s.io/gateway-api # no image needs it
 api=$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)
 for f in "$api"/config/crd/experimental/gateway.networking*_*.yaml; do echo ---; cat "$f"; done | kubectl apply --server-side --force-conflicts -f - >/dev/null
 kubectl apply -f - <<-EOF
