@@ -22,6 +22,15 @@ func (o *Options) Bind(fs *flag.FlagSet) {
 	text(&o.AdminSocket, "admin-socket", "", "path of a unix socket with the admin pages")
 	text(&o.ResolvConf, "resolv-conf", "/etc/resolv.conf", "name servers for what is not in the mesh")
 	text(&o.WorkDir, "work-dir", "", "folder for bootstrap and sockets (default: beside the admin socket)")
+	text(&o.Workload.Config, "proxy-config", "", "a ProxyConfig in JSON or YAML that counts for this proxy instead of the mesh's defaultConfig")
+	fs.Func("kind", "sidecar (default) or gateway", func(s string) error {
+		kind, ok := map[string]announce.Kind{"sidecar": announce.Sidecar, "gateway": announce.Gateway}[s]
+		if !ok {
+			return errors.New("want sidecar or gateway")
+		}
+		o.Workload.Kind = kind
+		return nil
+	})
 	text(&o.LogLevel, "log-level", "warning", "Envoy's: trace, debug, info, warning, error, critical or off")
 	fs.IntVar(&o.Concurrency, "concurrency", 0, "number of worker threads; 0 takes one per CPU")
 	fs.DurationVar(&o.DrainTime, "drain-time", 5*time.Second, "the longest time that connections may still finish after SIGTERM")
@@ -72,14 +81,6 @@ func (o *Options) bindWorkload(fs *flag.FlagSet) {
 	text(&w.TrustDomain, "trust-domain", identity.DefaultTrustDomain, "domain of the identity")
 	text(&w.DNSDomain, "dns-domain", "cluster.local", "services are named NAME.NAMESPACE.svc.DOMAIN")
 	text(&w.Interception, "interception-mode", "", "REDIRECT, TPROXY or NONE (default: REDIRECT, of a gateway NONE)")
-	fs.Func("kind", "sidecar (default) or gateway", func(s string) error {
-		kind, ok := map[string]announce.Kind{"sidecar": announce.Sidecar, "gateway": announce.Gateway}[s]
-		if !ok {
-			return errors.New("want sidecar or gateway")
-		}
-		w.Kind = kind
-		return nil
-	})
 	fs.Func("locality", "REGION/ZONE/SUBZONE", func(s string) error {
 		parts := append(strings.SplitN(s, "/", 3), "", "")
 		w.Region, w.Zone, w.Subzone = parts[0], parts[1], parts[2]
