@@ -16,15 +16,6 @@ const (
 	bootstrapFile = grpcDir + "/grpc-bootstrap.json"
 )
 
-// readGRPC takes out what is about a proxy: nothing is captured, probes go to the application, and there is one program that can be the agent.
-func (b *builder) readGRPC() {
-	w := &b.wants
-	if !w.grpc {
-		return
-	}
-	w.interception, w.rewrite, w.dns, w.udp = "NONE", false, false, false
-}
-
 // grpcArgs are those of the agent.
 func (b *builder) grpcArgs() []string {
 	args := []string{templateGRPC, "--work-dir", grpcDir, "--shared"}

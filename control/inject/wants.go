@@ -130,7 +130,7 @@ func (b *builder) readForm() {
 	w := &b.wants
 	w.native = b.flag("sidecar.istio.io/nativeSidecar", *b.s.NativeSidecars) && !w.gateway
 	w.hold = w.config.GetHoldApplicationUntilProxyStarts().GetValue() && !w.native && !w.gateway
-	w.rewrite = b.flag("sidecar.istio.io/rewriteAppHTTPProbers", true) && !w.gateway
+	w.rewrite = b.flag("sidecar.istio.io/rewriteAppHTTPProbers", true) && !w.gateway && !w.grpc
 	mode := "REDIRECT"
 	if b.wants.config.InterceptionMode == meshconfig.ProxyConfig_NONE {
 		mode = "NONE"
@@ -138,11 +138,10 @@ func (b *builder) readForm() {
 		mode = "TPROXY"
 	}
 	w.interception = b.choice("sidecar.istio.io/interceptionMode", mode, "REDIRECT", "TPROXY", "NONE")
-	if w.gateway {
+	if w.gateway || w.grpc {
 		w.interception = "NONE"
 	}
 	b.readDatagrams()
-	b.readGRPC()
 }
 
 // readDatagrams says whether what the pod sends in datagrams goes to its proxy.
