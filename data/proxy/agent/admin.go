@@ -18,9 +18,14 @@ import (
 
 // admin serves Envoy's admin interface on a socket, and readiness and metrics on ports, in the agent's own process: they answer while Envoy is restarted, too.
 type admin struct {
+	pages
+	transport *http.Transport
+}
+
+// pages are HTTP servers, each on a socket or a port.
+type pages struct {
 	servers   []*http.Server
 	listeners []net.Listener
-	transport *http.Transport
 }
 
 func openAdmin(a *agent) (*admin, error) {
@@ -63,7 +68,7 @@ func openAdmin(a *agent) (*admin, error) {
 	return s, nil
 }
 
-func (s *admin) unix(path string, h http.Handler) error {
+func (s *pages) unix(path string, h http.Handler) error {
 	if path == "" {
 		return nil
 	}
@@ -75,7 +80,7 @@ func (s *admin) unix(path string, h http.Handler) error {
 	return nil
 }
 
-func (s *admin) tcp(flag, address string, h http.Handler) error {
+func (s *pages) tcp(flag, address string, h http.Handler) error {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), "tcp", address)
@@ -86,17 +91,17 @@ func (s *admin) tcp(flag, address string, h http.Handler) error {
 	return nil
 }
 
-func (s *admin) add(l net.Listener, h http.Handler) {
+func (s *pages) add(l net.Listener, h http.Handler) {
 	s.listeners = append(s.listeners, l)
 	s.servers = append(s.servers, &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second})
 }
 
-func (s *admin) run(ctx context.Context) error {
+func (s *pages) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i, server := range s.servers {
 		group.Go(func() error {
 			if err := server.Serve(s.listeners[i]); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("serve admin on %s: %w", s.listeners[i].Addr(), err)
+				return fmt.Errorf("serve pages on %s: %w", s.listeners[i].Addr(), err)
 			}
 			return nil
 		})
@@ -109,9 +114,13 @@ func (s *admin) run(ctx context.Context) error {
 }
 
 func (s *admin) close() {
+	s.pages.close()
+	s.transport.CloseIdleConnections()
+}
+
+func (s *pages) close() {
 	for i, l := range s.listeners {
 		_ = s.servers[i].Close()
 		_ = l.Close() // the server has closed it if it ran
 	}
-	s.transport.CloseIdleConnections()
 }

@@ -6,15 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
@@ -50,10 +46,8 @@ type grpcAgent struct {
 	rotation *secret.Rotation
 	relay    *relay
 	local    *local
-	status   []net.Listener
-	handler  http.Handler
+	status   pages
 	quit     context.CancelFunc
-	saved    int // how often certificates were written
 }
 
 func (g *grpcAgent) open() error {
@@ -76,27 +70,20 @@ func (g *grpcAgent) open() error {
 	if g.relay, err = newRelay(g.o.channel(g.o.XDSAddress), nil, g.log.With("part", "xds")); err != nil {
 		return err
 	}
-	l, err := listenUnix(g.o.socket())
-	if err != nil {
+	if g.local, err = listenLocal(g.o.socket(), g.relay, nil); err != nil {
 		return err
 	}
-	g.local = &local{listener: l, server: grpc.NewServer(grpc.ForceServerCodecV2(newFrames()), grpc.UnknownServiceHandler(g.relay.serve), grpc.MaxRecvMsgSize(largestMessage))}
 	if g.o.Shared {
 		if err := os.Chmod(g.o.socket(), 0o666); err != nil {
 			return fmt.Errorf("open the agent's socket to the workload: %w", err)
 		}
 	}
-	pages := http.NewServeMux()
-	pages.HandleFunc("GET /healthz/ready", g.ready)
-	g.handler = kubelet.Status(g.o.probes, g.quit, pages)
+	ready := http.NewServeMux()
+	ready.HandleFunc("GET /healthz/ready", g.ready)
 	for _, address := range g.o.Status {
-		var plain net.ListenConfig
-		plain.SetMultipathTCP(false)
-		l, err := plain.Listen(context.Background(), "tcp", address)
-		if err != nil {
-			return fmt.Errorf("listen on %s for readiness: %w; change --status-address", address, err)
+		if err := g.status.tcp("status-address", address, kubelet.Status(g.o.probes, g.quit, ready)); err != nil {
+			return err
 		}
-		g.status = append(g.status, l)
 	}
 	b, err := grpcBootstrap(g.o)
 	if err != nil {
@@ -109,17 +96,7 @@ func (g *grpcAgent) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ended(g.rotation.Run(ctx)) })
 	group.Go(func() error { return g.local.run(ctx) })
-	for _, l := range g.status {
-		s := &http.Server{Handler: g.handler, ReadHeaderTimeout: 10 * time.Second}
-		group.Go(func() error {
-			stop := context.AfterFunc(ctx, func() { _ = s.Close() })
-			defer stop()
-			if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("serve readiness on %s: %w", l.Addr(), err)
-			}
-			return nil
-		})
-	}
+	group.Go(func() error { return g.status.run(ctx) })
 	return group.Wait()
 }
 
@@ -138,23 +115,24 @@ func (g *grpcAgent) ready(w http.ResponseWriter, _ *http.Request) {
 
 // save writes a certificate into a folder of its own and then points the link to it.
 func (g *grpcAgent) save(s *secret.SVID) {
-	g.saved++
 	now := filepath.Join(g.o.WorkDir, certificates)
 	before, _ := os.Readlink(now)
-	name := "." + certificates + "-" + strconv.Itoa(os.Getpid()) + "-" + strconv.Itoa(g.saved)
-	folder := filepath.Join(g.o.WorkDir, name)
-	err := errors.Join(os.MkdirAll(folder, g.o.folderMode()), os.Chmod(folder, g.o.folderMode()),
-		g.write(filepath.Join(folder, "cert-chain.pem"), s.ChainPEM), g.write(filepath.Join(folder, "key.pem"), s.KeyPEM), g.write(filepath.Join(folder, "root-cert.pem"), s.RootsPEM))
+	folder, err := os.MkdirTemp(g.o.WorkDir, "."+certificates+"-")
+	if err == nil {
+		err = errors.Join(os.Chmod(folder, g.o.folderMode()), g.write(filepath.Join(folder, "cert-chain.pem"), s.ChainPEM),
+			g.write(filepath.Join(folder, "key.pem"), s.KeyPEM), g.write(filepath.Join(folder, "root-cert.pem"), s.RootsPEM))
+	}
 	if err == nil {
 		link := now + ".new"
 		_ = os.Remove(link) // of an agent that was killed
-		err = errors.Join(os.Symlink(name, link), os.Rename(link, now))
+		err = errors.Join(os.Symlink(filepath.Base(folder), link), os.Rename(link, now))
 	}
 	if err != nil {
+		_ = os.RemoveAll(folder) // nobody knows it
 		g.log.Error("certificate not written, programs go on with the one that they have", "part", "secret", "error", err)
 		return
 	}
-	if before != "" && before != name {
+	if before != "" {
 		_ = os.RemoveAll(filepath.Join(g.o.WorkDir, filepath.Base(before))) // who has its files open reads on
 	}
 }
@@ -177,9 +155,7 @@ func (g *grpcAgent) close() error {
 	if g.relay != nil {
 		g.relay.close()
 	}
-	for _, l := range g.status {
-		_ = l.Close() // its server has closed it if it ran
-	}
+	g.status.close()
 	if g.o.temporary {
 		return os.RemoveAll(g.o.WorkDir)
 	}

@@ -14,20 +14,22 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// local is the gRPC server on the socket that only Envoy knows.
+// local is the gRPC server on the socket that only Envoy knows, or the programs that gRPC serves.
 type local struct {
 	listener net.Listener
 	server   *grpc.Server
 }
 
-// listenLocal serves the control plane's stream and the secrets on one socket.
+// listenLocal serves the control plane's stream and the secrets (nil for none) on one socket.
 func listenLocal(path string, r *relay, s *secrets) (*local, error) {
 	l, err := listenUnix(path)
 	if err != nil {
 		return nil, err
 	}
 	g := grpc.NewServer(grpc.ForceServerCodecV2(newFrames()), grpc.UnknownServiceHandler(r.serve), grpc.MaxRecvMsgSize(largestMessage))
-	secretv3.RegisterSecretDiscoveryServiceServer(g, s)
+	if s != nil {
+		secretv3.RegisterSecretDiscoveryServiceServer(g, s)
+	}
 	return &local{listener: l, server: g}, nil
 }
 
@@ -54,7 +56,7 @@ func (l *local) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, l.server.Stop)
 	defer stop()
 	if err := l.server.Serve(l.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-		return fmt.Errorf("serve Envoy on %s: %w", l.listener.Addr(), err)
+		return fmt.Errorf("serve xDS on %s: %w", l.listener.Addr(), err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
@@ -150,6 +151,11 @@ func (o *Options) workDir() (err error) {
 			return fmt.Errorf("make the agent's folder: %w", err)
 		}
 		o.temporary = true
+	}
+	if o.grpc { // programs read the bootstrap wherever they run
+		if o.WorkDir, err = filepath.Abs(o.WorkDir); err != nil {
+			return fmt.Errorf("make the agent's folder: %w", err)
+		}
 	}
 	for _, p := range []string{o.socket(), o.envoySocket(), o.AdminSocket} {
 		if len(p) > maxSocketPath {
