@@ -13,6 +13,7 @@ const (
 	matrixEnd   = "<!-- end of the table -->\n"
 )
 
+// languages are those of the table; the first is that of the test itself.
 var languages = []string{"go", "java", "node"}
 
 // serverFeatures are what tryServer tries, in one go.
@@ -28,7 +29,7 @@ func TestMatrix(t *testing.T) {
 	b.WriteString("| what | gRFC | grpc-go 1.85 | grpc-java 1.76 | grpc-js-xds 1.14 |\n|---|---|---|---|---|\n")
 	for _, f := range append(features, serverFeatures...) {
 		b.WriteString("| " + f.name + " | " + strings.Trim(f.gRFC, "abcdefghijklmnopqrstuvwxyz") + " |")
-		for _, l := range languages { // of tryFeatures
+		for _, l := range languages {
 			cell := "yes"
 			if f.gRFC == "told" || f.gRFC == "denied" {
 				cell = f.gRFC

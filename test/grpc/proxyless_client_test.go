@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/xds"
+
+	"github.com/heddle-mesh/heddle/test/plane"
 )
 
 // ask is what a client is to do: so many calls of a method, one after the other or at once.
@@ -157,7 +159,7 @@ func newForeign(t *testing.T, language, bootstrap string) *foreign {
 	must(t, err)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
-	said := &logBuffer{}
+	said := &plane.Log{}
 	cmd.Stderr = said
 	cmd.Cancel = func() error { return cmd.Process.Kill() }
 	must(t, cmd.Start())

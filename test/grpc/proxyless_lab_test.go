@@ -1,15 +1,11 @@
 package grpc
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -22,20 +18,20 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 
-	"github.com/heddle-mesh/heddle/control/server"
 	"github.com/heddle-mesh/heddle/control/token"
 	"github.com/heddle-mesh/heddle/data/proxy/agent"
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
+	"github.com/heddle-mesh/heddle/test/plane"
 )
 
 // lab is a control plane with services in the test's process, and agents for workloads without a proxy.
 type lab struct {
 	t       *testing.T
 	dir     string
-	pages   string
+	plane   *plane.Plane
 	objects string // services, which stay
 	version int
-	log     logBuffer
+	log     plane.Log
 }
 
 const patience = 30 * time.Second
@@ -62,14 +58,10 @@ func newLabWith(t *testing.T, services, meshConfig string) *lab {
 	}
 	l.write("")
 	must(t, os.WriteFile(l.path("meshconfig.yaml"), []byte(meshConfig), 0o600))
-	s, err := server.New(t.Context(), server.Options{
-		ConfigDir: l.path("config"), MeshConfig: l.path("meshconfig.yaml"), XDSSockets: []string{l.path("xds.sock")}, HTTPAddress: "127.0.0.1:0",
-		TokenFile: l.path("debug-token"), JoinTokens: l.path("tokens"), StateDir: l.path("state"), Log: l.logger("heddled"),
-	})
+	l.plane, err = plane.New(t.Context(), dir, l.logger("heddled"))
 	must(t, err)
-	l.pages = s.HTTPAddress()
-	l.run("heddled", func(ctx context.Context) error { return s.Run(ctx) })
-	l.until("heddled is ready", func() bool { return l.page("/ready", nil) == nil })
+	l.run("heddled", l.plane.Run)
+	l.until("heddled is ready", l.plane.Ready)
 	return l
 }
 
@@ -122,7 +114,7 @@ func (l *lab) apply(objects string) {
 		}
 	}()
 	l.until("every client has taken everything", func() bool {
-		now, ok := l.settled()
+		now, ok := l.plane.Settled(0)
 		if !ok || now != last {
 			last, same = now, 0
 			return false
@@ -132,69 +124,12 @@ func (l *lab) apply(objects string) {
 	})
 }
 
-// settled says whether nothing is under way; the text changes when something was.
-func (l *lab) settled() (string, bool) {
-	var c struct {
-		Clients []struct {
-			Node    string
-			Watches []struct {
-				Type, Sent, Acked string
-				Synced            bool
-				Refused           []string
-			}
-		}
-	}
-	if l.page("/debug/connections", &c) != nil {
-		return "", false
-	}
-	var text strings.Builder
-	ok := true
-	for _, p := range c.Clients {
-		for _, x := range p.Watches {
-			ok = ok && (x.Synced || len(x.Refused) > 0)
-			fmt.Fprintln(&text, p.Node, x.Type, x.Sent, x.Acked, x.Synced, x.Refused)
-		}
-	}
-	return text.String(), ok
-}
-
 // problems is what heddled says is wrong with the objects.
 func (l *lab) problems() []string {
 	l.t.Helper()
-	var s struct {
-		Problems []struct{ Object, Field, Code, Message string }
-	}
-	must(l.t, l.page("/debug/status", &s))
-	var out []string
-	for _, p := range s.Problems {
-		out = append(out, fmt.Sprintf("%s %s %s: %s", p.Object, p.Code, p.Field, p.Message))
-	}
-	return out
-}
-
-func (l *lab) page(path string, into any) error {
-	secret, err := os.ReadFile(l.path("debug-token"))
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequest(http.MethodGet, "http://"+l.pages+path, nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(secret)))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", resp.Status, b)
-	}
-	if err != nil || into == nil {
-		return err
-	}
-	return json.Unmarshal(b, into)
+	problems, err := l.plane.Problems()
+	must(l.t, err)
+	return problems
 }
 
 // workload runs an agent and gives the path of the bootstrap that it writes.
@@ -226,24 +161,6 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// logBuffer is written to by many.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // raw passes messages as bytes, so that no program needs generated code.

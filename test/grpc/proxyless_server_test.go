@@ -11,14 +11,7 @@ import (
 func TestProxylessServersGo(t *testing.T) { tryServer(t, "go") }
 
 // TestProxylessServersForeign tries grpc-java and grpc-js.
-func TestProxylessServersForeign(t *testing.T) {
-	if !*peers {
-		t.Skip("make conformance tries the other languages (-peers)")
-	}
-	for _, language := range []string{"java", "node"} {
-		t.Run(language, func(t *testing.T) { tryServer(t, language) })
-	}
-}
+func TestProxylessServersForeign(t *testing.T) { tryForeign(t, tryServer) }
 
 const mutual = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: served, namespace: shop}\nspec: {host: served.test, trafficPolicy: {tls: {mode: ISTIO_MUTUAL%s}}}\n---\n"
 

@@ -156,12 +156,15 @@ spec:
 func TestProxylessGo(t *testing.T) { tryFeatures(t, "go") }
 
 // TestProxylessForeign tries every feature with grpc-java and grpc-js.
-func TestProxylessForeign(t *testing.T) {
+func TestProxylessForeign(t *testing.T) { tryForeign(t, tryFeatures) }
+
+// tryForeign tries something in each of the other languages.
+func tryForeign(t *testing.T, try func(t *testing.T, language string)) {
 	if !*peers {
 		t.Skip("make conformance tries the other languages (-peers)")
 	}
-	for _, language := range []string{"java", "node"} {
-		t.Run(language, func(t *testing.T) { tryFeatures(t, language) })
+	for _, language := range languages[1:] {
+		t.Run(language, func(t *testing.T) { try(t, language) })
 	}
 }
 
@@ -449,7 +452,6 @@ func tryBreakers(b *bench) {
 	}
 	for _, e := range b.servers {
 		close(e.hold)
-		e.hold = make(chan struct{})
 	}
 	if out := <-done; out["OK"] != 2 || out["Unavailable"] != 4 {
 		b.t.Errorf("%v, want 2 answers and 4 refused", out)

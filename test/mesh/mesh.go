@@ -6,12 +6,9 @@ package mesh
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +20,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/heddle-mesh/heddle/control/server"
+	"github.com/heddle-mesh/heddle/test/plane"
 )
 
 // InboundPort is where every proxy listens for its workload, at the workload's address. It is not Istio's number, which tests of other packages take on all addresses.
@@ -38,11 +35,11 @@ const (
 // Mesh is a running mesh.
 type Mesh struct {
 	t       testing.TB
-	dir     string // of everything: objects, tokens, state, sockets
-	network string // 127.A.B.
-	log     buffer // of everybody, told when the test fails
+	dir     string    // of everything: objects, tokens, state, sockets
+	network string    // 127.A.B.
+	log     plane.Log // of everybody, told when the test fails
 	control *running
-	pages   string // HOST:PORT of heddled
+	plane   *plane.Plane
 
 	mu        sync.Mutex
 	objects   map[string]map[string]any // by KIND/NAMESPACE/NAME
@@ -94,14 +91,11 @@ func freeNetwork() string {
 // StartControl starts a heddled, which goes on with the state of the one before.
 func (m *Mesh) StartControl() {
 	m.t.Helper()
-	s, err := server.New(m.t.Context(), server.Options{
-		ConfigDir: m.path("config"), MeshConfig: m.path("meshconfig.yaml"), XDSSockets: []string{m.path("xds.sock")}, HTTPAddress: "127.0.0.1:0",
-		TokenFile: m.path("debug-token"), JoinTokens: m.path("tokens"), StateDir: m.path("state"), Log: m.logger("heddled"),
-	})
+	p, err := plane.New(m.t.Context(), m.dir, m.logger("heddled"))
 	must(m.t, err)
-	m.pages = s.HTTPAddress()
-	m.control = run(func(stop <-chan struct{}) error { return s.Run(closing(stop)) })
-	m.Until("heddled is ready", func() bool { return m.page("/ready", nil) == nil })
+	m.plane = p
+	m.control = run(func(stop <-chan struct{}) error { return p.Run(closing(stop)) })
+	m.Until("heddled is ready", p.Ready)
 }
 
 // StopControl ends the heddled; proxies go on without.
@@ -182,7 +176,7 @@ func (m *Mesh) sync() {
 	}
 	last, same := "", 0
 	m.Until("every proxy has taken everything", func() bool {
-		now, ok := m.settled(len(workloads))
+		now, ok := m.plane.Settled(len(workloads))
 		if !ok || now != last {
 			last, same = now, 0
 			return false
@@ -192,67 +186,12 @@ func (m *Mesh) sync() {
 	})
 }
 
-// settled says whether nothing is under way to any of n proxies; the text changes when something was.
-func (m *Mesh) settled(n int) (string, bool) {
-	var c struct {
-		Clients []struct {
-			Node    string
-			Watches []struct {
-				Type, Sent, Acked string
-				Synced            bool
-				Refused           []string
-			}
-		}
-	}
-	if m.page("/debug/connections", &c) != nil {
-		return "", false
-	}
-	var text strings.Builder
-	ok := len(c.Clients) >= n
-	for _, p := range c.Clients {
-		for _, x := range p.Watches {
-			ok = ok && (x.Synced || len(x.Refused) > 0)
-			fmt.Fprintln(&text, p.Node, x.Type, x.Sent, x.Acked, x.Refused)
-		}
-	}
-	return text.String(), ok
-}
-
 // Problems is what heddled says is wrong with the objects.
 func (m *Mesh) Problems() []string {
 	m.t.Helper()
-	var s struct {
-		Problems []struct{ Object, Field, Code, Message string }
-	}
-	must(m.t, m.page("/debug/status", &s))
-	var out []string
-	for _, p := range s.Problems {
-		out = append(out, fmt.Sprintf("%s %s %s: %s", p.Object, p.Code, p.Field, p.Message))
-	}
-	return out
-}
-
-// page reads one of heddled's pages.
-func (m *Mesh) page(path string, into any) error {
-	req, err := http.NewRequest(http.MethodGet, "http://"+m.pages+path, nil)
-	if err != nil {
-		return err
-	}
-	if secret, err := os.ReadFile(m.path("debug-token")); err == nil {
-		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(secret)))
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(resp.Status)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.NewDecoder(resp.Body).Decode(into)
+	problems, err := m.plane.Problems()
+	must(m.t, err)
+	return problems
 }
 
 // Until waits for something, as long as a busy machine may need.
@@ -269,24 +208,6 @@ func (m *Mesh) path(name string) string { return filepath.Join(m.dir, name) }
 
 func (m *Mesh) logger(who string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(&m.log, &slog.HandlerOptions{Level: slog.LevelInfo})).With("who", who)
-}
-
-// buffer is a log that many write.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func must(t testing.TB, err error) {
