@@ -18,13 +18,14 @@ const (
 	imported
 )
 
-// The questions about a proxy's Sidecar. scopeOf has as many answers as there are Sidecars; the others are asked of one service or route, so that proxies with different
-// Sidecars share what both see.
+// The questions about a proxy's Sidecar. Who has none is asked nothing but governed. scopeOf has as many answers as there are Sidecars; the others are asked of one service or
+// route, so that proxies with different Sidecars share what both see.
 type (
-	scopeOf struct{}
-	reaches struct{ service mesh.ServiceID }
-	follows struct{ route mesh.Ref }
-	listens struct {
+	governed struct{}
+	scopeOf  struct{}
+	reaches  struct{ service mesh.ServiceID }
+	follows  struct{ route mesh.Ref }
+	listens  struct {
 		service mesh.ServiceID
 		port    uint16
 	}
@@ -33,6 +34,8 @@ type (
 	fronted struct{ route string }
 	dialled struct{ port uint16 }
 )
+
+func (governed) Answer(s *Source, p *mesh.Proxy) any { return governing(s, p) != nil }
 
 func (scopeOf) Answer(s *Source, p *mesh.Proxy) any {
 	if sc := governing(s, p); sc != nil {
@@ -92,6 +95,9 @@ func (leaving) Answer(s *Source, p *mesh.Proxy) any {
 }
 
 // Grounds are the Sidecars of the proxy's namespace and the mesh's.
+func (governed) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
+
+// Grounds are the Sidecars.
 func (scopeOf) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
 
 // Grounds are the Sidecars.
@@ -264,10 +270,10 @@ func (v *View) sidecar(ref mesh.Ref) *mesh.SidecarScope {
 	return list[i]
 }
 
-// scopes says whether there is any Sidecar, so that nobody asks in a mesh without.
+// scopes says whether the proxy obeys a Sidecar. Nobody asks in a mesh without any.
 func (v *View) scopes() bool {
 	v.r.Read(sidecarsKey)
-	return v.s.Sidecars.Len() > 0
+	return v.s.Sidecars.Len() > 0 && v.r.Ask(governed{}).(bool)
 }
 
 // reach says how the proxy knows a service.
