@@ -32,8 +32,14 @@ func egressNames(v *view.View) (out []string) {
 
 // egress is such a listener by name, nil if there is none.
 func egress(v *view.View, name string) *listenerv3.Listener {
+	if v.Scope().Open() {
+		return nil
+	}
 	for _, f := range v.Fronts() {
-		if l := front(v, f); f.Name() == name && (len(l.FilterChains) > 0 || l.DefaultFilterChain != nil) {
+		if f.Name() != name {
+			continue
+		}
+		if l := front(v, f); len(l.FilterChains) > 0 || l.DefaultFilterChain != nil {
 			return l
 		}
 	}
