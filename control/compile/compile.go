@@ -40,7 +40,7 @@ func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *re
 	if n.TypeURL == xds.Route {
 		return trials(v, routeConfiguration(v, n, part))
 	}
-	m, claims := message(v, n)
+	m, claims := compiled(v, n)
 	if m == nil {
 		return trials(v, &result{absent: true, notices: noticesOf(v.Notices())})
 	}
@@ -90,8 +90,8 @@ func sorted(names []string) []string {
 	return slices.Compact(names)
 }
 
-// message compiles one resource, with what no other resource of its type may have at the same time.
-func message(v *view.View, n xds.Name) (proto.Message, []string) {
+// compiled is one resource, with what no other resource of its type may have at the same time.
+func compiled(v *view.View, n xds.Name) (proto.Message, []string) {
 	switch n.TypeURL {
 	case xds.Cluster:
 		return present(patch.Cluster(v, n.Name, upstream.Compile(v, n.Name))), nil

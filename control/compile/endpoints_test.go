@@ -2,22 +2,29 @@ package compile
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 	"pgregory.net/rapid"
 
 	"github.com/heddle-mesh/heddle/control/compile/endpoint"
+	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/internal/memo"
 	"github.com/heddle-mesh/heddle/mesh"
 	"github.com/heddle-mesh/heddle/xds"
 )
 
-// The bytes that are put together from parts are those that the message has.
+// The bytes that are put together from parts are those that the message has, with the endpoints that the cluster takes.
 func TestEndpointsEncodeAsTheirMessage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		snap := mesh.NewSnapshot(defaultSettings())
@@ -27,8 +34,9 @@ func TestEndpointsEncodeAsTheirMessage(t *testing.T) {
 		svc.Near = rapid.Bool().Draw(t, "near")
 		snap.Services, snap.Hosts = snap.Services.With(id, svc), snap.Hosts.With(id.Host, []mesh.ServiceID{id})
 		rule := &mesh.Traffic{Origin: mesh.Ref{Kind: "DestinationRule", Namespace: id.Namespace, Name: "d"}, Host: id.Host, Subsets: []mesh.Subset{{Name: "v0", Labels: mesh.Labels{"v": "0"}}}}
-		if rapid.Bool().Draw(t, "distribute") {
-			rule.Policy.LoadBalancer = &mesh.LoadBalancer{Locality: &mesh.LocalityBalance{Distribute: []mesh.Distribution{{To: []mesh.LocalityShare{{Weight: 100}}}}}}
+		distribute := rapid.Bool().Draw(t, "distribute")
+		if distribute {
+			rule.Policy.LoadBalancer = &mesh.LoadBalancer{Locality: &mesh.LocalityBalance{Distribute: []mesh.Distribution{{From: mesh.LocalityPattern{Region: "r"}, To: []mesh.LocalityShare{{To: mesh.LocalityPattern{Region: "r"}, Weight: 100}}}}}}
 		}
 		snap.Traffic = snap.Traffic.With(id.Host, []*mesh.Traffic{rule})
 		set := &mesh.EndpointSet{Service: id}
@@ -40,11 +48,11 @@ func TestEndpointsEncodeAsTheirMessage(t *testing.T) {
 		both := memo.New(memo.Rules[*view.Source, mesh.Proxy, xds.Name, mesh.Key, result]{
 			Compute: func(s *view.Source, n xds.Name, r *view.Reader, _ func(xds.Name) *result) *result {
 				got, ok := endpoint.Encode(view.New(s, r), n.Name)
-				m := endpoint.Compile(view.New(s, r), n.Name)
-				if ok != (m != nil) {
-					t.Fatalf("%s: encoded %v, message %v", n.Name, ok, m)
+				m := &endpointv3.ClusterLoadAssignment{}
+				if err := proto.Unmarshal(got, m); !ok || err != nil {
+					t.Fatalf("%s: encoded %v, %v", n.Name, ok, err)
 				}
-				if want, err := encode(m); err != nil || !bytes.Equal(got, want) {
+				if want, err := message.Bytes(asMessages(n.Name, set.Endpoints, svc, distribute, m)); err != nil || !bytes.Equal(got, want) {
 					t.Fatalf("%s (%v):\n%x, as a message\n%x\n%v", n.Name, err, got, want, m)
 				}
 				return &result{absent: true}
@@ -56,6 +64,56 @@ func TestEndpointsEncodeAsTheirMessage(t *testing.T) {
 			both.Get(source, 0, func() *view.Source { return source }, p, xds.Name{TypeURL: xds.Endpoints, Name: name})
 		}
 	})
+}
+
+// asMessages makes the assignment of a cluster of the service the other way, of messages. Priorities are those of got.
+func asMessages(name string, list []*mesh.Endpoint, s *mesh.Service, distribute bool, got *endpointv3.ClusterLoadAssignment) *endpointv3.ClusterLoadAssignment {
+	out := &endpointv3.ClusterLoadAssignment{ClusterName: name}
+	port := s.Ports[0]
+	if strings.HasPrefix(name, "udp|") {
+		port = s.Ports[1]
+	}
+	by, sum := map[mesh.Locality]*endpointv3.LocalityLbEndpoints{}, uint32(0)
+	for _, e := range list {
+		number, has := e.Ports[port.Name]
+		if !has && len(e.Ports) == 0 {
+			number, has = cmp.Or(port.TargetPort, port.Number), true
+		}
+		if distribute && e.Locality.Region != "r" || e.Health != mesh.Healthy || !has && e.Address.Kind() != mesh.AddrUnix || strings.Contains(name, "|v0|") && e.Labels["v"] != "0" || strings.HasPrefix(name, "outbound_") && !e.MTLS {
+			continue
+		}
+		if by[e.Locality] == nil {
+			l := e.Locality
+			by[l] = &endpointv3.LocalityLbEndpoints{Locality: &corev3.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.Subzone}, LoadBalancingWeight: message.UInt32(0)}
+			out.Endpoints = append(out.Endpoints, by[l])
+		}
+		weight, data := max(e.Weight, 1), map[string]*structpb.Struct{}
+		if e.WorkloadName != "" || e.Workload.Namespace != "" {
+			data["istio"] = message.Struct(map[string]any{"workload": endpoint.Workload(e)})
+		}
+		if e.MTLS {
+			data["envoy.transport_socket_match"] = message.Struct(map[string]any{"tlsMode": "istio"})
+		}
+		in := by[e.Locality]
+		in.LoadBalancingWeight.Value += weight
+		sum += weight
+		in.LbEndpoints = append(in.LbEndpoints, &endpointv3.LbEndpoint{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: message.At(e.Address, number)}},
+			Metadata:       &corev3.Metadata{FilterMetadata: data}, LoadBalancingWeight: message.UInt32(weight), HealthStatus: corev3.HealthStatus_HEALTHY,
+		})
+	}
+	slices.SortFunc(out.Endpoints, func(a, b *endpointv3.LocalityLbEndpoints) int {
+		return cmp.Or(cmp.Compare(a.Locality.Region, b.Locality.Region), cmp.Compare(a.Locality.Zone, b.Locality.Zone))
+	})
+	for i, l := range out.Endpoints {
+		if i < len(got.Endpoints) {
+			l.Priority = got.Endpoints[i].Priority
+		}
+		if distribute {
+			l.LoadBalancingWeight.Value = (100*l.LoadBalancingWeight.Value + sum - 1) / sum
+		}
+	}
+	return out
 }
 
 func someEndpoint(t *rapid.T, i int) *mesh.Endpoint {

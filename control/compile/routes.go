@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/patch"
 	"github.com/heddle-mesh/heddle/control/compile/route"
 	"github.com/heddle-mesh/heddle/control/compile/view"
@@ -30,7 +31,7 @@ func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *
 	if shell = patch.Routes(v, shell); shell.Vhds == nil {
 		hosts = patch.Hosts(v, n.Name, hosts)
 	}
-	body, err := encode(shell)
+	body, err := message.Bytes(shell)
 	if err != nil {
 		return &result{absent: true, notices: noticesOf(v.Notices())}
 	}
@@ -70,7 +71,7 @@ func without(p *result, config string, taken map[string]bool) []byte {
 	if len(h.Domains) == 0 {
 		return nil
 	}
-	b, err := encode(h)
+	b, err := message.Bytes(h)
 	if err != nil {
 		return nil
 	}
@@ -101,10 +102,6 @@ func hostNames(v *view.View) []string {
 		}
 	}
 	return out
-}
-
-func encode(m proto.Message) ([]byte, error) {
-	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
 
 func cutLast(s string) (before, after string, ok bool) {

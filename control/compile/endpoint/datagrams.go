@@ -36,7 +36,8 @@ func datagramShares(v *view.View, name string, to gate.Datagrams) *endpointv3.Cl
 			Locality: &corev3.Locality{Region: "share", Zone: strconv.Itoa(i)}, LoadBalancingWeight: message.UInt32(d.Weight),
 		}
 		if d.Refused(v) == "" {
-			for _, l := range Compile(v, view.DatagramName(d.Port, d.Host)).GetEndpoints() {
+			b, _ := Encode(v, view.DatagramName(d.Port, d.Host))
+			for _, l := range decoded(b).Endpoints {
 				part.LbEndpoints = append(part.LbEndpoints, l.LbEndpoints...)
 			}
 		}

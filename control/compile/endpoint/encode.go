@@ -4,8 +4,11 @@ import (
 	"maps"
 	"slices"
 
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/heddle-mesh/heddle/control/compile/gate"
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -42,22 +45,43 @@ const (
 	matchKey = "envoy.transport_socket_match"
 )
 
-// Encode gives the bytes of what Compile gives, put together from endpoints that are encoded once each.
+// Encode gives the bytes of a ClusterLoadAssignment; false when there is no such cluster. Endpoints of a Service are encoded once each.
 func Encode(v *view.View, name string) ([]byte, bool) {
-	c, ok := choose(v, name)
-	if !ok {
-		m := Compile(v, name)
-		if m == nil {
-			return nil, false
-		}
-		b, err := message.Bytes(m)
+	if to, ok := gate.SharesOf(v, name); ok {
+		b, err := message.Bytes(datagramShares(v, name, to))
 		return b, err == nil
 	}
+	if name == view.BlackHoleCluster && v.Kind() == mesh.Proxyless { // of clusters to which nothing may be sent
+		return message.AppendText(nil, assignmentName, name), true
+	}
+	c, ok := choose(v, name)
+	if !ok {
+		return nil, false
+	}
 	parts, list := v.Parts(c.service.ID)
-	encoded := parts.On(c.port, appendEndpoint)
+	return c.encode(v, name, list, parts.On(c.port, appendEndpoint)), true
+}
+
+// Assignment are endpoints on a port of their service as a message, to be put into a cluster. policy is what the client obeys towards it.
+func Assignment(v *view.View, name string, endpoints []*mesh.Endpoint, s *mesh.Service, p mesh.Port, subset mesh.Labels, policy mesh.TrafficPolicy) *endpointv3.ClusterLoadAssignment {
+	c := chosen{service: s, port: p, subset: subset, policy: policy}
+	return decoded(c.encode(v, name, endpoints, view.Encode(endpoints, p, appendEndpoint)))
+}
+
+// decoded is the message of an assignment's bytes. Of a text that is not UTF-8, which the parsers do not let through, nothing is better than half of it.
+func decoded(b []byte) *endpointv3.ClusterLoadAssignment {
+	out := &endpointv3.ClusterLoadAssignment{}
+	if err := proto.Unmarshal(b, out); err != nil {
+		return &endpointv3.ClusterLoadAssignment{ClusterName: out.ClusterName}
+	}
+	return out
+}
+
+// encode puts together those of the endpoints in the list that the cluster takes, grouped by locality.
+func (c *chosen) encode(v *view.View, name string, list []*mesh.Endpoint, encoded *view.Encoded) []byte {
 	groups := map[place]*group{}
 	near, failover := v.Nearness(c.service, c.policy)
-	grpc := v.Kind() == mesh.Proxyless
+	grpc := v.Kind() == mesh.Proxyless // which refuses assignments with other than TCP addresses (gRFC A27)
 	var last *group
 	for i, e := range list {
 		if !c.takes(e) || grpc && e.Address.Kind() == mesh.AddrUnix || len(encoded.Of(i)) == 0 {
@@ -87,7 +111,7 @@ func Encode(v *view.View, name string) ([]byte, bool) {
 	for _, g := range ordered {
 		b = g.append(b, encoded)
 	}
-	return b, true
+	return b
 }
 
 // run is a row of endpoints by their places in the list.

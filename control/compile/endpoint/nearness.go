@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -19,10 +17,9 @@ type place struct {
 // group are the endpoints of one place.
 type group struct {
 	place
-	weight    uint32
-	priority  uint32
-	endpoints []*endpointv3.LbEndpoint
-	runs      []run // the same, where they are encoded already
+	weight   uint32
+	priority uint32
+	runs     []run
 }
 
 func comparePlaces(a, b *group) int {

@@ -21,7 +21,7 @@ const typePrefix = "type.googleapis.com/"
 
 // Any packs a message with deterministic bytes. It panics only on a string that is not UTF-8, which the parsers of mesh do not let through.
 func Any(m proto.Message) *anypb.Any {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	b, err := Bytes(m)
 	if err != nil {
 		panic("message: pack " + string(m.ProtoReflect().Descriptor().FullName()) + ": " + err.Error())
 	}

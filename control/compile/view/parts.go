@@ -87,6 +87,11 @@ func (p *Parts) On(port mesh.Port, encode func(b []byte, e *mesh.Endpoint, port 
 	return e
 }
 
+// Encode are endpoints on a port that nobody keeps: those inside of a cluster.
+func Encode(list []*mesh.Endpoint, port mesh.Port, encode func(b []byte, e *mesh.Endpoint, port mesh.Port) []byte) *Encoded {
+	return encodeAll(list, nil, func(b []byte, e *mesh.Endpoint) []byte { return encode(b, e, port) })
+}
+
 // encodeAll encodes what was not there before and copies the rest.
 func encodeAll(list []*mesh.Endpoint, before *Encoded, encode func([]byte, *mesh.Endpoint) []byte) *Encoded {
 	out := &Encoded{endpoints: list, ends: make([]int, 0, len(list))}
