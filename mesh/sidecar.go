@@ -74,13 +74,9 @@ type IngressListener struct {
 	Endpoint     Address
 	EndpointPort uint16
 	TLS          *ServerTLS // ended here, on a port where the mesh's mutual TLS is off; nil: the mesh's alone
-	Files        TLSFiles   // of TLS, where it names no credential
 	Denied       string     // why nothing may be let in (its TLS cannot be enforced)
 	Pool         *ConnectionPool
 }
-
-// TLSFiles are the files of a server's TLS, beside its proxy.
-type TLSFiles struct{ Certificate, Key, CA, CRL string }
 
 // Imports says whether a service is imported: some entry takes the host in, and none takes it out. here says whether a namespace is the proxy's own.
 func Imports(list []Import, id ServiceID, here func(Namespace) bool) bool {

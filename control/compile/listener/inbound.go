@@ -169,7 +169,7 @@ func (a arrival) chains(v *view.View) []*listenerv3.FilterChain {
 		case w.mutual:
 			c.TransportSocket = downstream(mutualContext(v))
 		case w.own:
-			c.TransportSocket = downstream(ingressContext(v, a.listener))
+			c.TransportSocket = downstream(serverContext(v, a.listener.TLS))
 		}
 		switch {
 		case unguarded || denied:

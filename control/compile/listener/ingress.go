@@ -1,9 +1,6 @@
 package listener
 
 import (
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -34,27 +31,4 @@ func terminated(proto mesh.Protocol) []way {
 		proto = mesh.HTTP
 	}
 	return []way{{transport: "tls", own: true, http: proto.IsHTTP()}}
-}
-
-// ingressContext is the server side of the workload's own TLS: that of a gateway, with a credential or with files beside the proxy.
-func ingressContext(v *view.View, l *mesh.IngressListener) *tlsv3.DownstreamTlsContext {
-	ctx := serverContext(v, l.TLS)
-	if l.TLS.Credential != "" {
-		return ctx
-	}
-	file := func(name string) *corev3.DataSource {
-		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: name}}
-	}
-	c := ctx.CommonTlsContext
-	c.TlsCertificateSdsSecretConfigs = nil
-	c.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: file(l.Files.Certificate), PrivateKey: file(l.Files.Key)}}
-	if combined := c.GetCombinedValidationContext(); combined != nil {
-		check := combined.DefaultValidationContext
-		check.TrustedCa = file(l.Files.CA)
-		if l.Files.CRL != "" {
-			check.Crl = file(l.Files.CRL)
-		}
-		c.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: check}
-	}
-	return ctx
 }

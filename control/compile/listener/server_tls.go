@@ -12,7 +12,7 @@ import (
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
-// serverContext is the server side of a gateway's TLS with its credentials.
+// serverContext is the server side of TLS that ends with a certificate of its own: at a gateway, or at a port of a workload that is called from outside of the mesh.
 func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext {
 	var out *tlsv3.DownstreamTlsContext
 	if t.Mode == mesh.ServerIstioMutual {

@@ -94,7 +94,10 @@ func (v *visit) ingressTLS(out *mesh.IngressListener, x *networking.ServerTLSSet
 	}
 	out.TLS = &mesh.ServerTLS{Mode: mode, Credential: strings.TrimPrefix(x.CredentialName, "kubernetes://"), SubjectAltNames: slices.Clone(x.SubjectAltNames),
 		CipherSuites: v.cipherSuites(x.CipherSuites, path+".cipherSuites"), MinVersion: tlsVersions[x.MinProtocolVersion], MaxVersion: tlsVersions[x.MaxProtocolVersion]}
-	out.Files = mesh.TLSFiles{Certificate: x.ServerCertificate, Key: x.PrivateKey, CA: x.CaCertificates, CRL: x.CaCrl}
+	out.TLS.CAFile, out.TLS.CRLFile = x.CaCertificates, x.CaCrl
+	if x.CredentialName == "" {
+		out.TLS.Files = []mesh.CertificateFiles{{Certificate: x.ServerCertificate, Key: x.PrivateKey}}
+	}
 	if out.TLS.MaxVersion != 0 && out.TLS.MinVersion > out.TLS.MaxVersion {
 		v.Invalid(path+".minProtocolVersion", "the lowest version is above the highest one")
 	}
