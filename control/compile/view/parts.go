@@ -1,6 +1,7 @@
 package view
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,8 +44,8 @@ func (e *Encoded) Between(first, last int) []byte {
 	return e.bytes[start:e.ends[last]]
 }
 
-// next are the parts of a service whose endpoints changed.
-func (p *Parts) next(endpoints []*mesh.Endpoint, encoded *atomic.Uint64) *Parts {
+// next are the parts of a service whose endpoints changed. What was encoded for a port that the service does not have any more is let go of.
+func (p *Parts) next(endpoints []*mesh.Endpoint, ports []mesh.Port, encoded *atomic.Uint64) *Parts {
 	out := &Parts{endpoints: endpoints, encoded: encoded}
 	if p == nil {
 		return out
@@ -55,12 +56,9 @@ func (p *Parts) next(endpoints []*mesh.Endpoint, encoded *atomic.Uint64) *Parts 
 		return out
 	}
 	out.old = make(map[mesh.Port]*Encoded, len(p.by))
-	for port, e := range p.old {
-		out.old[port] = e
-	}
-	for port, e := range p.by {
-		out.old[port] = e
-	}
+	maps.Copy(out.old, p.old)
+	maps.Copy(out.old, p.by)
+	maps.DeleteFunc(out.old, func(port mesh.Port, _ *Encoded) bool { return !slices.Contains(ports, port) })
 	p.old = nil
 	return out
 }

@@ -80,7 +80,7 @@ func (s *Source) indexEndpoints(ids []mesh.ServiceID) (changed []mesh.ServiceID)
 		accounts, parts := mesh.NewBuilder[mesh.ServiceID, string](mesh.CompareServiceID), mesh.NewBuilder[mesh.ServiceID, *Parts](mesh.CompareServiceID)
 		for _, id := range ids {
 			set, _ := s.Endpoints.Get(id)
-			parts.Add(id, (*Parts)(nil).next(set.Endpoints, s.encoded))
+			parts.Add(id, (*Parts)(nil).next(set.Endpoints, nil, s.encoded))
 			if after := accountsOf(set.Endpoints); after != "" {
 				accounts.Add(id, after)
 				changed = append(changed, id)
@@ -96,7 +96,7 @@ func (s *Source) indexEndpoints(ids []mesh.ServiceID) (changed []mesh.ServiceID)
 			set = &mesh.EndpointSet{}
 		} else {
 			old, _ := s.parts.Get(id)
-			s.parts = s.parts.With(id, old.next(set.Endpoints, s.encoded))
+			s.parts = s.parts.With(id, old.next(set.Endpoints, portsOf(s.Snapshot, id), s.encoded))
 		}
 		before, _ := s.Accounts.Get(id)
 		after := accountsOf(set.Endpoints)
