@@ -7,7 +7,6 @@ package snapshot
 import (
 	"cmp"
 	"maps"
-	"reflect"
 	"slices"
 
 	"github.com/heddle-mesh/heddle/api"
@@ -196,12 +195,8 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 	n.sidecar = keep(old.sidecar, n.sidecar)
 	n.authn, n.authz, n.secret = keep(old.authn, n.authn), keep(old.authz, n.authz), keep(old.secret, n.secret)
 	n.filter = keep(old.filter, n.filter)
-	if reflect.DeepEqual(old.denials, n.denials) {
-		n.denials = old.denials
-	}
-	if reflect.DeepEqual(old.backendTLS, n.backendTLS) {
-		n.backendTLS = old.backendTLS
-	}
+	keepAll(old.denials, n.denials)
+	keepAll(old.backendTLS, n.backendTLS)
 	b.nouns[ref] = n
 	b.putRegistry(ref, old, n)
 	if n.route != old.route {

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"cmp"
 	"reflect"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -155,4 +156,16 @@ func keep[T any](old, new *T) *T {
 		return old
 	}
 	return new
+}
+
+// keepAll does the same for each of several nouns; two of them may say the same, so the one at the same place comes first.
+func keepAll[T any](old, new []*T) {
+	for i, n := range new {
+		says := func(o *T) bool { return reflect.DeepEqual(o, n) }
+		if i < len(old) && says(old[i]) {
+			new[i] = old[i]
+		} else if at := slices.IndexFunc(old, says); at >= 0 {
+			new[i] = old[at]
+		}
+	}
 }

@@ -297,6 +297,9 @@ func flat(s *mesh.Snapshot) map[string]any {
 	collect(out, "authz", s.Authz.All())
 	collect(out, "denials", s.Denials.All())
 	collect(out, "secret", s.Secrets.All())
+	collect(out, "backend TLS", s.BackendTLS.All())
+	collect(out, "sidecars", s.Sidecars.All())
+	collect(out, "filters", s.Filters.All())
 	return out
 }
 
@@ -319,11 +322,17 @@ var pieces = []string{
 	"apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: %[1]s, namespace: istio-system}\nspec: {selector: {matchLabels: {app: %[2]s}}}\n",
 	"apiVersion: v1\nkind: Secret\nmetadata: {name: %[1]s, namespace: shop}\nstringData: {tls.crt: c%[3]d, tls.key: k}\n",
 	"apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: %[1]s}\nspec: {controllerName: heddle.dev/gateway-controller}\n",
-	"apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: %[1]s, namespace: shop}\nspec: {gatewayClassName: %[2]s, listeners: [{name: l, port: 8%[3]d, protocol: HTTPS, tls: {certificateRefs: [{name: %[2]s}, {name: %[1]s, namespace: far}]}, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: %[2]s}}}}}, {name: m, port: 90, protocol: HTTP}]}\n",
+	"apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: %[1]s, namespace: shop}\nspec: {gatewayClassName: %[2]s, allowedListeners: {namespaces: {from: Same}}, listeners: [{name: l, port: 8%[3]d, protocol: HTTPS, tls: {certificateRefs: [{name: %[2]s}, {name: %[1]s, namespace: far}]}, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: %[2]s}}}}}, {name: m, port: 90, protocol: HTTP}]}\n",
 	"apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: %[1]s, namespace: shop}\nspec: {parentRefs: [{name: %[2]s}], rules: [{backendRefs: [{name: %[1]s, port: 8%[3]d}, {name: x, namespace: far, port: 80}]}]}\n",
 	"apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {name: %[1]s, namespace: far}\nspec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop}], to: [{group: \"\", kind: Service}]}\n",
 	"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {a: %[2]s}}\n",
 	"apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: far}\nspec: {ports: [{name: http, port: 80}]}\n",
+	"apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: %[1]s, namespace: shop}\nspec: {workloadSelector: {labels: {app: %[2]s}}, egress: [{port: {number: 8%[3]d, name: http, protocol: HTTP}, hosts: [\"./%[2]s.shop.svc.cluster.local\"]}]}\n",
+	"apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: %[1]s, namespace: shop}\nspec: {workloadSelector: {labels: {app: %[2]s}}, priority: %[3]d, configPatches: [{applyTo: CLUSTER, patch: {operation: REMOVE}}]}\n",
+	"apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: %[1]s, namespace: shop}\nspec: {targetRefs: [{group: '', kind: Service, name: %[2]s}], validation: {hostname: a%[3]d.example.com, caCertificateRefs: [{group: '', kind: ConfigMap, name: %[1]s}]}}\n",
+	"apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: %[1]s, namespace: shop}\nspec: {targetRefs: [{group: '', kind: Service, name: %[2]s}, {group: '', kind: Service, name: %[1]s}], validation: {hostname: a%[3]d.example.com, wellKnownCACertificates: System}}\n",
+	"apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {name: %[1]s, namespace: shop}\nspec: {parentRef: {name: %[2]s}, listeners: [{name: s, port: 9%[3]d, protocol: HTTP}]}\n",
+	"apiVersion: gateway.networking.k8s.io/v1\nkind: TCPRoute\nmetadata: {name: %[1]s, namespace: shop}\nspec: {parentRefs: [{kind: ListenerSet, name: %[2]s}, {name: %[1]s}], rules: [{backendRefs: [{name: %[2]s, port: 8%[3]d}]}]}\n",
 }
 
 // TestAnAnswerOutdatedByAnotherAsker: a Gateway waits for its class; when the class comes together with another Gateway of it, which is looked at first, both are served.
