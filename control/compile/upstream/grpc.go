@@ -146,6 +146,12 @@ func (t *target) clientSecurity(v *view.View, c *clusterv3.Cluster) bool {
 		return true
 	case rule.Denied != "":
 		return false // told where the rule was read
+	case t.backend != nil:
+		v.Notice(mesh.Problem{
+			Object: t.backend.Origin, Field: "spec.validation", Code: mesh.CodeDenied, Message: "connected gRPC clients without a proxy have no roots but those of the mesh: they reach nothing at " + string(t.service.ID.Host),
+			Hint: "give them a sidecar",
+		})
+		return false
 	case rule.CRL != "":
 		return deny("tls.caCrl", "cannot tell which certificates are revoked")
 	case rule.Mode != mesh.TLSIstioMutual:
@@ -202,7 +208,7 @@ func (t *target) unread(v *view.View) {
 		tell(o.MinHealthPercent > 0, "outlierDetection.minHealthPercent", "eject up to maxEjectionPercent, whatever is left")
 		tell(o.SplitLocalOrigin, "outlierDetection.splitExternalLocalOriginErrors", "count all failures alike")
 	}
-	tell(t.policy.TLS != nil && t.policy.TLS.SNI != "", "tls.sni", "name the target's host as server name")
+	tell(t.backend == nil && t.policy.TLS != nil && t.policy.TLS.SNI != "", "tls.sni", "name the target's host as server name")
 }
 
 func (t *target) unreadHash(v *view.View, tell func(bool, string, string)) {

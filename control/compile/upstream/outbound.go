@@ -64,6 +64,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	}
 	t.policy = view.Policy(t.rule, subset, port)
 	if v.Kind() == mesh.Proxyless {
+		t.secured(v)
 		return t.client(v, name)
 	}
 	if bySNI {
