@@ -33,6 +33,13 @@ func passes(t *gwv1.ListenerTLSConfig) bool {
 	return t != nil && deref(t.Mode, gwv1.TLSModeTerminate) == gwv1.TLSModePassthrough
 }
 
+// openRoute begins the translation of a route of which fields are honoured.
+func openRoute(o api.Object, in Lookup, fields api.FieldSet) (*routeVisit, *mesh.Route) {
+	v := &routeVisit{visit: open(o, in)}
+	v.Unhonoured(o, fields, nil)
+	return v, &mesh.Route{Origin: o.Ref(), Created: o.Meta.Created}
+}
+
 // finish attaches a route and gives its status.
 func (v *routeVisit) finish(r *mesh.Route, hosts []mesh.Host, parents []gwv1.ParentReference) (*mesh.Route, *condition.Status, []mesh.Problem) {
 	attached := v.attach(r, hosts, parents)

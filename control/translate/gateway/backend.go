@@ -15,14 +15,8 @@ func (v *routeVisit) backends(r *mesh.HTTPRule, rule *gwv1.HTTPRouteRule, path s
 	total := uint64(0)
 	for i := range rule.BackendRefs {
 		ref, at := &rule.BackendRefs[i], fmt.Sprintf("%s.backendRefs[%d]", path, i)
-		b := v.backend(ref.BackendObjectReference, at)
-		weight := deref(ref.Weight, 1)
-		if weight < 0 || weight > 1_000_000 {
-			v.Invalid(at+".weight", "%d is not a weight from 0 to 1000000", weight)
-			weight = 0
-		}
-		b.Weight = uint32(weight)
-		total += uint64(weight)
+		b := v.share(&ref.BackendRef, at)
+		total += uint64(b.Weight)
 		for j := range ref.Filters {
 			f, at := &ref.Filters[j], fmt.Sprintf("%s.filters[%d]", at, j)
 			switch {
@@ -52,7 +46,7 @@ func (v *routeVisit) backends(r *mesh.HTTPRule, rule *gwv1.HTTPRouteRule, path s
 	}
 }
 
-// failure is what a rule answers that cannot be honoured.
+// failure is what a rule for requests answers that cannot be honoured.
 func (v *routeVisit) failure() string {
 	if v.obj.Kind.Kind == "GRPCRoute" {
 		return "UNAVAILABLE"
@@ -60,22 +54,39 @@ func (v *routeVisit) failure() string {
 	return "500"
 }
 
+// refusal says what becomes of traffic of the route's kind that has nowhere to go.
+func (v *routeVisit) refusal() (traffic, refused string) {
+	switch v.obj.Kind.Kind {
+	case "GRPCRoute":
+		return "calls", "answered with " + v.failure()
+	case "TCPRoute", "TLSRoute":
+		return "connections", "closed"
+	case "UDPRoute":
+		return "datagrams", "dropped"
+	}
+	return "requests", "answered with " + v.failure()
+}
+
+// share reads a reference with its weight.
+func (v *routeVisit) share(ref *gwv1.BackendRef, path string) mesh.Backend {
+	b, weight := v.backend(ref.BackendObjectReference, path), deref(ref.Weight, 1)
+	if weight < 0 || weight > 1_000_000 {
+		v.Invalid(path+".weight", "%d is not a weight from 0 to 1000000", weight)
+		weight = 0
+	}
+	b.Weight = uint32(weight)
+	return b
+}
+
 // backend judges a reference. One that does not hold stays, and answers 500, or drops datagrams.
 func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.Backend {
 	ns := mesh.Namespace(deref(ref.Namespace, gwv1.Namespace(v.ns)))
 	b := mesh.Backend{Weight: 1}
-	kind, then := v.obj.Kind.Kind, "its share of requests is answered with 500"
-	switch kind {
-	case "GRPCRoute":
-		then = "its share of calls is answered with UNAVAILABLE"
-	case "TCPRoute", "TLSRoute":
-		then = "its share of connections is closed"
-	case "UDPRoute":
-		then = "its share of datagrams is dropped"
-	}
+	kind := v.obj.Kind.Kind
 	fail := func(reason gwv1.RouteConditionReason, format string, args ...any) mesh.Backend {
 		b.Invalid = fmt.Sprintf(format, args...)
-		v.NotFound(path, "", "%s; %s", b.Invalid, then)
+		traffic, refused := v.refusal()
+		v.NotFound(path, "", "%s; its share of %s is %s", b.Invalid, traffic, refused)
 		if v.unresolved == "" {
 			v.unresolved, v.unresolvedMessage = string(reason), path+": "+b.Invalid
 		}

@@ -25,9 +25,7 @@ func GRPCRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.
 	if !ok {
 		return nil, nil, nil
 	}
-	v := &routeVisit{visit: open(o, in)}
-	v.Unhonoured(o, grpcRouteFields, nil)
-	r := &mesh.Route{Origin: o.Ref(), Created: o.Meta.Created}
+	v, r := openRoute(o, in, grpcRouteFields)
 	hosts := v.hostnames(spec.Hostnames)
 	for i := range spec.Rules {
 		r.HTTP = append(r.HTTP, v.callRule(&spec.Rules[i], fmt.Sprintf("spec.rules[%d]", i)))

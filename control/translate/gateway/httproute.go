@@ -21,9 +21,7 @@ func HTTPRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.
 	if !ok {
 		return nil, nil, nil
 	}
-	v := &routeVisit{visit: open(o, in)}
-	v.Unhonoured(o, httpRouteFields, nil)
-	r := &mesh.Route{Origin: o.Ref(), Created: o.Meta.Created}
+	v, r := openRoute(o, in, httpRouteFields)
 	hosts := v.hostnames(spec.Hostnames)
 	for i := range spec.Rules {
 		r.HTTP = append(r.HTTP, v.rule(&spec.Rules[i], fmt.Sprintf("spec.rules[%d]", i)))

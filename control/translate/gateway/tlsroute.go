@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"fmt"
-
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -10,7 +8,7 @@ import (
 )
 
 // tlsRouteFields are honoured.
-var tlsRouteFields = api.Fields("parentRefs[].*", "hostnames", "rules[].name", "rules[].backendRefs[].*", "useDefaultGateways=None")
+var tlsRouteFields = l4RouteFields.Union(api.Fields("hostnames"))
 
 // TLSRoute gives the route of a TLSRoute and its status, with an entry for each parent that is Heddle's; no route when it is attached nowhere. Its rule has
 // no matches: at each parent the server names are those that parent and route agree on.
@@ -19,25 +17,13 @@ func TLSRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.P
 	if !ok {
 		return nil, nil, nil
 	}
-	v := &routeVisit{visit: open(o, in)}
-	v.Unhonoured(o, tlsRouteFields, nil)
-	r := &mesh.Route{Origin: o.Ref(), Created: o.Meta.Created}
+	v, r := openRoute(o, in, tlsRouteFields)
 	hosts := v.hostnames(spec.Hostnames)
 	if len(spec.Hostnames) == 0 {
 		v.Add(mesh.CodeInvalid, "spec.hostnames", "name the servers that clients ask for", "a TLSRoute needs a host name")
 	}
-	for i := range spec.Rules {
-		rule := &spec.Rules[i]
-		path := fmt.Sprintf("spec.rules[%d]", i)
-		v.rules++
-		if i > 0 {
-			v.drop(path, "the rules before it take every connection")
-			continue
-		}
-		r.TLS = append(r.TLS, mesh.TLSRule{Name: string(deref(rule.Name, "")), Hosts: hosts, Backends: v.shares(rule.BackendRefs, path+".backendRefs")})
-	}
-	if len(spec.Rules) == 0 {
-		v.Invalid("spec.rules", "a TLSRoute needs a rule")
+	if name, backends, ok := l4Rule(v, spec.Rules); ok {
+		r.TLS = []mesh.TLSRule{{Name: name, Hosts: hosts, Backends: backends}}
 	}
 	return v.finish(r, hosts, spec.ParentRefs)
 }
