@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/mesh"
 	corev1 "k8s.io/api/core/v1"
@@ -14,8 +15,10 @@ import (
 // rootsKey is the entry of a ConfigMap or Secret that holds authorities, as PEM.
 const rootsKey = "ca.crt"
 
-// clients has a listener for HTTPS ask its clients for certificates, as the gateway says for its port, or for all ports (GatewayTLSConfig.frontend).
-func (v *visit) clients(s *listenerState, spec *gwv1.GatewaySpec) {
+// clients has a listener for HTTPS ask its clients for certificates, as the gateway says for its port, or for all ports (GatewayTLSConfig.frontend). What the
+// Gateway refers to is judged from its namespace, for the listeners of its ListenerSets too.
+func (v *visit) clients(s *listenerState, gateway *visit) {
+	spec := gateway.obj.Spec.(*gwv1.GatewaySpec)
 	if spec.TLS == nil || spec.TLS.Frontend == nil || s.server.Protocol != mesh.HTTPS || s.server.TLS == nil {
 		return
 	}
@@ -28,12 +31,18 @@ func (v *visit) clients(s *listenerState, spec *gwv1.GatewaySpec) {
 	if check == nil {
 		return
 	}
+	if v != gateway {
+		path = gateway.obj.Ref().String() + " " + path
+	}
 	var roots []byte
 	for i, r := range check.CACertificateRefs {
 		at := fmt.Sprintf("%s.caCertificateRefs[%d]", path, i)
-		pem, reason, message := v.authorities(r)
+		pem, reason, message := gateway.authorities(r)
 		if reason != "" {
 			s.resolved, s.resolvedMessage = string(reason), at+": "+message
+			if v != gateway { // the field is the Gateway's
+				at = "spec.parentRef"
+			}
 			v.NotFound(at, "", "%s", message)
 			continue
 		}
@@ -63,16 +72,26 @@ func (v *visit) authorities(r gwv1.ObjectReference) (pem []byte, reason gwv1.Lis
 	if !ok {
 		return nil, invalid, fmt.Sprintf("there is no %s %s in namespace %s", kind, r.Name, ns)
 	}
+	if pem = rootsOf(o); pem == nil {
+		return nil, invalid, fmt.Sprintf("%s %s/%s has no certificate in %s", kind, ns, r.Name, rootsKey)
+	}
+	return pem, "", ""
+}
+
+// rootsOf reads the certificates of authorities that a ConfigMap or Secret holds; nil when there are none.
+func rootsOf(o api.Object) (pem []byte) {
 	switch spec := o.Spec.(type) {
 	case *corev1.ConfigMap:
-		pem = []byte(spec.Data[rootsKey])
+		if pem = []byte(spec.Data[rootsKey]); len(pem) == 0 {
+			pem = spec.BinaryData[rootsKey]
+		}
 	case *corev1.Secret:
 		pem = entry(spec, rootsKey)
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		return nil, invalid, fmt.Sprintf("%s %s/%s has no certificate in %s", kind, ns, r.Name, rootsKey)
+		return nil
 	}
-	return pem, "", ""
+	return pem
 }
 
 // lenient says whether some clients need no valid certificate although the gateway names authorities for them, which its status must tell.

@@ -31,56 +31,71 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 		return nil, nil, nil
 	}
 	v := open(o, in)
-	written, fields := o, gatewayFields
-	asked, service, wrong := v.addresses(spec)
-	made := service == "" && in.Settings().Injects // workloads, for it (control/deploy)
-	if made {
-		written.Meta.Labels, written.Meta.Annotations = without(o.Meta.Labels, "istio.io/rev"), without(o.Meta.Annotations, "networking.istio.io/service-type")
-		fields = deployedFields
-	}
-	v.Unhonoured(written, fields, nil)
-	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: o.Meta.Name}, Origin: o.Ref(), Created: o.Meta.Created,
-		Namespace: v.ns, Selector: mesh.Labels{nameLabel: o.Meta.Name}}
-	states := v.listeners(spec)
-	overlays, fault := v.parameters(spec, made)
-	g.Overlays, g.Addresses = overlays, asked
-	refusal := v.refused(wrong, fault)
-	unusable := ""
-	if refusal == nil && service != "" {
-		unusable = v.bind(g, service)
-	}
+	d := v.gateway(spec)
 	status := &condition.Status{}
 	if spec.AllowedListeners != nil {
 		status.ListenerSets = new(int32)
-		for _, s := range attachedSets(o, in) {
-			if s.valid > 0 && !s.Broken() && refusal == nil {
+		for _, s := range attachedSets(v, d.states) {
+			if s.valid > 0 && !s.Broken() && d.refusal == nil {
 				*status.ListenerSets++
 			}
 		}
 	}
 	valid := 0
-	for i := range states {
-		s := &states[i]
-		status.Listeners = append(status.Listeners, condition.Listener{Name: s.server.Name, SupportedKinds: s.kinds, Conditions: v.listenerConditions(s, refusal)})
-		if s.fault == "" {
-			g.Servers = append(g.Servers, s.server)
-		}
+	for i := range d.states {
+		s := &d.states[i]
+		status.Listeners = append(status.Listeners, condition.Listener{Name: s.server.Name, SupportedKinds: s.kinds, Conditions: v.listenerConditions(s, d.refusal)})
 		if s.fault == "" && s.server.Denied == "" {
 			valid++
 		}
 	}
-	status.Conditions = append(v.gatewayConditions(valid, len(states), refusal), v.lenient(spec)...)
-	if unusable != "" {
-		notProgrammed(status, string(gwv1.GatewayReasonAddressNotUsable), unusable)
+	status.Conditions = append(v.gatewayConditions(valid, len(d.states), d.refusal), v.lenient(spec)...)
+	if d.unusable != "" {
+		notProgrammed(status, string(gwv1.GatewayReasonAddressNotUsable), d.unusable)
 		pending(status)
-	}
-	if refusal != nil {
-		g.Servers, g.Refused = nil, true
 	}
 	if v.Broken() {
 		return nil, status, v.Problems()
 	}
-	return g, status, v.Problems()
+	return d.gateway, status, v.Problems()
+}
+
+// description is what a Gateway says.
+type description struct {
+	gateway  *mesh.Gateway
+	states   []listenerState
+	refusal  *condition.Condition // why it listens nowhere, or nil
+	unusable string               // why its address is not, or ""
+}
+
+func (v *visit) gateway(spec *gwv1.GatewaySpec) (d description) {
+	written, fields := v.obj, gatewayFields
+	asked, service, wrong := v.addresses(spec)
+	made := service == "" && v.in.Settings().Injects // workloads, for it (control/deploy)
+	if made {
+		written.Meta.Labels, written.Meta.Annotations = without(v.obj.Meta.Labels, "istio.io/rev"), without(v.obj.Meta.Annotations, "networking.istio.io/service-type")
+		fields = deployedFields
+	}
+	v.Unhonoured(written, fields, nil)
+	name := v.obj.Meta.Name
+	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: name}, Origin: v.obj.Ref(), Created: v.obj.Meta.Created,
+		Namespace: v.ns, Selector: mesh.Labels{nameLabel: name}, Addresses: asked}
+	d.gateway, d.states = g, v.listeners(spec.Listeners, v)
+	overlays, fault := v.parameters(spec, made)
+	g.Overlays = overlays
+	if d.refusal = v.refused(wrong, fault); d.refusal != nil {
+		g.Refused = true
+		return d
+	}
+	if service != "" {
+		d.unusable = v.bind(g, service)
+	}
+	for i := range d.states {
+		if s := &d.states[i]; s.fault == "" {
+			g.Servers = append(g.Servers, s.server)
+		}
+	}
+	return d
 }
 
 func without(m map[string]string, key string) map[string]string {

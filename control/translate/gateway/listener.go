@@ -29,13 +29,14 @@ type listenerState struct {
 	unresolvedKindsOnly, deniedBy bool
 }
 
-func (v *visit) listeners(spec *gwv1.GatewaySpec) []listenerState {
+// listeners reads those of a Gateway, or of a ListenerSet of it.
+func (v *visit) listeners(list []gwv1.Listener, gateway *visit) []listenerState {
 	var out []listenerState
 	denials := api.Unenforced(v.obj)
-	for i := range spec.Listeners {
-		l, path := &spec.Listeners[i], fmt.Sprintf("spec.listeners[%d]", i)
-		s := v.listener(l, path)
-		v.clients(&s, spec)
+	for i := range list {
+		path := fmt.Sprintf("spec.listeners[%d]", i)
+		s := v.listener(&list[i], path)
+		v.clients(&s, gateway)
 		for _, f := range denials {
 			if note.Under(f.Path, path) {
 				v.Add(mesh.CodeDenied, f.Path, "", "%s, so the listener accepts no connection", f.Reason)

@@ -51,11 +51,12 @@ func ListenerSet(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []m
 	if !allowsSet(gw, parent, v.ns, in) {
 		return no(string(gwv1.ListenerSetReasonNotAllowed), string(gwv1.ListenerSetReasonNotAllowed), mesh.CodeNotFound, "%s allows no ListenerSet of namespace %s (spec.allowedListeners)", parent.Ref(), v.ns)
 	}
-	owner, _, _ := Gateway(parent, in)
-	if owner == nil || owner.Refused {
+	of := open(parent, in)
+	described := of.gateway(gw)
+	if of.Broken() || described.refusal != nil {
 		return no(string(gwv1.ListenerSetReasonParentNotAccepted), "ParentNotProgrammed", mesh.CodeNotFound, "%s is not accepted", parent.Ref())
 	}
-	sets := attachedSets(parent, in)
+	owner, sets := described.gateway, attachedSets(of, described.states)
 	i := slices.IndexFunc(sets, func(s attachedSet) bool { return s.obj.Ref() == o.Ref() })
 	if i < 0 {
 		return nil, nil, v.Problems()
@@ -150,11 +151,11 @@ func selects(s *metav1.LabelSelector, ns mesh.Namespace, in Lookup) bool {
 
 // attachedSets are the ListenerSets that a Gateway allows, the oldest first. Of two listeners that exclude each other the Gateway's goes before those of sets,
 // and that of an older set before that of a younger one.
-func attachedSets(parent api.Object, in Lookup) (out []attachedSet) {
-	gw := parent.Spec.(*gwv1.GatewaySpec)
+func attachedSets(gateway *visit, own []listenerState) (out []attachedSet) {
+	parent, in := gateway.obj, gateway.in
 	var sets []api.Object
 	for _, o := range in.ListenerSets(parent.Ref()) {
-		if allowsSet(gw, parent, mesh.Namespace(o.Meta.Namespace), in) {
+		if allowsSet(parent.Spec.(*gwv1.GatewaySpec), parent, mesh.Namespace(o.Meta.Namespace), in) {
 			sets = append(sets, o)
 		}
 	}
@@ -164,11 +165,10 @@ func attachedSets(parent api.Object, in Lookup) (out []attachedSet) {
 	slices.SortFunc(sets, func(a, b api.Object) int {
 		return cmp.Or(a.Meta.Created.Compare(b.Meta.Created), cmp.Compare(a.Meta.Namespace, b.Meta.Namespace), cmp.Compare(a.Meta.Name, b.Meta.Name))
 	})
-	taken := open(parent, in).listeners(gw)
-	taken = slices.DeleteFunc(taken, func(l listenerState) bool { return l.fault != "" })
+	taken := slices.DeleteFunc(slices.Clone(own), func(l listenerState) bool { return l.fault != "" })
 	for _, o := range sets {
 		s := attachedSet{visit: open(o, in)}
-		s.states = s.listeners(&gwv1.GatewaySpec{Listeners: entries(o.Spec.(*gwv1.ListenerSetSpec))})
+		s.states = s.listeners(entries(o.Spec.(*gwv1.ListenerSetSpec)), gateway)
 		for i := range s.states {
 			s.settle(&s.states[i], taken, fmt.Sprintf("spec.listeners[%d]", i))
 			if s.states[i].fault == "" {
