@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"cmp"
-	"crypto/x509"
 	"fmt"
 	"iter"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/mesh"
-	corev1 "k8s.io/api/core/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -131,20 +129,12 @@ func (v *policyVisit) authority(r gwv1.LocalObjectReference) (pem []byte, reason
 	if r.Group != "" || r.Kind != "ConfigMap" && r.Kind != "Secret" {
 		return nil, gwv1.BackendTLSPolicyReasonInvalidKind, fmt.Sprintf("certificates of an authority cannot be of kind %s; use a ConfigMap or Secret with the key ca.crt", r.Kind)
 	}
-	const key = "ca.crt"
-	o, _ := v.in.Object(mesh.Ref{Kind: string(r.Kind), Namespace: v.ns, Name: string(r.Name)})
-	switch s := o.Spec.(type) {
-	case *corev1.ConfigMap:
-		if pem = []byte(s.Data[key]); len(pem) == 0 {
-			pem = s.BinaryData[key]
-		}
-	case *corev1.Secret:
-		pem = entry(s, key)
-	default:
+	o, ok := v.in.Object(mesh.Ref{Kind: string(r.Kind), Namespace: v.ns, Name: string(r.Name)})
+	if !ok {
 		return nil, gwv1.BackendTLSPolicyReasonInvalidCACertificateRef, fmt.Sprintf("there is no %s %s in namespace %s", r.Kind, r.Name, v.ns)
 	}
-	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		return nil, gwv1.BackendTLSPolicyReasonInvalidCACertificateRef, fmt.Sprintf("%s %s/%s holds no certificate under %s", r.Kind, v.ns, r.Name, key)
+	if pem = rootsOf(o); pem == nil {
+		return nil, gwv1.BackendTLSPolicyReasonInvalidCACertificateRef, fmt.Sprintf("%s %s/%s holds no certificate under %s", r.Kind, v.ns, r.Name, rootsKey)
 	}
 	return pem, "", ""
 }
