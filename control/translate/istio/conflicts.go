@@ -81,7 +81,7 @@ func together(claims []*mesh.Route, i int, host mesh.Host, add func(code mesh.Co
 func wanted(matches []mesh.HTTPMatch) string {
 	out := slices.Clone(matches)
 	for i := range out {
-		out[i].Name = ""
+		out[i].Name, out[i].StatPrefix = "", ""
 	}
 	return fmt.Sprintf("%+v", out)
 }
