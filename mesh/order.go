@@ -42,6 +42,25 @@ func CompareSecretID(a, b SecretID) int {
 	return cmp.Or(strings.Compare(string(a.Namespace), string(b.Namespace)), strings.Compare(a.Name, b.Name))
 }
 
+// CompareRoutes puts the oldest first. Of one age, routes of the Gateway API go first, by namespace and name, as that API wants it; then VirtualServices, by name and namespace, as
+// Istio has it.
+func CompareRoutes(a, b *Route) int {
+	virtual := func(r *Route) bool { return r.Origin.Kind == "VirtualService" }
+	if c := cmp.Or(a.Created.Compare(b.Created), compareBool(virtual(a), virtual(b))); c != 0 {
+		return c
+	}
+	name, namespace := strings.Compare(a.Origin.Name, b.Origin.Name), strings.Compare(string(a.Origin.Namespace), string(b.Origin.Namespace))
+	if virtual(a) {
+		return cmp.Or(name, namespace)
+	}
+	return cmp.Or(namespace, name, CompareRef(a.Origin, b.Origin))
+}
+
+// CompareTraffic puts the oldest first, then orders by name and namespace, as Istio does.
+func CompareTraffic(a, b *Traffic) int {
+	return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Origin.Name, b.Origin.Name), strings.Compare(string(a.Origin.Namespace), string(b.Origin.Namespace)))
+}
+
 // CompareSidecars puts those with a selector first, then the oldest.
 func CompareSidecars(a, b *SidecarScope) int {
 	whole := func(s *SidecarScope) int { return min(1, len(s.Selector)) }

@@ -15,7 +15,6 @@ import (
 	"github.com/heddle-mesh/heddle/control/registry"
 	"github.com/heddle-mesh/heddle/control/translate"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
-	"github.com/heddle-mesh/heddle/control/translate/istio"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -68,11 +67,9 @@ func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects,
 		dirty: map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
 	b.problems, b.from = map[mesh.Ref]map[string][]mesh.Problem{}, map[string]map[mesh.Ref]struct{}{}
 	origin := func(r *mesh.Route) mesh.Ref { return r.Origin }
-	b.meshRoutes = newShelf(&b.now.MeshRoutes, istio.ByAge, origin)
-	b.gateRoutes = newShelf(&b.now.GateRoutes, istio.ByAge, origin)
-	b.traffic = newShelf(&b.now.Traffic, func(x, y *mesh.Traffic) int {
-		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.Origin.Name, y.Origin.Name), cmp.Compare(x.Origin.Namespace, y.Origin.Namespace))
-	}, func(t *mesh.Traffic) mesh.Ref { return t.Origin })
+	b.meshRoutes = newShelf(&b.now.MeshRoutes, mesh.CompareRoutes, origin)
+	b.gateRoutes = newShelf(&b.now.GateRoutes, mesh.CompareRoutes, origin)
+	b.traffic = newShelf(&b.now.Traffic, mesh.CompareTraffic, func(t *mesh.Traffic) mesh.Ref { return t.Origin })
 	b.backendTLS = newShelf(&b.now.BackendTLS, func(x, y *mesh.BackendTLS) int {
 		return cmp.Or(cmp.Compare(x.Port, y.Port), mesh.CompareRef(x.Origin, y.Origin))
 	}, func(t *mesh.BackendTLS) mesh.Ref { return t.Origin })

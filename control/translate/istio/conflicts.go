@@ -1,7 +1,6 @@
 package istio
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -10,11 +9,6 @@ import (
 
 	"github.com/heddle-mesh/heddle/mesh"
 )
-
-// ByAge orders routes as Istio does: the oldest first, then by name, then by namespace.
-func ByAge(a, b *mesh.Route) int {
-	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Origin.Name, b.Origin.Name), cmp.Compare(a.Origin.Namespace, b.Origin.Namespace))
-}
 
 // HostConflicts tells about VirtualServices that claim the same host for sidecars: the oldest one that a namespace sees wins there. Every object is told,
 // the winner too; those that ask to be merged, with whom they are. routes are those with the host, in any order; routes for gateways only are none of it, because rules for one host are joined there.
@@ -25,7 +19,7 @@ func HostConflicts(host mesh.Host, routes []*mesh.Route) []mesh.Problem {
 			claims = append(claims, r)
 		}
 	}
-	slices.SortFunc(claims, ByAge)
+	slices.SortFunc(claims, mesh.CompareRoutes)
 	var out []mesh.Problem
 	for i, r := range claims {
 		field := fmt.Sprintf("spec.hosts[%d]", slices.Index(r.Hosts, host))
@@ -107,9 +101,7 @@ func sharesViewer(a, b *mesh.Route) bool {
 // TrafficConflicts tells about DestinationRules of one namespace that speak of the same host to the same clients. They are joined; of what two say, the older one counts.
 // Every object is told what is lost. rules are those with the host, in any order.
 func TrafficConflicts(host mesh.Host, rules []*mesh.Traffic) []mesh.Problem {
-	claims := slices.SortedFunc(slices.Values(rules), func(a, b *mesh.Traffic) int {
-		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Origin.Name, b.Origin.Name), cmp.Compare(a.Origin.Namespace, b.Origin.Namespace))
-	})
+	claims := slices.SortedFunc(slices.Values(rules), mesh.CompareTraffic)
 	together := func(a, b *mesh.Traffic) bool {
 		return a.Origin.Namespace == b.Origin.Namespace && sameLabels(a.Selector, b.Selector)
 	}
