@@ -29,7 +29,7 @@ func Deny(o api.Object, in Lookup, reason string) []*mesh.Denial {
 	return out
 }
 
-// Refused is the status of an object that has no effect as a whole, because it cannot be read or nothing reads its kind; nil when it is not Heddle's to say.
+// Refused is the status of an object that has no effect as a whole, because it cannot be read; nil when it is not Heddle's to say.
 func Refused(o api.Object, in Lookup, message string) *condition.Status {
 	v := open(o, in)
 	no := func(reason string) []condition.Condition {
@@ -46,8 +46,7 @@ func Refused(o api.Object, in Lookup, message string) *condition.Status {
 				v.cond(string(gwv1.GatewayConditionProgrammed), false, string(gwv1.GatewayReasonInvalid), message))}
 		}
 	case *gwv1.ListenerSetSpec:
-		ref := gwv1.ParentReference{Group: s.ParentRef.Group, Kind: s.ParentRef.Kind, Name: s.ParentRef.Name, Namespace: s.ParentRef.Namespace}
-		if v.atOurs(ref) {
+		if _, mine := setParent(o, in); mine {
 			return &condition.Status{Conditions: append(no(string(gwv1.ListenerSetReasonNotAllowed)),
 				v.cond(string(gwv1.ListenerSetConditionProgrammed), false, string(gwv1.ListenerSetReasonNotAllowed), message))}
 		}
@@ -78,13 +77,18 @@ func (v *visit) ancestors(s *gwv1.BackendTLSPolicySpec, conditions []condition.C
 	return status
 }
 
-// atOurs says whether a parent is a Gateway of Heddle's.
+// atOurs says whether a parent is Heddle's: a Gateway or ListenerSet, or what sidecars call.
 func (v *visit) atOurs(ref gwv1.ParentReference) bool {
-	if string(deref(ref.Group, api.GroupGateway)) != api.GroupGateway || deref(ref.Kind, "Gateway") != "Gateway" {
-		return false
+	group, kind := string(deref(ref.Group, api.GroupGateway)), string(deref(ref.Kind, "Gateway"))
+	if group != api.GroupGateway {
+		return group == "" && kind == "Service" || group == api.GroupNetworking && kind == "ServiceEntry"
 	}
 	ns := mesh.Namespace(deref(ref.Namespace, gwv1.Namespace(v.ns)))
-	o, ok := v.in.Object(mesh.Ref{Group: api.GroupGateway, Kind: "Gateway", Namespace: ns, Name: string(ref.Name)})
+	o, ok := v.in.Object(mesh.Ref{Group: group, Kind: kind, Namespace: ns, Name: string(ref.Name)})
+	if kind == "ListenerSet" {
+		_, ok = setParent(o, v.in)
+		return ok
+	}
 	spec, isGateway := o.Spec.(*gwv1.GatewaySpec)
 	return ok && isGateway && ours(string(spec.GatewayClassName), v.in)
 }
