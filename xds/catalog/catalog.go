@@ -149,14 +149,7 @@ func (r *reader) any(path string, tree map[string]any, depth int) map[string]any
 	rest := maps.Clone(tree)
 	delete(rest, "@type")
 	if typedStructs[name] {
-		inner, _ := rest["value"].(map[string]any)
-		of, _ := rest["type_url"].(string)
-		if of == "" {
-			of, _ = rest["typeUrl"].(string)
-		}
-		named := map[string]any{"@type": of}
-		maps.Copy(named, inner)
-		return r.any(join(path, "value"), named, depth+1)
+		return r.typedStruct(path, rest, depth)
 	}
 	t, err := protoregistry.GlobalTypes.FindMessageByName(name)
 	switch {
@@ -174,6 +167,33 @@ func (r *reader) any(path string, tree map[string]any, depth int) map[string]any
 	out = maps.Clone(out)
 	out["@type"] = url
 	return out
+}
+
+// typedStruct gives the message of a typed struct in its place. A key that it does not have is no less a mistake than elsewhere: the message would be empty, and an empty one may allow everything.
+func (r *reader) typedStruct(path string, tree map[string]any, depth int) map[string]any {
+	named := map[string]any{}
+	for _, key := range slices.Sorted(maps.Keys(tree)) {
+		switch key {
+		case "type_url", "typeUrl":
+			named["@type"] = tree[key]
+		case "value":
+			inner, ok := tree[key].(map[string]any)
+			if !ok {
+				r.add(join(path, key), false, "want a message")
+			}
+			if _, ok := inner["@type"]; ok {
+				r.add(join(path, "value.@type"), true, "the type is named by type_url")
+			}
+			for k, v := range inner {
+				if k != "@type" {
+					named[k] = v
+				}
+			}
+		default:
+			r.add(join(path, key), true, "a TypedStruct has no such field")
+		}
+	}
+	return r.any(join(path, "value"), named, depth+1)
 }
 
 // locate finds the innermost field that does not decode.

@@ -31,8 +31,10 @@ func validateBelow(m protoreflect.Message, depth int) (err error) {
 		case f.IsMap():
 			if f.MapValue().Message() != nil {
 				v.Map().Range(func(_ protoreflect.MapKey, e protoreflect.Value) bool {
-					err = validateValue(e.Message(), depth)
-					return err == nil
+					if one := validateValue(e.Message(), depth); one != nil && (err == nil || one.Error() < err.Error()) {
+						err = one // entries come in no order: always the same one is told
+					}
+					return true
 				})
 			}
 		case f.Message() == nil:
