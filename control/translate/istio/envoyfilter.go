@@ -152,7 +152,7 @@ func (v *visit) patch(p *networking.EnvoyFilter_EnvoyConfigObjectPatch, path str
 	v.proxies(out, p.GetMatch().GetProxy(), path+".match.proxy")
 	v.object(out, p.GetMatch(), path+".match")
 	v.patchValue(out, p.Patch, to.message, path+".patch.value")
-	out.Guards = out.Operation != mesh.PatchRemove && guards(&networking.EnvoyFilter{ConfigPatches: []*networking.EnvoyFilter_EnvoyConfigObjectPatch{p}})
+	out.Guards = guardsOne(p.Patch)
 	out.ID = patchID(out, p)
 	return out
 }

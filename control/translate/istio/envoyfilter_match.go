@@ -111,21 +111,24 @@ func (v *visit) routeMatch(out *mesh.Patch, m *networking.EnvoyFilter_RouteConfi
 	}
 }
 
-// guarding are the words by which a type or a filter is known to take part in authentication, authorization or TLS.
-var guarding = []string{"rbac", "ext_authz", "jwt_authn", "oauth2", "basic_auth", "api_key_auth", "csrf", "TlsContext"}
+// guarding are the words by which a type or a filter is known to take part in authentication, authorization or TLS. Any transport socket does: without it the one below would be spoken.
+var guarding = []string{"rbac", "ext_authz", "jwt_authn", "oauth2", "basic_auth", "api_key_auth", "csrf", "transport_sockets"}
 
-// guards says whether patches take part in authentication or authorization: by the class that their author gives them, or by the types and filters that they name.
+// guards says whether patches take part in authentication, authorization or TLS.
 func guards(spec *networking.EnvoyFilter) bool {
-	return slices.ContainsFunc(spec.GetConfigPatches(), func(p *networking.EnvoyFilter_EnvoyConfigObjectPatch) bool {
-		if p.GetPatch().GetOperation() == networking.EnvoyFilter_Patch_REMOVE {
-			return false
-		}
-		switch p.GetPatch().GetFilterClass() {
-		case networking.EnvoyFilter_Patch_AUTHN, networking.EnvoyFilter_Patch_AUTHZ:
-			return true
-		}
-		return guardingStruct(p.GetPatch().GetValue(), 0)
-	})
+	return slices.ContainsFunc(spec.GetConfigPatches(), func(p *networking.EnvoyFilter_EnvoyConfigObjectPatch) bool { return guardsOne(p.GetPatch()) })
+}
+
+// guardsOne says so of one patch: by the class that its author gives it, or by the types, filters and fields that it names.
+func guardsOne(p *networking.EnvoyFilter_Patch) bool {
+	if p.GetOperation() == networking.EnvoyFilter_Patch_REMOVE {
+		return false
+	}
+	switch p.GetFilterClass() {
+	case networking.EnvoyFilter_Patch_AUTHN, networking.EnvoyFilter_Patch_AUTHZ:
+		return true
+	}
+	return guardingStruct(p.GetValue(), 0)
 }
 
 func guardingStruct(s *structpb.Struct, depth int) bool {
@@ -135,6 +138,8 @@ func guardingStruct(s *structpb.Struct, depth int) bool {
 			if guardingText(value) {
 				return true
 			}
+		case "require_tls", "requireTls", "auto_san_validation", "autoSanValidation":
+			return true
 		}
 		if guardingValue(value, depth+1) {
 			return true
