@@ -224,6 +224,35 @@ func TestPatchesTakeNoMoreThanTheirTime(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
+// Neither are many patches that make a small resource large and that have to be tried one by one: those that are left over are left out, and what one of them guards is closed.
+func TestPatchesOfWhatGrowsTakeNoMoreThanTheirTime(t *testing.T) {
+	snap, proxies := city(1), citizens(1, true)
+	host := "s0000.n0.svc.cluster.local:80"
+	many := []mesh.Patch{{Target: mesh.PatchVirtualHost, Operation: mesh.PatchMerge, Value: bytesOf(t, &routev3.VirtualHost{Name: "renamed"})}}
+	for i := range 1000 {
+		many = append(many, named(t, host, fmt.Sprint(i, strings.Repeat("a", 4000))))
+	}
+	last := named(t, host, "last")
+	last.Guards = true
+	snap.Filters = snap.Filters.With("n0", []*mesh.EnvoyFilter{filterOf("n0", append(many, last)...)})
+	m := New()
+	store, _ := m.Publish(snap)
+	r, ok := store.Resource(proxies[0], xds.Name{TypeURL: xds.Route, Name: "80"})
+	if !ok || strings.Contains(string(r.Body), "last") || !strings.Contains(string(r.Body), "denied[EnvoyFilter/n0/f]: spec.configPatches[1001]") {
+		t.Error("what the last patch guards is not closed")
+	}
+	var told int
+	for _, n := range m.Notices() {
+		if strings.Contains(n.Message, "too many patches") {
+			told++
+		}
+	}
+	if told == 0 || told > 990 {
+		t.Errorf("%d patches are told to be too many", told)
+	}
+	runtime.KeepAlive(r)
+}
+
 // BenchmarkPatches is the first sync of a proxy without patches, with patches elsewhere in the mesh, and with one on each cluster.
 func BenchmarkPatches(b *testing.B) {
 	for _, c := range []struct{ name, namespace string }{{"none", ""}, {"elsewhere", "n9"}, {"each cluster", "n1"}} {

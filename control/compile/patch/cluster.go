@@ -27,7 +27,7 @@ func Cluster(v *view.View, name string, c *clusterv3.Cluster) *clusterv3.Cluster
 			taken(v, p, "cluster")
 		}
 	}
-	out, ok := apply(r, c, patches, kind[*clusterv3.Cluster]{change: r.cluster, shut: shutCluster, check: checkCluster})
+	out, ok := apply(r, c, patches, kind[*clusterv3.Cluster]{change: r.cluster, shut: r.shutCluster, check: checkCluster})
 	if !ok {
 		return nil
 	}
@@ -97,11 +97,18 @@ func serves(c *clusterv3.Cluster, p *mesh.Patch) bool {
 }
 
 // shutCluster leaves a cluster without endpoints.
-func shutCluster(c *clusterv3.Cluster, p *mesh.Patch) {
+func (r *run) shutCluster(c *clusterv3.Cluster, p *mesh.Patch) (again func(*clusterv3.Cluster)) {
+	if adds(p) || !r.in(p) || !serves(c, p) {
+		return func(*clusterv3.Cluster) {}
+	}
+	closeCluster(c, p)
+	return func(c *clusterv3.Cluster) { closeCluster(c, p) }
+}
+
+func closeCluster(c *clusterv3.Cluster, p *mesh.Patch) {
 	name, timeout := c.Name, c.ConnectTimeout
 	c.Reset()
 	c.Name, c.ConnectTimeout, c.ClusterDiscoveryType = name, timeout, &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-	c.Metadata = &corev3.Metadata{}
-	c.Metadata.FilterMetadata = message.Metadata(nil).FilterMetadata
-	c.Metadata.FilterMetadata[message.DeniedKey] = message.Struct(map[string]any{"reason": p.Origin.String() + " secures the connection in a way that this proxy cannot honour"})
+	c.Metadata = message.Metadata(nil)
+	c.Metadata.FilterMetadata[message.DeniedKey] = message.Struct(map[string]any{"reason": p.Origin.String() + " secures the connection in a way that this proxy is not given"})
 }

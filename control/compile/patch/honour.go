@@ -66,10 +66,15 @@ func tell(v *view.View, p *mesh.Patch, problems []honour.Problem) {
 	}
 }
 
-// refused says to the author of a patch that Envoy would refuse what comes of it.
+// refused says to the author of a patch that Envoy would refuse what comes of it, and what that means for what it guards.
 func refused(v *view.View, p *mesh.Patch, err error) {
-	v.Notice(mesh.Problem{
+	n := mesh.Problem{
 		Object: p.Origin, Field: p.Path, Code: mesh.CodeUnsupported, Message: "the patch is left out, because of what would come of it: " + err.Error(),
 		Hint: "compare the patch with the resource in the proxy's /config_dump",
-	})
+	}
+	if p.Guards {
+		n.Code = mesh.CodeDenied
+		n.Message += "; it takes part in authentication, authorization or TLS, so what it matches is closed"
+	}
+	v.Notice(n)
 }

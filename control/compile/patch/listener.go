@@ -7,6 +7,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -37,7 +38,9 @@ func Listener(v *view.View, name string, l *listenerv3.Listener, closed func() [
 	patches = slices.Clone(patches)
 	slices.SortStableFunc(patches, func(a, b *mesh.Patch) int { return phase(a) - phase(b) })
 	out, ok := apply(r, l, patches, kind[*listenerv3.Listener]{
-		change: r.listener, check: checkListener, shut: func(l *listenerv3.Listener, p *mesh.Patch) { r.shutListener(l, p, closed) },
+		change: r.listener, check: checkListener, shut: func(l *listenerv3.Listener, p *mesh.Patch) func(*listenerv3.Listener) {
+			return r.shutListener(l, p, closed)
+		},
 	})
 	if !ok {
 		return nil
@@ -221,15 +224,45 @@ func checkListener(l *listenerv3.Listener) error {
 }
 
 // shutListener closes what a patch matches: requests are denied where it is in the chain's HTTP filters, connections are closed otherwise.
-func (r *run) shutListener(l *listenerv3.Listener, p *mesh.Patch, closed func() []*listenerv3.Filter) {
-	if p.Target == mesh.PatchFilterChain && adds(p) {
+func (r *run) shutListener(l *listenerv3.Listener, p *mesh.Patch, closed func() []*listenerv3.Filter) (again func(*listenerv3.Listener)) {
+	var shut []*listenerv3.FilterChain
+	switch {
+	case !r.matchesListener(l, p) || p.Target == mesh.PatchListener && adds(p):
+	case p.Target == mesh.PatchFilterChain && adds(p):
 		c := value[listenerv3.FilterChain](p)
-		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: c.Name, FilterChainMatch: c.FilterChainMatch, Filters: closed()})
-		return
-	}
-	for _, c := range chains(l) {
-		if matchesChain(l, c, p) && !(p.Target == mesh.PatchHTTPFilter && r.v.Can(mesh.FeatureRBAC) && denyRequests(c, p)) {
-			c.Filters = closed()
+		c = &listenerv3.FilterChain{Name: c.Name, FilterChainMatch: c.FilterChainMatch, Filters: closed()}
+		l.FilterChains, shut = append(l.FilterChains, c), append(shut, c)
+	default:
+		for _, c := range chains(l) {
+			if !r.guarded(l, c, p) {
+				continue
+			}
+			if p.Target != mesh.PatchHTTPFilter || !r.v.Can(mesh.FeatureRBAC) || !denyRequests(c, p) {
+				c.Filters = closed()
+			}
+			shut = append(shut, c)
 		}
 	}
+	return func(l *listenerv3.Listener) {
+		for _, c := range chains(l) {
+			for _, s := range shut {
+				if c.Name == s.Name && proto.Equal(c.FilterChainMatch, s.FilterChainMatch) {
+					c.Filters = s.Filters
+				}
+			}
+		}
+	}
+}
+
+// guarded says whether a patch would change a chain. Where it cannot be told, it would.
+func (r *run) guarded(l *listenerv3.Listener, c *listenerv3.FilterChain, p *mesh.Patch) bool {
+	if !matchesChain(l, c, p) {
+		return false
+	}
+	if p.Target != mesh.PatchNetworkFilter && p.Target != mesh.PatchHTTPFilter {
+		return true
+	}
+	trial := &run{v: r.v, context: r.context}
+	what, err := trial.filters(proto.Clone(c).(*listenerv3.FilterChain), p)
+	return what != missed || err != nil
 }

@@ -1,7 +1,7 @@
 // Package patch changes compiled resources by the patches of EnvoyFilters.
 //
 // In: a View, and a resource as it was compiled. Out: the resource with the changes that match it, in Istio's order. A patch that the proxy cannot honour, or whose result Envoy would
-// refuse, is left out and told, and the others go on. Pure and safe for concurrent use. A resource without patches is given back as it is.
+// refuse, is left out and told, and the others go on; where it guards, what it matches is closed. Pure and safe for concurrent use. A resource without patches is given back as it is.
 package patch
 
 import (
@@ -47,14 +47,15 @@ func some(any bool) outcome {
 type run struct {
 	v       *view.View
 	context mesh.PatchContext
-	added   int
+	added   int // bytes that patches put in
+	work    int // bytes that were gone through
 }
 
 // kind is how resources of a type are changed.
 type kind[M proto.Message] struct {
 	change func(m M, p *mesh.Patch) (outcome, error)
-	// shut closes whatever a patch that guards matches, where the proxy cannot honour it.
-	shut func(m M, p *mesh.Patch)
+	// shut closes whatever a patch that guards matches, where it is left out. What it gives back closes the same again, behind later patches.
+	shut func(m M, p *mesh.Patch) (again func(M))
 	// check says what Envoy would refuse beside the rules of the messages; it may be nil.
 	check func(m M) error
 }
@@ -64,15 +65,22 @@ func apply[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M]) (M, b
 	if len(patches) == 0 {
 		return m, true
 	}
-	if len(patches)*proto.Size(m) > mostWork {
-		return none(r, m, patches, k), true
+	size := proto.Size(m)
+	if len(patches)*size > mostWork {
+		_ = none(r, m, patches, k)
+		return m, true
 	}
-	all := proto.Clone(m).(M)
-	if out, ok := together(r, all, patches, k); ok {
+	all, added := proto.Clone(m).(M), r.added
+	if out, ok := together(r, all, patches, k, size); ok {
 		return all, out != removed
 	}
-	r.added = 0
-	for _, p := range patches {
+	r.added, r.work = added, 0
+	var shut []func(M)
+	for i, p := range patches {
+		if r.spend(size) {
+			shut = append(shut, none(r, m, patches[i:], k)...)
+			break
+		}
 		trial, before := proto.Clone(m).(M), r.added
 		out, err := k.change(trial, p)
 		if out == missed && err == nil {
@@ -80,47 +88,59 @@ func apply[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M]) (M, b
 		}
 		r.v.Applied(p)
 		r.v.From(p.Origin)
-		if problems := unhonoured(r.v, p); len(problems) > 0 {
-			r.added = before
-			tell(r.v, p, problems)
-			if p.Guards {
-				k.shut(m, p)
+		problems := unhonoured(r.v, p)
+		if len(problems) == 0 {
+			if out == removed {
+				return m, false
 			}
-			continue
-		}
-		if out == removed {
-			return m, false
-		}
-		if err == nil {
-			err = k.valid(trial)
-		}
-		if err != nil {
-			r.added = before
+			if err == nil {
+				err = k.valid(trial)
+			}
+			if err == nil {
+				m = trial
+				continue
+			}
 			refused(r.v, p, err)
-			continue
+		} else {
+			tell(r.v, p, problems)
 		}
-		m = trial
+		r.added = before
+		if p.Guards {
+			shut = append(shut, k.shut(m, p))
+		}
+	}
+	for _, again := range shut {
+		again(m)
 	}
 	return m, true
 }
 
 // none leaves all patches out; what they guard is closed.
-func none[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M]) M {
+func none[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M]) (shut []func(M)) {
 	for _, p := range patches {
 		r.v.Applied(p)
 		r.v.From(p.Origin)
 		refused(r.v, p, errTooLong)
 		if p.Guards {
-			k.shut(m, p)
+			shut = append(shut, k.shut(m, p))
 		}
 	}
-	return m
+	return shut
+}
+
+// spend counts what it costs to try one patch of a resource that had a size at first, and says whether it is too much.
+func (r *run) spend(size int) bool {
+	r.work += size + r.added
+	return r.work > mostWork
 }
 
 // together tries all patches at once, which is what nearly always works. What it says in vain about patches is said again one by one.
-func together[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M]) (last outcome, ok bool) {
+func together[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M], size int) (last outcome, ok bool) {
 	var matched []*mesh.Patch
 	for _, p := range patches {
+		if r.spend(size) {
+			return missed, false
+		}
 		out, err := k.change(m, p)
 		if err != nil {
 			return missed, false

@@ -31,8 +31,12 @@ func Routes(v *view.View, config *routev3.RouteConfiguration) *routev3.RouteConf
 }
 
 func (r *run) configuration(config *routev3.RouteConfiguration, patches []*mesh.Patch) *routev3.RouteConfiguration {
-	patches = only(patches, mesh.PatchRouteConfiguration)
-	out, _ := apply(r, config, patches, kind[*routev3.RouteConfiguration]{
+	out, _ := apply(r, config, only(patches, mesh.PatchRouteConfiguration), r.configurations())
+	return out
+}
+
+func (r *run) configurations() kind[*routev3.RouteConfiguration] {
+	return kind[*routev3.RouteConfiguration]{
 		change: func(m *routev3.RouteConfiguration, p *mesh.Patch) (outcome, error) {
 			from := value[routev3.RouteConfiguration](p)
 			if from.Name != "" && from.Name != m.Name {
@@ -40,9 +44,23 @@ func (r *run) configuration(config *routev3.RouteConfiguration, patches []*mesh.
 			}
 			return changed, r.mergeValue(p, m, from)
 		},
-		shut: func(*routev3.RouteConfiguration, *mesh.Patch) {}, // its virtual hosts are shut
-	})
-	return out
+		shut: func(*routev3.RouteConfiguration, *mesh.Patch) func(*routev3.RouteConfiguration) {
+			return func(*routev3.RouteConfiguration) {} // its virtual hosts are shut
+		},
+	}
+}
+
+// shuts says whether a patch of a route configuration guards and is left out.
+func (r *run) shuts(config string, p *mesh.Patch) bool {
+	if p.Target != mesh.PatchRouteConfiguration || !p.Guards {
+		return false
+	}
+	if len(unhonoured(r.v, p)) > 0 {
+		return true
+	}
+	k, m := (&run{v: r.v, context: r.context}).configurations(), &routev3.RouteConfiguration{Name: config}
+	_, err := k.change(m, p)
+	return err != nil || k.valid(m) != nil
 }
 
 // Hosts are the names of the virtual hosts of a route configuration, with those that patches add.
@@ -59,13 +77,23 @@ func Hosts(v *view.View, config string, have []string) []string {
 // Host is a virtual host of a route configuration with the patches that are for it; nil when there is none. h is what was compiled under the name, nil for nothing.
 func Host(v *view.View, config, name string, h *routev3.VirtualHost) *routev3.VirtualHost {
 	r, patches := matching(v, config, v.HostPatches(config, name))
-	return r.host(name, h, patches)
+	return r.host(config, name, h, patches)
 }
 
-func (r *run) host(name string, h *routev3.VirtualHost, patches []*mesh.Patch) *routev3.VirtualHost {
+func (r *run) host(config, name string, h *routev3.VirtualHost, patches []*mesh.Patch) *routev3.VirtualHost {
 	if len(patches) == 0 {
 		return h
 	}
+	h = r.patched(name, h, patches)
+	for _, p := range patches {
+		if h != nil && r.shuts(config, p) {
+			closeHost(h, p)
+		}
+	}
+	return h
+}
+
+func (r *run) patched(name string, h *routev3.VirtualHost, patches []*mesh.Patch) *routev3.VirtualHost {
 	if h == nil {
 		mine := slices.DeleteFunc(only(patches, mesh.PatchVirtualHost), func(p *mesh.Patch) bool { return p.Names != name })
 		return added(r, mine, value[routev3.VirtualHost])
@@ -73,9 +101,6 @@ func (r *run) host(name string, h *routev3.VirtualHost, patches []*mesh.Patch) *
 	for _, p := range patches {
 		if p.Target == mesh.PatchVirtualHost && adds(p) && p.Names == h.Name {
 			taken(r.v, p, "virtual host")
-		}
-		if p.Target == mesh.PatchRouteConfiguration && p.Guards && len(unhonoured(r.v, p)) > 0 {
-			shutHost(h, p)
 		}
 	}
 	order := append(only(patches, mesh.PatchVirtualHost), routesInOrder(patches)...)
@@ -154,8 +179,17 @@ func (r *run) changeRoutes(h *routev3.VirtualHost, p *mesh.Patch) (outcome, erro
 	return what, err
 }
 
-// shutHost has a virtual host deny every request.
-func shutHost(h *routev3.VirtualHost, p *mesh.Patch) {
+// shutHost closes a virtual host that a patch matches.
+func shutHost(h *routev3.VirtualHost, p *mesh.Patch) (again func(*routev3.VirtualHost)) {
+	if adds(p) && p.Target == mesh.PatchVirtualHost || !matchesHost(h, p) {
+		return func(*routev3.VirtualHost) {}
+	}
+	closeHost(h, p)
+	return func(h *routev3.VirtualHost) { closeHost(h, p) }
+}
+
+// closeHost has a virtual host deny every request.
+func closeHost(h *routev3.VirtualHost, p *mesh.Patch) {
 	name, domains := h.Name, h.Domains
 	proto.Reset(h)
 	h.Name, h.Domains = name, domains
@@ -186,13 +220,13 @@ func inboundRoutes(r *run, l *listenerv3.Listener) *listenerv3.Listener {
 			config = r.configuration(config, patches)
 			var hosts []*routev3.VirtualHost
 			for _, h := range config.VirtualHosts {
-				if h = r.host(h.Name, h, patches); h != nil {
+				if h = r.host(config.Name, h.Name, h, patches); h != nil {
 					hosts = append(hosts, h)
 				}
 			}
 			for _, p := range patches {
 				if p.Target == mesh.PatchVirtualHost && adds(p) && !slices.ContainsFunc(hosts, func(h *routev3.VirtualHost) bool { return h.Name == p.Names }) {
-					if h := r.host(p.Names, nil, patches); h != nil {
+					if h := r.host(config.Name, p.Names, nil, patches); h != nil {
 						hosts = append(hosts, h)
 					}
 				}
