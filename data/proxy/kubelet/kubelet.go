@@ -190,6 +190,9 @@ func (h *Handler) get(ctx context.Context, g *httpGet, kubelet http.Header) (int
 		return 0, err
 	}
 	defer answer.Body.Close()
+	if err := ctx.Err(); err != nil { // an application that answers because it is hung up on is read by a client that hangs up, now and then
+		return 0, err
+	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 10<<10)) // as much as the kubelet reads
 	return answer.StatusCode, nil
 }
