@@ -58,13 +58,15 @@ type Builder struct {
 	authz      *shelf[mesh.Namespace, *mesh.Authorization]
 	denials    *shelf[mesh.Namespace, *mesh.Denial]
 	filters    *shelf[mesh.Namespace, *mesh.EnvoyFilter]
+	rivalry    rivalry
 }
 
 // NewBuilder makes a builder of an empty mesh.
 func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects, accepted Accepted) *Builder {
 	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
 		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, listed: map[listKey]map[mesh.Ref]struct{}{}, sets: map[mesh.Ref]map[mesh.Ref]struct{}{}, setOf: map[mesh.Ref]mesh.Ref{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
-		dirty: map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
+		rivalry: rivalry{hosts: map[mesh.Host]struct{}{}, rules: map[mesh.Host]struct{}{}, sidecars: map[mesh.Namespace]struct{}{}},
+		dirty:   map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
 	b.problems, b.from = map[mesh.Ref]map[string][]mesh.Problem{}, map[string]map[mesh.Ref]struct{}{}
 	origin := func(r *mesh.Route) mesh.Ref { return r.Origin }
 	b.meshRoutes = newShelf(&b.now.MeshRoutes, mesh.CompareRoutes, origin)
@@ -102,6 +104,7 @@ func (b *Builder) Apply(refs []api.Ref, changed []health.Workload) (*mesh.Snapsh
 			break
 		}
 	}
+	b.tellConflicts()
 	told := slices.SortedFunc(maps.Keys(b.told), mesh.CompareRef)
 	clear(b.told)
 	if sameTables(&before, &b.now) {

@@ -43,8 +43,15 @@ func (s *shelf[K, V]) replace(k K, ref mesh.Ref, vs []V) bool {
 			next = append(next, v)
 		}
 	}
-	next = append(next, vs...)
-	slices.SortStableFunc(next, s.compare)
+	for _, v := range vs { // behind its equals: what is there is in order already, and sorting all of it again would make a long list slow
+		at, _ := slices.BinarySearchFunc(next, v, func(have, v V) int {
+			if s.compare(have, v) <= 0 {
+				return -1
+			}
+			return 1
+		})
+		next = slices.Insert(next, at, v)
+	}
 	if slices.EqualFunc(old, next, func(a, b V) bool { return any(a) == any(b) }) {
 		return false
 	}

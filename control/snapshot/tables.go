@@ -104,7 +104,7 @@ func (b *Builder) putRoute(ref mesh.Ref, r *mesh.Route) {
 		b.now.Routes = b.now.Routes.Without(ref)
 	}
 	for _, h := range b.meshRoutes.set(ref, forMesh) {
-		b.tellConflicts(h)
+		b.rivalry.hosts[h] = struct{}{}
 	}
 	for _, g := range b.gateRoutes.set(ref, atGates) {
 		if g.Dialect == mesh.GatewayAPI { // its status counts its routes
@@ -144,11 +144,34 @@ func (b *Builder) tellPolicies(routes ...*mesh.Route) {
 	}
 }
 
-// tellConflicts tells every VirtualService that claims a host about the others, and takes back what is no longer so.
-func (b *Builder) tellConflicts(h mesh.Host) {
-	source := "host " + string(h)
-	routes, _ := b.now.MeshRoutes.Get(h)
-	b.tell(source, istio.HostConflicts(h, routes))
+// rivalry remembers what several objects claim and where that changed in a batch, so that many objects that claim one thing are compared once, and not once for each.
+type rivalry struct {
+	hosts    map[mesh.Host]struct{}      // of VirtualServices
+	rules    map[mesh.Host]struct{}      // of DestinationRules
+	sidecars map[mesh.Namespace]struct{} // with Sidecars
+	compared int                         // how many claims were compared, ever
+}
+
+// tellConflicts tells the objects that claim the same thing about each other, and takes back what is no longer so.
+func (b *Builder) tellConflicts() {
+	for h := range b.rivalry.hosts {
+		routes, _ := b.now.MeshRoutes.Get(h)
+		b.rivalry.compared += len(routes)
+		b.tell("host "+string(h), istio.HostConflicts(h, routes))
+	}
+	for h := range b.rivalry.rules {
+		rules, _ := b.now.Traffic.Get(h)
+		b.rivalry.compared += len(rules)
+		b.tell("rules for "+string(h), istio.TrafficConflicts(h, rules))
+	}
+	for ns := range b.rivalry.sidecars {
+		list, _ := b.now.Sidecars.Get(ns)
+		b.rivalry.compared += len(list)
+		b.tell("sidecars of "+string(ns), istio.SidecarConflicts(list))
+	}
+	clear(b.rivalry.hosts)
+	clear(b.rivalry.rules)
+	clear(b.rivalry.sidecars)
 }
 
 // tell tells objects what a source says of them now, and takes back what it no longer says.
@@ -173,16 +196,14 @@ func (b *Builder) putTraffic(ref mesh.Ref, t *mesh.Traffic) {
 		under[t.Host] = []*mesh.Traffic{t}
 	}
 	for _, h := range b.traffic.set(ref, under) {
-		rules, _ := b.now.Traffic.Get(h)
-		b.tell("rules for "+string(h), istio.TrafficConflicts(h, rules))
+		b.rivalry.rules[h] = struct{}{}
 		b.recheck(b.asked.about(h))
 	}
 }
 
 func (b *Builder) putSidecar(ref mesh.Ref, s *mesh.SidecarScope) {
 	for _, ns := range b.sidecars.set(ref, one(s, ref.Namespace)) {
-		list, _ := b.now.Sidecars.Get(ns)
-		b.tell("sidecars of "+string(ns), istio.SidecarConflicts(list))
+		b.rivalry.sidecars[ns] = struct{}{}
 	}
 }
 

@@ -77,6 +77,6 @@ func (v *visit) outboundPolicy(x *networking.OutboundTrafficPolicy, path string)
 // SidecarConflicts tells of several Sidecars of one namespace for the same workloads: the oldest counts. Every object is told. list are those of one namespace, in any order.
 func SidecarConflicts(list []*mesh.SidecarScope) []mesh.Problem {
 	list = slices.SortedFunc(slices.Values(list), mesh.CompareSidecars)
-	return rivals(list, func(a, b *mesh.SidecarScope) bool { return sameLabels(a.Selector, b.Selector) }, func(s *mesh.SidecarScope) mesh.Ref { return s.Origin },
+	return rivals(list, func(s *mesh.SidecarScope) []string { return []string{labelKey(s.Selector)} }, func(s *mesh.SidecarScope) mesh.Ref { return s.Origin },
 		"spec.workloadSelector", "is for the same workloads", "give each workload one Sidecar", "this object has")
 }
