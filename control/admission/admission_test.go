@@ -60,6 +60,15 @@ metadata: {name: p, namespace: shop}
 spec: {action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]}
 `
 
+const backendTLS = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: p, namespace: shop}
+spec:
+  targetRefs: [{group: "", kind: Service, name: web}]
+  validation: {hostname: a.com, caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}
+`
+
 func TestReview(t *testing.T) {
 	for _, c := range []struct {
 		name, object, old string
@@ -75,6 +84,9 @@ func TestReview(t *testing.T) {
 		{"a policy that cannot be enforced", strings.Replace(policy, "DENY", "CUSTOM", 1), "", admissionv1.Create, false, "ALLOW and DENY"},
 		{"a security kind that is not enforced", "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: r, namespace: shop}\nspec: {jwtRules: [{issuer: a}]}\n", "", admissionv1.Create, false, "RequestAuthentication/shop/r"},
 		{"TLS of a gateway that is not served", "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: shop}\nspec: {servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: [a.com], tls: {mode: AUTO_PASSTHROUGH, verifyCertificateSpki: [x]}}]}\n", "", admissionv1.Create, false, "spec.servers[0].tls"},
+		{"a policy for TLS to backends whose authorities are not there yet", backendTLS, "", admissionv1.Create, true, "there is no ConfigMap ca"},
+		{"and one whose authorities are of another kind", strings.Replace(backendTLS, "kind: ConfigMap", "kind: Bucket", 1), "", admissionv1.Create, true, "cannot be of kind Bucket"},
+		{"and one with options, which no authority mends", backendTLS + "  options: {a.com/b: c}\n", "", admissionv1.Create, false, "spec.options"},
 		{"a finalizer goes from a broken object", strings.Replace(route, "hosts:", "hozts:", 1), strings.Replace(strings.Replace(route, "hosts:", "hozts:", 1), "name: web", "finalizers: [x/y], name: web", 1), admissionv1.Update, true, ""},
 		{"a broken object is made worse", strings.Replace(route, "hosts:", "hozts:", 1), strings.Replace(route, "hosts:", "hozzts:", 1), admissionv1.Update, false, "hozts"},
 		{"a Service that asks for something", "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop, labels: {istio.io/use-waypoint: w}}\nspec: {sessionAffinity: ClientIP, ports: [{port: 80}]}\n", "",

@@ -40,7 +40,11 @@ func BackendTLSPolicy(o api.Object, in Lookup) ([]*mesh.BackendTLS, *condition.S
 		v.refuse(string(gwv1.PolicyReasonInvalid), f.Path, f.Reason)
 	}
 	if tls.Denied = v.acceptedMessage; tls.Denied != "" {
-		v.Add(mesh.CodeDenied, "", "correct the object", "because it cannot be enforced, nothing is sent to its targets")
+		code, hint := mesh.CodeDenied, "correct the object"
+		if v.accepted == string(gwv1.BackendTLSPolicyReasonNoValidCACertificate) { // it may yet come: no reason to refuse the policy
+			code, hint = mesh.CodeNotFound, "name a ConfigMap or Secret with the key "+rootsKey
+		}
+		v.Add(code, "", hint, "because it cannot be enforced, nothing is sent to its targets")
 	}
 	var out []*mesh.BackendTLS
 	reason, message := "", ""

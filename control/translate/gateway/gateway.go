@@ -80,7 +80,7 @@ func (v *visit) gateway(spec *gwv1.GatewaySpec) (d description) {
 	name := v.obj.Meta.Name
 	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: name}, Origin: v.obj.Ref(), Created: v.obj.Meta.Created,
 		Namespace: v.ns, Selector: mesh.Labels{nameLabel: name}, Addresses: asked}
-	d.gateway, d.states = g, v.listeners(spec.Listeners, v)
+	d.gateway, d.states = g, v.listeners(spec.Listeners, v, nil)
 	overlays, fault := v.parameters(spec, made)
 	g.Overlays = overlays
 	if d.refusal = v.refused(wrong, fault); d.refusal != nil {

@@ -27,10 +27,11 @@ type listenerState struct {
 	names                         []string // that its certificates are good for
 	overlap, overlapMessage       string
 	unresolvedKindsOnly, deniedBy bool
+	settled                       bool // against it, by a listener of the Gateway or of an older ListenerSet
 }
 
-// listeners reads those of a Gateway, or of a ListenerSet of it.
-func (v *visit) listeners(list []gwv1.Listener, gateway *visit) []listenerState {
+// listeners reads those of a Gateway, or of a ListenerSet of it: then those that others have taken before go first.
+func (v *visit) listeners(list []gwv1.Listener, gateway *visit, taken []listenerState) []listenerState {
 	var out []listenerState
 	denials := api.Unenforced(v.obj)
 	for i := range list {
@@ -44,11 +45,12 @@ func (v *visit) listeners(list []gwv1.Listener, gateway *visit) []listenerState 
 				s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonUnsupportedValue), f.Path+": "+f.Reason
 			}
 		}
+		v.settle(&s, taken, path)
 		for j := range out {
 			if out[j].server.Name == s.server.Name {
 				v.Invalid(path+".name", "two listeners have the name %s", s.server.Name)
 			}
-			if conflict(&out[j], &s) {
+			if !s.settled && !out[j].settled && conflict(&out[j], &s) { // what is lost already is in nobody's way
 				v.Add(mesh.CodeConflict, path, "remove one of them", "%s, so neither is served", s.conflictMessage)
 			}
 		}
@@ -154,6 +156,7 @@ func (v *visit) listener(l *gwv1.Listener, path string) listenerState {
 // routeKinds fills in which of the wanted kinds of route may attach.
 func (v *visit) routeKinds(s *listenerState, l *gwv1.Listener, path string) {
 	s.kinds = []condition.RouteKind{}
+	resolved := s.resolved == ""
 	if s.accepted == string(gwv1.ListenerReasonUnsupportedProtocol) {
 		return
 	}
@@ -169,10 +172,12 @@ func (v *visit) routeKinds(s *listenerState, l *gwv1.Listener, path string) {
 			s.kinds = append(s.kinds, condition.RouteKind{Group: api.GroupGateway, Kind: string(k.Kind)})
 			continue
 		}
-		s.resolved, s.resolvedMessage = string(gwv1.ListenerReasonInvalidRouteKinds), fmt.Sprintf("routes of kind %s cannot attach", k.Kind)
+		if s.resolved == "" {
+			s.resolved, s.resolvedMessage = string(gwv1.ListenerReasonInvalidRouteKinds), fmt.Sprintf("routes of kind %s cannot attach", k.Kind)
+		}
 		v.NotEnforced(fmt.Sprintf("%s.allowedRoutes.kinds[%d]", path, i), "routes of kind %s cannot attach to a listener for %s", k.Kind, l.Protocol)
 	}
-	s.unresolvedKindsOnly = s.resolved != "" && len(s.kinds) > 0
+	s.unresolvedKindsOnly = resolved && s.resolved != "" && len(s.kinds) > 0
 }
 
 func (v *visit) listenerTLS(s *listenerState, l *gwv1.Listener, path string) {

@@ -168,11 +168,16 @@ func attachedSets(gateway *visit, own []listenerState) (out []attachedSet) {
 	taken := slices.DeleteFunc(slices.Clone(own), func(l listenerState) bool { return l.fault != "" })
 	for _, o := range sets {
 		s := attachedSet{visit: open(o, in)}
-		s.states = s.listeners(entries(o.Spec.(*gwv1.ListenerSetSpec)), gateway)
+		s.states = s.listeners(entries(o.Spec.(*gwv1.ListenerSetSpec)), gateway, taken)
 		for i := range s.states {
-			s.settle(&s.states[i], taken, fmt.Sprintf("spec.listeners[%d]", i))
-			if s.states[i].fault == "" {
-				taken = append(taken, s.states[i])
+			l := &s.states[i]
+			if l.fault == "" && len(taken) >= maxListeners {
+				l.accepted, l.acceptedMessage = string(gwv1.ListenerEntryReasonTooManyListeners), fmt.Sprintf("the Gateway has %d listeners already", maxListeners)
+				l.fault = l.accepted
+				s.Add(mesh.CodeConflict, fmt.Sprintf("spec.listeners[%d]", i), "", "%s", l.acceptedMessage)
+			}
+			if l.fault == "" {
+				taken = append(taken, *l)
 				s.valid++
 			}
 		}
@@ -182,20 +187,13 @@ func attachedSets(gateway *visit, own []listenerState) (out []attachedSet) {
 }
 
 // settle refuses a listener that an earlier one excludes. What the earlier one is stays untold: it may be another's.
-func (s *attachedSet) settle(l *listenerState, taken []listenerState, path string) {
-	if l.fault == "" && len(taken) >= maxListeners {
-		l.accepted, l.acceptedMessage = string(gwv1.ListenerEntryReasonTooManyListeners), fmt.Sprintf("the Gateway has %d listeners already", maxListeners)
-		l.fault = l.accepted
-		s.Add(mesh.CodeConflict, path, "", "%s", l.acceptedMessage)
-	}
+func (v *visit) settle(l *listenerState, taken []listenerState, path string) {
 	for i := range taken {
-		if l.conflict != "" {
-			return
-		}
 		if reason, what := excludes(&taken[i], l); reason != "" {
 			l.conflict, l.conflictMessage = reason, fmt.Sprintf("a listener of the Gateway, or of an older ListenerSet, has port %d %s", l.server.Port, what)
-			l.fault = reason
-			s.Add(mesh.CodeConflict, path, "use another port or host name", "%s, so this one is not served", l.conflictMessage)
+			l.settled = true
+			v.Add(mesh.CodeConflict, path, "use another port or host name", "%s, so this one is not served", l.conflictMessage)
+			return
 		}
 	}
 }
