@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/gateway-api/conformance"
@@ -32,8 +33,6 @@ type part struct {
 	name     string
 	profiles []suite.ConformanceProfileName
 	labels   map[string]string
-	// features are the announced ones; nil: the suite takes them from the status of the GatewayClass.
-	features []features.FeatureName
 	other    features.FeatureName // that of the other part
 }
 
@@ -41,11 +40,7 @@ var parts = []part{
 	{name: "gateways", other: features.SupportMesh, profiles: []suite.ConformanceProfileName{suite.GatewayHTTPConformanceProfileName, suite.GatewayGRPCConformanceProfileName,
 		suite.GatewayTLSConformanceProfileName, suite.GatewayTCPConformanceProfileName, suite.GatewayUDPConformanceProfileName}},
 	{name: "mesh", other: features.SupportGateway, profiles: []suite.ConformanceProfileName{suite.MeshHTTPConformanceProfileName, suite.MeshGRPCConformanceProfileName},
-		labels: map[string]string{"istio-injection": "enabled"}, features: []features.FeatureName{features.SupportMesh, features.SupportMeshConsumerRoute, features.SupportMeshHTTPRouteRewritePath, features.SupportMeshHTTPRouteSchemeRedirect,
-			features.SupportMeshHTTPRouteRedirectPort, features.SupportMeshHTTPRouteRedirectPath, features.SupportMeshHTTPRouteBackendRequestHeaderModification,
-			features.SupportMeshHTTPRouteQueryParamMatching, features.SupportMeshHTTPRouteNamedRouteRule,
-			// The tests of the mesh ask for features of routes, too.
-			features.SupportHTTPRouteParentRefPort, features.SupportHTTPRouteResponseHeaderModification, features.SupportHTTPRoute303RedirectStatusCode, features.SupportHTTPRoute307RedirectStatusCode, features.SupportHTTPRoute308RedirectStatusCode}},
+		labels: map[string]string{"istio-injection": "enabled"}},
 }
 
 // TestConformance skips no test of a feature that is announced, and writes one report of both parts.
@@ -83,10 +78,11 @@ func (p part) run(t *testing.T, tell func(*confv1.ConformanceReport)) {
 	o.UsableNetworkAddresses, o.UnusableNetworkAddresses = addresses(*usable), addresses(*unusable)
 	o.Implementation = confv1.Implementation{Organization: "heddle-mesh", Project: "heddle", URL: "https://github.com/heddle-mesh/heddle", Version: *version,
 		Contact: []string{"https://github.com/heddle-mesh/heddle/issues"}}
-	o.SupportedFeatures = p.features
+	all := announced(t, &o)
 	if *every {
-		o.SupportedFeatures = features.SetsToNamesSet(features.AllFeatures).Delete(p.other).UnsortedList()
+		all = features.SetsToNamesSet(features.AllFeatures)
 	}
+	o.SupportedFeatures = all.Delete(p.other).UnsortedList()
 	chosen := p.tests()
 	if len(chosen) == 0 {
 		t.Skip("none of the tests that were asked for")
@@ -107,6 +103,22 @@ func (p part) run(t *testing.T, tell func(*confv1.ConformanceReport)) {
 	if err := s.Run(t, chosen); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// announced are the features in the status of the GatewayClass, of gateways and of the mesh.
+func announced(t *testing.T, o *suite.ConformanceOptions) sets.Set[features.FeatureName] {
+	var class gwv1.GatewayClass
+	if err := o.Client.Get(t.Context(), types.NamespacedName{Name: o.GatewayClassName}, &class); err != nil {
+		t.Fatal(err)
+	}
+	out := sets.New[features.FeatureName]()
+	for _, f := range class.Status.SupportedFeatures {
+		out.Insert(features.FeatureName(f.Name))
+	}
+	if len(out) == 0 {
+		t.Fatalf("GatewayClass %s announces no features", class.Name)
+	}
+	return out
 }
 
 // tests are those of the part that were asked for.

@@ -25,6 +25,7 @@ kubectl apply -f - <<-EOF
 	metadata: {name: heddle}
 	spec: {controllerName: heddle.dev/gateway-controller}
 	EOF
+kubectl wait --for=jsonpath='{.status.supportedFeatures[0].name}' --timeout=60s gatewayclass/heddle >/dev/null # they are what is tested
 mkdir -p "$ROOT/docs/conformance"
 [ $# -gt 0 ] || set -- -report "$ROOT/docs/conformance/gateway-api.yaml"
 go test -count=1 -timeout 90m -v . -cluster -release "$release" -usable "$LB_NET.254" -unusable 192.0.2.1 "$@"
