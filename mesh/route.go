@@ -47,7 +47,7 @@ func (r *Route) Backed(by func(*Backend) bool) bool {
 		return slices.ContainsFunc(list, func(b Backend) bool { return by(&b) })
 	}
 	for i := range r.HTTP {
-		if any(r.HTTP[i].Backends) || slices.ContainsFunc(r.HTTP[i].Mirrors, func(m Mirror) bool { return by(&m.Backend) }) {
+		if any(r.HTTP[i].Destinations()) {
 			return true
 		}
 	}
@@ -137,6 +137,23 @@ type HTTPRule struct {
 	TryTimeout *time.Duration // Gateway API backendRequest
 }
 
+// Destinations are all backends that requests of the rule lead to, copies included.
+func (r *HTTPRule) Destinations() []Backend {
+	out := slices.Clone(r.Backends)
+	copies := func(list []Mirror) {
+		for _, m := range list {
+			out = append(out, m.Backend)
+		}
+	}
+	copies(r.Mirrors)
+	for _, b := range r.Backends {
+		if b.Own != nil {
+			copies(b.Own.Mirrors)
+		}
+	}
+	return out
+}
+
 // Backend is a weighted destination. A backend that cannot be resolved has Invalid set and answers 500 (Gateway API) or 503 (Istio: an unknown host).
 type Backend struct {
 	Host    Host
@@ -146,6 +163,20 @@ type Backend struct {
 	Weight  uint32
 	Headers HeaderEdits
 	Invalid string // why, "" when it can be used
+	Own     *Own   // nil: nothing but Headers
+}
+
+// Own is what is done to one backend's share of a rule's requests: in the place of what the rule says of the same, but for copies, which are sent beside those of the rule.
+type Own struct {
+	Redirect *Redirect
+	Rewrite  *Rewrite
+	CORS     *CORS
+	Mirrors  []Mirror
+}
+
+// IsZero says whether nothing is done.
+func (o *Own) IsZero() bool {
+	return o == nil || o.Redirect == nil && o.Rewrite == nil && o.CORS == nil && len(o.Mirrors) == 0
 }
 
 // HeaderEdits change headers of requests and responses.

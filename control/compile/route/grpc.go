@@ -43,7 +43,7 @@ func (p place) forClient(c candidate, host mesh.Host, in *routev3.Route) []*rout
 		return nil
 	}
 	out := &routev3.Route{Name: in.Name, Metadata: in.Metadata, TypedPerFilterConfig: in.TypedPerFilterConfig, Match: &routev3.RouteMatch{
-		PathSpecifier: in.Match.PathSpecifier, CaseSensitive: in.Match.CaseSensitive,
+		PathSpecifier: in.Match.PathSpecifier, CaseSensitive: in.Match.CaseSensitive, RuntimeFraction: in.Match.RuntimeFraction,
 	}}
 	if s := in.Match.GetPathSeparatedPrefix(); s != "" { // a path specifier that gRPC does not have
 		out.Match.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regexp.QuoteMeta(s) + "(/.*)?"}}
@@ -157,7 +157,7 @@ func absences(r *routev3.Route) []*routev3.Route {
 			headers := slices.Clone(with.Match.Headers)
 			headers[i] = &routev3.HeaderMatcher{Name: h.Name, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}, InvertMatch: true}
 			out = append(out, &routev3.Route{Name: r.Name, Metadata: r.Metadata, TypedPerFilterConfig: r.TypedPerFilterConfig, Action: r.Action, Match: &routev3.RouteMatch{
-				PathSpecifier: r.Match.PathSpecifier, CaseSensitive: r.Match.CaseSensitive, Headers: headers,
+				PathSpecifier: r.Match.PathSpecifier, CaseSensitive: r.Match.CaseSensitive, RuntimeFraction: r.Match.RuntimeFraction, Headers: headers,
 			}})
 		}
 	}

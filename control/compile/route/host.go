@@ -49,13 +49,18 @@ func (p place) rules(host mesh.Host, routes []*mesh.Route) []*routev3.Route {
 	return out
 }
 
-// routes are what a candidate becomes: one route, or what a gRPC client can read of it.
-func (p place) routes(c candidate, host mesh.Host) []*routev3.Route {
-	r := p.build(c.origin, c.rule, c.match)
-	if p.v.Kind() == mesh.Proxyless {
-		return p.forClient(c, host, r)
+// routes are what a candidate becomes: one route, or one for each share; and of it what a gRPC client can read.
+func (p place) routes(c candidate, host mesh.Host) (out []*routev3.Route) {
+	for _, s := range shares(c.rule) {
+		r := p.build(c.origin, s.rule, c.match)
+		r.Match.RuntimeFraction = s.fraction(p.v.Kind() == mesh.Proxyless)
+		if p.v.Kind() == mesh.Proxyless {
+			out = append(out, p.forClient(candidate{c.origin, s.rule, c.match}, host, r)...)
+			continue
+		}
+		out = append(out, r)
 	}
-	return []*routev3.Route{r}
+	return out
 }
 
 func (p place) candidates(origin mesh.Ref, rule *mesh.HTTPRule) []candidate {

@@ -54,10 +54,7 @@ func leadsOf(r *mesh.Route) map[mesh.Host][]lead {
 	}
 	for _, rule := range r.HTTP {
 		from := clients(rule.Matches, func(m mesh.HTTPMatch) mesh.Namespace { return m.SourceNamespace })
-		add(rule.Backends, from)
-		for _, m := range rule.Mirrors {
-			add([]mesh.Backend{m.Backend}, from)
-		}
+		add(rule.Destinations(), from)
 	}
 	space := func(m mesh.L4Match) mesh.Namespace { return m.SourceNamespace }
 	for _, rule := range r.TCP {

@@ -17,19 +17,7 @@ func (v *routeVisit) backends(r *mesh.HTTPRule, rule *gwv1.HTTPRouteRule, path s
 		ref, at := &rule.BackendRefs[i], fmt.Sprintf("%s.backendRefs[%d]", path, i)
 		b := v.share(&ref.BackendRef, at)
 		total += uint64(b.Weight)
-		for j := range ref.Filters {
-			f, at := &ref.Filters[j], fmt.Sprintf("%s.filters[%d]", at, j)
-			switch {
-			case members(f) > 1:
-				v.Invalid(at, "a filter has the settings of one type, and this one has those of %d", members(f))
-			case f.Type == gwv1.HTTPRouteFilterRequestHeaderModifier && f.RequestHeaderModifier != nil:
-				v.modify(&b.Headers.Request, f.RequestHeaderModifier, at+".requestHeaderModifier")
-			case f.Type == gwv1.HTTPRouteFilterResponseHeaderModifier && f.ResponseHeaderModifier != nil:
-				v.modify(&b.Headers.Response, f.ResponseHeaderModifier, at+".responseHeaderModifier")
-			default:
-				v.impossible(string(gwv1.RouteReasonUnsupportedValue), at, "filter %s is not possible for one backend yet", f.Type)
-			}
-		}
+		v.own(&b, r, ref.Filters, at)
 		r.Backends = append(r.Backends, b)
 	}
 	if r.Redirect != nil {
@@ -43,6 +31,26 @@ func (v *routeVisit) backends(r *mesh.HTTPRule, rule *gwv1.HTTPRouteRule, path s
 			v.NotFound(path+".backendRefs", "", "the rule has no backend, so it answers %s", v.failure())
 		}
 		r.Backends, r.Direct = nil, &mesh.DirectResponse{Status: 500}
+	}
+}
+
+// own reads the filters of one backend, which are those of a rule for its share of the requests.
+func (v *routeVisit) own(b *mesh.Backend, rule *mesh.HTTPRule, filters []gwv1.HTTPRouteFilter, path string) {
+	share := mesh.HTTPRule{}
+	for i := range filters {
+		v.filter(&share, &filters[i], fmt.Sprintf("%s.filters[%d]", path, i))
+	}
+	switch {
+	case share.Redirect == nil:
+	case share.Rewrite != nil:
+		v.impossible(string(gwv1.RouteReasonIncompatibleFilters), path+".filters", "a backend's share cannot be redirected and rewritten at once")
+	case share.CORS != nil || rule.CORS != nil:
+		v.NotEnforced(path+".filters", "CORS has no effect on a share that is answered by RequestRedirect")
+		share.CORS = nil
+	}
+	b.Headers = share.Headers
+	if own := (mesh.Own{Redirect: share.Redirect, Rewrite: share.Rewrite, CORS: share.CORS, Mirrors: share.Mirrors}); !own.IsZero() {
+		b.Own = &own
 	}
 }
 
@@ -110,7 +118,7 @@ func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.
 			return fail(gwv1.RouteReasonInvalidKind, "ServiceEntry %s/%s has several hosts; name one with kind Hostname", ns, ref.Name)
 		}
 	default:
-		return fail(gwv1.RouteReasonInvalidKind, "a backend of kind %s is not possible", what)
+		return fail(gwv1.RouteReasonInvalidKind, "a backend of kind %s%s is not possible", what, inGroup(group))
 	}
 	if ref.Port == nil || *ref.Port < 1 || *ref.Port > 65535 {
 		v.Invalid(path+".port", "a %s as backend needs a port from 1 to 65535", what)
@@ -154,4 +162,12 @@ func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.
 func (v *routeVisit) guarded() bool {
 	parents := routeParents(v.obj.Spec)
 	return len(parents) == 0 || slices.ContainsFunc(parents, func(p gwv1.ParentReference) bool { return string(deref(p.Kind, "Gateway")) != "Service" })
+}
+
+// inGroup names the API group of a kind, if it has one.
+func inGroup(group string) string {
+	if group == "" {
+		return ""
+	}
+	return " of group " + group
 }

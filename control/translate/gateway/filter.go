@@ -55,6 +55,12 @@ func (v *routeVisit) filter(r *mesh.HTTPRule, f *gwv1.HTTPRouteFilter, path stri
 			v.Invalid(path, "a rule can have one filter of this type")
 		}
 		r.CORS = v.cors(f.CORS, path+".cors")
+	case gwv1.HTTPRouteFilterExtensionRef:
+		if f.ExtensionRef == nil {
+			missing()
+			return
+		}
+		v.impossible(string(gwv1.RouteReasonUnsupportedValue), path+".extensionRef", "there are no filters of kind %s in group %q, so %s cannot be one", f.ExtensionRef.Kind, f.ExtensionRef.Group, f.ExtensionRef.Name)
 	default:
 		v.impossible(string(gwv1.RouteReasonUnsupportedValue), path, "filter %s is not possible yet", f.Type)
 	}
@@ -113,7 +119,12 @@ func fieldName(s string) bool {
 	return true
 }
 
-func replacesPrefix(filters []gwv1.HTTPRouteFilter) bool {
+// replacesPrefix says whether one of the filters, of the rule or of a backend, replaces the prefix that a match asks for.
+func replacesPrefix(r *gwv1.HTTPRouteRule) bool {
+	filters := slices.Clone(r.Filters)
+	for i := range r.BackendRefs {
+		filters = append(filters, r.BackendRefs[i].Filters...)
+	}
 	return slices.ContainsFunc(filters, func(f gwv1.HTTPRouteFilter) bool {
 		var p *gwv1.HTTPPathModifier
 		if f.RequestRedirect != nil {
@@ -157,7 +168,7 @@ func (v *routeVisit) redirect(x *gwv1.HTTPRequestRedirectFilter, path string) *m
 			r.PrefixRewrite = new(string)
 			*r.PrefixRewrite = deref(p.ReplacePrefixMatch, "/")
 		default:
-			v.Invalid(path+".path.type", "%q is not a way to change a path", p.Type)
+			v.impossible(string(gwv1.RouteReasonUnsupportedValue), path+".path.type", "%q is not a way to change a path", p.Type)
 		}
 	}
 	return r
@@ -173,7 +184,7 @@ func (v *routeVisit) rewrite(x *gwv1.HTTPURLRewriteFilter, path string) *mesh.Re
 		case gwv1.PrefixMatchHTTPPathModifier:
 			value = deref(p.ReplacePrefixMatch, "/")
 		default:
-			v.Invalid(path+".path.type", "%q is not a way to change a path", p.Type)
+			v.impossible(string(gwv1.RouteReasonUnsupportedValue), path+".path.type", "%q is not a way to change a path", p.Type)
 		}
 		r.Path = &value
 	}

@@ -26,7 +26,7 @@ func (v *routeVisit) rule(r *gwv1.HTTPRouteRule, path string) mesh.HTTPRule {
 		base.CORS = nil
 	}
 	matches := v.matches(r.Matches, path)
-	if replacesPrefix(r.Filters) {
+	if replacesPrefix(r) {
 		for _, m := range matches {
 			if m.Path.Kind != mesh.MatchPathPrefix {
 				v.impossible(string(gwv1.RouteReasonUnsupportedValue), path+".filters", "ReplacePrefixMatch needs matches by PathPrefix")
