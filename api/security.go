@@ -71,7 +71,9 @@ var securityTable = []securityRow{
 	{
 		kind: "Sidecar.networking.istio.io", roots: []string{"ingress[].tls"},
 		enforced: Fields("ingress[].tls.mode=SIMPLE|MUTUAL|OPTIONAL_MUTUAL", "ingress[].tls.credentialName", "ingress[].tls.serverCertificate", "ingress[].tls.privateKey", "ingress[].tls.caCertificates",
-			"ingress[].tls.caCrl", "ingress[].tls.cipherSuites", "ingress[].tls.minProtocolVersion", "ingress[].tls.maxProtocolVersion", "ingress[].tls.subjectAltNames"),
+			"ingress[].tls.caCrl", "ingress[].tls.cipherSuites", "ingress[].tls.minProtocolVersion", "ingress[].tls.maxProtocolVersion", "ingress[].tls.subjectAltNames",
+			"ingress[].tls.credentialNames", "ingress[].tls.caCertCredentialName", "ingress[].tls.tlsCertificates[].*", "ingress[].tls.verifyCertificateSpki", "ingress[].tls.verifyCertificateHash",
+			"ingress[].tls.insecureSkipVerify", "ingress[].tls.ecdhCurves", "ingress[].tls.alpnProtocols"),
 		why: "this TLS setting of a sidecar's port is not enforced yet",
 	},
 	{

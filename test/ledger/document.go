@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -14,12 +15,28 @@ func (r Row) Strip(document map[string]any) {
 
 // Alter writes something else in its place, wherever it stands: the n-th of some ways to change a value. It says whether there was such a way; rows are all that there are.
 func (r Row) Alter(document map[string]any, n int, rows []Row) (changed bool) {
+	elsewhere := r.elsewhere(document)
 	r.visit(document, func(m map[string]any, key string) {
-		if ways := others(m[key], r, rows); n < len(ways) {
+		ways := others(m[key], r, rows)
+		if i := slices.Index(elsewhere, m[key]); len(elsewhere) > 1 && i >= 0 {
+			ways = append(ways, elsewhere[(i+1)%len(elsewhere)])
+		}
+		if n < len(ways) {
 			m[key], changed = ways[n], true
 		}
 	})
 	return changed
+}
+
+// elsewhere are the texts that the document has in all places of the row: what is good there may be good here.
+func (r Row) elsewhere(document map[string]any) (out []any) {
+	r.visit(document, func(m map[string]any, key string) {
+		if text, ok := m[key].(string); ok && !slices.Contains(out, any(text)) {
+			out = append(out, text)
+		}
+	})
+	slices.SortFunc(out, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+	return out
 }
 
 // others are values that may stand in the place of one.
@@ -31,7 +48,7 @@ func others(value any, r Row, rows []Row) (out []any) {
 		return []any{v + 1, v - 1}
 	case string:
 		if r.Value == "" {
-			return []any{v + "x", "x" + v}
+			return []any{v + "x", "x" + v, "1" + v} // the last for times and numbers
 		}
 		for _, other := range rows {
 			if other.Subject == r.Subject && other.Path == r.Path && other.Value != r.Value {
@@ -46,11 +63,11 @@ func others(value any, r Row, rows []Row) (out []any) {
 			out = append(out, append([]any{x}, v[1:]...))
 		}
 	case map[string]any:
-		more := map[string]any{"x": "x"}
+		more, other := map[string]any{"x": "x"}, map[string]any{} // another entry, and other names for all
 		for key, x := range v {
-			more[key] = x
+			more[key], other[key+"x"] = x, x
 		}
-		out = append(out, more)
+		out = append(out, more, other)
 	}
 	return out
 }

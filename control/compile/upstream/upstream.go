@@ -89,6 +89,9 @@ func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
 	c.TypedExtensionProtocolOptions = nil
 	pool, origin := v.Pool(in)
 	t := target{proto: in.Protocol(v), rule: &mesh.Traffic{Origin: origin}, policy: mesh.TrafficPolicy{Pool: pool}}
+	if pool != nil && pool.Version == mesh.VersionOfClient && t.proto.IsHTTP() {
+		t.proto = mesh.Auto
+	}
 	t.pool(v, c)
 	t.protocol(v, c)
 	c.Metadata = message.Metadata(map[string]any{"services": services})

@@ -254,8 +254,9 @@ func (v *View) arrival() *mesh.SidecarScope {
 // ServesWith says whether the proxy's Sidecar names a credential (by its name in SDS) for one of the workload's ports.
 func (v *View) ServesWith(credential string) bool {
 	sc := v.arrival()
+	named := func(name string) bool { return name != "" && v.CredentialName(name) == credential }
 	return sc != nil && slices.ContainsFunc(sc.Ingress, func(l mesh.IngressListener) bool {
-		return l.TLS != nil && l.TLS.Credential != "" && l.Denied == "" && v.CredentialName(l.TLS.Credential) == credential
+		return l.TLS != nil && l.Denied == "" && (named(l.TLS.Credential) || named(l.TLS.CA) || slices.ContainsFunc(l.TLS.More, named))
 	})
 }
 

@@ -123,7 +123,7 @@ func (v *visit) target(t *types.PolicyTargetReference, path string) mesh.Labels 
 			return nil
 		}
 		return mesh.Labels{"gateway.networking.k8s.io/gateway-class-name": t.GetName()}
-	case "/Service", api.GroupNetworking + "/ServiceEntry":
+	case "/Service", "core/Service", api.GroupNetworking + "/ServiceEntry":
 		v.NotEnforced(path, "services are patched at waypoints, and there are none in this mesh")
 		return nil
 	}

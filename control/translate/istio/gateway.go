@@ -12,7 +12,7 @@ import (
 
 // gatewayFields are honoured; the TLS settings are judged by api.Unenforced.
 var gatewayFields = api.Fields("selector", "servers[].port.number", "servers[].port.protocol", "servers[].port.name", "servers[].hosts",
-	"servers[].name", "servers[].bind", "servers[].tls.*")
+	"servers[].name", "servers[].bind", "servers[].tls.*", "servers[].port.targetPort")
 
 // Gateway gives the listeners that a Gateway describes, or nil when the object is broken. A server whose TLS settings cannot be enforced is there with a
 // reason to deny, so that nobody reaches what it should have protected.
@@ -73,6 +73,7 @@ func (v *visit) server(s *networking.Server, path string) mesh.Server {
 			v.Invalid(path+".port.name", "the port has no name")
 		}
 		out.Port = v.port(s.Port.Number, path+".port.number")
+		v.targetPort(s.Port.TargetPort, path+".port.targetPort") //nolint:staticcheck // deprecated, and still written by users
 		p, ok := serverProtocols[strings.ToUpper(s.Port.Protocol)]
 		if !ok {
 			v.Add(mesh.CodeInvalid, path+".port.protocol", "use HTTP, HTTPS, HTTP2, GRPC, GRPC-WEB, TLS, TCP or MONGO", "%q is not a protocol of a gateway", s.Port.Protocol)
@@ -85,6 +86,13 @@ func (v *visit) server(s *networking.Server, path string) mesh.Server {
 	v.serverHosts(&out, s, path)
 	v.serverTLS(&out, s.Tls, path+".tls")
 	return out
+}
+
+// targetPort tells that a port's targetPort is without meaning.
+func (v *visit) targetPort(n uint32, path string) {
+	if n != 0 {
+		v.NotEnforced(path, "targetPort %d has no effect, nor has it in Istio: the Service in front says which port connections go to", n)
+	}
 }
 
 // bind reads the address that a server listens on. A unix socket is no address that a gateway's clients come by: nothing is served there, and nowhere else either.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/heddle-mesh/heddle/mesh"
+	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 )
 
@@ -44,37 +45,38 @@ func (v *visit) serverTLS(out *mesh.Server, x *networking.ServerTLSSettings, pat
 	}
 	out.HTTPSRedirect = x.HttpsRedirect
 	if !secure {
-		if out.Protocol.IsHTTP() && x.HttpsRedirect {
-			if x.CredentialName != "" || x.Mode != networking.ServerTLSSettings_PASSTHROUGH {
-				v.Invalid(path, "a server for plain HTTP can redirect to HTTPS, and cannot have other TLS settings")
-			}
-			return
+		if !out.Protocol.IsHTTP() || !proto.Equal(x, &networking.ServerTLSSettings{HttpsRedirect: x.HttpsRedirect}) { // an empty setting says nothing, as in Istio
+			v.Add(mesh.CodeInvalid, path, "set the port's protocol to HTTPS or TLS", "the server's protocol has no TLS, so its TLS settings would not be obeyed; only one for HTTP may have httpsRedirect")
 		}
-		v.Add(mesh.CodeInvalid, path, "set the port's protocol to HTTPS or TLS", "the server's protocol has no TLS, so its TLS settings would not be obeyed")
 		return
 	}
 	if x.HttpsRedirect {
 		v.Invalid(path+".httpsRedirect", "a server that speaks TLS has nothing to redirect")
 	}
-	t := &mesh.ServerTLS{SubjectAltNames: slices.Clone(x.SubjectAltNames), Unverified: x.InsecureSkipVerify.GetValue()}
 	mode, known := serverModes[x.Mode]
 	if !known {
 		v.Invalid(path+".mode", "%d is not a TLS mode", x.Mode)
 	}
-	t.Mode = mode
-	t.CipherSuites = v.cipherSuites(x.CipherSuites, path+".cipherSuites")
-	t.Curves, t.ALPN = v.curves(x.EcdhCurves, path+".ecdhCurves"), v.alpn(x.AlpnProtocols, path+".alpnProtocols")
-	v.certificates(t, x, path)
-	v.clients(t, x, path)
+	t := v.ended(mode, x, path)
 	if strings.HasPrefix(t.Credential, "sds://") {
 		out.Denied = "credentials come from Secrets, not from another server of secrets"
 		v.Add(mesh.CodeDenied, path+".credentialName", "name a Secret", "%s, so the server accepts no connection", out.Denied)
 	}
+	out.TLS = t
+}
+
+// ended reads how TLS ends at a server.
+func (v *visit) ended(mode mesh.ServerTLSMode, x *networking.ServerTLSSettings, path string) *mesh.ServerTLS {
+	t := &mesh.ServerTLS{Mode: mode, SubjectAltNames: slices.Clone(x.SubjectAltNames), Unverified: x.InsecureSkipVerify.GetValue()}
+	t.CipherSuites = v.cipherSuites(x.CipherSuites, path+".cipherSuites")
+	t.Curves, t.ALPN = v.curves(x.EcdhCurves, path+".ecdhCurves"), v.alpn(x.AlpnProtocols, path+".alpnProtocols")
+	v.certificates(t, x, path)
+	v.clients(t, x, path)
 	t.MinVersion, t.MaxVersion = tlsVersions[x.MinProtocolVersion], tlsVersions[x.MaxProtocolVersion]
 	if t.MaxVersion != 0 && t.MinVersion > t.MaxVersion {
 		v.Invalid(path+".minProtocolVersion", "the lowest version is above the highest one")
 	}
-	out.TLS = t
+	return t
 }
 
 // credential is NAMESPACE/NAME or NAME of a Secret; Istio lets the place that it lies in be written before it.

@@ -11,7 +11,7 @@ import (
 
 // sidecarFields are honoured; the TLS settings are judged by api.Unenforced, and of connection pools those of a DestinationRule.
 var sidecarFields = func() api.FieldSet {
-	all := []string{"workloadSelector.labels", "egress[].hosts", "egress[].port.number", "egress[].port.protocol", "egress[].port.name", "egress[].bind", "egress[].captureMode",
+	all := []string{"workloadSelector.labels", "egress[].hosts", "egress[].port.number", "egress[].port.targetPort", "ingress[].port.targetPort", "egress[].port.protocol", "egress[].port.name", "egress[].bind", "egress[].captureMode",
 		"outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "outboundTrafficPolicy.egressProxy.*",
 		"ingress[].port.number", "ingress[].port.protocol", "ingress[].port.name", "ingress[].bind", "ingress[].captureMode", "ingress[].defaultEndpoint", "ingress[].tls.*"}
 	for _, f := range policyFields {
@@ -45,12 +45,20 @@ func Sidecar(o api.Object, in Lookup) (*mesh.SidecarScope, []mesh.Problem) {
 	for i, l := range spec.Ingress {
 		v.ingress(s, l, denials, at("spec.ingress", i))
 	}
-	s.Pool = v.pool(spec.InboundConnectionPool, "spec.inboundConnectionPool")
+	s.Pool = v.inboundPool(spec.InboundConnectionPool, "spec.inboundConnectionPool")
 	s.Outbound = v.outboundPolicy(spec.OutboundTrafficPolicy, "spec.outboundTrafficPolicy")
 	if v.Broken() {
 		return nil, v.Problems()
 	}
 	return s, v.Problems()
+}
+
+// inboundPool reads the bounds of what goes to the workload itself.
+func (v *visit) inboundPool(x *networking.ConnectionPoolSettings, path string) *mesh.ConnectionPool {
+	if p := x.GetHttp().GetH2UpgradePolicy(); p != networking.ConnectionPoolSettings_HTTPSettings_DEFAULT {
+		v.NotEnforced(path+".http.h2UpgradePolicy", "a workload is asked in the version of HTTP that its port's protocol says, so %s has no effect there (nor in Istio)", p)
+	}
+	return v.pool(x, path)
 }
 
 func (v *visit) outboundPolicy(x *networking.OutboundTrafficPolicy, path string) *mesh.OutboundPolicy {

@@ -59,6 +59,7 @@ func (v *visit) egressPort(out *mesh.EgressListener, x *networking.SidecarPort, 
 		}
 		return
 	}
+	v.targetPort(x.TargetPort, path+".targetPort") //nolint:staticcheck // deprecated, and still written by users
 	if out.Name = x.Name; out.Bind.Kind() != mesh.AddrUnix {
 		out.Port = v.port(x.Number, path+".number")
 	}

@@ -15,10 +15,11 @@ func (v *visit) ingress(s *mesh.SidecarScope, x *networking.IstioIngressListener
 		v.Invalid(path+".port", "the port is missing")
 		return
 	}
-	out := mesh.IngressListener{Port: v.port(x.Port.Number, path+".port.number"), Name: x.Port.Name, Capture: v.captureMode(x.CaptureMode, path+".captureMode"), Pool: v.pool(x.ConnectionPool, path+".connectionPool")}
+	out := mesh.IngressListener{Port: v.port(x.Port.Number, path+".port.number"), Name: x.Port.Name, Capture: v.captureMode(x.CaptureMode, path+".captureMode"), Pool: v.inboundPool(x.ConnectionPool, path+".connectionPool")}
 	if slices.ContainsFunc(s.Ingress, func(l mesh.IngressListener) bool { return l.Port == out.Port }) {
 		v.Invalid(path+".port.number", "port %d has a listener already", out.Port)
 	}
+	v.targetPort(x.Port.TargetPort, path+".port.targetPort") //nolint:staticcheck // deprecated, and still written by users
 	p, ok := serverProtocols[strings.ToUpper(x.Port.Protocol)]
 	if !ok {
 		v.Add(mesh.CodeInvalid, path+".port.protocol", "use HTTP, HTTPS, HTTP2, GRPC, GRPC-WEB, TLS, TCP or MONGO", "%q is not a protocol of a listener", shorten(x.Port.Protocol))
@@ -92,21 +93,5 @@ func (v *visit) ingressTLS(out *mesh.IngressListener, x *networking.ServerTLSSet
 	if x.HttpsRedirect {
 		v.Invalid(path+".httpsRedirect", "a port that speaks TLS has nothing to redirect")
 	}
-	out.TLS = &mesh.ServerTLS{Mode: mode, Credential: strings.TrimPrefix(x.CredentialName, "kubernetes://"), SubjectAltNames: slices.Clone(x.SubjectAltNames),
-		CipherSuites: v.cipherSuites(x.CipherSuites, path+".cipherSuites"), MinVersion: tlsVersions[x.MinProtocolVersion], MaxVersion: tlsVersions[x.MaxProtocolVersion]}
-	out.TLS.CAFile, out.TLS.CRLFile = x.CaCertificates, x.CaCrl
-	if x.CredentialName == "" {
-		out.TLS.Files = []mesh.CertificateFiles{{Certificate: x.ServerCertificate, Key: x.PrivateKey}}
-	}
-	if out.TLS.MaxVersion != 0 && out.TLS.MinVersion > out.TLS.MaxVersion {
-		v.Invalid(path+".minProtocolVersion", "the lowest version is above the highest one")
-	}
-	switch files := x.ServerCertificate + x.PrivateKey + x.CaCertificates + x.CaCrl; {
-	case x.CredentialName != "" && files != "":
-		v.Invalid(path+".credentialName", "credentialName and certificate files exclude each other")
-	case x.CredentialName == "" && (x.ServerCertificate == "" || x.PrivateKey == ""):
-		v.Add(mesh.CodeInvalid, path+".serverCertificate", "give serverCertificate and privateKey, or credentialName", "the port has no certificate")
-	case x.CredentialName == "" && mode != mesh.ServerSimple && x.CaCertificates == "":
-		v.Invalid(path+".caCertificates", "clients' certificates cannot be checked without it")
-	}
+	out.TLS = v.ended(mode, x, path)
 }
