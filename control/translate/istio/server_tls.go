@@ -57,16 +57,14 @@ func (v *visit) serverTLS(out *mesh.Server, x *networking.ServerTLSSettings, pat
 	if !known {
 		v.Invalid(path+".mode", "%d is not a TLS mode", x.Mode)
 	}
-	t := v.ended(mode, x, path)
-	if strings.HasPrefix(t.Credential, "sds://") {
-		out.Denied = "credentials come from Secrets, not from another server of secrets"
-		v.Add(mesh.CodeDenied, path+".credentialName", "name a Secret", "%s, so the server accepts no connection", out.Denied)
+	t, denied := v.ended(mode, x, path)
+	if out.TLS = t; denied != "" {
+		out.Denied = denied
 	}
-	out.TLS = t
 }
 
-// ended reads how TLS ends at a server.
-func (v *visit) ended(mode mesh.ServerTLSMode, x *networking.ServerTLSSettings, path string) *mesh.ServerTLS {
+// ended reads how TLS ends at a server; denied is why nothing may be let in.
+func (v *visit) ended(mode mesh.ServerTLSMode, x *networking.ServerTLSSettings, path string) (out *mesh.ServerTLS, denied string) {
 	t := &mesh.ServerTLS{Mode: mode, SubjectAltNames: slices.Clone(x.SubjectAltNames), Unverified: x.InsecureSkipVerify.GetValue()}
 	t.CipherSuites = v.cipherSuites(x.CipherSuites, path+".cipherSuites")
 	t.Curves, t.ALPN = v.curves(x.EcdhCurves, path+".ecdhCurves"), v.alpn(x.AlpnProtocols, path+".alpnProtocols")
@@ -76,7 +74,11 @@ func (v *visit) ended(mode mesh.ServerTLSMode, x *networking.ServerTLSSettings, 
 	if t.MaxVersion != 0 && t.MinVersion > t.MaxVersion {
 		v.Invalid(path+".minProtocolVersion", "the lowest version is above the highest one")
 	}
-	return t
+	if strings.HasPrefix(t.Credential, "sds://") {
+		denied = "credentials come from Secrets, not from another server of secrets"
+		v.Add(mesh.CodeDenied, path+".credentialName", "name a Secret", "%s, so the server accepts no connection", denied)
+	}
+	return t, denied
 }
 
 // credential is NAMESPACE/NAME or NAME of a Secret; Istio lets the place that it lies in be written before it.

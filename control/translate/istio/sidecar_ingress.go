@@ -93,5 +93,5 @@ func (v *visit) ingressTLS(out *mesh.IngressListener, x *networking.ServerTLSSet
 	if x.HttpsRedirect {
 		v.Invalid(path+".httpsRedirect", "a port that speaks TLS has nothing to redirect")
 	}
-	out.TLS = v.ended(mode, x, path)
+	out.TLS, out.Denied = v.ended(mode, x, path)
 }
