@@ -268,8 +268,10 @@ type ServerTLS struct {
 	SPKIs, Hashes []string
 	// Unverified lets in clients whose certificate nobody vouches for; what is behind the gateway is told of it.
 	Unverified bool
-	Curves     []string // that keys are agreed by, in BoringSSL's names
-	ALPN       []string // instead of the usual
+	// Strangers: whatever clients show, it is nobody's identity. Policies take them for clients without a certificate, and what is behind the gateway is not told of it.
+	Strangers bool
+	Curves    []string // that keys are agreed by, in BoringSSL's names
+	ALPN      []string // instead of the usual
 }
 
 // CertificateFiles are the paths of a chain and its key.

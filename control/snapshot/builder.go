@@ -65,7 +65,7 @@ type Builder struct {
 func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects, accepted Accepted) *Builder {
 	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
 		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, listed: map[listKey]map[mesh.Ref]struct{}{}, sets: map[mesh.Ref]map[mesh.Ref]struct{}{}, setOf: map[mesh.Ref]mesh.Ref{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
-		rivalry: rivalry{hosts: map[mesh.Host]struct{}{}, rules: map[mesh.Host]struct{}{}, sidecars: map[mesh.Namespace]struct{}{}},
+		rivalry: rivalry{hosts: map[mesh.Host]struct{}{}, rules: map[mesh.Host]struct{}{}, sidecars: map[mesh.Namespace]struct{}{}, gates: map[mesh.GatewayID]struct{}{}},
 		dirty:   map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
 	b.problems, b.from = map[mesh.Ref]map[string][]mesh.Problem{}, map[string]map[mesh.Ref]struct{}{}
 	origin := func(r *mesh.Route) mesh.Ref { return r.Origin }

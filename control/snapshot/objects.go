@@ -174,6 +174,10 @@ func (b *Builder) Status(ref mesh.Ref) *condition.Status {
 		with := gateway.WithAncestors(*s.status, s.object, b.routes(), written{b})
 		return &with
 	}
+	if r, ok := b.now.Routes.Get(ref); ok {
+		with := gateway.WithRivals(*s.status, s.object, r, func(g mesh.GatewayID) []*mesh.Route { routes, _ := b.now.GateRoutes.Get(g); return routes }, written{b})
+		return &with
+	}
 	return s.status
 }
 

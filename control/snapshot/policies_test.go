@@ -49,3 +49,31 @@ func TestBackendTLSPolicyFollows(t *testing.T) {
 		t.Errorf("with the system's authorities: %v", list)
 	}
 }
+
+// An HTTPRoute and a GRPCRoute that share a host at a listener: the younger one is told that it has lost it, and when it has it again.
+func TestRivalRoutes(t *testing.T) {
+	const of = "apiVersion: gateway.networking.k8s.io/v1\nkind: %s\nmetadata: {name: r, namespace: shop, creationTimestamp: %q}\nspec: {parentRefs: [{name: front}], hostnames: [%s], rules: [{backendRefs: [{name: web, port: 80}]}]}\n"
+	old, young := fmt.Sprintf(of, "HTTPRoute", "2026-01-01T00:00:00Z", "a.com"), func(host string) string { return fmt.Sprintf(of, "GRPCRoute", "2026-01-02T00:00:00Z", host) }
+	loser := mesh.Ref{Group: api.GroupGateway, Kind: "GRPCRoute", Namespace: "shop", Name: "r"}
+	r := newRig(t)
+	r.put("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: front, namespace: shop}\nspec: {gatewayClassName: heddle, listeners: [{name: http, port: 80, protocol: HTTP}]}\n").apply()
+	for _, step := range []struct {
+		name, put, want string
+		attached        int32
+	}{
+		{"alone", young("a.com"), "True/Accepted", 1},
+		{"an older one comes", old, "False/Conflicted", 1},
+		{"with another host", young("b.com"), "True/Accepted", 2},
+		{"with its host again", young("'*.com'"), "False/Conflicted", 1},
+		{"the older one goes elsewhere", strings.Replace(old, "a.com", "a.org", 1), "True/Accepted", 2},
+	} {
+		_, told := r.put(step.put).apply()
+		c := r.b.Status(loser).Parents[0].Conditions[0]
+		if got := c.Status + "/" + c.Reason; got != step.want || !slices.Contains(told, loser) {
+			t.Errorf("%s: %s, want %s; told %v", step.name, got, step.want, told)
+		}
+		if got := r.b.Status(mesh.Ref{Group: api.GroupGateway, Kind: "Gateway", Namespace: "shop", Name: "front"}).Listeners[0].AttachedRoutes; got != step.attached {
+			t.Errorf("%s: %d routes are attached, want %d", step.name, got, step.attached)
+		}
+	}
+}

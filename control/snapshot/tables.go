@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/heddle-mesh/heddle/control/registry"
+	"github.com/heddle-mesh/heddle/control/translate/gateway"
 	"github.com/heddle-mesh/heddle/control/translate/istio"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -109,6 +110,7 @@ func (b *Builder) putRoute(ref mesh.Ref, r *mesh.Route) {
 	for _, g := range b.gateRoutes.set(ref, atGates) {
 		if g.Dialect == mesh.GatewayAPI { // its status counts its routes
 			b.told[gatewayRef(g)] = struct{}{}
+			b.rivalry.gates[g] = struct{}{}
 		}
 	}
 }
@@ -149,6 +151,7 @@ type rivalry struct {
 	hosts    map[mesh.Host]struct{}      // of VirtualServices
 	rules    map[mesh.Host]struct{}      // of DestinationRules
 	sidecars map[mesh.Namespace]struct{} // with Sidecars
+	gates    map[mesh.GatewayID]struct{} // of the Gateway API
 	compared int                         // how many claims were compared, ever
 }
 
@@ -169,9 +172,15 @@ func (b *Builder) tellConflicts() {
 		b.rivalry.compared += len(list)
 		b.tell("sidecars of "+string(ns), istio.SidecarConflicts(list))
 	}
+	for g := range b.rivalry.gates {
+		routes, _ := b.now.GateRoutes.Get(g)
+		b.rivalry.compared += len(routes)
+		b.tell("routes of "+gatewayRef(g).String(), gateway.RouteConflicts(g, routes))
+	}
 	clear(b.rivalry.hosts)
 	clear(b.rivalry.rules)
 	clear(b.rivalry.sidecars)
+	clear(b.rivalry.gates)
 }
 
 // tell tells objects what a source says of them now, and takes back what it no longer says.

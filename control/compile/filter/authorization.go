@@ -18,11 +18,18 @@ import (
 type Guard struct {
 	Denials     []*mesh.Denial
 	Deny, Allow []*mesh.Authorization
+	strangers   bool
 }
 
 // GuardOf reads the protection of a port.
 func GuardOf(v *view.View, port uint16) Guard {
 	return Guard{Denials: v.Denials(port), Deny: v.Policies(authz.Deny), Allow: v.Policies(authz.Allow)}
+}
+
+// AgainstStrangers is the same protection where a client's certificate is nobody's identity: to policies it has none.
+func (g Guard) AgainstStrangers() Guard {
+	g.strangers = true
+	return g
 }
 
 // Empty says that nothing protects the port.
@@ -61,13 +68,13 @@ func (g Guard) rules(tcp bool) []*rbacv3.RBAC {
 		out = append(out, &rbacv3.RBAC{Action: rbacv3.RBAC_DENY, Policies: deny})
 	}
 	if len(g.Allow) > 0 {
-		out = append(out, &rbacv3.RBAC{Action: rbacv3.RBAC_ALLOW, Policies: policies(g.Allow, tcp)})
+		out = append(out, &rbacv3.RBAC{Action: rbacv3.RBAC_ALLOW, Policies: g.policies(g.Allow, tcp)})
 	}
 	return out
 }
 
 func (g Guard) deny(tcp bool) map[string]*rbacv3.Policy {
-	out := policies(g.Deny, tcp)
+	out := g.policies(g.Deny, tcp)
 	for _, d := range g.Denials {
 		out["denied["+d.Origin.String()+"]: "+d.Reason] = &rbacv3.Policy{
 			Permissions: []*rbacv3.Permission{anyPermission()}, Principals: []*rbacv3.Principal{anyPrincipal()},
@@ -76,11 +83,18 @@ func (g Guard) deny(tcp bool) map[string]*rbacv3.Policy {
 	return out
 }
 
-func policies(list []*mesh.Authorization, tcp bool) map[string]*rbacv3.Policy {
+func (g Guard) policies(list []*mesh.Authorization, tcp bool) map[string]*rbacv3.Policy {
 	out := map[string]*rbacv3.Policy{}
 	for _, a := range list {
 		for i, rule := range a.Policy.Rules {
-			p := &rbacv3.Policy{Principals: principals(rule.From), Permissions: permissions(rule.To, a.Policy.Action, tcp)}
+			from, possible := rule.From, true
+			if g.strangers {
+				from, possible = ofStrangers(from)
+			}
+			if !possible {
+				continue
+			}
+			p := &rbacv3.Policy{Principals: principals(from), Permissions: permissions(rule.To, a.Policy.Action, tcp)}
 			conditions := len(rule.When) > 0 && a.Policy.Action != authz.Deny // they cannot be looked at, so the rule must not allow
 			if len(p.Principals) == 0 || len(p.Permissions) == 0 || conditions {
 				continue
@@ -89,4 +103,16 @@ func policies(list []*mesh.Authorization, tcp bool) map[string]*rbacv3.Policy {
 		}
 	}
 	return out
+}
+
+// ofStrangers are the sources that a client without an identity can be one of; false when there are some and it is none of them.
+func ofStrangers(sources []authz.Source) (out []authz.Source, possible bool) {
+	for _, s := range sources {
+		if len(s.Principals)+len(s.Namespaces)+len(s.ServiceAccounts)+len(s.TrustDomains) > 0 {
+			continue
+		}
+		s.NotPrincipals, s.NotNamespaces, s.NotServiceAccounts, s.NotTrustDomains = nil, nil, nil, nil
+		out = append(out, s)
+	}
+	return out, len(out) > 0 || len(sources) == 0
 }

@@ -142,7 +142,12 @@ type Routed struct {
 // Routes are the routes in effect at a server, oldest first.
 func (s Server) Routes(v *view.View) []Routed {
 	var out []Routed
-	for _, r := range v.GateRoutes(s.Gateway.ID) {
+	routes := v.GateRoutes(s.Gateway.ID)
+	outranked := mesh.Outranked(s.Gateway.ID, s.Name, routes)
+	for _, r := range routes {
+		if outranked[r] != nil {
+			continue
+		}
 		if hosts := s.hosts(r); len(hosts) > 0 {
 			v.From(r.Origin)
 			out = append(out, Routed{Route: r, Hosts: hosts})

@@ -110,8 +110,11 @@ func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[stri
 		})
 		return refusing(v, s, named)
 	}
+	if s.TLS.Strangers {
+		guard = guard.AgainstStrangers()
+	}
 	if s.Protocol.IsHTTP() || s.Protocol == mesh.HTTPS {
-		m := &manager{statPrefix: "outbound_" + s.Route, route: s.Route, edge: true, guard: guard}
+		m := &manager{statPrefix: "outbound_" + s.Route, route: s.Route, edge: true, guard: guard, strangers: s.TLS.Strangers}
 		chain(s.ServerNames(), m.filter(v))
 		return out
 	}

@@ -22,6 +22,7 @@ type manager struct {
 	inbound    bool
 	edge       bool
 	guard      filter.Guard
+	strangers  bool // clients whose certificates nobody has verified
 }
 
 func (m *manager) filter(v *view.View) *listenerv3.Filter {

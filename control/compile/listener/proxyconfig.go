@@ -20,7 +20,11 @@ func (m *manager) headers(c *hcmv3.HttpConnectionManager, own mesh.ProxyConfig) 
 		c.SetCurrentClientCertDetails = details(own.Certificate, mesh.CertificateDetails{Subject: mesh.Yes, DNS: mesh.Yes, URI: mesh.Yes})
 	case m.edge:
 		c.UseRemoteAddress, c.XffNumTrustedHops = message.True(), own.TrustedProxies
-		c.ForwardClientCertDetails = certificates(own.EdgeCertificates, mesh.CertificatesSanitizeSet)
+		role := mesh.CertificatesSanitizeSet
+		if m.strangers {
+			role = mesh.CertificatesSanitize
+		}
+		c.ForwardClientCertDetails = certificates(own.EdgeCertificates, role)
 		c.SetCurrentClientCertDetails = details(own.Certificate, mesh.CertificateDetails{Subject: mesh.Yes, Cert: mesh.Yes, URI: mesh.Yes})
 	}
 	switch {

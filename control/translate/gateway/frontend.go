@@ -52,10 +52,10 @@ func (v *visit) clients(s *listenerState, gateway *visit) {
 		s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonNoValidCACertificate), path+": no certificate authority can be used, so nobody could show a valid certificate"
 		return
 	}
-	if check.Mode == gwv1.AllowInsecureFallback {
-		return // what nobody verifies is not asked for: policies would take it for an identity
-	}
 	s.server.TLS.Mode, s.server.TLS.Roots = mesh.ServerMutual, string(roots)
+	if check.Mode == gwv1.AllowInsecureFallback { // what nobody verifies must not be taken for an identity
+		s.server.TLS.Mode, s.server.TLS.Unverified, s.server.TLS.Strangers = mesh.ServerOptionalMutual, true, true
+	}
 }
 
 // authorities reads the certificates that a reference of a Gateway leads to.
@@ -104,5 +104,5 @@ func (v *visit) lenient(spec *gwv1.GatewaySpec) []condition.Condition {
 		return nil
 	}
 	return []condition.Condition{v.cond(string(gwv1.GatewayConditionInsecureFrontendValidationMode), true, string(gwv1.GatewayReasonConfigurationChanged),
-		"with AllowInsecureFallback clients need no certificate: none is asked for, and none counts as an identity")}
+		"with AllowInsecureFallback clients need no certificate, and whatever one they show counts as nobody's identity")}
 }

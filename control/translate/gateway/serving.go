@@ -151,13 +151,14 @@ func unprogrammed(list []condition.Condition, reason, message string) []conditio
 	return list
 }
 
-// WithRoutes fills in how many of the routes are attached to each listener.
+// WithRoutes fills in how many of the routes, which come oldest first, are attached to each listener.
 func WithRoutes(s condition.Status, id mesh.GatewayID, routes []*mesh.Route) condition.Status {
 	s.Listeners = slices.Clone(s.Listeners)
 	for i := range s.Listeners {
 		n := int32(0)
+		outranked := mesh.Outranked(id, s.Listeners[i].Name, routes)
 		for _, r := range routes {
-			if slices.ContainsFunc(r.Parents, func(p mesh.Parent) bool { return p.Gateway == id && p.Listener == s.Listeners[i].Name }) {
+			if outranked[r] == nil && slices.ContainsFunc(r.Parents, func(p mesh.Parent) bool { return p.Gateway == id && p.Listener == s.Listeners[i].Name }) {
 				n++
 			}
 		}

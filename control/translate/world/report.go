@@ -51,6 +51,20 @@ func Conflicts(results []Result) []mesh.Problem {
 	for _, ns := range slices.Sorted(maps.Keys(scopes)) {
 		out = append(out, istio.SidecarConflicts(scopes[ns])...)
 	}
+	gates := map[mesh.GatewayID][]*mesh.Route{}
+	for _, r := range results {
+		if r.Route != nil {
+			for _, id := range r.Route.Gateways {
+				if id.Dialect == mesh.GatewayAPI {
+					gates[id] = append(gates[id], r.Route)
+				}
+			}
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(gates), mesh.CompareGatewayID) {
+		slices.SortFunc(gates[id], mesh.CompareRoutes)
+		out = append(out, gateway.RouteConflicts(id, gates[id])...)
+	}
 	return out
 }
 
@@ -63,6 +77,7 @@ func Report(results []Result, rest []mesh.Problem) string {
 			routes = append(routes, r.Route)
 		}
 	}
+	slices.SortFunc(routes, mesh.CompareRoutes)
 	for _, r := range results {
 		rest = append(rest, r.Elsewhere...)
 	}
@@ -117,6 +132,7 @@ func (r Result) write(b *strings.Builder, routes []*mesh.Route, in gateway.Objec
 	if r.Object.Kind.Kind == "BackendTLSPolicy" {
 		s = gateway.WithAncestors(s, r.Object, slices.Values(routes), in)
 	}
+	s = gateway.WithRivals(s, r.Object, r.Route, func(mesh.GatewayID) []*mesh.Route { return routes }, in)
 	conditions(b, "status", s.Conditions)
 	for _, l := range s.Listeners {
 		conditions(b, fmt.Sprintf("listener %s, %d routes of %d kinds", l.Name, l.AttachedRoutes, len(l.SupportedKinds)), l.Conditions)
