@@ -15,6 +15,7 @@ type mark struct {
 // honouredMarks lists what is honoured. Any other key of an istio.io domain on a kind that is translated gives a Problem, because it asks for something.
 var honouredMarks = []mark{
 	{"heddle.dev/proxied", []string{"WorkloadEntry"}},
+	{"heddle.dev/resolvesTo", []string{"ServiceEntry"}},
 	{"heddle.dev/merge", []string{"VirtualService"}},
 	{"heddle.dev/revision", nil},
 	{"heddle.dev/ready", []string{"WorkloadEntry"}},

@@ -45,6 +45,8 @@ const (
 	// FeatureTunnel is connections in tunnels by CONNECT, and FeatureTunnelPost by POST.
 	FeatureTunnel     Feature = "tunnel"
 	FeatureTunnelPost Feature = "tunnel-post"
+	// FeatureClientNames is names that clients give, which are looked up while they wait.
+	FeatureClientNames Feature = "client-names"
 	// FeatureUDP is listeners for datagrams, and clusters that they go to.
 	FeatureUDP Feature = "udp"
 	// FeatureUDPCapture: the datagrams that the workload sends are led to the proxy, which takes those to services.

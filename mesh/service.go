@@ -38,6 +38,7 @@ const (
 	DNS                               // STRICT_DNS on the proxy
 	DNSRoundRobin                     // LOGICAL_DNS on the proxy
 	PassthroughDest                   // ServiceEntry NONE: to the address that the client dialled
+	ClientNames                       // ServiceEntry DYNAMIC_DNS: to the host that the request or the TLS names
 )
 
 // Visibility is exportTo: which namespaces see an object. The zero value is "everyone".
@@ -87,9 +88,11 @@ type Service struct {
 	Headless   bool
 	Near       bool // nearer endpoints go first (trafficDistribution of a Service)
 	Resolution Resolution
-	External   bool // MESH_EXTERNAL: no mTLS, no authorization of ours
-	ExportTo   Visibility
-	Selector   Labels
+	// Local are addresses of a proxy's own host and link that names of ClientNames may lead to.
+	Local    []netip.Prefix
+	External bool // MESH_EXTERNAL: no mTLS, no authorization of ours
+	ExportTo Visibility
+	Selector Labels
 	// SubjectAltNames are accepted server identities besides those of the endpoints (ServiceEntry.subjectAltNames).
 	SubjectAltNames []string
 	Labels          Labels

@@ -34,6 +34,8 @@ var (
 	loopbacks = "127.0.0.1:0"
 	// outside is what the name server of the world knows, at the outsider's address.
 	outside = map[string][]netip.Addr{
+		// The loopback address of whoever asks, and a server of TLS.
+		"loop.outside.test": {netip.MustParseAddr("127.0.0.1")}, "shop.example.com": {netip.MustParseAddr("10.78.3.1")},
 		"c.outside.test": {netip.MustParseAddr("10.78.1.3")}, "d.outside.test": {netip.MustParseAddr("fd78:6864::104")},
 		"a.outside.test": {netip.MustParseAddr("10.78.1.1"), netip.MustParseAddr("fd78:6864::101")},
 	}

@@ -33,7 +33,7 @@ func only(field protoreflect.Name, reason string, numbers ...protoreflect.EnumNu
 
 func honouredTable() map[protoreflect.FullName]Rule {
 	all := map[protoreflect.FullName]Rule{}
-	for _, part := range []map[protoreflect.FullName]Rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), balanceTable(), healthTable(), tlsTable(), bootstrapTable(), overloadTable(), compressorTable(), runtimeTable()} {
+	for _, part := range []map[protoreflect.FullName]Rule{coreTable(), listenerTable(), httpTable(), routeTable(), rbacTable(), clusterTable(), balanceTable(), healthTable(), tlsTable(), bootstrapTable(), namesTable(), overloadTable(), compressorTable(), runtimeTable()} {
 		for name, r := range part {
 			all[name] = r
 		}
@@ -78,7 +78,7 @@ func coreTable() map[protoreflect.FullName]Rule {
 			override_stream_error_on_invalid_http_message connection_keepalive`,
 			only1("override_stream_error_on_invalid_http_message", true, "a request that breaks the protocol ends its stream, never the connection")),
 		"envoy.config.core.v3.KeepaliveSettings":                    fields("interval timeout interval_jitter connection_idle_interval"),
-		"envoy.config.core.v3.UpstreamHttpProtocolOptions":          fields("auto_sni").refuse("auto_san_validation", "names are checked by match_typed_subject_alt_names only"),
+		"envoy.config.core.v3.UpstreamHttpProtocolOptions":          fields("auto_sni auto_san_validation"),
 		"envoy.extensions.access_loggers.file.v3.FileAccessLog":     fields("path format json_format typed_json_format log_format"),
 		"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": fields("log_format"),
 		"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": fields("log_format"),
@@ -259,7 +259,7 @@ func rbacTable() map[protoreflect.FullName]Rule {
 func clusterTable() map[protoreflect.FullName]Rule {
 	const c, e, u = "envoy.config.cluster.v3.", "envoy.config.endpoint.v3.", "envoy.extensions.upstreams.http.v3."
 	return map[protoreflect.FullName]Rule{
-		c + "Cluster": fields(`name alt_stat_name type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
+		c + "Cluster": fields(`name alt_stat_name type cluster_type eds_cluster_config connect_timeout lb_policy load_assignment max_requests_per_connection circuit_breakers upstream_http_protocol_options
 			common_http_protocol_options http_protocol_options http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection
 			cleanup_interval upstream_bind_config original_dst_lb_config least_request_lb_config round_robin_lb_config ring_hash_lb_config maglev_lb_config common_lb_config transport_socket transport_socket_matches metadata
 			upstream_connection_options health_checks ignore_health_on_host_removal load_balancing_policy lb_subset_config per_connection_buffer_limit_bytes`,

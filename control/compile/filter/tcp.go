@@ -7,6 +7,7 @@ import (
 	"time"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	namesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/dynamic_forward_proxy/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
@@ -20,13 +21,19 @@ type Share struct {
 	Weight  uint32
 	Source  bool // connections of one source address keep to one endpoint
 	Tunnel  *mesh.Tunnel
+	// Names looks up the server name of the connection, to be called at NamePort; nil for a cluster that chooses by itself.
+	Names    *namesv3.DnsCacheConfig
+	NamePort uint16
 }
 
 // Limits bound a connection's time: Idle without a byte (0: Envoy's default, 1 hour), and Life in all (0: no bound).
 type Limits struct{ Idle, Life time.Duration }
 
-// TCP passes a connection on to one of the clusters.
-func TCP(s *mesh.Settings, l Limits, shares ...Share) *listenerv3.Filter {
+// TCP passes a connection on to one of the clusters; one that goes by the connection's server name is passed to alone.
+func TCP(s *mesh.Settings, l Limits, shares ...Share) (out []*listenerv3.Filter) {
+	if len(shares) == 1 && shares[0].Names != nil {
+		out = append(out, lookupSNI(shares[0].Names, shares[0].NamePort))
+	}
 	p := &tcpv3.TcpProxy{
 		StatPrefix: shares[0].Cluster, AccessLog: AccessLog(s), IdleTimeout: message.Set(l.Idle), MaxDownstreamConnectionDuration: message.Set(l.Life),
 	}
@@ -45,5 +52,5 @@ func TCP(s *mesh.Settings, l Limits, shares ...Share) *listenerv3.Filter {
 	if t := shares[0].Tunnel; t != nil {
 		p.TunnelingConfig = &tcpv3.TcpProxy_TunnelingConfig{Hostname: net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port))), UsePost: t.Post}
 	}
-	return network("envoy.filters.network.tcp_proxy", p)
+	return append(out, network("envoy.filters.network.tcp_proxy", p))
 }

@@ -28,7 +28,7 @@ func Passed(v *view.View) []string {
 func (s Server) Passed(v *view.View) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for service := range v.Services() {
-			if service.External || service.Resolution == mesh.PassthroughDest || !s.covers(service.ID) {
+			if service.External || service.Resolution == mesh.PassthroughDest || service.Resolution == mesh.ClientNames || !s.covers(service.ID) {
 				continue
 			}
 			for _, p := range service.Ports {

@@ -51,6 +51,11 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 	if !m.inbound && v.Can(mesh.FeatureCORS) {
 		c.HttpFilters = append(c.HttpFilters, filter.CORS())
 	}
+	if !m.inbound {
+		for s := range v.ClientNames() {
+			c.HttpFilters = append(c.HttpFilters, filter.Lookup(filter.ClientNames(s.ID.Host, v.Family())))
+		}
+	}
 	c.HttpFilters = append(c.HttpFilters, filter.Router(own.NoDebugHeaders))
 	return filter.Manager(c)
 }

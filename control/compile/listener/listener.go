@@ -161,9 +161,9 @@ func virtualOutbound(v *view.View) *listenerv3.Listener {
 		{
 			Name:             "virtualOutbound-blackhole", // a connection to the port itself would come back for ever
 			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: message.UInt32(outboundPort)},
-			Filters:          []*listenerv3.Filter{filter.TCP(s, filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster})},
+			Filters:          filter.TCP(s, filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster}),
 		},
-		{Name: "virtualOutbound-catchall-tcp", Filters: []*listenerv3.Filter{filter.TCP(s, filter.Limits{}, filter.Share{Cluster: rest})}},
+		{Name: "virtualOutbound-catchall-tcp", Filters: filter.TCP(s, filter.Limits{}, filter.Share{Cluster: rest})},
 	}}
 	return outboundListener(v, l, outboundPort, true)
 }

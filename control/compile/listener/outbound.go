@@ -91,7 +91,7 @@ func shared(v *view.View, name string, port uint16) *listenerv3.Listener {
 			}
 		}
 	}
-	l.DefaultFilterChain = &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: []*listenerv3.Filter{filter.TCP(s, filter.Limits{}, rest...)}}
+	l.DefaultFilterChain = &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: filter.TCP(s, filter.Limits{}, rest...)}
 	sniff(v, l)
 	return outboundListener(v, l, port, false)
 }
@@ -154,7 +154,7 @@ func transports(named bool) []string {
 }
 
 func tcpFilters(v *view.View, t view.Target) []*listenerv3.Filter {
-	return []*listenerv3.Filter{filter.TCP(v.Settings(), limits(v, t), tcpFork(v, t).rest...)}
+	return filter.TCP(v.Settings(), limits(v, t), tcpFork(v, t).rest...)
 }
 
 // bySource are the chains of TCP rules that ask where a connection comes from; transports are what connections may be, as far as that matters on the listener.
@@ -215,6 +215,7 @@ func share(v *view.View, host mesh.Host, subset string, port uint16, weight uint
 	h := v.Hash(host, subset, port)
 	out := filter.Share{Cluster: view.ClusterName(port, subset, host), Weight: weight, Source: h != nil && h.SourceIP}
 	tunneled(v, &out, host, subset, port)
+	lookedUp(v, &out, host, port)
 	return out
 }
 
@@ -273,7 +274,7 @@ func tlsChains(v *view.View, t view.Target) []*listenerv3.FilterChain {
 	chain := func(names []string, to []filter.Share) {
 		out = append(out, &listenerv3.FilterChain{
 			FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"},
-			Filters:          []*listenerv3.Filter{filter.TCP(v.Settings(), limits(v, t), to...)},
+			Filters:          filter.TCP(v.Settings(), limits(v, t), to...),
 		})
 	}
 	named := map[string]bool{}

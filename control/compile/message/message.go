@@ -130,6 +130,9 @@ func value(v any) *structpb.Value {
 // DeniedKey is the key of filter metadata under which a cluster says why nothing may be sent to it (the field reason).
 const DeniedKey = "heddle.dev/denied"
 
+// NamesKey is the key of filter metadata under which a cluster says which hosts clients may name (the field host), and to what of the proxy's own host they may lead (allow).
+const NamesKey = "heddle.dev/names"
+
 // Metadata is filter metadata under Istio's key.
 func Metadata(fields map[string]any) *corev3.Metadata {
 	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"istio": Struct(fields)}}

@@ -78,6 +78,11 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	if t.policy.TLS != nil && t.policy.TLS.Denied != "" {
 		return t.denied(v, name, t.policy.TLS.Denied)
 	}
+	if t.service.Resolution == mesh.ClientNames {
+		if why := t.unnamed(v); why != "" {
+			return t.denied(v, name, why)
+		}
+	}
 	if t.policy.Proxy != 0 && !t.announces(v) {
 		return t.denied(v, name, "this proxy cannot send the PROXY header that the server waits for")
 	}
@@ -199,6 +204,8 @@ func (t *target) direct(v *view.View) bool {
 
 func (t *target) discovery(v *view.View, c *clusterv3.Cluster) {
 	switch {
+	case t.service.Resolution == mesh.ClientNames:
+		t.clientNames(v, c)
 	case t.direct(v):
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
 	case t.service.Resolution == mesh.Static:
@@ -212,13 +219,7 @@ func (t *target) discovery(v *view.View, c *clusterv3.Cluster) {
 // dns lets the proxy resolve names; the endpoints travel inside the cluster.
 func (t *target) dns(v *view.View, c *clusterv3.Cluster) {
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
-	c.DnsLookupFamily = clusterv3.Cluster_V4_ONLY
-	switch {
-	case v.HasIPv4() && v.HasIPv6():
-		c.DnsLookupFamily = clusterv3.Cluster_ALL
-	case v.HasIPv6():
-		c.DnsLookupFamily = clusterv3.Cluster_V6_ONLY
-	}
+	c.DnsLookupFamily = v.Family()
 	c.DnsRefreshRate = message.Duration(cmp.Or(v.Settings().DNSRefresh, time.Minute))
 	// A name that cannot be resolved now may be soon: a service of the mesh that comes, a name server that comes back.
 	c.DnsFailureRefreshRate = &clusterv3.Cluster_RefreshRate{BaseInterval: message.Duration(time.Second), MaxInterval: message.Duration(10 * time.Second)}

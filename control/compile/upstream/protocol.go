@@ -45,6 +45,7 @@ func (t *target) protocol(v *view.View, c *clusterv3.Cluster) {
 		}
 		t.frames(v, o, p)
 	}
+	t.provesNames(o)
 	setHTTP(c, o)
 }
 

@@ -75,7 +75,7 @@ func keepAlive(c *clusterv3.Cluster, k mesh.Keepalive) {
 
 // balancer chooses the algorithm. A cluster of the dialled address has none.
 func (t *target) balancer(v *view.View, c *clusterv3.Cluster) {
-	if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
+	if c.GetType() == clusterv3.Cluster_ORIGINAL_DST || c.GetClusterType() != nil {
 		c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 		return
 	}

@@ -20,7 +20,7 @@ const systemRoots = "/etc/ssl/certs/ca-certificates.crt"
 func (t *target) security(v *view.View, c *clusterv3.Cluster) {
 	rule := t.policy.TLS
 	if rule == nil {
-		if !v.Settings().AutoMTLS || t.service.External {
+		if !v.Settings().AutoMTLS || t.service.External || t.service.Resolution == mesh.ClientNames {
 			return
 		}
 		if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {

@@ -29,6 +29,8 @@ type Source struct {
 	// Leads are the routes for sidecars that lead to a host.
 	Leads   mesh.Table[mesh.Host, []lead]
 	patches *patchIndex
+	// clientNames are the services that go by the names that clients give, ordered.
+	clientNames []mesh.ServiceID
 }
 
 // derived names an entry of an index of Source in a mesh.Key.
@@ -82,9 +84,9 @@ func (s *Source) Encoded() uint64 { return s.encoded.Load() }
 
 // Next is the source of a later snapshot, and the keys that differ: those of the snapshot and those of the indexes.
 func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
-	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, patches: s.patches, parts: s.parts, encoded: s.encoded}
+	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, patches: s.patches, parts: s.parts, encoded: s.encoded, clientNames: s.clientNames}
 	keys := slices.Collect(mesh.Diff(s.Snapshot, snapshot))
-	ports, orphans := map[uint16]*portChange{}, false
+	ports, orphans, names := map[uint16]*portChange{}, false, false
 	var endpoints []mesh.ServiceID
 	if slices.Contains(keys, mesh.Key{Noun: mesh.OfFilters}) {
 		next.patches = indexPatches(snapshot.Filters)
@@ -96,6 +98,7 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 			switch k.Noun {
 			case mesh.OfServices:
 				comparePorts(s.Snapshot, snapshot, name, ports)
+				names = next.indexClientNames(name) || names
 			case mesh.OfEndpoints:
 				endpoints = append(endpoints, name)
 			}
@@ -123,6 +126,9 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 	}
 	if hasWildcard(s.MeshRoutes) != hasWildcard(next.MeshRoutes) {
 		keys = append(keys, wildKeys[mesh.OfMeshRoutes])
+	}
+	if names {
+		keys = append(keys, clientNamesKey)
 	}
 	if orphans {
 		keys = append(keys, orphansKey)

@@ -12,7 +12,7 @@ import (
 )
 
 // serviceEntryFields are honoured.
-var serviceEntryFields = api.Fields("hosts", "addresses", "ports[].*", "location", "resolution=NONE|STATIC|DNS|DNS_ROUND_ROBIN", "endpoints[].*",
+var serviceEntryFields = api.Fields("hosts", "addresses", "ports[].*", "location", "resolution=NONE|STATIC|DNS|DNS_ROUND_ROBIN|DYNAMIC_DNS", "endpoints[].*",
 	"workloadSelector.labels", "exportTo", "subjectAltNames")
 
 // Entry is what a ServiceEntry defines.
@@ -24,7 +24,7 @@ type Entry struct {
 	Selector mesh.Labels
 }
 
-// ServiceEntry gives the services that a ServiceEntry defines, or nil when the object is broken or its resolution is not possible yet.
+// ServiceEntry gives the services that a ServiceEntry defines, or nil when the object is broken.
 func ServiceEntry(o api.Object, in Lookup) (*Entry, []mesh.Problem) {
 	spec, ok := o.Spec.(*networking.ServiceEntry)
 	if !ok {
@@ -38,6 +38,7 @@ func ServiceEntry(o api.Object, in Lookup) (*Entry, []mesh.Problem) {
 		Selector: e.Selector, SubjectAltNames: slices.Clone(spec.SubjectAltNames), Labels: o.Meta.Labels, ShortName: o.Meta.Name, Registry: "External", Origin: o.Ref(),
 	}
 	v.entryResolution(&proto, spec)
+	v.entryReach(o, &proto)
 	v.entryPorts(&proto, spec)
 	v.entryAddresses(&proto, spec)
 	for i, s := range spec.Hosts {
@@ -47,16 +48,18 @@ func ServiceEntry(o api.Object, in Lookup) (*Entry, []mesh.Problem) {
 		v.Invalid("spec.hosts", "the object has no host")
 	}
 	for i, w := range spec.Endpoints {
+		if proto.Resolution == mesh.ClientNames {
+			break
+		}
 		if ep := v.entryEndpoint(w, proto, at("spec.endpoints", i)); ep != nil {
 			e.Endpoints = append(e.Endpoints, ep)
 		}
 	}
-	if spec.Resolution == networking.ServiceEntry_DYNAMIC_DNS {
-		v.NotEnforced("spec.resolution", "the hosts are left out, because nothing can resolve them when a request comes")
-		return nil, v.Problems()
-	}
 	if v.Broken() {
 		return nil, v.Problems()
+	}
+	if proto.Resolution == mesh.ClientNames {
+		e.Selector = nil
 	}
 	return e, v.Problems()
 }
@@ -79,6 +82,11 @@ func (v *visit) entryResolution(s *mesh.Service, spec *networking.ServiceEntry) 
 		s.Resolution = mesh.DNSRoundRobin
 		if len(spec.Endpoints) > 1 {
 			v.Invalid("spec.endpoints", "resolution DNS_ROUND_ROBIN can have one endpoint, not %d", len(spec.Endpoints))
+		}
+	case networking.ServiceEntry_DYNAMIC_DNS:
+		s.Resolution = mesh.ClientNames
+		if len(spec.Endpoints) > 0 || spec.WorkloadSelector != nil {
+			v.NotEnforced("spec.endpoints", "with resolution DYNAMIC_DNS requests go to the host that they name, so endpoints have no effect")
 		}
 	}
 	if spec.WorkloadSelector != nil && len(spec.Endpoints) > 0 {
@@ -110,15 +118,49 @@ func (v *visit) entryPorts(s *mesh.Service, spec *networking.ServiceEntry) {
 		if p.GetTargetPort() != 0 {
 			port.TargetPort = v.port(p.TargetPort, path+".targetPort")
 		}
+		if s.Resolution == mesh.ClientNames && !namesHost(port.Protocol) {
+			v.NotEnforced(path+".protocol", "with resolution DYNAMIC_DNS the host is taken from the request (HTTP, HTTP2, GRPC) or from TLS (TLS, HTTPS), so the port is left out")
+			continue
+		}
 		s.Ports = append(s.Ports, port)
 	}
 	slices.SortFunc(s.Ports, func(a, b mesh.Port) int { return int(a.Number) - int(b.Number) })
 }
 
+// namesHost says whether clients of a protocol name the host that they call.
+func namesHost(p mesh.Protocol) bool { return p.IsHTTP() || p == mesh.TLS || p == mesh.HTTPS }
+
+// reachMark is where an owner says that names may lead to the proxy's own host or link.
+const reachMark = "heddle.dev/resolvesTo"
+
+func (v *visit) entryReach(o api.Object, s *mesh.Service) {
+	said, ok := o.Meta.Annotations[reachMark]
+	if !ok {
+		return
+	}
+	path := keyed("metadata.annotations", reachMark)
+	if s.Resolution != mesh.ClientNames {
+		v.Invalid(path, "it is for resolution DYNAMIC_DNS")
+		return
+	}
+	for text := range strings.SplitSeq(said, ",") {
+		p, ok := parsePrefix(strings.TrimSpace(text))
+		if !ok {
+			v.Invalid(path, "%q is neither an IP address nor a CIDR block", shorten(text))
+			continue
+		}
+		s.Local = append(s.Local, p)
+	}
+}
+
 func (v *visit) entryAddresses(s *mesh.Service, spec *networking.ServiceEntry) {
+	if s.Resolution == mesh.ClientNames && len(spec.Addresses) > 0 {
+		v.NotEnforced("spec.addresses", "with resolution DYNAMIC_DNS requests are told apart by the host that they name, so addresses have no effect")
+	}
 	for i, text := range spec.Addresses {
 		p, ok := parsePrefix(text)
 		switch {
+		case ok && s.Resolution == mesh.ClientNames:
 		case !ok:
 			v.Invalid(at("spec.addresses", i), "%q is neither an IP address nor a CIDR block", text)
 		case p.IsSingleIP():
@@ -140,8 +182,11 @@ func (v *visit) entryHost(e *Entry, s mesh.Service, text string, spec *networkin
 	case h == "*":
 		v.Invalid(path, "the host * would be everything")
 		return
+	case !h.IsWildcard() && s.Resolution == mesh.ClientNames:
+		v.Add(mesh.CodeInvalid, path, "set resolution: DNS, or write a wildcard", "resolution DYNAMIC_DNS is for wildcards, and %s is one host", h)
+		return
 	case h.IsWildcard() && len(spec.Endpoints) == 0 && (s.Resolution == mesh.DNS || s.Resolution == mesh.DNSRoundRobin):
-		v.Add(mesh.CodeInvalid, path, "set resolution: NONE, or give endpoints", "the wildcard %s cannot be resolved by DNS", h)
+		v.Add(mesh.CodeInvalid, path, "set resolution: DYNAMIC_DNS or NONE, or give endpoints", "the wildcard %s cannot be resolved by DNS", h)
 		return
 	}
 	if slices.ContainsFunc(e.Services, func(x *mesh.Service) bool { return x.ID.Host == h }) {

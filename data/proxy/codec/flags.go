@@ -32,9 +32,10 @@ const (
 	FlagNoCluster
 	FlagOverloadManager
 	FlagDownstreamRemoteReset
+	FlagDNSResolutionFailed
 )
 
-var flagNames = []string{"", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "DC", "URX", "SI", "DPE", "UMSDR", "DT", "UPE", "NC", "OM", "DR"}
+var flagNames = []string{"", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "DC", "URX", "SI", "DPE", "UMSDR", "DT", "UPE", "NC", "OM", "DR", "DF"}
 
 // String is the short name.
 func (f Flag) String() string { return flagNames[f] }

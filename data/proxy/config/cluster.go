@@ -15,6 +15,7 @@ const (
 	StrictDNS
 	LogicalDNS
 	OriginalDst
+	ClientNames // the host that each request or connection names (envoy.clusters.dynamic_forward_proxy)
 )
 
 // Policy is Cluster.LbPolicy.
@@ -25,7 +26,7 @@ const (
 	RoundRobin Policy = iota
 	LeastRequest
 	Random
-	ClusterProvided // original destination
+	ClusterProvided // original destination, and names that clients give
 	RingHash
 	Maglev
 	PeakEWMA
@@ -95,6 +96,8 @@ type Cluster struct {
 	ServiceName           string        // EDS service name, or the cluster's name
 	EndpointsWait         time.Duration // how long the cluster waits for EDS (initial_fetch_timeout); 0 for ever
 	Telemetry             ClusterTelemetry
+	Names                 *Names // of ClientNames
+	Reach                 Reach  // of ClientNames
 	Denied                string // why nothing may be sent to it (metadata heddle.dev/denied), "" if it may
 	// Version of the definition; a cluster with the same version keeps its connections.
 	Version string

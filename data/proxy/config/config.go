@@ -174,6 +174,7 @@ type ClientTLS struct {
 	TLSParams
 	SNI     string
 	AutoSNI bool // SNI from the request's host
+	AutoSAN bool // the peer's certificate must be for the request's host
 }
 
 // TLSParams are common to both sides.
@@ -219,6 +220,7 @@ type TCP struct {
 	HashSource         bool // connections of one source address keep to one endpoint (hash_policy.source_ip)
 	// Tunnel is the destination that upstreams are asked to connect to by CONNECT, "" for none. LocalAddress and ServerName in it stand for those of the connection.
 	Tunnel     string
+	Forward    *NameForward // nil: clusters choose by themselves
 	AccessLogs []AccessLog
 	Telemetry  bool // Istio's TCP metrics
 }

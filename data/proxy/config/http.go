@@ -146,6 +146,8 @@ type Filter struct {
 	Fault   *Fault
 	CORS    bool // configured on routes
 	GRPCWeb bool
+	// Names looks up the host that a request names, where its cluster goes by it.
+	Names *Names
 	// GRPCStats counts calls of gRPC.
 	GRPCStats *GRPCStats
 	// Compressor compresses bodies.

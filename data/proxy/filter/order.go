@@ -12,6 +12,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/filter/fault"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/grpcstats"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/grpcweb"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/names"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/rbac"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/stream"
@@ -45,6 +46,12 @@ var order = []maker{
 			return nil, nil
 		}
 		return cors.New(r.Registry), nil
+	},
+	func(c config.Filter, _ *chain) (stream.Filter, error) {
+		if c.Names == nil {
+			return nil, nil
+		}
+		return names.New(c.Names), nil
 	},
 	func(c config.Filter, _ *chain) (stream.Filter, error) {
 		if !c.GRPCWeb {

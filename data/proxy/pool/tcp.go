@@ -13,33 +13,33 @@ import (
 // Connect implements tcp.Upstreams for the connections of this worker.
 func (w *Worker) Connect(lw *loop.Worker, to *config.WeightedName, from *loop.Origin, t *config.TCP, done func(tcp.Upstream, error)) (cancel func()) {
 	c := w.set.Cluster(to.Name)
-	over := false
-	fail := func(f *tcp.Failure) func() {
-		lw.Defer(func() {
-			if !over {
-				done(tcp.Upstream{}, f)
-			}
-		})
-		return func() { over = true }
-	}
 	if c == nil {
-		return fail(&tcp.Failure{Flag: "NC"})
+		return fails(lw, done, &tcp.Failure{Flag: "NC"})
 	}
-	def, l := c.Config(), w.local(c)
-	need := upstream.Need{Original: from.Original, Hashed: t.HashSource, Match: to.Match}
+	def := c.Config()
+	if t.Forward != nil && def.Type == config.ClientNames {
+		return w.connectNamed(c, to, from, t, done)
+	}
+	return w.connect(c, to, from, t, loop.Address{}, done)
+}
+
+// connect makes the connection; named is where the name leads that the client gave.
+func (w *Worker) connect(c *upstream.Cluster, to *config.WeightedName, from *loop.Origin, t *config.TCP, named loop.Address, done func(tcp.Upstream, error)) (cancel func()) {
+	lw, def, l := w.Loop, c.Config(), w.local(c)
+	need := upstream.Need{Named: named, Original: from.Original, Hashed: t.HashSource, Match: to.Match}
 	if t.HashSource {
 		need.Hash = balance.Hash([]byte(from.Remote.Addr().String()))
 	}
 	if t.Tunnel == "" && !c.Breaker(0).Take(upstream.Connections, &def.Thresholds[0]) {
 		w.Shard.Inc(l.stats.ConnectionOverflow)
-		return fail(&tcp.Failure{Flag: "UO", Cluster: def})
+		return fails(lw, done, &tcp.Failure{Flag: "UO", Cluster: def})
 	}
 	h := w.Choose(c, need)
 	if h == nil {
 		if t.Tunnel == "" {
 			c.Breaker(0).Give(upstream.Connections)
 		}
-		return fail(&tcp.Failure{Flag: "UH", Reason: strings.ReplaceAll(def.Denied, " ", "_"), Cluster: def})
+		return fails(lw, done, &tcp.Failure{Flag: "UH", Reason: strings.ReplaceAll(def.Denied, " ", "_"), Cluster: def})
 	}
 	if t.Tunnel != "" {
 		c.Touch()
@@ -62,6 +62,9 @@ func (w *Worker) Connect(lw *loop.Worker, to *config.WeightedName, from *loop.Or
 		w.Shard.Dec(l.stats.ConnectionsActive)
 	}
 	target := Target(h, "")
+	if h.TLS != nil && h.TLS.AutoSNI() {
+		target.SNI = from.ServerName
+	}
 	target.From, target.To, target.Extensions = from.Remote.AddrPort, from.Original.AddrPort, extensions(h, from)
 	keepSource(&target, from)
 	attempt := w.dialer.Dial(lw, target, func(conn loop.Conn, err error) {
@@ -79,6 +82,17 @@ func (w *Worker) Connect(lw *loop.Worker, to *config.WeightedName, from *loop.Or
 		attempt.Cancel()
 		release()
 	}
+}
+
+// fails tells of a failure after the caller has returned.
+func fails(lw *loop.Worker, done func(tcp.Upstream, error), f *tcp.Failure) (cancel func()) {
+	over := false
+	lw.Defer(func() {
+		if !over {
+			done(tcp.Upstream{}, f)
+		}
+	})
+	return func() { over = true }
 }
 
 // destination fills in what of a tunnel's destination is that of the connection.

@@ -9,6 +9,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/http2"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/orca"
+	"github.com/heddle-mesh/heddle/data/proxy/resolve"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/upstream"
 )
@@ -19,6 +20,8 @@ type Worker struct {
 	Shard *stats.Shard
 	// Short says that memory is short, so that connections are not kept for a later request; nil for never.
 	Short func() bool
+	// Names looks up what clients name; nil: nothing is known.
+	Names *resolve.Names
 
 	set     *upstream.Set
 	stats   *stats.Registry

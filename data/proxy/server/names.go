@@ -114,6 +114,23 @@ func (r *resolver) Lookup(ctx context.Context, network, host string) ([]netip.Ad
 	return ips, life.TTL(), err
 }
 
+// ownAddresses are those of this host, which names that clients give may not lead to.
+func (s *Server) ownAddresses() (out []netip.Addr) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		s.opts.Log.Debug("own addresses not known", "error", err)
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	if w := s.opts.Workload; w != nil {
+		out = append(out, w.IPs...)
+	}
+	return out
+}
+
 // systemNames is the file that Go's resolver reads by itself.
 const systemNames = "/etc/resolv.conf"
 

@@ -157,10 +157,12 @@ func (s *Server) buildPlane() (err error) {
 		i := health.Owner(h.Cluster.Name, len(s.workers))
 		s.workers[i].Post(func(*loop.Worker) { s.probers[i].Fail(h) })
 	}
+	names := pool.NewNames(s.resolver(), s.ownAddresses, s.registry)
 	for _, w := range s.workers {
 		shard := s.registry.NewShard()
 		s.shards = append(s.shards, shard)
 		s.pools = append(s.pools, pool.New(w, shard, s.registry, s.clusters, s.dialer))
+		s.pools[len(s.pools)-1].Names = names
 		s.probers = append(s.probers, health.New(health.Options{
 			Loop: w, Workers: len(s.workers), Set: s.clusters, Stats: s.registry, Shard: shard, Dialer: s.dialer, Secrets: s.secrets, Log: s.opts.Log,
 			Checked: func() { go s.live.Wake() },

@@ -96,6 +96,8 @@ type Exchange struct {
 	hedges    []*hedge // the tries that take too long
 	// giveUpDial ends the connect for a CONNECT that ends here, nil when none runs.
 	giveUpDial func()
+	// giveUpName ends the wait for the name that the client gave, nil when there is none.
+	giveUpName func()
 	// What bodies go through, nil for nothing.
 	in, out  Transform
 	notes    []note // of filters
@@ -398,6 +400,10 @@ func (x *Exchange) finish() {
 		return
 	}
 	x.over = true
+	if x.giveUpName != nil {
+		x.giveUpName()
+		x.giveUpName = nil
+	}
 	x.endTry()
 	x.endHedges(nil)
 	x.timers.stop()

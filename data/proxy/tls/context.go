@@ -135,6 +135,7 @@ type ClientContext struct {
 	base    *tls.Config
 	sni     string
 	autoSNI bool
+	autoSAN bool
 	current atomic.Pointer[state]
 }
 
@@ -149,7 +150,7 @@ func NewClientContext(c *config.ClientTLS, from Secrets) (*ClientContext, error)
 	}
 	base.InsecureSkipVerify = true // the verifier checks, by Envoy's rules: chain and names, not the SNI
 	base.ServerName = c.SNI
-	return &ClientContext{material: m, base: base, sni: c.SNI, autoSNI: c.AutoSNI}, nil
+	return &ClientContext{material: m, base: base, sni: c.SNI, autoSNI: c.AutoSNI, autoSAN: c.AutoSAN}, nil
 }
 
 // SNI is the configured server name; AutoSNI says that the request's host is to be used instead.
@@ -202,7 +203,8 @@ func (x *ClientContext) dial(sni string, alpn []string) (*tls.Config, *state, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if (sni == "" || sni == x.sni) && alpn == nil {
+	named := x.autoSAN && sni != ""
+	if (sni == "" || sni == x.sni) && alpn == nil && !named {
 		return s.config, s, nil
 	}
 	t := s.config.Clone()
@@ -211,6 +213,9 @@ func (x *ClientContext) dial(sni string, alpn []string) (*tls.Config, *state, er
 	}
 	if alpn != nil {
 		t.NextProtos = alpn
+	}
+	if named {
+		t.VerifyConnection = provesName(s.config.VerifyConnection, sni)
 	}
 	return t, s, nil
 }

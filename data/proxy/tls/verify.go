@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -76,6 +77,24 @@ func (v *verifier) check(s tls.ConnectionState, now time.Time) error {
 		return &verifyError{"verify SAN list", errSAN}
 	}
 	return nil
+}
+
+// provesName checks besides that the peer's certificate is for a name (auto_san_validation).
+func provesName(check func(tls.ConnectionState) error, name string) func(tls.ConnectionState) error {
+	kind := config.DNSSAN
+	if _, err := netip.ParseAddr(name); err == nil {
+		kind = config.IPSAN
+	}
+	want := []config.SANMatch{{Kind: kind, Match: config.StringMatch{Kind: config.Exact, Value: name}}}
+	return func(s tls.ConnectionState) error {
+		if err := check(s); err != nil {
+			return err
+		}
+		if len(s.PeerCertificates) == 0 || !acceptsNames(want, s.PeerCertificates[0]) {
+			return &verifyError{"verify SAN list", errSAN}
+		}
+		return nil
+	}
 }
 
 // chainReason is OpenSSL's text of a chain that does not verify.

@@ -31,6 +31,8 @@ func NewChooser(random func() uint64) *Chooser {
 type Need struct {
 	// Original is where the client meant to go, for clusters of type ORIGINAL_DST.
 	Original loop.Address
+	// Named is where the name leads that the client gave, for clusters of type ClientNames; zero when it was not looked up.
+	Named loop.Address
 	// Hash keeps like requests on one endpoint where the cluster's policy is a hash and Hashed is set; else a random one does.
 	Hash   uint64
 	Hashed bool
@@ -87,6 +89,9 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 	}
 	if def.Type == config.OriginalDst {
 		return cl.pass(n.Original.WithPort(def.DestinationPort))
+	}
+	if def.Type == config.ClientNames {
+		return cl.pass(n.Named)
 	}
 	v := cl.view.Load()
 	switch {

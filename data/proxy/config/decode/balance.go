@@ -58,8 +58,11 @@ func (r *read) balancing(path string, m *clusterv3.Cluster, c *config.Cluster) {
 	switch original := c.Type == config.OriginalDst; {
 	case original && c.Policy != config.ClusterProvided:
 		r.add(at, "an ORIGINAL_DST cluster needs CLUSTER_PROVIDED")
-	case !original && c.Policy == config.ClusterProvided:
-		r.add(at, "CLUSTER_PROVIDED is for ORIGINAL_DST clusters")
+	case c.Type == config.ClientNames && c.Policy != config.ClusterProvided:
+		r.add(at, "a cluster of names that clients give needs CLUSTER_PROVIDED")
+		r.add(join(path, "cluster_type"), "a cluster of names that clients give needs lb_policy CLUSTER_PROVIDED")
+	case !original && c.Type != config.ClientNames && c.Policy == config.ClusterProvided:
+		r.add(at, "CLUSTER_PROVIDED is for ORIGINAL_DST clusters and those of names that clients give")
 	}
 }
 

@@ -50,7 +50,11 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 		c.DNSRetry = [2]time.Duration{base, r.duration(join(path, "dns_failure_refresh_rate.max_interval"), f.GetMaxInterval(), 10*base)}
 	}
 	r.matching(path, m)
-	r.discovery(path, m, c)
+	if m.GetClusterType() != nil {
+		r.clientNames(path, m, c)
+	} else {
+		r.discovery(path, m, c)
+	}
 	r.balancing(path, m, c)
 	r.protocols(path, m, c)
 	r.breakers(join(path, "circuit_breakers.thresholds"), m.GetCircuitBreakers().GetThresholds(), c)
@@ -67,6 +71,7 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 		c.Matches = append(c.Matches, out)
 	}
 	r.autoSNI(c, m)
+	r.ownNames(path, m, c)
 	return c
 }
 
@@ -82,14 +87,14 @@ func keepalive(k *corev3.TcpKeepalive) config.Keepalive {
 
 // matching refuses settings of another kind of cluster than this one, which nobody would look at.
 func (r *read) matching(path string, m *clusterv3.Cluster) {
-	eds, original := m.GetType() == clusterv3.Cluster_EDS, m.GetType() == clusterv3.Cluster_ORIGINAL_DST
+	eds, original, custom := m.GetType() == clusterv3.Cluster_EDS, m.GetType() == clusterv3.Cluster_ORIGINAL_DST, m.GetClusterType() != nil
 	for _, x := range []struct {
 		field      string
 		set, fits  bool
 		wants, has string
 	}{
 		{"eds_cluster_config", m.GetEdsClusterConfig() != nil, eds, "type EDS", m.GetType().String()},
-		{"load_assignment", m.GetLoadAssignment() != nil, !eds && !original, "type STATIC, STRICT_DNS or LOGICAL_DNS", m.GetType().String()},
+		{"load_assignment", m.GetLoadAssignment() != nil, !eds && !original && !custom, "type STATIC, STRICT_DNS or LOGICAL_DNS", m.GetType().String()},
 		{"original_dst_lb_config", m.GetOriginalDstLbConfig() != nil, original, "type ORIGINAL_DST", m.GetType().String()},
 		{"least_request_lb_config", m.GetLeastRequestLbConfig() != nil, m.GetLbPolicy() == clusterv3.Cluster_LEAST_REQUEST, "lb_policy LEAST_REQUEST", m.GetLbPolicy().String()},
 		{"round_robin_lb_config", m.GetRoundRobinLbConfig() != nil, m.GetLbPolicy() == clusterv3.Cluster_ROUND_ROBIN, "lb_policy ROUND_ROBIN", m.GetLbPolicy().String()},
@@ -98,6 +103,9 @@ func (r *read) matching(path string, m *clusterv3.Cluster) {
 	} {
 		if x.set && !x.fits {
 			r.add(join(path, x.field), "it is for clusters with %s, and this one has %s", x.wants, x.has)
+			if custom {
+				r.add(join(path, "cluster_type"), "with it %s has no meaning", x.field)
+			}
 		}
 	}
 }
@@ -190,25 +198,23 @@ func (r *read) speaks(path string, o *httpv3.HttpProtocolOptions, c *config.Clus
 	}
 }
 
-// autoSNI reads UpstreamHttpProtocolOptions.auto_sni, which concerns the cluster's TLS contexts.
+// autoSNI reads UpstreamHttpProtocolOptions.auto_sni and auto_san_validation, which concern the cluster's TLS contexts.
 func (r *read) autoSNI(c *config.Cluster, m *clusterv3.Cluster) {
-	auto := m.GetUpstreamHttpProtocolOptions().GetAutoSni()
+	auto, check := m.GetUpstreamHttpProtocolOptions().GetAutoSni(), m.GetUpstreamHttpProtocolOptions().GetAutoSanValidation()
 	if any := m.GetTypedExtensionProtocolOptions()[httpProtocolOptions]; any != nil {
 		if o, err := open(any); err == nil {
 			if h, ok := o.(*httpv3.HttpProtocolOptions); ok {
 				auto = auto || h.GetUpstreamHttpProtocolOptions().GetAutoSni()
+				check = check || h.GetUpstreamHttpProtocolOptions().GetAutoSanValidation()
 			}
 		}
 	}
-	if !auto {
-		return
-	}
 	if c.TLS != nil {
-		c.TLS.AutoSNI = true
+		c.TLS.AutoSNI, c.TLS.AutoSAN = auto, check
 	}
 	for _, t := range c.Matches {
 		if t.TLS != nil {
-			t.TLS.AutoSNI = true
+			t.TLS.AutoSNI, t.TLS.AutoSAN = auto, check
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	compressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/compressor/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+	dfpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_forward_proxy/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	grpcstatsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	grpcwebv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
@@ -117,6 +118,8 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 		switch m := m.(type) {
 		case *routerv3.Router:
 			h.SuppressEnvoy = m.GetSuppressEnvoyHeaders()
+		case *dfpv3.FilterConfig:
+			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Names: r.nameCache(p+".typed_config.dns_cache_config", m.GetDnsCacheConfig())})
 		case *corsv3.Cors:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), CORS: true})
 		case *grpcwebv3.GrpcWeb:

@@ -15,6 +15,7 @@ import (
 	limitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/connection_limit/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	networkrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	snidfpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
 	udpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/udp/udp_proxy/v3"
@@ -176,13 +177,21 @@ func (r *read) chain(path string, m *listenerv3.FilterChain) *config.Chain {
 	if len(m.GetFilters()) == 0 {
 		r.add(join(path, "filters"), "a filter chain without filters closes every connection; it needs an HTTP connection manager or a TCP proxy")
 	}
+	var names *config.NameForward
 	for i, f := range m.GetFilters() {
-		r.networkFilter(at(path, "filters", i), f, c, i == len(m.GetFilters())-1)
+		r.networkFilter(at(path, "filters", i), f, c, &names, i == len(m.GetFilters())-1)
+	}
+	if names != nil {
+		if c.TCP == nil || c.TCP.Tunnel != "" {
+			r.add(at(path, "filters", len(m.GetFilters())-1)+".typed_config", "names that clients give in TLS are for a TCP proxy without a tunnel")
+		} else {
+			c.TCP.Forward = names
+		}
 	}
 	return c
 }
 
-func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain, last bool) {
+func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain, names **config.NameForward, last bool) {
 	if f.GetTypedConfig() == nil {
 		r.add(path+".typed_config", "it is missing")
 		return
@@ -198,6 +207,9 @@ func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain,
 		c.HTTP = r.manager(p, m)
 	case *tcpproxyv3.TcpProxy:
 		c.TCP = r.tcpProxy(p, m)
+	case *snidfpv3.FilterConfig:
+		terminal = false
+		*names = r.nameForward(p, m)
 	case *limitv3.ConnectionLimit:
 		terminal = false
 		if boolean(m.GetRuntimeEnabled().GetDefaultValue(), true) {

@@ -33,10 +33,10 @@ func TestNothingIsTakenAndIgnored(t *testing.T) {
 		w.opened = append(w.opened, path)
 		return nil, nil
 	}}
-	for _, kind := range []string{"listener", "tcp listener", "listener tracing", "udp listener", "udp matcher", "udp entrance"} {
+	for _, kind := range []string{"listener", "tcp listener", "listener tracing", "listener names", "named tcp listener", "udp listener", "udp matcher", "udp entrance"} {
 		w.start(kind, list(kind), func(m proto.Message) (any, error) { return d.Listener("", m.(*listenerv3.Listener)) })
 	}
-	for _, kind := range []string{"cluster", "eds cluster", "least cluster", "ring cluster", "maglev cluster", "original cluster", "checked cluster"} {
+	for _, kind := range []string{"cluster", "eds cluster", "least cluster", "ring cluster", "maglev cluster", "original cluster", "named cluster", "checked cluster"} {
 		w.start(kind, list(kind), func(m proto.Message) (any, error) { return d.Cluster("", m.(*clusterv3.Cluster)) })
 	}
 	w.start("Assignment", list("assignment"), func(m proto.Message) (any, error) { return d.Assignment("", m.(*endpointv3.ClusterLoadAssignment)) })

@@ -27,6 +27,12 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
 )
 
+// Of names that clients give.
+const (
+	namesPkg     = "envoy.extensions."
+	namedCluster = namesPkg + "clusters.dynamic_forward_proxy.v3.ClusterConfig"
+)
+
 func quote(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -112,6 +118,13 @@ var samples = map[string]struct{ message, json string }{
 	"original cluster": {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "ORIGINAL_DST", "lbPolicy": "CLUSTER_PROVIDED", "transportSocket": ` + upstreamTLS + `}`},
 	"checked cluster": {"envoy.config.cluster.v3.Cluster", `{"name": "c", "type": "STATIC", "typedExtensionProtocolOptions": {"` + httpProtocolOptions + `": ` + inAny(httpProtocolOptions, `{"explicitHttpConfig": {"http2ProtocolOptions": {}}}`) + `},
 		"healthChecks": [{"timeout": "1s", "interval": "5s", "unhealthyThreshold": 3, "healthyThreshold": 2, "grpcHealthCheck": {}}]}`},
+	"named cluster": {"envoy.config.cluster.v3.Cluster", `{"name": "c", "lbPolicy": "CLUSTER_PROVIDED", "transportSocket": ` + upstreamTLS + `, "clusterType": {"name": "n", "typedConfig": ` +
+		inAny(namedCluster, `{"allowInsecureClusterOptions": true, "dnsCacheConfig": {"name": "n", "dnsCacheCircuitBreaker": {"maxPendingRequests": 7}}}`) + `}}`},
+	"listener names": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"address": "10.0.0.1", "portValue": 80}}, "filterChains": [{"filters": [{"name": "h", "typedConfig": ` +
+		inAny(hcm, strings.Replace(manager, `"httpFilters": [`, `"httpFilters": [{"name": "n", "typedConfig": `+inAny(namesPkg+"filters.http.dynamic_forward_proxy.v3.FilterConfig", `{"dnsCacheConfig": {"name": "n"}}`)+`}, `, 1)) + `}]}]}`},
+	"named tcp listener": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"address": "10.0.0.1", "portValue": 80}}, "filterChains": [{"filters": [
+		{"name": "n", "typedConfig": ` + inAny(namesPkg+"filters.network.sni_dynamic_forward_proxy.v3.FilterConfig", `{"portValue": 443, "dnsCacheConfig": {"name": "n"}}`) + `},
+		{"name": "t", "typedConfig": ` + inAny("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", `{"cluster": "c"}`) + `}]}]}`},
 	"assignment": {"envoy.config.endpoint.v3.ClusterLoadAssignment", `{"clusterName": "c"}`},
 	"routes":     {"envoy.config.route.v3.RouteConfiguration", `{"name": "r"}`},
 	"host":       {"envoy.config.route.v3.VirtualHost", oneHost},
@@ -356,6 +369,10 @@ func fieldValues(dir string) map[string][]string {
 		cluster + "Cluster.upstream_bind_config":                                                              {`{"sourceAddress": {"address": "10.0.0.9"}}`},
 		cluster + "Cluster.typed_extension_protocol_options":                                                  {inAny("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", `{"commonHttpProtocolOptions": {"idleTimeout": "2s"}, "explicitHttpConfig": {"httpProtocolOptions": {}}}`)},
 		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.explicit_http_config":                         {`{"httpProtocolOptions": {}}`},
+		namesPkg + "common.dynamic_forward_proxy.v3.DnsCacheConfig.name":                                      texts("other"),
+		cluster + "Cluster.cluster_type":                                                                      {`{"name": "n", "typedConfig": ` + inAny(namedCluster, `{"dnsCacheConfig": {"name": "m"}}`) + `}`},
+		cluster + "Cluster.CustomClusterType.typed_config":                                                    {inAny(namedCluster, `{"allowInsecureClusterOptions": true, "dnsCacheConfig": {"name": "m"}}`)},
+		core + "UpstreamHttpProtocolOptions.auto_san_validation":                                              {`true`},
 		core + "UpstreamHttpProtocolOptions.auto_sni":                                                         {`true`},
 		cluster + "Cluster.health_checks":                                                                     {`{"timeout": "1s", "interval": "5s", "unhealthyThreshold": 3, "healthyThreshold": 2, "httpHealthCheck": {"path": "/h", "method": "POST"}}`},
 		cluster + "Cluster.CommonLbConfig.update_merge_window":                                                {`"0s"`, `"1s"`},
@@ -437,7 +454,7 @@ func neutralTable() map[string]string {
 		counted                         = "it only names statistics, and of this kind there are none"
 	)
 	return map[string]string{
-		listener + "Filter.name": label, listener + "ListenerFilter.name": label, "envoy.config.accesslog.v3.AccessLog.name": label, core + "TransportSocket.name": label, h + "HttpFilter.name": label,
+		cluster + "Cluster.CustomClusterType.name": label, listener + "Filter.name": label, listener + "ListenerFilter.name": label, "envoy.config.accesslog.v3.AccessLog.name": label, core + "TransportSocket.name": label, h + "HttpFilter.name": label,
 		"xds.core.v3.TypedExtensionConfig.name": label, core + "UdpSocketConfig.prefer_gro": usual,
 		route3 + "RetryPolicy.RetryHostPredicate.name": label, route3 + "RetryPolicy.RetryPriority.name": label, cluster + "Cluster.TransportSocketMatch.name": label,
 		core + "Http1ProtocolOptions.enable_trailers": "trailers pass between proxy and upstream in any case",
