@@ -119,9 +119,15 @@ func (x *Index) keep(id mesh.ServiceID, list []*mesh.Endpoint) []*mesh.Endpoint 
 	return list
 }
 
+// compareEndpoints looks at ports, for which it makes lists, only where nothing else differs.
 func compareEndpoints(a, b *mesh.Endpoint) int {
-	return cmp.Or(cmp.Compare(a.Address.Kind(), b.Address.Kind()), a.Address.IP().Compare(b.Address.IP()), cmp.Compare(a.Address.Text(), b.Address.Text()),
-		mesh.CompareWorkloadID(a.Workload, b.Workload), slices.Compare(portList(a), portList(b)))
+	if c := cmp.Or(cmp.Compare(a.Address.Kind(), b.Address.Kind()), a.Address.IP().Compare(b.Address.IP())); c != 0 {
+		return c
+	}
+	if c := cmp.Or(cmp.Compare(a.Address.Text(), b.Address.Text()), mesh.CompareWorkloadID(a.Workload, b.Workload)); c != 0 {
+		return c
+	}
+	return slices.Compare(portList(a), portList(b))
 }
 
 func portList(e *mesh.Endpoint) []uint16 { return slices.Sorted(maps.Values(e.Ports)) }

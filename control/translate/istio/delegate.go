@@ -35,6 +35,10 @@ func (v *visit) delegateRules(spec *networking.VirtualService) map[int]mesh.HTTP
 	return rules
 }
 
+// maxJoined bounds the pairs of matches that are tried in one object to join the rules of delegates with those that include them, because their number is a product: a few
+// objects could ask for millions.
+const maxJoined = 20_000
+
 // include puts the rules of a delegate in the place of a rule that names one. What cannot be included is left out, and both objects are told why.
 func (v *visit) include(rule mesh.HTTPRule, d *networking.Delegate, path string) (out []mesh.HTTPRule) {
 	ref := mesh.Ref{Group: api.GroupNetworking, Kind: "VirtualService", Namespace: cmp.Or(mesh.Namespace(d.Namespace), v.ns), Name: d.Name}
@@ -55,9 +59,24 @@ func (v *visit) include(rule mesh.HTTPRule, d *networking.Delegate, path string)
 		v.Add(mesh.CodeConflict, at, "remove its hosts", "VirtualService %s in namespace %s has hosts, so it is no delegate, and the rule is left out", ref.Name, ref.Namespace)
 		return nil
 	}
-	leaf := open(o, v.in)
-	leaf.check(virtualServiceFields, nil)
-	rules := leaf.delegateRules(spec)
+	rules, read := v.leaves[ref]
+	if !read {
+		leaf := open(o, v.in)
+		leaf.check(virtualServiceFields, nil)
+		rules = leaf.delegateRules(spec)
+		if v.leaves == nil {
+			v.leaves = map[mesh.Ref]map[int]mesh.HTTPRule{}
+		}
+		v.leaves[ref] = rules
+	}
+	for _, r := range rules {
+		v.joined += max(1, len(rule.Matches)) * max(1, len(r.Matches))
+	}
+	if v.joined > maxJoined {
+		v.Add(mesh.CodeConflict, at, "give the rule or the delegate fewer matches, for example one prefix", "with the matches of VirtualService %s in namespace %s this object has more than %d pairs of matches to join, so the rule is left out",
+			ref.Name, ref.Namespace, maxJoined)
+		return nil
+	}
 	for i := range spec.Http {
 		r, ok := rules[i]
 		if !ok {

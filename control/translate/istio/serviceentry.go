@@ -47,6 +47,10 @@ func ServiceEntry(o api.Object, in Lookup) (*Entry, []mesh.Problem) {
 	if len(spec.Hosts) == 0 {
 		v.Invalid("spec.hosts", "the object has no host")
 	}
+	if n := len(spec.Hosts) * len(spec.Ports); n > maxServicePorts {
+		v.Add(mesh.CodeInvalid, "spec.hosts", "spread the hosts over several objects, each with the ports that its hosts serve", "%d hosts with %d ports each are %d destinations for every proxy, and one object may have %d",
+			len(spec.Hosts), len(spec.Ports), n, maxServicePorts)
+	}
 	for i, w := range spec.Endpoints {
 		if proto.Resolution == mesh.ClientNames {
 			break
@@ -63,6 +67,9 @@ func ServiceEntry(o api.Object, in Lookup) (*Entry, []mesh.Problem) {
 	}
 	return e, v.Problems()
 }
+
+// maxServicePorts bounds what one object gives every proxy that sees it: hosts and ports multiply.
+const maxServicePorts = 4096
 
 func (v *visit) entryResolution(s *mesh.Service, spec *networking.ServiceEntry) {
 	switch spec.Resolution {

@@ -72,10 +72,27 @@ func VirtualService(o api.Object, in Lookup) (*mesh.Route, []mesh.Problem) {
 			r.TLS = append(r.TLS, rule)
 		}
 	}
+	v.boundRoutes(r)
 	if v.Broken() {
 		return nil, v.Problems()
 	}
 	return r, append(v.Problems(), v.elsewhere...)
+}
+
+// maxRoutes bounds the routes that one object asks of a proxy: its hosts and the matches of its rules multiply.
+const maxRoutes = 100_000
+
+func (v *visit) boundRoutes(r *mesh.Route) {
+	matches := 0
+	for i := range r.HTTP {
+		matches += max(1, len(r.HTTP[i].Matches))
+	}
+	for i := range r.TLS {
+		matches += max(1, len(r.TLS[i].Matches))
+	}
+	if n := len(r.Hosts) * matches; n > maxRoutes {
+		v.Add(mesh.CodeInvalid, "spec.hosts", "spread the hosts over several objects, or match less finely", "%d hosts with %d matches each are %d routes, and one object may have %d", len(r.Hosts), matches, n, maxRoutes)
+	}
 }
 
 // mergeMark lets a VirtualService count together with others for one host of the mesh (docs/decisions/025).
@@ -90,15 +107,17 @@ func (v *visit) merges() bool {
 }
 
 func (v *visit) routeHosts(r *mesh.Route, spec *networking.VirtualService) {
+	seen := make(map[mesh.Host]bool, len(spec.Hosts))
 	for i, s := range spec.Hosts {
 		h, ok := v.host(s, at("spec.hosts", i))
 		if !ok {
 			continue
 		}
-		if slices.Contains(r.Hosts, h) {
+		if seen[h] {
 			v.Invalid(at("spec.hosts", i), "host %s is given twice", h)
 			continue
 		}
+		seen[h] = true
 		r.Hosts = append(r.Hosts, h)
 	}
 }

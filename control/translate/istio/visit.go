@@ -24,7 +24,9 @@ type visit struct {
 	ns  mesh.Namespace
 	// unhonoured are the populated fields that no code reads; rules that cannot do without them are dropped.
 	unhonoured []string
-	elsewhere  []mesh.Problem // of other objects
+	elsewhere  []mesh.Problem                     // of other objects
+	leaves     map[mesh.Ref]map[int]mesh.HTTPRule // rules of the delegates that were included
+	joined     int                                // pairs of matches of rules that include delegates
 }
 
 func open(o api.Object, in Lookup) *visit {
