@@ -115,11 +115,13 @@ type ConnectionPool struct {
 // HTTPVersion says which version of HTTP goes to a service.
 type HTTPVersion uint8
 
-// The versions: what the port's protocol says, HTTP/2 (h2UpgradePolicy UPGRADE), that of the client's request (useClientProtocol).
+// The versions: what the mesh says (MeshConfig.h2UpgradePolicy) or else the port's protocol, HTTP/2 (h2UpgradePolicy UPGRADE), that of the client's request
+// (useClientProtocol), what the port's protocol says whatever the mesh does (DO_NOT_UPGRADE).
 const (
 	VersionOfPort HTTPVersion = iota
 	VersionTwo
 	VersionOfClient
+	VersionKept
 )
 
 // RetryBudget bounds retries at one time by a share of the requests that are active or wait, and allows a minimum in any case. It takes the place of MaxRetries.
@@ -333,6 +335,10 @@ type Settings struct {
 	TLS              TLSBounds        // of all other TLS, where nothing else is said (tlsDefaults)
 	Locality         *LocalityBalance // localityLbSetting; nil is its zero value
 	Paths            PathForm         // pathNormalization
+	Baseline         TrafficPolicy    // defaultTrafficPolicy: the pool and outlier detection towards services whose rule says nothing of them
+	UpgradeHTTP      bool             // h2UpgradePolicy UPGRADE: services that speak HTTP/1.1 are asked in HTTP/2
+	TrustAliases     []string         // trustDomainAliases: identities of these trust domains are like those of TrustDomain
+	Unverified       bool             // verifyCertificateAtClient false: a server of which no rule says who vouches for it is taken as it is
 	Exports          Exports          // defaultServiceExportTo, defaultVirtualServiceExportTo, defaultDestinationRuleExportTo
 	Injects          bool             // this control plane puts proxies into pods, so labels that ask for it are honoured
 	Proxy            ProxyConfig      // defaultConfig: what counts for proxies that say nothing of their own

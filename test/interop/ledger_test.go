@@ -84,7 +84,7 @@ func TestLedger(t *testing.T) {
 
 // pending are the subjects of which rows are open; the page says which.
 var pending = []string{
-	"Annotations", "DestinationRule", "GRPCRoute", "Gateway (Gateway API)", "GatewayClass", "HTTPRoute", "Labels", "MeshConfig", "MeshNetworks", "ReferenceGrant",
+	"Annotations", "GRPCRoute", "Gateway (Gateway API)", "GatewayClass", "HTTPRoute", "Labels", "MeshConfig", "MeshNetworks", "ReferenceGrant",
 	"TCPRoute", "TLSRoute", "UDPRoute", "BackendTLSPolicy", "ListenerSet",
 }
 

@@ -22,7 +22,7 @@ func datagrams(v *view.View, port uint16, host mesh.Host) (c chosen, ok bool) {
 	}
 	c.port, ok = c.service.Datagrams(port)
 	if ok {
-		c.policy = view.Policy(v.Traffic(c.service), "", port)
+		c.policy = v.Policy(v.Traffic(c.service), "", port)
 	}
 	return c, ok
 }

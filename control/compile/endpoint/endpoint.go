@@ -49,7 +49,7 @@ func choose(v *view.View, name string) (c chosen, ok bool) {
 		}
 		c.subset = sub.Labels
 	}
-	c.policy = view.Policy(t, subset, port)
+	c.policy = v.Policy(t, subset, port)
 	return c, true
 }
 

@@ -22,7 +22,7 @@ func (d Datagram) Refused(v *view.View) string {
 	if !ok {
 		return "there is no such Service"
 	}
-	switch p := view.Policy(v.Traffic(s), "", d.Port); {
+	switch p := v.Policy(v.Traffic(s), "", d.Port); {
 	case p.TLS != nil && p.TLS.Mode != mesh.TLSDisable:
 		return "TLS is not possible for datagrams"
 	case p.Proxy != 0:

@@ -168,7 +168,7 @@ func bySource(v *view.View, t view.Target, transports ...string) (out []*listene
 
 // limits are the DestinationRule's time-outs of TCP.
 func limits(v *view.View, t view.Target) filter.Limits {
-	if p := view.Policy(v.Traffic(t.Service), "", t.Port.Number).Pool; p != nil {
+	if p := v.Policy(v.Traffic(t.Service), "", t.Port.Number).Pool; p != nil {
 		return filter.Limits{Idle: p.TCPIdleTimeout, Life: p.MaxConnectionDuration}
 	}
 	return filter.Limits{}

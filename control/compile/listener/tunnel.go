@@ -14,7 +14,7 @@ func tunneled(v *view.View, to *filter.Share, host mesh.Host, subset string, por
 		return
 	}
 	rule := v.Traffic(s)
-	t := view.Policy(rule, subset, port).Tunnel
+	t := v.Policy(rule, subset, port).Tunnel
 	if t == nil {
 		return
 	}

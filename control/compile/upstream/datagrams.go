@@ -20,7 +20,7 @@ func datagrams(v *view.View, name string, port uint16, host mesh.Host) *clusterv
 		return nil
 	}
 	t := target{service: s, port: p, proto: mesh.UDP, rule: v.Traffic(s)}
-	t.policy = view.Policy(t.rule, "", port)
+	t.policy = v.Policy(t.rule, "", port)
 	switch tls := t.policy.TLS; {
 	case tls != nil && tls.Mode != mesh.TLSDisable:
 		return t.denied(v, name, "TLS is not possible for datagrams")

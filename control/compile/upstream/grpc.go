@@ -132,7 +132,7 @@ func (t *target) clientOutliers(v *view.View, c *clusterv3.Cluster) {
 func (t *target) clientSecurity(v *view.View, c *clusterv3.Cluster) bool {
 	deny := func(field, message string) bool {
 		v.Notice(mesh.Problem{
-			Object: t.rule.Origin, Field: "spec.trafficPolicy." + field, Code: mesh.CodeDenied, Message: "connected gRPC clients without a proxy " + message + ": they reach nothing at " + string(t.service.ID.Host),
+			Object: t.origin(), Field: "spec.trafficPolicy." + field, Code: mesh.CodeDenied, Message: "connected gRPC clients without a proxy " + message + ": they reach nothing at " + string(t.service.ID.Host),
 			Hint: "use ISTIO_MUTUAL or DISABLE for them, with a workloadSelector, or give them a sidecar",
 		})
 		return false
@@ -177,7 +177,7 @@ func (t *target) unread(v *view.View) {
 	tell := func(when bool, field, message string) {
 		if when {
 			v.Notice(mesh.Problem{
-				Object: t.rule.Origin, Field: "spec.trafficPolicy." + field, Code: mesh.CodeNotEnforced, Message: "connected gRPC clients without a proxy " + message,
+				Object: t.origin(), Field: "spec.trafficPolicy." + field, Code: mesh.CodeNotEnforced, Message: "connected gRPC clients without a proxy " + message,
 				Hint: "leave it out, or give these clients a sidecar",
 			})
 		}

@@ -62,7 +62,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 		}
 		t.labels = sub.Labels
 	}
-	t.policy = view.Policy(t.rule, subset, port)
+	t.policy = v.Policy(t.rule, subset, port)
 	if v.Kind() == mesh.Proxyless {
 		t.secured(v)
 		return t.client(v, name)
@@ -70,7 +70,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	if bySNI {
 		return t.passed(v, name)
 	}
-	t.spoken()
+	t.spoken(v)
 	t.secured(v)
 	if tls := t.policy.TLS; tls != nil && tls.CRL != "" && !v.Can(mesh.FeatureRevocation) {
 		return t.denied(v, name, "this proxy cannot tell which certificates are revoked (caCrl)")

@@ -14,16 +14,19 @@ import (
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
-// spoken lets the rule change which version of HTTP goes to the service; a port of another protocol stays what it is.
-func (t *target) spoken() {
-	p := t.policy.Pool
-	if p == nil || !t.proto.IsHTTP() && t.proto != mesh.Auto {
+// spoken lets the rule change which version of HTTP goes to the service, and else the mesh; a port of another protocol stays what it is, and for the mesh also one that says none.
+func (t *target) spoken(v *view.View) {
+	if !t.proto.IsHTTP() && t.proto != mesh.Auto {
 		return
 	}
-	switch p.Version {
-	case mesh.VersionTwo:
+	said := mesh.VersionOfPort
+	if p := t.policy.Pool; p != nil {
+		said = p.Version
+	}
+	switch {
+	case said == mesh.VersionTwo, said == mesh.VersionOfPort && t.proto.IsHTTP() && v.Settings().UpgradeHTTP && v.Can(mesh.FeatureHTTP2):
 		t.proto = mesh.HTTP2
-	case mesh.VersionOfClient:
+	case said == mesh.VersionOfClient:
 		t.proto = mesh.Auto
 	}
 }
@@ -71,7 +74,7 @@ func (t *target) upstream(v *view.View, field, instead string) bool {
 	if v.Can(mesh.FeatureUpstream) {
 		return true
 	}
-	v.Notice(mesh.Problem{Object: t.rule.Origin, Field: "spec.trafficPolicy." + field, Code: mesh.CodeNotEnforced, Message: "some connected proxies cannot do this: they " + instead, Hint: "upgrade them"})
+	v.Notice(mesh.Problem{Object: t.origin(), Field: "spec.trafficPolicy." + field, Code: mesh.CodeNotEnforced, Message: "some connected proxies cannot do this: they " + instead, Hint: "upgrade them"})
 	return false
 }
 

@@ -17,7 +17,7 @@ func (t *target) announces(v *view.View) bool {
 		return true
 	}
 	v.Notice(mesh.Problem{
-		Object: t.rule.Origin, Field: "spec.trafficPolicy.proxyProtocol", Code: mesh.CodeNotEnforced,
+		Object: t.origin(), Field: "spec.trafficPolicy.proxyProtocol", Code: mesh.CodeNotEnforced,
 		Message: "some connected proxies cannot send a PROXY header: they reach nothing at " + string(t.service.ID.Host), Hint: "upgrade them, or leave them out with a workloadSelector",
 	})
 	return false

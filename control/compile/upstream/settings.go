@@ -45,7 +45,7 @@ func (t *target) budget(v *view.View, c *clusterv3.Cluster) {
 		out.BudgetInterval = message.Duration(b.Interval)
 	default:
 		v.Notice(mesh.Problem{
-			Object: t.rule.Origin, Field: "spec.trafficPolicy.retryBudget.budgetInterval", Code: mesh.CodeNotEnforced,
+			Object: t.origin(), Field: "spec.trafficPolicy.retryBudget.budgetInterval", Code: mesh.CodeNotEnforced,
 			Message: "some connected proxies count only the requests that are active or wait", Hint: "upgrade them",
 		})
 	}
@@ -126,10 +126,18 @@ func (t *target) slowStart(v *view.View, lb *mesh.LoadBalancer) *clusterv3.Clust
 	return slow
 }
 
+// origin is what is told of the policy: its rule, or MeshConfig.
+func (t *target) origin() mesh.Ref {
+	if t.rule == nil {
+		return mesh.Ref{Kind: "MeshConfig", Name: "defaultTrafficPolicy"}
+	}
+	return t.rule.Origin
+}
+
 // incapable tells the owner of the rule that some proxies cannot do all that a field of its load balancer asks for.
 func (t *target) incapable(v *view.View, field, message string) {
 	v.Notice(mesh.Problem{
-		Object: t.rule.Origin, Field: "spec.trafficPolicy.loadBalancer." + field, Code: mesh.CodeNotEnforced, Message: message, Hint: "upgrade them",
+		Object: t.origin(), Field: "spec.trafficPolicy.loadBalancer." + field, Code: mesh.CodeNotEnforced, Message: message, Hint: "upgrade them",
 	})
 }
 

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"slices"
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -62,7 +63,7 @@ func socket(ctx *tlsv3.UpstreamTlsContext) *corev3.TransportSocket {
 // mutual is the mesh's own mutual TLS: keys and roots made beside the proxy, the server known by the identities of the service's endpoints.
 func (t *target) mutual(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTlsContext {
 	sni := view.SNI(t.port.Number, t.subset, t.service.ID.Host)
-	names := append(v.Accounts(t.service.ID), t.service.SubjectAltNames...)
+	names := aliases(append(v.Accounts(t.service.ID), t.service.SubjectAltNames...), v.Settings().TrustAliases)
 	if rule != nil {
 		if rule.SNI != "" {
 			sni = rule.SNI
@@ -115,6 +116,23 @@ func alternatives(names []string) []*tlsv3.SubjectAltNameMatcher {
 	return out
 }
 
+// aliases adds the same identities in other trust domains that count like the mesh's own.
+func aliases(names, domains []string) []string {
+	for _, name := range slices.Clone(names) {
+		rest, spiffe := strings.CutPrefix(name, "spiffe://")
+		_, path, ok := strings.Cut(rest, "/")
+		if !spiffe || !ok {
+			continue
+		}
+		for _, domain := range domains {
+			if other := "spiffe://" + domain + "/" + path; !slices.Contains(names, other) {
+				names = append(names, other)
+			}
+		}
+	}
+	return names
+}
+
 // originate is TLS to a server outside of the mesh (SIMPLE, MUTUAL). Without names of its own the server must prove the name that it is asked for.
 func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTlsContext {
 	sni := rule.SNI
@@ -125,7 +143,7 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 	if len(names) == 0 {
 		names = t.service.SubjectAltNames
 	}
-	if len(names) == 0 && sni != "" {
+	if len(names) == 0 && sni != "" && !v.Settings().Unverified {
 		names = []string{sni}
 	}
 	common := &tlsv3.CommonTlsContext{
@@ -137,6 +155,7 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 	check := &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: alternatives(names)}
 	switch {
 	case rule.InsecureSkipVerify:
+	case v.Settings().Unverified && rule.CACertificates+rule.CredentialName == "" && len(rule.Roots)+len(names) == 0:
 	case rule.CredentialName != "":
 		common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
 			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{

@@ -153,6 +153,18 @@ func Policy(t *mesh.Traffic, subset string, port uint16) mesh.TrafficPolicy {
 	return p
 }
 
+// Policy is what a rule says about a port and subset of a service that is called, and below it the mesh's default: of a block that the rule says nothing of, all.
+func (v *View) Policy(t *mesh.Traffic, subset string, port uint16) mesh.TrafficPolicy {
+	p := Policy(t, subset, port)
+	if p.Pool == nil {
+		p.Pool = v.Settings().Baseline.Pool
+	}
+	if p.Outlier == nil {
+		p.Outlier = v.Settings().Baseline.Outlier
+	}
+	return p
+}
+
 // Hash says how requests to a subset's port keep to one endpoint; nil when they do not, or the proxy cannot.
 func (v *View) Hash(host mesh.Host, subset string, port uint16) *mesh.ConsistentHash {
 	s, ok := v.Resolve(host)

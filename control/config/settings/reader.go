@@ -12,6 +12,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/heddle-mesh/heddle/control/config/retry"
+	"github.com/heddle-mesh/heddle/identity"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -50,6 +51,19 @@ func (r *reader) keepalive(x *networking.ConnectionPoolSettings_TCPSettings_TcpK
 		}
 	}
 	return k
+}
+
+// domains reads the aliases of the trust domain.
+func (r *reader) domains(list []string, own string) (out []string) {
+	for i, name := range list {
+		if _, err := identity.ParseTrustDomain(name); err != nil {
+			r.wrong(fmt.Sprintf("trustDomainAliases[%d]", i), "%v", err)
+		}
+		if name != own && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func (r *reader) bounds(x *meshconfig.MeshConfig_TLSConfig, field string) mesh.TLSBounds {

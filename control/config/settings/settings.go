@@ -26,7 +26,8 @@ import (
 var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo", "rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
 	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.*", "defaultInboundHttpRetryPolicy.*",
 	"tcpKeepalive.*", "dnsRefreshRate", "inboundTrafficPolicy.mode", "outboundClusterStatName", "inboundClusterStatName",
-	"meshMTLS.minProtocolVersion", "meshMTLS.cipherSuites", "tlsDefaults.minProtocolVersion", "tlsDefaults.cipherSuites", "tlsDefaults.ecdhCurves",
+	"defaultTrafficPolicy.*", "h2UpgradePolicy", "trustDomainAliases", "verifyCertificateAtClient",
+	"meshMTLS.minProtocolVersion", "meshMTLS.cipherSuites", "meshMTLS.ecdhCurves", "tlsDefaults.minProtocolVersion", "tlsDefaults.cipherSuites", "tlsDefaults.ecdhCurves",
 	"localityLbSetting.*", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
 	// These have an effect on pods that are injected (control/inject).
 	"defaultConfig.concurrency", "defaultConfig.terminationDrainDuration", "defaultConfig.discoveryAddress", "defaultConfig.statusPort", "defaultConfig.meshId",
@@ -34,7 +35,7 @@ var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExport
 	"defaultConfig.proxyMetadata.*").Union(ProxyFields.Below("defaultConfig"))
 
 // trust are fields that must not be overlooked: without them the mesh would trust or allow more than its owner wrote.
-var trust = []string{"trustDomainAliases", "caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca", "verifyCertificateAtClient"}
+var trust = []string{"caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca"}
 
 // Default are the settings of a mesh without a file; they are Istio's.
 func Default() *mesh.Settings {
@@ -118,6 +119,7 @@ func Parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	err = baseline(s, in.GetDefaultTrafficPolicy(), &problems)
 	s.Locality = locality.Read(in.LocalityLbSetting,
 		func(field, message string) {
 			err = errors.Join(err, fmt.Errorf("field localityLbSetting.%s: %s", field, message))
@@ -198,6 +200,9 @@ func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
 	s.Keepalive = r.keepalive(in.TcpKeepalive)
 	s.DNSRefresh = r.duration(in.DnsRefreshRate, "dnsRefreshRate")
 	s.MeshTLS, s.TLS = r.bounds(in.GetMeshMTLS(), "meshMTLS"), r.bounds(in.GetTlsDefaults(), "tlsDefaults")
+	s.UpgradeHTTP = in.H2UpgradePolicy == meshconfig.MeshConfig_UPGRADE
+	s.Unverified = in.VerifyCertificateAtClient != nil && !in.VerifyCertificateAtClient.Value //nolint:staticcheck // deprecated, and still written by users
+	s.TrustAliases = r.domains(in.TrustDomainAliases, s.TrustDomain)
 	s.LocalInbound = in.GetInboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_InboundTrafficPolicy_LOCALHOST
 	s.OutboundStat = r.pattern(in.OutboundClusterStatName, "outboundClusterStatName", outboundVariables)
 	s.InboundStat = r.pattern(in.InboundClusterStatName, "inboundClusterStatName", inboundVariables)

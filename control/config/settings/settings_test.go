@@ -65,7 +65,7 @@ func TestWhatIsNotHonoured(t *testing.T) {
 		t.Error(problems, err)
 	}
 	for text, want := range map[string]string{
-		"trustDomainAliases: [old.org]":            "trustDomainAliases is not enforced yet",
+		"ca: {address: x}":                         "ca is not enforced yet",
 		"pathNormalization: {normalization: SOME}": "SOME",
 		"rootNamespase: x":                         "there is no field rootNamespase",
 		"outboundTrafficPolicy: {mod: X}":          "there is no field outboundTrafficPolicy.mod",

@@ -1,13 +1,16 @@
 package istio
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/authz"
+	"github.com/heddle-mesh/heddle/identity"
 	"github.com/heddle-mesh/heddle/mesh"
 	security "istio.io/api/security/v1beta1"
 )
@@ -86,7 +89,7 @@ func (v *visit) source(s *security.Source, path string) authz.Source {
 		v.Invalid(path+".serviceAccounts", "serviceAccounts excludes principals and namespaces")
 	}
 	return authz.Source{
-		Principals: v.matches(s.Principals, path+".principals"), NotPrincipals: v.matches(s.NotPrincipals, path+".notPrincipals"),
+		Principals: v.identities(s.Principals, path+".principals"), NotPrincipals: v.identities(s.NotPrincipals, path+".notPrincipals"),
 		Namespaces: v.matches(s.Namespaces, path+".namespaces"), NotNamespaces: v.matches(s.NotNamespaces, path+".notNamespaces"),
 		ServiceAccounts:    v.accounts(s.ServiceAccounts, path+".serviceAccounts"),
 		NotServiceAccounts: v.accounts(s.NotServiceAccounts, path+".notServiceAccounts"),
@@ -125,6 +128,37 @@ func (v *visit) matches(list []string, path string) []authz.Match {
 		}
 	}
 	return matches(list)
+}
+
+// identities reads principals. A trust domain that is one of the mesh's, or cluster.local, which stands for them, means all of them.
+func (v *visit) identities(list []string, path string) (out []authz.Match) {
+	s := v.in.Settings()
+	own := append([]string{cmp.Or(s.TrustDomain, identity.DefaultTrustDomain)}, s.TrustAliases...)
+	for _, m := range v.matches(list, path) {
+		domain, rest, ok := strings.Cut(m.Value, "/")
+		within := slices.Contains(own, domain) || domain == identity.DefaultTrustDomain
+		if m.Kind == authz.Suffix {
+			within = slices.ContainsFunc(own, func(td string) bool { return strings.HasSuffix(td, domain) })
+		}
+		if !ok || domain == "" || strings.Count(rest, "/") != 3 || m.Kind == authz.Presence || !within {
+			out = append(out, m)
+			continue
+		}
+		if m.Kind == authz.Suffix { // it is kept, and covers some of them
+			out = append(out, m)
+		}
+		for _, td := range own {
+			if m.Kind == authz.Suffix && strings.HasSuffix(td, domain) {
+				continue
+			}
+			one := authz.Match{Kind: m.Kind, Value: td + "/" + rest}
+			if m.Kind == authz.Suffix {
+				one.Kind = authz.Exact
+			}
+			out = append(out, one)
+		}
+	}
+	return out
 }
 
 // accounts reads NAMESPACE/ACCOUNT, or ACCOUNT in the policy's own namespace; wildcards are not allowed (type Source, field service_accounts).

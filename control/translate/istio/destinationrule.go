@@ -81,6 +81,7 @@ func DestinationRule(o api.Object, in Lookup) (*mesh.Traffic, []mesh.Problem) {
 
 // idleFailovers tells of failovers that never happen, because nothing says that nearer endpoints have failed. A port's settings stand alone; a subset's come on top.
 func (v *visit) idleFailovers(t *mesh.Traffic) {
+	always := v.in.Settings().Baseline.Outlier != nil
 	tell := func(p mesh.TrafficPolicy, outliers bool, path string) {
 		if lb := p.LoadBalancer; lb != nil && lb.Locality != nil && !outliers && len(lb.Locality.Failover)+len(lb.Locality.Labels) > 0 {
 			v.Add(mesh.CodeNotEnforced, path+".loadBalancer.localityLbSetting", "set outlierDetection beside it", "without outlierDetection nothing tells that nearer endpoints fail, so it has no effect")
@@ -89,12 +90,12 @@ func (v *visit) idleFailovers(t *mesh.Traffic) {
 	each := func(p mesh.TrafficPolicy, inherited bool, path string) {
 		tell(p, p.Outlier != nil || inherited, path)
 		for _, port := range slices.Sorted(maps.Keys(p.Ports)) {
-			tell(p.Ports[port], p.Ports[port].Outlier != nil, path+".portLevelSettings")
+			tell(p.Ports[port], p.Ports[port].Outlier != nil || always, path+".portLevelSettings")
 		}
 	}
-	each(t.Policy, false, "spec.trafficPolicy")
+	each(t.Policy, always, "spec.trafficPolicy")
 	for i, s := range t.Subsets {
-		each(s.Policy, t.Policy.Outlier != nil, at("spec.subsets", i)+".trafficPolicy")
+		each(s.Policy, always || t.Policy.Outlier != nil, at("spec.subsets", i)+".trafficPolicy")
 	}
 }
 
