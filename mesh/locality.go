@@ -1,5 +1,7 @@
 package mesh
 
+import "strings"
+
 // LocalityBalance is how nearness counts in the choice of endpoints (Istio's LocalityLoadBalancerSetting). The zero value puts nearer localities first where outlier
 // detection can tell that their endpoints fail.
 type LocalityBalance struct {
@@ -52,6 +54,8 @@ const (
 	LabelRegion  = "topology.kubernetes.io/region"
 	LabelZone    = "topology.kubernetes.io/zone"
 	LabelSubzone = "topology.istio.io/subzone"
+	// LabelHostname is the node; what runs on none that is known may have it as a label of its own.
+	LabelHostname = "kubernetes.io/hostname"
 )
 
 // Topology is the value of one of these labels.
@@ -71,7 +75,32 @@ func Topology(key string, n NetworkID, c ClusterID, l Locality) (value string, o
 	return "", false
 }
 
-// Nearest puts the same network, region, zone and sub-zone first (trafficDistribution of a Service).
-func Nearest() *LocalityBalance {
-	return &LocalityBalance{Labels: []LabelPriority{{Key: LabelNetwork}, {Key: LabelRegion}, {Key: LabelZone}, {Key: LabelSubzone}}}
+// Nearness is which endpoints of a service go first (trafficDistribution of a Service).
+type Nearness uint8
+
+// The nearnesses.
+const (
+	Anywhere Nearness = iota
+	NearZone
+	NearNode
+)
+
+// ParseNearness reads trafficDistribution in any case; false when there is no such one.
+func ParseNearness(text string) (Nearness, bool) {
+	switch strings.ToLower(text) {
+	case "preferclose", "prefersamezone":
+		return NearZone, true
+	case "prefersamenode":
+		return NearNode, true
+	}
+	return Anywhere, false
+}
+
+// Nearest puts the same network, region, zone and sub-zone first, and the same node before them if that is asked for.
+func Nearest(n Nearness) *LocalityBalance {
+	out := &LocalityBalance{Labels: []LabelPriority{{Key: LabelNetwork}, {Key: LabelRegion}, {Key: LabelZone}, {Key: LabelSubzone}}}
+	if n == NearNode {
+		out.Labels = append(out.Labels, LabelPriority{Key: LabelHostname})
+	}
+	return out
 }

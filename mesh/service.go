@@ -86,7 +86,8 @@ type Service struct {
 	// Prefixes are CIDR addresses of a ServiceEntry.
 	Prefixes   []netip.Prefix
 	Headless   bool
-	Near       bool // nearer endpoints go first (trafficDistribution of a Service)
+	Near       Nearness // which endpoints go first (trafficDistribution)
+	NodeLocal  bool     // only endpoints of the client's node are called (internalTrafficPolicy)
 	Resolution Resolution
 	// Local are addresses of a proxy's own host and link that names of ClientNames may lead to.
 	Local    []netip.Prefix
@@ -147,6 +148,7 @@ type Endpoint struct {
 	Cluster  ClusterID
 	Network  NetworkID
 	Locality Locality
+	Node     string // "" when it is not known
 	Weight   uint32 // 0 means 1
 	Health   Health
 	// MTLS says that a proxy in front of the endpoint takes mutual TLS (label security.istio.io/tlsMode=istio).
@@ -174,6 +176,7 @@ type Workload struct {
 	Identity       identity.ID
 	Network        NetworkID
 	Locality       Locality
+	Node           string // "" when it is not known
 	// Services that select the workload, ordered; with the ports by service port name.
 	Services []WorkloadService
 	Name     string // for telemetry: the controller's name

@@ -31,7 +31,7 @@ func TestEndpointsEncodeAsTheirMessage(t *testing.T) {
 		id := serviceID(0)
 		svc := &mesh.Service{ID: id, Ports: []mesh.Port{{Name: "p", Number: 80, TargetPort: uint16(rapid.SampledFrom([]int{0, 8080}).Draw(t, "target")), Protocol: mesh.HTTP},
 			{Name: "d", Number: 90, Protocol: mesh.UDP}}}
-		svc.Near = rapid.Bool().Draw(t, "near")
+		svc.Near = rapid.SampledFrom([]mesh.Nearness{mesh.Anywhere, mesh.NearZone, mesh.NearNode}).Draw(t, "near")
 		snap.Services, snap.Hosts = snap.Services.With(id, svc), snap.Hosts.With(id.Host, []mesh.ServiceID{id})
 		rule := &mesh.Traffic{Origin: mesh.Ref{Kind: "DestinationRule", Namespace: id.Namespace, Name: "d"}, Host: id.Host, Subsets: []mesh.Subset{{Name: "v0", Labels: mesh.Labels{"v": "0"}}}}
 		distribute := rapid.Bool().Draw(t, "distribute")

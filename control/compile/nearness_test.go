@@ -25,23 +25,28 @@ func pattern(text string) mesh.LocalityPattern { return mesh.LocalityPattern(pla
 func spread(p mesh.TrafficPolicy, near bool) *mesh.Snapshot {
 	s := mesh.NewSnapshot(defaultSettings())
 	id := mesh.ServiceID{Namespace: "shop", Host: "d.shop.svc.cluster.local"}
-	svc := &mesh.Service{ID: id, Ports: []mesh.Port{{Name: "http", Number: 80, Protocol: mesh.HTTP}}, Addresses: []netip.Addr{netip.MustParseAddr("10.9.0.1")}, Near: near}
+	svc := &mesh.Service{ID: id, Ports: []mesh.Port{{Name: "http", Number: 80, Protocol: mesh.HTTP}}, Addresses: []netip.Addr{netip.MustParseAddr("10.9.0.1")}}
+	if near {
+		svc.Near = mesh.NearZone
+	}
 	s.Services, s.Hosts = s.Services.With(id, svc), s.Hosts.With(id.Host, []mesh.ServiceID{id})
 	s.Traffic = s.Traffic.With(id.Host, []*mesh.Traffic{{Origin: mesh.Ref{Kind: "DestinationRule", Namespace: "shop", Name: "d"}, Host: id.Host, Policy: p}})
 	set := &mesh.EndpointSet{Service: id}
 	for i, at := range []string{"eu/a", "eu/a", "eu/b", "us/a", "ap/a"} {
-		e := &mesh.Endpoint{Address: mesh.IPAddress(netip.AddrFrom4([4]byte{10, 1, 0, byte(i)})), Locality: place(at), Labels: mesh.Labels{}, Network: mesh.DefaultNetwork}
+		e := &mesh.Endpoint{Address: mesh.IPAddress(netip.AddrFrom4([4]byte{10, 1, 0, byte(i)})), Locality: place(at), Labels: mesh.Labels{}, Network: mesh.DefaultNetwork, Node: fmt.Sprint("n", i)}
 		if e.Locality.Zone == "a" {
 			e.Labels["version"] = "v1"
 		}
 		set.Endpoints = append(set.Endpoints, e)
 	}
 	s.Endpoints = s.Endpoints.With(id, set)
+	client := mesh.WorkloadID{Cluster: mesh.DefaultCluster, Namespace: "shop", Kind: "Pod", Name: "client"} // on the node of the endpoint in eu/b
+	s.Workloads = s.Workloads.With(client, &mesh.Workload{ID: client, Node: "n2"})
 	return s
 }
 
 func proxyAt(at, version string) *mesh.Proxy {
-	p := &mesh.Proxy{ID: at + version, Namespace: "shop", Locality: place(at), Envoy: true, Cluster: mesh.DefaultCluster, Network: mesh.DefaultNetwork, Labels: mesh.Labels{}}
+	p := &mesh.Proxy{ID: at + version, Name: "client", Namespace: "shop", Locality: place(at), Envoy: true, Cluster: mesh.DefaultCluster, Network: mesh.DefaultNetwork, Labels: mesh.Labels{}}
 	if version != "" {
 		p.Labels["version"] = version
 	}
@@ -94,6 +99,7 @@ func TestNearness(t *testing.T) {
 		"labels": {with(mesh.LocalityBalance{Labels: []mesh.LabelPriority{{Key: mesh.LabelRegion}, {Key: "version"}}}), false, nil, proxyAt("eu/b", "v1"),
 			"ap/a 2×1, eu/a 0×2, eu/b 1×1, us/a 2×1", false},
 		"label that both lack":  {with(mesh.LocalityBalance{Labels: []mesh.LabelPriority{{Key: "version"}}}), false, nil, proxyAt("eu/b", ""), "ap/a 1×1, eu/a 1×2, eu/b 0×1, us/a 1×1", false},
+		"the node":              {with(mesh.LocalityBalance{Labels: []mesh.LabelPriority{{Key: mesh.LabelHostname}}}), false, nil, proxyAt("eu/a", ""), "ap/a 1×1, eu/a 1×2, eu/b 0×1, us/a 1×1", false},
 		"label with a value":    {with(mesh.LocalityBalance{Labels: []mesh.LabelPriority{{Key: "version", Value: &v1}}}), false, nil, proxyAt("eu/b", ""), "ap/a 0×1, eu/a 0×2, eu/b 1×1, us/a 0×1", false},
 		"labels, then a region": {with(mesh.LocalityBalance{Labels: []mesh.LabelPriority{{Key: "version", Value: &v1}}, Failover: []mesh.RegionFailover{{From: "eu", To: "us"}}}), false, nil, proxyAt("eu/a", ""), "ap/a 2×1, eu/a 0×2, eu/b 3×1, us/a 1×1", false},
 		"a Service that asks for it, without outlier detection": {mesh.TrafficPolicy{}, true, nil, proxyAt("eu/a", ""), "ap/a 2×1, eu/a 0×2, eu/b 1×1, us/a 2×1", false},

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -13,13 +14,24 @@ import (
 
 // Flush computes what the batch touched. Services are taken in order, so that addresses given do not depend on the order of events.
 func (x *Index) Flush() Delta {
-	d := Delta{Services: map[mesh.ServiceID]*mesh.Service{}, Endpoints: map[mesh.ServiceID]*mesh.EndpointSet{}, Workloads: map[mesh.WorkloadID]*mesh.Workload{}}
+	d := Delta{Services: map[mesh.ServiceID]*mesh.Service{}, Endpoints: map[mesh.ServiceID]*mesh.EndpointSet{}, Workloads: map[mesh.WorkloadID]*mesh.Workload{}, Rivals: map[mesh.Ref][]mesh.Problem{}}
 	for _, id := range slices.SortedFunc(maps.Keys(x.services), mesh.CompareServiceID) {
 		s, problem := x.service(id)
 		if d.Services[id] = s; problem != nil {
 			d.Problems = append(d.Problems, *problem)
 		}
+		for _, def := range x.byID[id] {
+			if _, done := d.Rivals[def.Origin]; !done {
+				d.Rivals[def.Origin] = x.rivals(def)
+			}
+		}
 	}
+	for ref := range x.dropped {
+		if _, done := d.Rivals[ref]; !done {
+			d.Rivals[ref] = nil
+		}
+	}
+	clear(x.dropped)
 	for id := range x.endpoints {
 		e := x.endpointSet(id)
 		if old := x.given[id]; e != nil && old != nil && slices.Equal(old.Endpoints, e.Endpoints) {
@@ -51,6 +63,23 @@ func (x *Index) first(id mesh.ServiceID) (*Definition, *mesh.Service) {
 		}
 	}
 	return nil, nil
+}
+
+// rivals says which services of a definition another one defines that goes before it.
+func (x *Index) rivals(d *Definition) (out []mesh.Problem) {
+	for i, s := range d.Services {
+		counts, _ := x.first(s.ID)
+		if counts == d {
+			continue
+		}
+		why := "is older"
+		if rank(counts) < rank(d) {
+			why = "is a Service"
+		}
+		out = append(out, mesh.Problem{Object: d.Origin, Field: fmt.Sprintf("spec.hosts[%d]", i), Code: mesh.CodeConflict,
+			Message: fmt.Sprintf("%s defines host %s too and %s, so this object has no effect for it", counts.Origin, s.ID.Host, why), Hint: "remove the host from one of them"})
+	}
+	return out
 }
 
 func (x *Index) service(id mesh.ServiceID) (*mesh.Service, *mesh.Problem) {
@@ -85,7 +114,7 @@ func (x *Index) endpointSet(id mesh.ServiceID) *mesh.EndpointSet {
 	var list []*mesh.Endpoint
 	if d.Slices {
 		for _, sl := range x.ofService[id] {
-			list = x.sliceEndpoints(list, s, sl)
+			list = x.sliceEndpoints(list, d, s, sl)
 		}
 	}
 	list = append(list, x.inline(d, s)...)
@@ -136,15 +165,18 @@ func sameEndpoint(x, y *mesh.Endpoint) bool {
 	return x.Address == y.Address && x.Workload == y.Workload && x.Identity == y.Identity && x.Cluster == y.Cluster && x.Network == y.Network &&
 		x.Locality == y.Locality && x.Weight == y.Weight && x.Health == y.Health && x.MTLS == y.MTLS && x.Tunnel == y.Tunnel && x.Hostname == y.Hostname &&
 		x.App == y.App && x.Version == y.Version && x.CanonicalService == y.CanonicalService && x.CanonicalRevision == y.CanonicalRevision &&
-		x.WorkloadName == y.WorkloadName && maps.Equal(x.Ports, y.Ports) && maps.Equal(x.Labels, y.Labels)
+		x.WorkloadName == y.WorkloadName && x.Node == y.Node && maps.Equal(x.Ports, y.Ports) && maps.Equal(x.Labels, y.Labels)
 }
 
-func (x *Index) sliceEndpoints(list []*mesh.Endpoint, s *mesh.Service, sl *Slice) []*mesh.Endpoint {
+func (x *Index) sliceEndpoints(list []*mesh.Endpoint, d *Definition, s *mesh.Service, sl *Slice) []*mesh.Endpoint {
 	for i := range sl.Endpoints {
 		e := &sl.Endpoints[i]
 		for _, ip := range e.Addresses {
 			ep := &mesh.Endpoint{Address: mesh.IPAddress(ip), Ports: sl.Ports, Cluster: x.opts.Cluster, Network: x.opts.Network, Health: e.Health, Hostname: e.Hostname,
-				Locality: mesh.Locality{Zone: e.Zone}}
+				Locality: mesh.Locality{Zone: e.Zone}, Node: e.Node}
+			if d.Unready {
+				ep.Health = mesh.Healthy
+			}
 			pod := x.instances[mesh.WorkloadID{Cluster: x.opts.Cluster, Namespace: s.ID.Namespace, Kind: KindPod, Name: e.Pod}]
 			if pod == nil || e.Pod == "" {
 				pod = x.instances[x.podAt[ip]]
@@ -183,6 +215,9 @@ func (x *Index) inline(d *Definition, s *mesh.Service) []*mesh.Endpoint {
 func (x *Index) instanceEndpoint(d *Definition, s *mesh.Service, in *Instance) *mesh.Endpoint {
 	e := &mesh.Endpoint{Address: in.Address, Ports: x.ports(d, s, in), Health: x.health(in)}
 	x.describe(e, in)
+	if d.Unready && in.NotReady {
+		e.Health = mesh.Healthy
+	}
 	return e
 }
 
@@ -213,6 +248,7 @@ func (x *Index) describe(e *mesh.Endpoint, in *Instance) {
 	if l := x.locality(in); l != (mesh.Locality{}) {
 		e.Locality = l
 	}
+	e.Node = cmp.Or(in.Node, e.Node)
 	e.Weight, e.MTLS, e.Tunnel = in.Weight, in.MTLS, in.Tunnel
 	l := in.Labels
 	e.App, e.Version, e.WorkloadName = l["app"], l["version"], in.Name
@@ -255,7 +291,7 @@ func (x *Index) workload(id mesh.WorkloadID) *mesh.Workload {
 		return nil
 	}
 	w := &mesh.Workload{ID: id, Addresses: slices.Clone(in.Addresses), Labels: in.Labels, ServiceAccount: in.ServiceAccount, Identity: x.identity(in),
-		Network: cmp.Or(in.Network, x.opts.Network), Locality: x.locality(in), Name: in.Name, Origin: in.Origin}
+		Network: cmp.Or(in.Network, x.opts.Network), Locality: x.locality(in), Node: in.Node, Name: in.Name, Origin: in.Origin}
 	slices.SortFunc(w.Addresses, netip.Addr.Compare)
 	for _, d := range x.selecting[id.Namespace] {
 		if !d.Selector.Selects(in.Labels) {

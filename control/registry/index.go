@@ -36,6 +36,7 @@ type Index struct {
 
 	services, endpoints set[mesh.ServiceID] // to be computed again
 	workloads           set[mesh.WorkloadID]
+	dropped             set[mesh.Ref] // objects whose definition was taken out, perhaps for another one
 	given               map[mesh.ServiceID]*mesh.EndpointSet // the last result, so that unchanged endpoints keep their pointer
 }
 
@@ -46,7 +47,7 @@ func New(opts Options) *Index {
 		selecting: map[mesh.Namespace]map[mesh.Ref]*Definition{}, slices: map[mesh.Ref]*Slice{}, ofService: map[mesh.ServiceID]map[mesh.Ref]*Slice{},
 		links: map[link]map[mesh.ServiceID]int{}, instances: map[mesh.WorkloadID]*Instance{}, within: map[mesh.Namespace]map[mesh.WorkloadID]*Instance{},
 		podAt: map[netip.Addr]mesh.WorkloadID{}, onNode: map[string]set[mesh.WorkloadID]{}, nodes: map[string]mesh.Locality{},
-		services: set[mesh.ServiceID]{}, endpoints: set[mesh.ServiceID]{}, workloads: set[mesh.WorkloadID]{}, given: map[mesh.ServiceID]*mesh.EndpointSet{},
+		services: set[mesh.ServiceID]{}, endpoints: set[mesh.ServiceID]{}, workloads: set[mesh.WorkloadID]{}, dropped: set[mesh.Ref]{}, given: map[mesh.ServiceID]*mesh.EndpointSet{},
 	}
 }
 
@@ -72,6 +73,7 @@ func (x *Index) SetDefinition(ref mesh.Ref, d *Definition) {
 func (x *Index) dropDefinition(ref mesh.Ref, d *Definition) {
 	x.touchDefinition(ref.Namespace, d)
 	delete(x.definitions, ref)
+	x.dropped.add(ref)
 	for _, s := range d.Services {
 		x.byID[s.ID] = slices.DeleteFunc(x.byID[s.ID], func(o *Definition) bool { return o == d })
 		if len(x.byID[s.ID]) == 0 {

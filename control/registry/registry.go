@@ -27,6 +27,8 @@ type Definition struct {
 	Targets map[string]Target
 	// Slices says that Pods come from endpoint slices, so that the selector yields only WorkloadEntries (Kubernetes Services).
 	Slices bool
+	// Unready says that endpoints which are not ready are called too (publishNotReadyAddresses).
+	Unready bool
 }
 
 // Target is Service.spec.ports.targetPort: a number, or the name of a port of the instance.
@@ -48,6 +50,7 @@ type SliceEndpoint struct {
 	Pod       string // name of the Pod in the service's namespace, "" when it is none
 	Hostname  string
 	Zone      string
+	Node      string
 	Health    mesh.Health
 }
 
@@ -93,13 +96,23 @@ type Delta struct {
 	Endpoints map[mesh.ServiceID]*mesh.EndpointSet
 	Workloads map[mesh.WorkloadID]*mesh.Workload
 	Problems  []mesh.Problem
+	// Rivals are of objects that define a service which another one defines too: what they are told. Nothing is told of a name without any.
+	Rivals map[mesh.Ref][]mesh.Problem
 }
 
 // Empty says whether nothing differs.
 func (d Delta) Empty() bool { return len(d.Services)+len(d.Endpoints)+len(d.Workloads) == 0 }
 
 func olderDefinition(a, b *Definition) int {
-	return cmp.Or(created(a).Compare(created(b)), cmp.Compare(a.Origin.Kind, b.Origin.Kind), cmp.Compare(a.Origin.Name, b.Origin.Name))
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), created(a).Compare(created(b)), cmp.Compare(a.Origin.Kind, b.Origin.Kind), cmp.Compare(a.Origin.Name, b.Origin.Name))
+}
+
+// rank puts a Service before a ServiceEntry of the same host, as Istio does.
+func rank(d *Definition) int {
+	if d.Origin.Kind == "Service" {
+		return 0
+	}
+	return 1
 }
 
 func created(d *Definition) time.Time {

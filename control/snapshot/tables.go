@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -44,6 +45,9 @@ func (b *Builder) takeServices(d registry.Delta) {
 		b.putHost(id, old, s)
 		b.recheck(b.asked.about(id.Host))
 	}
+	for ref, problems := range d.Rivals {
+		b.complain("rival", ref, problems)
+	}
 	byObject := map[mesh.Ref][]mesh.Problem{}
 	for _, p := range d.Problems {
 		byObject[p.Object] = append(byObject[p.Object], p)
@@ -55,7 +59,15 @@ func (b *Builder) takeServices(d registry.Delta) {
 	}
 }
 
-// putHost keeps the index of the namespaces that define a host, oldest first.
+// foreign puts a Service before a ServiceEntry of another namespace with its host.
+func foreign(s *mesh.Service) int {
+	if s.Registry == "Kubernetes" {
+		return 0
+	}
+	return 1
+}
+
+// putHost keeps the index of the namespaces that define a host: that of its Service, then those of entries, oldest first.
 func (b *Builder) putHost(id mesh.ServiceID, old, s *mesh.Service) {
 	ids, _ := b.now.Hosts.Get(id.Host)
 	next := slices.DeleteFunc(slices.Clone(ids), func(x mesh.ServiceID) bool { return x == id })
@@ -64,10 +76,7 @@ func (b *Builder) putHost(id mesh.ServiceID, old, s *mesh.Service) {
 		slices.SortFunc(next, func(x, y mesh.ServiceID) int {
 			sx, _ := b.now.Services.Get(x)
 			sy, _ := b.now.Services.Get(y)
-			if c := sx.Created.Compare(sy.Created); c != 0 {
-				return c
-			}
-			return mesh.CompareServiceID(x, y)
+			return cmp.Or(cmp.Compare(foreign(sx), foreign(sy)), sx.Created.Compare(sy.Created), mesh.CompareServiceID(x, y))
 		})
 	}
 	if len(next) == 0 {

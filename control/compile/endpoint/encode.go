@@ -84,7 +84,7 @@ func (c *chosen) encode(v *view.View, name string, list []*mesh.Endpoint, encode
 	grpc := v.Kind() == mesh.Proxyless // which refuses assignments with other than TCP addresses (gRFC A27)
 	var last *group
 	for i, e := range list {
-		if !c.takes(e) || grpc && e.Address.Kind() == mesh.AddrUnix || len(encoded.Of(i)) == 0 {
+		if !c.takes(e) || c.service.NodeLocal && !v.SameNode(e) || grpc && e.Address.Kind() == mesh.AddrUnix || len(encoded.Of(i)) == 0 {
 			continue
 		}
 		g := groupOf(v, groups, last, near, failover, e)

@@ -31,6 +31,9 @@ func comparePlaces(a, b *group) int {
 func behind(v *view.View, labels []mesh.LabelPriority, e *mesh.Endpoint) int {
 	for i, l := range labels {
 		value, ok := mesh.Topology(l.Key, e.Network, e.Cluster, e.Locality)
+		if l.Key == mesh.LabelHostname && e.Node != "" {
+			value, ok = e.Node, true
+		}
 		if !ok {
 			value = e.Labels[l.Key]
 		}

@@ -9,8 +9,8 @@ func (v *View) Nearness(s *mesh.Service, p mesh.TrafficPolicy) (near *mesh.Local
 	switch near = v.Settings().Locality; {
 	case lb != nil && lb.Locality != nil:
 		near = lb.Locality
-	case s.Near:
-		return mesh.Nearest(), true
+	case s.Near != mesh.Anywhere:
+		return mesh.Nearest(s.Near), true
 	case near == nil:
 		near = &mesh.LocalityBalance{}
 	}
@@ -21,4 +21,13 @@ func (v *View) Nearness(s *mesh.Service, p mesh.TrafficPolicy) (near *mesh.Local
 		return nil, false
 	}
 	return near, p.Outlier != nil
+}
+
+// SameNode says whether an endpoint runs on the proxy's node; where that is not known it does not.
+func (v *View) SameNode(e *mesh.Endpoint) bool {
+	node := e.Node
+	if node == "" {
+		node = e.Labels[mesh.LabelHostname]
+	}
+	return node != "" && v.LabelIs(mesh.LabelHostname, node)
 }

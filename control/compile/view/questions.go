@@ -99,12 +99,25 @@ func (q localityRank) Answer(_ *Source, p *mesh.Proxy) any {
 
 func (q inLocality) Answer(_ *Source, p *mesh.Proxy) any { return q.pattern.Matches(p.Locality) }
 
-func (q labelIs) Answer(_ *Source, p *mesh.Proxy) any {
+func (q labelIs) Answer(s *Source, p *mesh.Proxy) any {
 	value, ok := mesh.Topology(q.key, p.Network, p.Cluster, p.Locality)
+	if q.key == mesh.LabelHostname {
+		if w := workloadOf(s, p); w != nil && w.Node != "" {
+			value, ok = w.Node, true
+		}
+	}
 	if !ok {
 		value = p.Labels[q.key]
 	}
 	return value == q.value
+}
+
+// Grounds are the workloads that the proxy may be, which know their node.
+func (q labelIs) Grounds(s *Source, p *mesh.Proxy) []mesh.Key {
+	if q.key != mesh.LabelHostname {
+		return nil
+	}
+	return served{}.Grounds(s, p)
 }
 
 func (hasIPv4) Answer(_ *Source, p *mesh.Proxy) any {

@@ -13,15 +13,12 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 )
 
-// hostname is a label that endpoints do not have here: nodes are not told apart.
-const hostname = "kubernetes.io/hostname"
-
-// Read reads a setting; nil stays nil. Mistakes go to invalid, what is not done to unhonoured, each with the path of the field below the setting.
-func Read(x *networking.LocalityLoadBalancerSetting, invalid, unhonoured func(field, message string)) *mesh.LocalityBalance {
+// Read reads a setting; nil stays nil. Mistakes go to invalid, each with the path of the field below the setting.
+func Read(x *networking.LocalityLoadBalancerSetting, invalid func(field, message string)) *mesh.LocalityBalance {
 	if x == nil {
 		return nil
 	}
-	r := reader{invalid, unhonoured}
+	r := reader{invalid}
 	out := &mesh.LocalityBalance{Off: x.Enabled != nil && !x.Enabled.Value}
 	out.Distribute, out.Failover, out.Labels = r.distribute(x.Distribute), r.failover(x.Failover), r.labels(x.FailoverPriority)
 	if len(x.Distribute) > 0 && len(x.Failover)+len(x.FailoverPriority) > 0 {
@@ -37,7 +34,7 @@ func Read(x *networking.LocalityLoadBalancerSetting, invalid, unhonoured func(fi
 	return out
 }
 
-type reader struct{ invalid, unhonoured func(field, message string) }
+type reader struct{ invalid func(field, message string) }
 
 func (r reader) distribute(list []*networking.LocalityLoadBalancerSetting_Distribute) (out []mesh.Distribution) {
 	for i, d := range list {
@@ -102,9 +99,6 @@ func (r reader) labels(list []string) (out []mesh.LabelPriority) {
 		switch {
 		case key == "" || strings.Contains(value, "="):
 			r.invalid(at, fmt.Sprintf("%q is neither LABEL nor LABEL=VALUE", s))
-		case key == hostname:
-			r.unhonoured(at, "nodes are not told apart yet, so label "+hostname+" is left out")
-			continue
 		}
 		out = append(out, l)
 	}

@@ -12,7 +12,7 @@ func TestLocality(t *testing.T) {
 	if err != nil || len(s.Locality.Failover) != 1 || s.Locality.Failover[0] != (mesh.RegionFailover{From: "eu", To: "us"}) || s.Locality.Off {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if len(problems) != 1 || problems[0].Field != "localityLbSetting.failoverPriority[0]" || problems[0].Code != mesh.CodeNotEnforced {
+	if len(problems) != 0 || len(s.Locality.Labels) != 1 || s.Locality.Labels[0].Key != mesh.LabelHostname {
 		t.Errorf("problems %v", problems)
 	}
 	if s, _, err := Parse([]byte("localityLbSetting: {enabled: false}")); err != nil || !s.Locality.Off {

@@ -123,9 +123,6 @@ func Parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 	s.Locality = locality.Read(in.LocalityLbSetting,
 		func(field, message string) {
 			err = errors.Join(err, fmt.Errorf("field localityLbSetting.%s: %s", field, message))
-		},
-		func(field, message string) {
-			problems = append(problems, mesh.Problem{Field: "localityLbSetting." + field, Code: mesh.CodeNotEnforced, Message: message})
 		})
 	return s, problems, err
 }

@@ -50,13 +50,15 @@ func Service(o api.Object, domain string, seen mesh.Visibility) (*registry.Defin
 	ns := mesh.Namespace(o.Meta.Namespace)
 	s := &mesh.Service{
 		ID: mesh.ServiceID{Namespace: ns, Host: ServiceHost(o.Meta.Name, o.Meta.Namespace, domain)}, Created: o.Meta.Created,
-		Headless: spec.ClusterIP == corev1.ClusterIPNone, Near: spec.TrafficDistribution != nil && *spec.TrafficDistribution != "", Resolution: mesh.Static, Selector: spec.Selector, Labels: o.Meta.Labels,
+		Headless: spec.ClusterIP == corev1.ClusterIPNone, NodeLocal: spec.InternalTrafficPolicy != nil && *spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal, Resolution: mesh.Static, Selector: spec.Selector, Labels: o.Meta.Labels,
 		ShortName: o.Meta.Name, Registry: registryName, Origin: o.Ref(),
 	}
-	d := &registry.Definition{Origin: o.Ref(), Services: []*mesh.Service{s}, Selector: spec.Selector, Targets: map[string]registry.Target{}, Slices: true}
+	d := &registry.Definition{Origin: o.Ref(), Services: []*mesh.Service{s}, Selector: spec.Selector, Targets: map[string]registry.Target{}, Slices: true, Unready: spec.PublishNotReadyAddresses}
 	problems := unhonoured(o, spec)
 	var more []mesh.Problem
 	s.ExportTo, more = exportTo(o, seen)
+	problems = append(problems, more...)
+	s.Near, more = distribution(o, deref(spec.TrafficDistribution))
 	problems = append(problems, more...)
 	for i, p := range spec.Ports {
 		if p.Port < 1 || p.Port > maxPortsNumber {
@@ -135,6 +137,27 @@ func exportTo(o api.Object, seen mesh.Visibility) (mesh.Visibility, []mesh.Probl
 	return v, nil
 }
 
+// annDistribution is the same as Service.spec.trafficDistribution, which goes before it.
+const annDistribution = "networking.istio.io/traffic-distribution"
+
+// distribution reads the field, or the annotation where there is none.
+func distribution(o api.Object, field string) (mesh.Nearness, []mesh.Problem) {
+	if field != "" {
+		near, known := mesh.ParseNearness(field)
+		if !known { // a later one: Kubernetes takes it for a wish to stay near
+			near = mesh.NearZone
+		}
+		return near, nil
+	}
+	text, ok := o.Meta.Annotations[annDistribution]
+	near, known := mesh.ParseNearness(text)
+	if ok && !known {
+		return near, []mesh.Problem{{Object: o.Ref(), Field: "metadata.annotations[" + annDistribution + "]", Code: mesh.CodeInvalid,
+			Message: fmt.Sprintf("%q is none of the distributions, so endpoints everywhere are alike", text), Hint: "write PreferClose, PreferSameZone or PreferSameNode"}}
+	}
+	return near, nil
+}
+
 // EndpointSlice reads an EndpointSlice; nil when it belongs to no Service or holds no IP addresses.
 func EndpointSlice(o api.Object, domain string) *registry.Slice {
 	es, ok := o.Spec.(*discoveryv1.EndpointSlice)
@@ -158,10 +181,11 @@ func EndpointSlice(o api.Object, domain string) *registry.Slice {
 
 // sliceEndpoint leaves out what takes no traffic any more; one that is not ready yet stays, as unhealthy.
 func sliceEndpoint(e *discoveryv1.Endpoint) (registry.SliceEndpoint, bool) {
-	out := registry.SliceEndpoint{Hostname: deref(e.Hostname), Zone: deref(e.Zone)}
+	out := registry.SliceEndpoint{Hostname: deref(e.Hostname), Zone: deref(e.Zone), Node: deref(e.NodeName)}
 	c := e.Conditions
 	ready, serving, terminating := c.Ready == nil || *c.Ready, c.Serving == nil || *c.Serving, c.Terminating != nil && *c.Terminating
 	switch {
+	case c.Ready != nil && *c.Ready: // also of one that ends, if the Service publishes addresses that are not ready
 	case terminating && serving:
 		out.Health = mesh.Draining
 	case terminating:

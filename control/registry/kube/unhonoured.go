@@ -17,22 +17,9 @@ type wish struct {
 }
 
 var wishes = []wish{
-	{"spec.sessionAffinity", "ClientIP is not honoured: the mesh balances without it", "write a DestinationRule with consistentHash.useSourceIp",
+	{"spec.sessionAffinity", "a proxy chooses an endpoint for each request, in Istio too, so ClientIP has no effect for callers that have one", "write a DestinationRule with consistentHash.useSourceIp",
 		func(s *corev1.ServiceSpec) bool { return s.SessionAffinity == corev1.ServiceAffinityClientIP },
 		`has(object.spec.sessionAffinity) && object.spec.sessionAffinity == "ClientIP"`},
-	{"spec.internalTrafficPolicy", "Local is not honoured yet: the mesh calls endpoints on every node", "",
-		func(s *corev1.ServiceSpec) bool {
-			return s.InternalTrafficPolicy != nil && *s.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal
-		},
-		`has(object.spec.internalTrafficPolicy) && object.spec.internalTrafficPolicy == "Local"`},
-	{"spec.trafficDistribution", "PreferSameNode is not honoured yet: the mesh prefers endpoints of the same zone, whatever their node", "",
-		func(s *corev1.ServiceSpec) bool {
-			return s.TrafficDistribution != nil && *s.TrafficDistribution == corev1.ServiceTrafficDistributionPreferSameNode
-		},
-		`has(object.spec.trafficDistribution) && object.spec.trafficDistribution == "PreferSameNode"`},
-	{"spec.publishNotReadyAddresses", "it is not honoured yet: endpoints that are not ready get no requests", "",
-		func(s *corev1.ServiceSpec) bool { return s.PublishNotReadyAddresses },
-		`has(object.spec.publishNotReadyAddresses) && object.spec.publishNotReadyAddresses`},
 }
 
 // unhonoured gives the fields of a Service that ask the mesh for something in vain.

@@ -39,6 +39,7 @@ func ServiceEntry(o api.Object, in Lookup) (*Entry, []mesh.Problem) {
 	}
 	v.entryResolution(&proto, spec)
 	v.entryReach(o, &proto)
+	v.entryDistribution(o, &proto)
 	v.entryPorts(&proto, spec)
 	v.entryAddresses(&proto, spec)
 	for i, s := range spec.Hosts {
@@ -157,6 +158,18 @@ func (v *visit) entryReach(o api.Object, s *mesh.Service) {
 			continue
 		}
 		s.Local = append(s.Local, p)
+	}
+}
+
+// distributionMark says which endpoints go first.
+const distributionMark = "networking.istio.io/traffic-distribution"
+
+func (v *visit) entryDistribution(o api.Object, s *mesh.Service) {
+	said, ok := o.Meta.Annotations[distributionMark]
+	if near, known := mesh.ParseNearness(said); known {
+		s.Near = near
+	} else if ok {
+		v.Add(mesh.CodeInvalid, keyed("metadata.annotations", distributionMark), "write PreferClose, PreferSameZone or PreferSameNode", "%q is none of the distributions", shorten(said))
 	}
 }
 

@@ -80,8 +80,7 @@ func (v *visit) utilization(x *networking.LoadBalancerSettings_BackendUtilizatio
 func (v *visit) localityBalance(x *networking.LoadBalancerSettings, path string) *mesh.LocalityBalance {
 	path += ".localityLbSetting"
 	return locality.Read(x.LocalityLbSetting,
-		func(field, message string) { v.Invalid(path+"."+field, "%s", message) },
-		func(field, message string) { v.NotEnforced(path+"."+field, "%s", message) })
+		func(field, message string) { v.Invalid(path+"."+field, "%s", message) })
 }
 
 func (v *visit) pool(x *networking.ConnectionPoolSettings, path string) *mesh.ConnectionPool {
