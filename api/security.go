@@ -85,7 +85,8 @@ var securityTable = []securityRow{
 		kind: "Gateway.gateway.networking.k8s.io", roots: []string{"listeners[].tls", "tls"},
 		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*",
 			"tls.frontend.default.validation.caCertificateRefs[].*", "tls.frontend.default.validation.mode=AllowValidOnly|AllowInsecureFallback",
-			"tls.frontend.perPort[].port", "tls.frontend.perPort[].tls.validation.caCertificateRefs[].*", "tls.frontend.perPort[].tls.validation.mode=AllowValidOnly|AllowInsecureFallback"),
+			"tls.frontend.perPort[].port", "tls.frontend.perPort[].tls.validation.caCertificateRefs[].*", "tls.frontend.perPort[].tls.validation.mode=AllowValidOnly|AllowInsecureFallback",
+			"tls.backend.clientCertificateRef.*"),
 		why: "this TLS setting of a gateway is not enforced yet",
 	},
 	{

@@ -168,6 +168,7 @@ type ClientTLS struct {
 	CRL                string // file
 	InsecureSkipVerify bool
 	Roots              []byte // PEM, in the place of a file
+	Shows              string // MUTUAL: the Secret NAMESPACE/NAME with the client's certificate, which says nothing of roots
 	// Denied is why nothing may be sent under this setting (it asks for security that cannot be enforced): connections fail closed. "" when it can be used.
 	Denied string
 }
@@ -208,6 +209,8 @@ type Gateway struct {
 	Namespace Namespace
 	Selector  Labels
 	Servers   []Server
+	// ClientCertificate is the Secret NAMESPACE/NAME with the certificate that the gateway shows to backends to which a BackendTLSPolicy has TLS made; "" for none.
+	ClientCertificate string
 	// Addresses are those that the load balancer in front of it shall have.
 	Addresses []netip.Addr
 	// Overlays change the workloads that are made for the gateway.

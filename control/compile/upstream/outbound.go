@@ -114,7 +114,11 @@ func (t *target) secured(v *view.View) {
 			Message: t.backend.Origin.String() + " says how TLS is made to port " + strconv.Itoa(int(t.port.Number)) + " of the host, so this field has no effect there", Hint: "remove one of them",
 		})
 	}
-	t.policy.TLS = &t.backend.TLS
+	tls := t.backend.TLS
+	if shown := v.ClientCertificate(); shown != "" {
+		tls.Mode, tls.Shows = mesh.TLSMutual, shown
+	}
+	t.policy.TLS = &tls
 }
 
 // passed is a cluster to which the mesh's mutual TLS goes as a sidecar made it, by the server name that it gave: only endpoints that end such TLS are in it.

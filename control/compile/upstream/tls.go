@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -178,8 +179,8 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: check}
 	}
 	if rule.Mode == mesh.TLSMutual {
-		if rule.CredentialName != "" {
-			common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{{Name: v.CredentialName(rule.CredentialName), SdsConfig: message.ADS()}}
+		if shown := cmp.Or(rule.Shows, rule.CredentialName); shown != "" {
+			common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{{Name: v.CredentialName(shown), SdsConfig: message.ADS()}}
 		} else {
 			common.TlsCertificates = []*tlsv3.TlsCertificate{{
 				CertificateChain: &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: rule.ClientCertificate}},

@@ -437,8 +437,29 @@ func (v *View) granted(id mesh.SecretID) bool {
 				return true
 			}
 		}
+		if g.ClientCertificate == name {
+			return true
+		}
 	}
 	return false
+}
+
+// ClientCertificate is the credential that a gateway shows to backends: that of the oldest Gateway that it serves and that has one. The owners of others are told.
+func (v *View) ClientCertificate() (credential string) {
+	if v.Kind() != mesh.Router {
+		return ""
+	}
+	for _, g := range v.Gateways() {
+		switch {
+		case g.ClientCertificate == "" || g.ClientCertificate == credential:
+		case credential == "":
+			credential = g.ClientCertificate
+		default:
+			v.Notice(mesh.Problem{Object: g.Origin, Field: "spec.tls.backend.clientCertificateRef", Code: mesh.CodeConflict,
+				Message: "an older Gateway that the same workloads serve has another certificate for backends, so this one is not shown", Hint: "let workloads of its own serve it"})
+		}
+	}
+	return credential
 }
 
 // CredentialName is the SDS name of a credential: kubernetes://NAMESPACE/NAME. One that is written without a namespace is in the proxy's own.

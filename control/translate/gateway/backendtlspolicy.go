@@ -131,7 +131,7 @@ func (v *policyVisit) roots(refs []gwv1.LocalObjectReference, path string) (out 
 // authority reads the certificates of an authority from the key ca.crt of a ConfigMap or Secret.
 func (v *policyVisit) authority(r gwv1.LocalObjectReference) (pem []byte, reason gwv1.PolicyConditionReason, why string) {
 	if r.Group != "" || r.Kind != "ConfigMap" && r.Kind != "Secret" {
-		return nil, gwv1.BackendTLSPolicyReasonInvalidKind, fmt.Sprintf("certificates of an authority cannot be of kind %s; use a ConfigMap or Secret with the key ca.crt", r.Kind)
+		return nil, gwv1.BackendTLSPolicyReasonInvalidKind, fmt.Sprintf("certificates of an authority cannot be of kind %s%s; use a ConfigMap or Secret with the key ca.crt", r.Kind, inGroup(string(r.Group)))
 	}
 	o, ok := v.in.Object(mesh.Ref{Kind: string(r.Kind), Namespace: v.ns, Name: string(r.Name)})
 	if !ok {
@@ -152,7 +152,7 @@ func (v *policyVisit) target(t gwv1.LocalPolicyTargetReferenceWithSectionName, p
 	}
 	hosts, ok := targetHosts(t.LocalPolicyTargetReference, v.ns, v.in)
 	if !ok {
-		return no(gwv1.PolicyReasonInvalid, mesh.CodeNotEnforced, "a policy cannot be about a %s; name a Service or ServiceEntry", t.Kind)
+		return no(gwv1.PolicyReasonInvalid, mesh.CodeNotEnforced, "a policy cannot be about a %s%s; name a Service or ServiceEntry", t.Kind, inGroup(string(t.Group)))
 	}
 	for _, other := range v.in.BackendTLSPolicies(v.ns) {
 		if older(other, v.obj) && targets(other, t) {

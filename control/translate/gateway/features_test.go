@@ -9,7 +9,7 @@ import (
 
 // Every feature that the Gateway API names is announced, but for those that are known not to be there.
 func TestFeatures(t *testing.T) {
-	missing := []string{"GatewayBackendClientCertificate", "MeshClusterIPMatching"}
+	missing := []string{"MeshClusterIPMatching"}
 	var want []string
 	for f := range gwfeatures.AllFeatures {
 		if !slices.Contains(missing, string(f.Name)) {

@@ -62,7 +62,7 @@ func (v *visit) clients(s *listenerState, gateway *visit) {
 func (v *visit) authorities(r gwv1.ObjectReference) (pem []byte, reason gwv1.ListenerConditionReason, message string) {
 	ns, kind := mesh.Namespace(deref(r.Namespace, gwv1.Namespace(v.ns))), string(r.Kind)
 	if r.Group != "" || kind != "ConfigMap" && kind != "Secret" {
-		return nil, gwv1.ListenerReasonInvalidCACertificateKind, fmt.Sprintf("certificate authorities cannot be of kind %s; name a ConfigMap or a Secret", kind)
+		return nil, gwv1.ListenerReasonInvalidCACertificateKind, fmt.Sprintf("certificate authorities cannot be of kind %s%s; name a ConfigMap or a Secret", kind, inGroup(string(r.Group)))
 	}
 	if !granted("Gateway", v.ns, "", kind, string(r.Name), ns, v.in) {
 		return nil, gwv1.ListenerReasonRefNotPermitted, fmt.Sprintf("no ReferenceGrant in namespace %s lets Gateways of namespace %s use %s %s", ns, v.ns, kind, r.Name)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/condition"
@@ -49,7 +50,7 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 			valid++
 		}
 	}
-	status.Conditions = append(v.gatewayConditions(valid, len(d.states), d.refusal), v.lenient(spec)...)
+	status.Conditions = slices.Concat(v.gatewayConditions(valid, len(d.states), d.refusal), v.lenient(spec), v.references(spec, d))
 	if d.unusable != "" {
 		notProgrammed(status, string(gwv1.GatewayReasonAddressNotUsable), d.unusable)
 		pending(status)
@@ -66,6 +67,8 @@ type description struct {
 	states   []listenerState
 	refusal  *condition.Condition // why it listens nowhere, or nil
 	unusable string               // why its address is not, or ""
+	// why the reference to the certificate for backends does not hold, or ""
+	unresolved, unresolvedMessage string
 }
 
 func (v *visit) gateway(spec *gwv1.GatewaySpec) (d description) {
@@ -81,6 +84,7 @@ func (v *visit) gateway(spec *gwv1.GatewaySpec) (d description) {
 	g := &mesh.Gateway{ID: mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: v.ns, Name: name}, Origin: v.obj.Ref(), Created: v.obj.Meta.Created,
 		Namespace: v.ns, Selector: mesh.Labels{nameLabel: name}, Addresses: asked}
 	d.gateway, d.states = g, v.listeners(spec.Listeners, v, nil)
+	d.unresolved, d.unresolvedMessage = v.shown(g, spec)
 	overlays, fault := v.parameters(spec, made)
 	g.Overlays = overlays
 	if d.refusal = v.refused(wrong, fault); d.refusal != nil {

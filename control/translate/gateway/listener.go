@@ -224,7 +224,7 @@ func (v *visit) certificate(r gwv1.SecretObjectReference) (names []string, reaso
 	ns := mesh.Namespace(deref(r.Namespace, gwv1.Namespace(v.ns)))
 	invalid := string(gwv1.ListenerReasonInvalidCertificateRef)
 	if deref(r.Group, "") != "" || deref(r.Kind, "Secret") != "Secret" {
-		return nil, invalid, fmt.Sprintf("a certificate cannot be of kind %s", deref(r.Kind, "Secret"))
+		return nil, invalid, fmt.Sprintf("a certificate cannot be of kind %s%s; name a Secret", deref(r.Kind, "Secret"), inGroup(string(deref(r.Group, ""))))
 	}
 	if !granted(v.obj.Kind.Kind, v.ns, "", "Secret", string(r.Name), ns, v.in) {
 		return nil, string(gwv1.ListenerReasonRefNotPermitted), fmt.Sprintf("no ReferenceGrant in namespace %s lets %ss of namespace %s use Secret %s", ns, v.obj.Kind.Kind, v.ns, r.Name)
