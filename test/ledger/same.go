@@ -23,6 +23,7 @@ var same = []struct{ subject, row, why string }{
 	{Labels, "topology.istio.io/cluster", "written by injection; the cluster of a pod is that whose API server knows it"},
 	{Labels, "gateway.networking.k8s.io/gateway-name", "what the workloads of a gateway are known by: their proxies announce it (fixture gateway-api)"},
 	{Labels, "gateway.networking.k8s.io/gateway-class-name", "written on what is made for a gateway"},
+	{"GatewayClass", "description", "for people; the API server keeps it"},
 	{Labels, "operator.istio.io/component", "written by installers"},
 	{Labels, "operator.istio.io/managed", "written by installers"},
 	{Labels, "operator.istio.io/version", "written by installers"},

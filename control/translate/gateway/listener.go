@@ -173,9 +173,9 @@ func (v *visit) routeKinds(s *listenerState, l *gwv1.Listener, path string) {
 			continue
 		}
 		if s.resolved == "" {
-			s.resolved, s.resolvedMessage = string(gwv1.ListenerReasonInvalidRouteKinds), fmt.Sprintf("routes of kind %s cannot attach", k.Kind)
+			s.resolved, s.resolvedMessage = string(gwv1.ListenerReasonInvalidRouteKinds), fmt.Sprintf("routes of kind %s%s cannot attach", k.Kind, other(k.Group))
 		}
-		v.NotEnforced(fmt.Sprintf("%s.allowedRoutes.kinds[%d]", path, i), "routes of kind %s cannot attach to a listener for %s", k.Kind, l.Protocol)
+		v.NotEnforced(fmt.Sprintf("%s.allowedRoutes.kinds[%d]", path, i), "routes of kind %s%s cannot attach to a listener for %s", k.Kind, other(k.Group), l.Protocol)
 	}
 	s.unresolvedKindsOnly = resolved && s.resolved != "" && len(s.kinds) > 0
 }
@@ -276,4 +276,12 @@ func entry(s *corev1.Secret, key string) []byte {
 		return v
 	}
 	return []byte(s.StringData[key])
+}
+
+// other names the group of a kind of route, if it is none of the Gateway API.
+func other(group *gwv1.Group) string {
+	if g := string(deref(group, api.GroupGateway)); g != api.GroupGateway {
+		return inGroup(g)
+	}
+	return ""
 }

@@ -37,7 +37,10 @@ func ListenerSet(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []m
 	v.Unhonoured(o, listenerSetFields, nil)
 	parent, ok := setParent(o, in)
 	if !ok {
-		if ref := parentOf(spec, v.ns); parent.Kind == nil && ref.Kind == "Gateway" {
+		switch ref := parentOf(spec, v.ns); {
+		case ref.Group != api.GroupGateway || ref.Kind != "Gateway":
+			v.NotEnforced("spec.parentRef", "listeners cannot be added to a %s of group %q; name a Gateway", ref.Kind, ref.Group)
+		case parent.Kind == nil:
 			v.NotFound("spec.parentRef", "", "there is no Gateway %s in namespace %s", ref.Name, ref.Namespace)
 		}
 		return nil, nil, v.Problems()
@@ -178,7 +181,9 @@ func attachedSets(gateway *visit, own []listenerState) (out []attachedSet) {
 			}
 			if l.fault == "" {
 				taken = append(taken, *l)
-				s.valid++
+				if l.server.Denied == "" {
+					s.valid++
+				}
 			}
 		}
 		out = append(out, s)
