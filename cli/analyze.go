@@ -28,6 +28,7 @@ type analyzing struct {
 	namespace           string
 	output              string
 	threshold, suppress string
+	meshConfig          string
 	timeout             time.Duration
 }
 
@@ -54,6 +55,7 @@ name. An object with the annotation galley.istio.io/analyze-suppress: "IST0118,I
 	s.StringVarP(&f.output, "output", "o", "log", "log or json")
 	s.StringVar(&f.threshold, "failure-threshold", "Error", "Error, Warning or Info: the exit code tells of what is as bad as this")
 	s.StringVar(&f.suppress, "output-threshold", "Info", "Error, Warning or Info: print what is as bad as this")
+	s.StringVar(&f.meshConfig, "mesh-config", "", "file with the MeshConfig of the mesh (default: its defaults)")
 	s.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up on the cluster after this time")
 	return c
 }
@@ -71,6 +73,10 @@ func (f *analyzing) run(ctx context.Context, e *Env) error {
 	if len(f.files) == 0 && !f.useCluster {
 		return errors.New("nothing to analyze; give -f FILE, a folder or -, or --use-kube")
 	}
+	world, err := f.settings()
+	if err != nil {
+		return err
+	}
 	m, err := e.readManifests(f.files)
 	if err != nil {
 		return err
@@ -83,8 +89,17 @@ func (f *analyzing) run(ctx context.Context, e *Env) error {
 			return err
 		}
 	}
-	found := analyze.Run(analyze.Input{Settings: settings.Default(), Objects: m.objects, Problems: m.problems, Workloads: workloads})
+	found := analyze.Run(analyze.Input{Settings: world, Objects: m.objects, Problems: m.problems, Workloads: workloads, Now: time.Now()})
 	return f.report(e.out(), m, found)
+}
+
+// settings are those of the mesh that is analyzed.
+func (f *analyzing) settings() (*mesh.Settings, error) {
+	if f.meshConfig == "" {
+		return settings.Default(), nil
+	}
+	s, _, err := settings.Read(f.meshConfig)
+	return s, err
 }
 
 func (f *analyzing) report(out io.Writer, m *manifests, found []analyze.Finding) error {

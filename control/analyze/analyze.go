@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/translate/world"
@@ -29,6 +30,7 @@ type Input struct {
 	Objects   []api.Object
 	Problems  []mesh.Problem // of decoding
 	Workloads []Workload     // besides the Pods and WorkloadEntries among the objects
+	Now       time.Time      // by which certificates have expired; zero: none has
 }
 
 // Finding is one thing to know about an object.
@@ -53,7 +55,8 @@ type analysis struct {
 var analyzers = []func(*analysis){
 	(*analysis).problems, (*analysis).destinations, (*analysis).rules, (*analysis).gatewayHosts, (*analysis).verification, (*analysis).selectors,
 	(*analysis).portNames, (*analysis).sharedPods, (*analysis).gateways, (*analysis).gatewayPorts, (*analysis).credentials, (*analysis).entries,
-	(*analysis).filters, (*analysis).telemetries, (*analysis).annotations,
+	(*analysis).filters, (*analysis).telemetries, (*analysis).annotations, (*analysis).deprecations, (*analysis).ingressSubsets, (*analysis).subsets, (*analysis).protocols,
+	(*analysis).sidecars,
 }
 
 // Run gives the findings, ordered by object and then by code, without those that their objects suppress.

@@ -11,7 +11,7 @@ import (
 	"github.com/heddle-mesh/heddle/api"
 )
 
-// annotations looks at those of Istio's domains.
+// annotations looks at those of Istio's domains, and at others that it knows.
 func (a *analysis) annotations() {
 	known := map[string]*annotation.Instance{}
 	for _, i := range annotation.AllResourceAnnotations() {
@@ -19,7 +19,8 @@ func (a *analysis) annotations() {
 	}
 	for _, r := range a.results {
 		for _, key := range slices.Sorted(maps.Keys(r.Object.Meta.Annotations)) {
-			if domain, _, ok := strings.Cut(key, "/"); ok && (domain == "istio.io" || strings.HasSuffix(domain, ".istio.io")) && key != suppress {
+			domain, _, ok := strings.Cut(key, "/")
+			if ok && (known[key] != nil || domain == "istio.io" || strings.HasSuffix(domain, ".istio.io")) && key != suppress {
 				a.annotation(r.Object, key, known[key])
 			}
 		}

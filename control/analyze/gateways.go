@@ -1,8 +1,11 @@
 package analyze
 
 import (
+	"crypto/tls"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -15,52 +18,63 @@ import (
 
 // gateways looks for hosts and certificates that several Gateways of the same workloads serve.
 func (a *analysis) gateways() {
-	type claim struct {
-		ref    mesh.Ref
-		server int
-		host   string
-	}
 	hosts, certificates := map[string][]claim{}, map[string][]claim{}
 	var keys, names []string // in the order of the objects
 	each(a, func(o api.Object, spec *networking.Gateway) {
 		for i, s := range spec.GetServers() {
 			for _, h := range s.GetHosts() {
-				key := fmt.Sprintf("%s|%d|%s|%s", labelText(spec.GetSelector()), s.GetPort().GetNumber(), s.GetBind(), h)
+				key := fmt.Sprintf("%d|%s|%s", s.GetPort().GetNumber(), s.GetBind(), h)
 				if hosts[key] == nil {
 					keys = append(keys, key)
 				}
-				hosts[key] = append(hosts[key], claim{o.Ref(), i, h})
+				hosts[key] = append(hosts[key], claim{o.Ref(), i, h, spec.GetSelector()})
 			}
 			if name := s.GetTls().GetCredentialName(); name != "" {
-				key := labelText(spec.GetSelector()) + "|" + name
-				if certificates[key] == nil {
-					names = append(names, key)
+				if certificates[name] == nil {
+					names = append(names, name)
 				}
-				certificates[key] = append(certificates[key], claim{o.Ref(), i, name})
+				certificates[name] = append(certificates[name], claim{o.Ref(), i, name, spec.GetSelector()})
 			}
 		}
 	})
-	rivals := func(list []claim, i int) (mesh.Ref, bool) {
-		j := slices.IndexFunc(list, func(c claim) bool { return c.ref != list[i].ref })
-		if j < 0 {
-			return mesh.Ref{}, false
-		}
-		return list[j].ref, true
-	}
 	for _, key := range keys {
-		for i, c := range hosts[key] {
-			if other, ok := rivals(hosts[key], i); ok {
-				a.say("IST0145", c.ref, at("spec.servers", c.server)+".hosts", fmt.Sprintf("%s serves host %s at this port too, for the same workloads", other, c.host))
+		for _, c := range hosts[key] {
+			if other, ok := rival(hosts[key], c, a.shareWorkload); ok {
+				a.say("IST0145", c.ref, at("spec.servers", c.server)+".hosts", fmt.Sprintf("%s serves host %s at this port too, for the same workloads", other, c.what))
 			}
 		}
 	}
-	for _, key := range names {
-		for i, c := range certificates[key] {
-			if other, ok := rivals(certificates[key], i); ok {
-				a.say("IST0138", c.ref, at("spec.servers", c.server)+".tls.credentialName", fmt.Sprintf("%s serves with the certificate %s too", other, c.host))
+	for _, name := range names {
+		for _, c := range certificates[name] {
+			// Where one Gateway is for more workloads than the other, the wider one is to be changed.
+			if other, ok := rival(certificates[name], c, func(wide, narrow mesh.Labels) bool { return wide.Selects(narrow) }); ok {
+				a.say("IST0138", c.ref, at("spec.servers", c.server)+".tls.credentialName", fmt.Sprintf("%s serves with the certificate %s too", other, name))
 			}
 		}
 	}
+}
+
+// claim is what a server of a Gateway serves: a host, or with a certificate.
+type claim struct {
+	ref      mesh.Ref
+	server   int
+	what     string
+	selector mesh.Labels
+}
+
+// rival is another Gateway with such a claim, for workloads that are related to the claim's.
+func rival(list []claim, c claim, related func(own, other mesh.Labels) bool) (mesh.Ref, bool) {
+	for _, other := range list {
+		if other.ref != c.ref && related(c.selector, other.selector) {
+			return other.ref, true
+		}
+	}
+	return mesh.Ref{}, false
+}
+
+// shareWorkload says whether two selectors are the same, or some workload is known that both choose.
+func (a *analysis) shareWorkload(x, y mesh.Labels) bool {
+	return maps.Equal(x, y) || slices.ContainsFunc(a.workloads, func(w Workload) bool { return x.Selects(w.Labels) && y.Selects(w.Labels) })
 }
 
 // gatewayPorts looks whether a Service leads to each port of a Gateway, where it is known which workloads serve it.
@@ -101,27 +115,59 @@ func (a *analysis) targets(selector mesh.Labels) (ports map[uint32]bool, known b
 	return ports, known && !named
 }
 
-// credentials looks into the Secrets that Gateways name, where Secrets are among the objects.
+// credentials looks into the Secrets that Gateways name, where Secrets are among the objects: those of the namespaces of their workloads, or where none is known, of the root namespace.
 func (a *analysis) credentials() {
 	secrets := map[string]*corev1.Secret{}
 	each(a, func(o api.Object, s *corev1.Secret) { secrets[o.Meta.Namespace+"/"+o.Meta.Name] = s })
 	each(a, func(o api.Object, spec *networking.Gateway) {
+		namespaces := map[mesh.Namespace]bool{}
+		for _, w := range a.workloadsOf("", spec.GetSelector()) {
+			namespaces[w.Ref.Namespace] = true
+		}
+		if len(namespaces) == 0 {
+			namespaces[a.in.Settings.RootNamespace] = true
+		}
 		for i, s := range spec.GetServers() {
 			name := s.GetTls().GetCredentialName()
 			if name == "" {
 				continue
 			}
-			for _, w := range a.workloadsOf("", spec.GetSelector()) {
-				secret := secrets[string(w.Ref.Namespace)+"/"+name]
-				if secret != nil && !hasPair(secret) {
-					a.say("IST0161", o.Ref(), at("spec.servers", i)+".tls.credentialName", fmt.Sprintf("Secret %s of namespace %s has no certificate and key", name, w.Ref.Namespace))
+			for ns := range namespaces {
+				secret := secrets[string(ns)+"/"+name]
+				if secret == nil {
+					continue
+				}
+				if why := unusable(secret, a.in.Now); why != "" {
+					a.say("IST0161", o.Ref(), at("spec.servers", i)+".tls.credentialName", fmt.Sprintf("Secret %s of namespace %s %s", name, ns, why))
 				}
 			}
 		}
 	})
 }
 
-func hasPair(s *corev1.Secret) bool {
-	has := func(key string) bool { return len(s.Data[key]) > 0 || s.StringData[key] != "" }
-	return has("tls.crt") && has("tls.key") || has("cert") && has("key")
+// unusable says why a server cannot use a Secret.
+func unusable(s *corev1.Secret, now time.Time) string {
+	value := func(keys ...string) []byte {
+		for _, key := range keys {
+			if len(s.Data[key]) > 0 {
+				return s.Data[key]
+			}
+			if s.StringData[key] != "" {
+				return []byte(s.StringData[key])
+			}
+		}
+		return nil
+	}
+	cert, key := value("tls.crt", "cert"), value("tls.key", "key")
+	if cert == nil || key == nil {
+		return "has no certificate and key"
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	switch {
+	case err != nil:
+		return "has a certificate or key that cannot be read, or that do not belong together"
+	case !now.IsZero() && pair.Leaf != nil && now.After(pair.Leaf.NotAfter):
+		return "has a certificate that has expired at " + pair.Leaf.NotAfter.UTC().Format(time.RFC3339)
+	}
+	return ""
 }

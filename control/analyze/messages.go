@@ -27,6 +27,7 @@ type Message struct {
 
 // Messages are all that analysis can say, by code. Each has testdata/CODE.txtar with objects that bring it about, and near ones that do not.
 var Messages = []Message{
+	{"IST0002", "Deprecated", Warning, "The field is deprecated.", "use the field that took its place"},
 	{"IST0101", "ReferencedResourceNotFound", Error, "Something that the object names does not exist, or is not seen from its namespace.", "create it, correct the name, or export it"},
 	{"IST0106", "SchemaValidationError", Error, "The object breaks the rules of its kind, so the mesh refuses it.", "correct the field"},
 	{"IST0107", "MisplacedAnnotation", Warning, "The annotation means nothing on this kind of object.", "move it to an object of the kind"},
@@ -50,6 +51,7 @@ var Messages = []Message{
 	{"IST0136", "AlphaAnnotation", Info, "The annotation belongs to an alpha feature.", "do not rely on it in production"},
 	{"IST0137", "DeploymentConflictingPorts", Warning, "Services of the same pods use one target port under different numbers.", "give the target port one number in all services"},
 	{"IST0138", "GatewayDuplicateCertificate", Warning, "Gateways of the same workloads share a certificate, so a browser may use one connection for hosts of both.", "serve the hosts of a certificate from one Gateway"},
+	{"IST0140", "IngressRouteRulesNotAffected", Warning, "The rule sends requests of a gateway to a host whose subsets another VirtualService chooses for sidecars only.", "name the subset here, too"},
 	{"IST0145", "ConflictingGateways", Error, "Gateways of the same workloads serve the same host at the same port.", "let one Gateway serve a host at a port"},
 	{"IST0150", "ExternalNameServiceTypeInvalidPortName", Warning, "A TCP port of a Service of type ExternalName catches what was meant for others.", "give the port a protocol in its name, such as http or tls"},
 	{"IST0151", "EnvoyFilterUsesRelativeOperation", Warning, "A patch is placed relative to something that another EnvoyFilter may change, and no priority says which comes first.", "give spec.priority, or INSERT_FIRST"},
@@ -60,6 +62,10 @@ var Messages = []Message{
 	{"IST0160", "MultipleTelemetriesWithoutWorkloadSelectors", Error, "Several Telemetries are for a whole namespace.", "keep one of them"},
 	{"IST0161", "InvalidGatewayCredential", Error, "The Secret that the gateway names has no certificate and key.", "give it tls.crt and tls.key"},
 	{"IST0162", "GatewayPortNotDefinedOnService", Warning, "No Service of the gateway's workloads leads to the port.", "add the port to the Service, as targetPort"},
+	{"IST0165", "ReferencedInternalGateway", Warning, "The gateway is one that an implementation makes for itself out of a Gateway of the Gateway API.", "attach a route of the Gateway API to that Gateway"},
+	{"IST0173", "DestinationRuleSubsetNotSelectPods", Error, "No workload of the host has the labels of the subset, so requests to it are answered with 503.", "correct the labels"},
+	{"IST0174", "UnknownDestinationRuleHost", Warning, "No service has the host of the rule.", "correct the host, or remove the rule"},
+	{"IST0177", "ConflictingServiceEntryProtocol", Warning, "ServiceEntries give a port of one host different protocols; the oldest counts.", "give the port one protocol"},
 }
 
 // find gives the row of a code; a code that is not in the table is a mistake of the caller, which every test shows.

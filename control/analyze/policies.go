@@ -17,28 +17,30 @@ import (
 // verification wants an authority for TLS that clients begin.
 func (a *analysis) verification() {
 	each(a, func(o api.Object, spec *networking.DestinationRule) {
-		a.policy(o.Ref(), "spec.trafficPolicy", spec.GetTrafficPolicy())
+		selected := len(spec.GetWorkloadSelector().GetMatchLabels()) > 0
+		a.policy(o.Ref(), "spec.trafficPolicy", spec.GetTrafficPolicy(), selected)
 		for i, s := range spec.GetSubsets() {
-			a.policy(o.Ref(), at("spec.subsets", i)+".trafficPolicy", s.GetTrafficPolicy())
+			a.policy(o.Ref(), at("spec.subsets", i)+".trafficPolicy", s.GetTrafficPolicy(), selected)
 		}
 	})
 }
 
-func (a *analysis) policy(ref mesh.Ref, path string, p *networking.TrafficPolicy) {
-	if unverified(p.GetTls()) {
+func (a *analysis) policy(ref mesh.Ref, path string, p *networking.TrafficPolicy, selected bool) {
+	if unverified(p.GetTls(), selected) {
 		a.say("IST0128", ref, path+".tls", fmt.Sprintf("mode %s names no authority that vouches for the server", p.Tls.Mode))
 	}
 	for i, port := range p.GetPortLevelSettings() {
-		if unverified(port.GetTls()) {
+		if unverified(port.GetTls(), selected) {
 			a.say("IST0129", ref, at(path+".portLevelSettings", i)+".tls", fmt.Sprintf("mode %s of port %d names no authority that vouches for the server", port.Tls.Mode, port.GetPort().GetNumber()))
 		}
 	}
 }
 
-func unverified(t *networking.ClientTLSSettings) bool {
+// unverified says whether no authority is named. Sidecars are given credentials by name only where the rule selects workloads.
+func unverified(t *networking.ClientTLSSettings, selected bool) bool {
 	switch t.GetMode() {
 	case networking.ClientTLSSettings_SIMPLE, networking.ClientTLSSettings_MUTUAL:
-		return t != nil && t.CaCertificates == "" && t.CredentialName == "" && !t.GetInsecureSkipVerify().GetValue()
+		return t != nil && t.CaCertificates == "" && (t.CredentialName == "" || !selected) && !t.GetInsecureSkipVerify().GetValue()
 	}
 	return false
 }
@@ -63,7 +65,13 @@ func (a *analysis) selectors() {
 			}
 			continue
 		}
-		if len(a.workloadsOf(ns, labels)) == 0 {
+		if len(a.workloadsOf(ns, labels)) > 0 {
+			continue
+		}
+		switch r.Object.Spec.(type) {
+		case *networking.Sidecar, *telemetry.Telemetry: // Istio's code for these kinds
+			a.say("IST0101", r.Object.Ref(), selectorField(r.Object.Spec), fmt.Sprintf("no workload has the labels %s", labelText(labels)))
+		default:
 			a.say("IST0127", r.Object.Ref(), selectorField(r.Object.Spec), fmt.Sprintf("no workload has the labels %s", labelText(labels)))
 		}
 	}
@@ -123,12 +131,20 @@ func (a *analysis) filters() {
 				}
 				a.say("IST0155", o.Ref(), field, op.String()+" of some versions of the proxy is relative to what other EnvoyFilters may change")
 			case networking.EnvoyFilter_Patch_REPLACE, networking.EnvoyFilter_Patch_MERGE, networking.EnvoyFilter_Patch_REMOVE:
+				if op != networking.EnvoyFilter_Patch_MERGE && placed(p.GetApplyTo()) {
+					a.say("IST0151", o.Ref(), field, op.String()+" is relative to what other EnvoyFilters may change")
+				}
 				if version {
 					a.say("IST0155", o.Ref(), field, op.String()+" of some versions of the proxy is relative to what other EnvoyFilters may change")
 				}
 			}
 		}
 	})
+}
+
+// placed says whether resources of a kind stand among others of an EnvoyFilter's making.
+func placed(to networking.EnvoyFilter_ApplyTo) bool {
+	return to == networking.EnvoyFilter_NETWORK_FILTER || to == networking.EnvoyFilter_HTTP_FILTER || to == networking.EnvoyFilter_VIRTUAL_HOST
 }
 
 // telemetries looks for several of one namespace that are for all of it.

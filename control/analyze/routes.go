@@ -2,11 +2,13 @@ package analyze
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -90,6 +92,7 @@ func messages[M proto.Message](list []M) []proto.Message {
 // shadowed tells of rules behind one that matches everything, and of matches that were there before.
 func (a *analysis) shadowed(ref mesh.Ref, path string, rules [][]proto.Message) {
 	everything := -1
+	var before []placedMatch
 	seen := map[string]int{}
 	for i, matches := range rules {
 		rule := at(path, i)
@@ -112,17 +115,67 @@ func (a *analysis) shadowed(ref mesh.Ref, path string, rules [][]proto.Message) 
 				everything = i
 			}
 		}
-		switch {
-		case len(matches) == 0:
+		if len(matches) == 0 {
 			everything = i
-		case len(twice) == len(matches):
+			continue
+		}
+		if len(twice) == len(matches) {
 			a.say("IST0130", ref, rule, "each of its matches is in an earlier rule")
-		default:
-			for _, j := range twice {
-				a.say("IST0131", ref, at(rule+".match", j), "the same match came before")
+		}
+		for _, j := range twice {
+			a.say("IST0131", ref, at(rule+".match", j), "the same match came before")
+		}
+		for j, m := range matches {
+			if by := coveredBy(before, m); by != "" && !slices.Contains(twice, j) {
+				a.say("IST0131", ref, at(rule+".match", j), by+" takes all that it matches")
+			}
+			if http, ok := m.(*networking.HTTPMatchRequest); ok && len(before) < maxCompared && !takesAll(m) {
+				before = append(before, placedMatch{at(rule+".match", j), http})
 			}
 		}
 	}
+}
+
+// maxCompared bounds the matches with which later ones are compared.
+const maxCompared = 200
+
+type placedMatch struct {
+	path  string
+	match *networking.HTTPMatchRequest
+}
+
+// coveredBy is the match before that takes all that a match does, though it says something else: a shorter prefix, or fewer conditions.
+func coveredBy(before []placedMatch, m proto.Message) string {
+	http, ok := m.(*networking.HTTPMatchRequest)
+	if !ok {
+		return ""
+	}
+	for _, b := range before {
+		if covers(b.match, http) {
+			return b.path
+		}
+	}
+	return ""
+}
+
+// covers says whether a match takes every request that another one does, by what is plain: its conditions are those of the other, but for a prefix that the other's path begins with.
+func covers(a, b *networking.HTTPMatchRequest) bool {
+	if proto.Equal(a, b) {
+		return false // the same is told otherwise
+	}
+	rest := proto.Clone(b).(*networking.HTTPMatchRequest)
+	path := b.GetUri().GetPrefix() + b.GetUri().GetExact()
+	if prefix := a.GetUri().GetPrefix(); a.Uri == nil || prefix != "" && path != "" && strings.HasPrefix(path, prefix) && a.IgnoreUriCase == b.IgnoreUriCase {
+		rest.Uri = a.Uri
+	}
+	said := a.ProtoReflect()
+	rest.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		if !said.Has(f) {
+			rest.ProtoReflect().Clear(f) // a condition more than the first one has
+		}
+		return true
+	})
+	return proto.Equal(a, rest)
 }
 
 // takesAll says whether a match is true of every request.
@@ -146,16 +199,32 @@ func (a *analysis) gatewayHosts() {
 		if r.Route == nil || r.Route.Origin.Kind != "VirtualService" {
 			continue
 		}
-		for _, id := range r.Route.Gateways {
-			g := gates[id]
-			if g == nil {
-				continue
+		a.servedHosts(r.Route, gates)
+	}
+}
+
+// servedHosts tells of gateways that serve none of a route's hosts, and of hosts that none of its gateways serves. A gateway that does not exist is told elsewhere.
+func (a *analysis) servedHosts(r *mesh.Route, gates map[mesh.GatewayID]*mesh.Gateway) {
+	served, whole := make([]bool, len(r.Hosts)), !r.Mesh
+	for n, id := range r.Gateways {
+		g := gates[id]
+		if g == nil {
+			whole = false
+			continue
+		}
+		any := false
+		for i, h := range r.Hosts {
+			if serves(g, h, r.Origin.Namespace) {
+				any, served[i] = true, true
 			}
-			for i, h := range r.Route.Hosts {
-				if !serves(g, h, r.Route.Origin.Namespace) {
-					a.say("IST0132", r.Route.Origin, at("spec.hosts", i), fmt.Sprintf("no server of Gateway %s/%s takes host %s from namespace %s", id.Namespace, id.Name, h, r.Route.Origin.Namespace))
-				}
-			}
+		}
+		if !any {
+			a.say("IST0132", r.Origin, at("spec.gateways", n), fmt.Sprintf("no server of Gateway %s/%s takes a host of this object from namespace %s", id.Namespace, id.Name, r.Origin.Namespace))
+		}
+	}
+	for i, h := range r.Hosts {
+		if whole && !served[i] && len(r.Hosts) > 1 {
+			a.say("IST0132", r.Origin, at("spec.hosts", i), fmt.Sprintf("no server of its gateways takes host %s from namespace %s", h, r.Origin.Namespace))
 		}
 	}
 }
