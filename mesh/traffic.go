@@ -340,6 +340,9 @@ type Settings struct {
 	Paths            PathForm         // pathNormalization
 	Baseline         TrafficPolicy    // defaultTrafficPolicy: the pool and outlier detection towards services whose rule says nothing of them
 	UpgradeHTTP      bool             // h2UpgradePolicy UPGRADE: services that speak HTTP/1.1 are asked in HTTP/2
+	Discovery        []Selector       // discoverySelectors: namespaces that none of these chooses are out of the mesh, but for RootNamespace; empty: all are in it
+	Reaches          *Reaches         // serviceEntryVisibility, where sidecars obey it; nil for no bound
+	Scopes           []HostScope      // serviceSettings
 	TrustAliases     []string         // trustDomainAliases: identities of these trust domains are like those of TrustDomain
 	Unverified       bool             // verifyCertificateAtClient false: a server of which no rule says who vouches for it is taken as it is
 	Exports          Exports          // defaultServiceExportTo, defaultVirtualServiceExportTo, defaultDestinationRuleExportTo

@@ -31,6 +31,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "read objects from the Kubernetes API of this `file`; in-cluster is the Pod's own")
 	f.StringVar(&o.ClusterKubeconfig, "cluster-kubeconfig", "", "the API of this `file` has the pods: Kubernetes' own kinds come from it, Istio's and the Gateway API's from --kubeconfig; empty: one API has all")
 	f.StringVar(&o.MeshConfig, "mesh-config", "", "`file` with Istio's MeshConfig")
+	f.StringVar(&o.MeshNetworks, "mesh-networks", "", "`file` with Istio's MeshNetworks, of which heddled says what it does not honour")
 	f.StringVar(&o.XDSAddress, "xds-address", "127.0.0.1:15010", "`address` of xDS in plain text; empty: none")
 	f.StringVar(&o.XDSTLSAddress, "xds-tls-address", "", "`address` of xDS and certificates over TLS, such as :15012; empty: none")
 	f.Var((*list)(&o.XDSSockets), "xds-socket", "`path` of a unix socket for xDS and certificates; may be given several times")

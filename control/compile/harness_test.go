@@ -97,7 +97,7 @@ type fixtureProxy struct {
 	Locality                              struct{ Region, Zone string }
 	Envoy                                 bool
 	Features                              []string
-	Capture                               string
+	Capture, Cluster                      string
 	Metadata                              map[string]string
 }
 
@@ -107,6 +107,9 @@ func (f fixtureProxy) proxy(t testing.TB) *mesh.Proxy {
 		ID: f.Name, Name: f.Name, Namespace: mesh.Namespace(f.Namespace), ServiceAccount: f.ServiceAccount, Labels: f.Labels, Cluster: mesh.DefaultCluster,
 		Network: mesh.DefaultNetwork, Envoy: f.Envoy, Features: map[mesh.Feature]bool{}, Capture: f.Capture, Metadata: f.Metadata,
 		Locality: mesh.Locality{Region: f.Locality.Region, Zone: f.Locality.Zone},
+	}
+	if f.Cluster != "" {
+		p.Cluster = mesh.ClusterID(f.Cluster)
 	}
 	if f.ServiceAccount == "" {
 		p.ServiceAccount = "default"

@@ -19,6 +19,7 @@ type Options struct {
 	ConfigDir, Kubeconfig string // one of the two: a folder of YAML, or the Kubernetes API
 	ClusterKubeconfig     string // the API of the cluster with the pods, where Kubeconfig is that of another; "" is the same
 	MeshConfig            string // file with Istio's MeshConfig
+	MeshNetworks          string // file with Istio's MeshNetworks
 	XDSAddress            string // plain text; "" for none
 	XDSTLSAddress         string // with certificates; "" for none
 	XDSSockets            []string

@@ -118,6 +118,14 @@ func (d *Server) settings() (*mesh.Settings, error) {
 			d.log.Warn("mesh config", "problem", p.String())
 		}
 	}
+	networks, err := settings.Networks(d.opts.MeshNetworks)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range networks {
+		d.log.Warn("mesh networks", "problem", p.String())
+	}
+	d.told = append(d.told, networks...)
 	s.Injects = d.opts.InjectWebhook != ""
 	if d.opts.TrustDomain != "" {
 		s.TrustDomain = d.opts.TrustDomain

@@ -44,6 +44,7 @@ type Builder struct {
 	sets     map[mesh.Ref]map[mesh.Ref]struct{}       // ListenerSets by Gateway
 	setOf    map[mesh.Ref]mesh.Ref                    // and the other way round
 	within   map[mesh.Namespace]map[mesh.Ref]struct{} // present objects by namespace
+	members  members
 	dirty    map[mesh.Ref]struct{}
 	told     map[mesh.Ref]struct{}                  // objects whose problems changed
 	problems map[mesh.Ref]map[string][]mesh.Problem // by object and what said them
@@ -65,6 +66,7 @@ type Builder struct {
 func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects, accepted Accepted) *Builder {
 	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
 		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, listed: map[listKey]map[mesh.Ref]struct{}{}, sets: map[mesh.Ref]map[mesh.Ref]struct{}{}, setOf: map[mesh.Ref]mesh.Ref{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
+		members: members{chosen: map[mesh.Namespace]bool{}, left: map[mesh.Namespace]map[mesh.Ref]struct{}{}},
 		rivalry: rivalry{hosts: map[mesh.Host]struct{}{}, rules: map[mesh.Host]struct{}{}, sidecars: map[mesh.Namespace]struct{}{}, gates: map[mesh.GatewayID]struct{}{}},
 		dirty:   map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
 	b.problems, b.from = map[mesh.Ref]map[string][]mesh.Problem{}, map[string]map[mesh.Ref]struct{}{}
@@ -135,7 +137,8 @@ func (b *Builder) settle(first, last int) {
 // update translates one object and puts its nouns where they belong.
 func (b *Builder) update(ref mesh.Ref) {
 	b.asked.forget(ref)
-	e, ok := b.objects.Get(ref)
+	b.choose(ref)
+	e, ok := b.get(ref)
 	b.present(ref, ok)
 	b.presentSet(ref, e)
 	b.recheck(b.aboutObject(ref))

@@ -23,7 +23,7 @@ type objectVersion struct {
 }
 
 func (b *Builder) findObject(ref mesh.Ref) (api.Object, objectVersion) {
-	e, ok := b.objects.Get(ref)
+	e, ok := b.get(ref)
 	switch {
 	case !ok:
 		return api.Object{}, objectVersion{}

@@ -43,7 +43,7 @@ func (b *Builder) front(s *mesh.Service) gateway.Front {
 	if !s.AutoAddress {
 		f.Inside = s.Addresses
 	}
-	e, ok := b.objects.Get(s.Origin)
+	e, ok := b.get(s.Origin)
 	if !ok {
 		return f
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/translate/text"
 	closed "github.com/heddle-mesh/heddle/control/translate/world"
 	"github.com/heddle-mesh/heddle/mesh"
+	"github.com/heddle-mesh/heddle/test/ledger"
 )
 
 // archives gives the goldens of a folder, by the name under which the ledger has them.
@@ -54,6 +55,24 @@ func settingsExhibits(t *testing.T) (out []exhibit) {
 				continue // what is wrong is no proof of what a right one does
 			}
 			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// networksExhibits is the golden of MeshNetworks.
+func networksExhibits(t *testing.T) (out []exhibit) {
+	for name, a := range archives(t, "control/config/settings/testdata/networks/") {
+		for i := 0; i < len(a.Files); i += 2 {
+			e := exhibit{name: name, about: ledger.MeshNetworks, want: string(a.Files[i+1].Data), judge: func(_ []map[string]any, config map[string]any) verdict {
+				problems, err := settings.ParseNetworks(marshal(config))
+				return verdict{text.Told(problems, err), err != nil}
+			}}
+			must(t, yaml.Unmarshal(a.Files[i].Data, &e.config))
+			problems, err := settings.ParseNetworks(a.Files[i].Data)
+			if e.told = problems; err == nil {
+				out = append(out, e)
+			}
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -13,7 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 
@@ -27,7 +28,8 @@ import (
 type exhibit struct {
 	name    string
 	objects []map[string]any
-	config  map[string]any // MeshConfig
+	config  map[string]any // MeshConfig, or what about says
+	about   string
 	judge   func(objects []map[string]any, config map[string]any) verdict
 	told    []mesh.Problem // what users are told of the objects as they are
 	wrong   bool           // the objects are refused, which is no proof of what right ones do
@@ -46,7 +48,7 @@ func TestLedger(t *testing.T) {
 	proofs := &proofs{works: map[ledger.Row][]string{}, told: map[ledger.Row]mesh.Problem{}, whole: map[string]mesh.Problem{}, wide: map[ledger.Row]mesh.Problem{}}
 	rows := ledger.Rows()
 	t.Run("fixtures", func(t *testing.T) {
-		for _, e := range slices.Concat(compiledExhibits(t), translatedExhibits(t), settingsExhibits(t), injectedExhibits(t), marksExhibits(t)) {
+		for _, e := range slices.Concat(compiledExhibits(t), translatedExhibits(t), settingsExhibits(t), injectedExhibits(t), marksExhibits(t), networksExhibits(t)) {
 			t.Run(e.name, func(t *testing.T) {
 				t.Parallel()
 				proofs.hear(t, &e, rows)
@@ -84,7 +86,7 @@ func TestLedger(t *testing.T) {
 
 // pending are the subjects of which rows are open; the page says which.
 var pending = []string{
-	"Annotations", "GRPCRoute", "HTTPRoute", "Labels", "MeshConfig", "MeshNetworks",
+	"Annotations", "GRPCRoute", "HTTPRoute", "Labels", "MeshConfig",
 }
 
 // proofs are what the fixtures said.
@@ -142,7 +144,7 @@ func (p *proofs) above(r ledger.Row) (mesh.Problem, bool) {
 func (p *proofs) hear(t *testing.T, e *exhibit, rows []ledger.Row) {
 	before := e.judge(e.objects, e.config)
 	if e.want != "" && before.text != e.want {
-		t.Errorf("%s: the ledger does not read the fixture as its own test does: %s", e.name, cmp.Diff(e.want, before.text))
+		t.Errorf("%s: the ledger does not read the fixture as its own test does: %s", e.name, gocmp.Diff(e.want, before.text))
 	}
 	for _, r := range rows {
 		if !e.has(r) {
@@ -164,7 +166,7 @@ func (p *proofs) hear(t *testing.T, e *exhibit, rows []ledger.Row) {
 		p.mu.Unlock()
 	}
 	for _, problem := range e.told {
-		if subject := ledger.MeshConfig; strings.Contains(problem.Message, "is not honoured") || strings.Contains(problem.Message, "enforced yet") || problem.Code == mesh.CodeDenied {
+		if subject := e.configures(); strings.Contains(problem.Message, "is not honoured") || strings.Contains(problem.Message, "enforced yet") || problem.Code == mesh.CodeDenied {
 			if k := api.Find(problem.Object.Group, problem.Object.Kind); k != nil {
 				subject = ledger.Subject(k)
 			}
@@ -234,7 +236,7 @@ const mostWays = 12
 // without judges the objects after a change of the part in which a row stands.
 func (e *exhibit) without(change func(map[string]any) bool, r ledger.Row) verdict {
 	objects, config := clone(e.objects), clone([]map[string]any{e.config})[0]
-	if r.Subject == ledger.MeshConfig {
+	if r.Subject == e.configures() {
 		change(config)
 	} else {
 		for _, o := range objects {
@@ -244,8 +246,11 @@ func (e *exhibit) without(change func(map[string]any) bool, r ledger.Row) verdic
 	return e.judge(objects, config)
 }
 
+// configures is the subject of the configuration.
+func (e *exhibit) configures() string { return cmp.Or(e.about, ledger.MeshConfig) }
+
 func (e *exhibit) has(r ledger.Row) bool {
-	if r.Subject == ledger.MeshConfig {
+	if r.Subject == e.configures() {
 		return r.Has(e.config)
 	}
 	return slices.ContainsFunc(e.objects, func(o map[string]any) bool { return below(r, o, r.Has) })

@@ -7,6 +7,8 @@ var same = []struct{ subject, row, why string }{
 	{"DestinationRule", "*loadBalancer.simple=LEAST_REQUEST", "the default"},
 	{"DestinationRule", "*loadBalancer.simple=LEAST_CONN", "the old name of LEAST_REQUEST, which is the default"},
 	{"VirtualService", "http[].corsPolicy.unmatchedPreflights=FORWARD", "the default"},
+	{MeshConfig, "serviceEntryVisibility.defaultVisibility=PUBLIC", "the default"},
+	{MeshConfig, "serviceEntryVisibility.policies[].visibility=PUBLIC", "the default"},
 	{MeshConfig, "pathNormalization.normalization=BASE", "the default"},
 	{"EnvoyFilter", "targetRefs[].group", "says together with kind what is meant; a kind of another group is refused (control/translate/istio/testdata/envoyfilter_invalid)"},
 	{"VirtualService", "http[].fault.delay.exponentialDelay", "defined and without meaning in Istio, too: the fault filter has no such delay"},

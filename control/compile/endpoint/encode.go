@@ -82,8 +82,12 @@ func (c *chosen) encode(v *view.View, name string, list []*mesh.Endpoint, encode
 	groups := map[place]*group{}
 	near, failover := v.Nearness(c.service, c.policy)
 	grpc := v.Kind() == mesh.Proxyless // which refuses assignments with other than TCP addresses (gRFC A27)
+	local := v.Settings().ClusterLocal(c.service.ID.Host)
 	var last *group
 	for i, e := range list {
+		if local && !v.LabelIs(mesh.LabelCluster, string(e.Cluster)) {
+			continue
+		}
 		if !c.takes(e) || c.service.NodeLocal && !v.SameNode(e) || grpc && e.Address.Kind() == mesh.AddrUnix || len(encoded.Of(i)) == 0 {
 			continue
 		}

@@ -129,7 +129,7 @@ func (t *target) slowStart(v *view.View, lb *mesh.LoadBalancer) *clusterv3.Clust
 // origin is what is told of the policy: its rule, or MeshConfig.
 func (t *target) origin() mesh.Ref {
 	if t.rule == nil {
-		return mesh.Ref{Kind: "MeshConfig", Name: "defaultTrafficPolicy"}
+		return view.MeshDefault
 	}
 	return t.rule.Origin
 }

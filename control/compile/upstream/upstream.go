@@ -10,7 +10,6 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
@@ -32,9 +31,9 @@ func Compile(v *view.View, name string) *clusterv3.Cluster {
 		c.CircuitBreakers = nil
 		return c
 	case view.PassthroughCluster:
-		return dialled(v, name)
+		return unknown(v, name)
 	case view.InboundPassthroughCluster:
-		c := dialled(v, name)
+		c := unknown(v, name)
 		c.UpstreamBindConfig = ownSource(v)
 		return c
 	}
@@ -49,9 +48,15 @@ func dialled(v *view.View, name string) *clusterv3.Cluster {
 	c := base(v, name)
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
 	c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
-	o := &httpv3.HttpProtocolOptions{}
-	version(v, o, mesh.Auto)
-	setHTTP(c, o)
+	return c
+}
+
+// unknown is what no service is known for, which goes where the client wanted to go, in its version of HTTP.
+func unknown(v *view.View, name string) *clusterv3.Cluster {
+	c := dialled(v, name)
+	t := target{proto: mesh.Auto, policy: mesh.TrafficPolicy{Pool: v.Settings().Baseline.Pool}}
+	t.pool(v, c)
+	t.protocol(v, c)
 	return c
 }
 
@@ -86,7 +91,6 @@ func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
 		services = []any{map[string]any{"host": in.Sidecar().Name + "." + string(in.Sidecar().Namespace), "name": in.Sidecar().Name, "namespace": string(in.Sidecar().Namespace)}}
 	}
 	c := dialled(v, name)
-	c.TypedExtensionProtocolOptions = nil
 	pool, origin := v.Pool(in)
 	t := target{proto: in.Protocol(v), rule: &mesh.Traffic{Origin: origin}, policy: mesh.TrafficPolicy{Pool: pool}}
 	if pool != nil && pool.Version == mesh.VersionOfClient && t.proto.IsHTTP() {

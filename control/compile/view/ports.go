@@ -179,7 +179,7 @@ func (in InboundPort) Host() (mesh.Host, uint16) {
 	return mesh.Host(in.sidecar.Origin.Name + "." + string(in.sidecar.Origin.Namespace)), in.Number
 }
 
-// Pool bounds what arrives: by the workload's Sidecar, else by the DestinationRule for the service.
+// Pool bounds what arrives: by the workload's Sidecar, else by the DestinationRule for the service, else by the mesh's default.
 func (v *View) Pool(in InboundPort) (*mesh.ConnectionPool, mesh.Ref) {
 	if sc := v.arrival(); sc != nil {
 		if i := slices.IndexFunc(sc.Ingress, func(l mesh.IngressListener) bool { return l.Port == in.Number && l.Pool != nil }); i >= 0 {
@@ -189,15 +189,19 @@ func (v *View) Pool(in InboundPort) (*mesh.ConnectionPool, mesh.Ref) {
 			return sc.Pool, sc.Origin
 		}
 	}
-	if len(in.Targets) == 0 {
-		return nil, mesh.Ref{}
+	if len(in.Targets) > 0 {
+		t := in.Targets[0]
+		if rule := v.ownTraffic(t.Service); rule != nil {
+			if p := Policy(rule, "", t.Port.Number).Pool; p != nil {
+				return p, rule.Origin
+			}
+		}
 	}
-	t := in.Targets[0]
-	if rule := v.ownTraffic(t.Service); rule != nil {
-		return Policy(rule, "", t.Port.Number).Pool, rule.Origin
-	}
-	return nil, mesh.Ref{}
+	return v.Settings().Baseline.Pool, MeshDefault
 }
+
+// MeshDefault is what is told of MeshConfig.defaultTrafficPolicy.
+var MeshDefault = mesh.Ref{Kind: "MeshConfig", Name: "defaultTrafficPolicy"}
 
 // Dialled says whether the proxy itself listens at the port, at which addresses.
 func (v *View) Dialled(in InboundPort) []netip.Addr {

@@ -26,7 +26,7 @@ import (
 var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo", "rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
 	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.*", "defaultInboundHttpRetryPolicy.*",
 	"tcpKeepalive.*", "dnsRefreshRate", "inboundTrafficPolicy.mode", "outboundClusterStatName", "inboundClusterStatName",
-	"defaultTrafficPolicy.*", "h2UpgradePolicy", "trustDomainAliases", "verifyCertificateAtClient",
+	"discoverySelectors[].*", "serviceEntryVisibility.*", "serviceSettings[].*", "defaultTrafficPolicy.*", "h2UpgradePolicy", "trustDomainAliases", "verifyCertificateAtClient",
 	"meshMTLS.minProtocolVersion", "meshMTLS.cipherSuites", "meshMTLS.ecdhCurves", "tlsDefaults.minProtocolVersion", "tlsDefaults.cipherSuites", "tlsDefaults.ecdhCurves",
 	"localityLbSetting.*", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
 	// These have an effect on pods that are injected (control/inject).
@@ -119,7 +119,7 @@ func Parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	err = baseline(s, in.GetDefaultTrafficPolicy(), &problems)
+	err = errors.Join(baseline(s, in.GetDefaultTrafficPolicy(), &problems), discovery(s, in, &problems))
 	s.Locality = locality.Read(in.LocalityLbSetting,
 		func(field, message string) {
 			err = errors.Join(err, fmt.Errorf("field localityLbSetting.%s: %s", field, message))

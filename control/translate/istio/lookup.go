@@ -24,6 +24,8 @@ type Lookup interface {
 	Gateway(id mesh.GatewayID) bool
 	// Object finds a valid object, or the last valid version of one that is broken.
 	Object(ref mesh.Ref) (api.Object, bool)
+	// NamespaceLabels are the labels of a namespace; false when it does not exist.
+	NamespaceLabels(ns mesh.Namespace) (mesh.Labels, bool)
 }
 
 // meshGateway is the reserved gateway name for all sidecars.

@@ -34,7 +34,7 @@ func ServiceEntry(o api.Object, in Lookup) (*Entry, []mesh.Problem) {
 	v.check(serviceEntryFields, nil)
 	e := &Entry{Selector: spec.GetWorkloadSelector().GetLabels()}
 	proto := mesh.Service{
-		Created: o.Meta.Created, External: spec.Location == networking.ServiceEntry_MESH_EXTERNAL, ExportTo: v.exportTo(spec.ExportTo),
+		Created: o.Meta.Created, External: spec.Location == networking.ServiceEntry_MESH_EXTERNAL, ExportTo: v.withinReach(v.exportTo(spec.ExportTo), len(spec.ExportTo) > 0),
 		Selector: e.Selector, SubjectAltNames: slices.Clone(spec.SubjectAltNames), Labels: o.Meta.Labels, ShortName: o.Meta.Name, Registry: "External", Origin: o.Ref(),
 	}
 	v.entryResolution(&proto, spec)
