@@ -84,7 +84,9 @@ type Service struct {
 	// AutoAddress was given by the control plane because the service has none of its own; it is in the name table only for proxies that capture DNS.
 	AutoAddress bool
 	// Prefixes are CIDR addresses of a ServiceEntry.
-	Prefixes   []netip.Prefix
+	Prefixes []netip.Prefix
+	// Alias is the host of another service that this one is only another name of (type ExternalName).
+	Alias      Host
 	Headless   bool
 	Near       Nearness // which endpoints go first (trafficDistribution)
 	NodeLocal  bool     // only endpoints of the client's node are called (internalTrafficPolicy)

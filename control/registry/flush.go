@@ -103,7 +103,7 @@ func (x *Index) service(id mesh.ServiceID) (*mesh.Service, *mesh.Problem) {
 // wantsAddress says whether a service needs an address to be told apart on the wire. Services that forward to the address dialled need none, and a
 // wildcard has no one name that could be answered with it.
 func wantsAddress(s *mesh.Service) bool {
-	return len(s.Addresses) == 0 && len(s.Prefixes) == 0 && !s.Headless && s.Resolution != mesh.PassthroughDest && !s.ID.Host.IsWildcard()
+	return len(s.Addresses) == 0 && len(s.Prefixes) == 0 && !s.Headless && s.Alias == "" && s.Resolution != mesh.PassthroughDest && !s.ID.Host.IsWildcard()
 }
 
 func (x *Index) endpointSet(id mesh.ServiceID) *mesh.EndpointSet {

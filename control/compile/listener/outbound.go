@@ -212,6 +212,7 @@ func tcpFork(v *view.View, t view.Target) (f fork) {
 
 // share is a part of the connections for a subset of a host.
 func share(v *view.View, host mesh.Host, subset string, port uint16, weight uint32) filter.Share {
+	host = v.Canonical(host)
 	h := v.Hash(host, subset, port)
 	out := filter.Share{Cluster: view.ClusterName(port, subset, host), Weight: weight, Source: h != nil && h.SourceIP}
 	tunneled(v, &out, host, subset, port)

@@ -18,6 +18,17 @@ func Compile(v *view.View) []byte {
 	entries := names.Table(v.Named(), func(id mesh.ServiceID) *mesh.EndpointSet {
 		return &mesh.EndpointSet{Service: id, Endpoints: v.Endpoints(id)}
 	})
+	for alias, s := range v.Stand() { // what they stand for has addresses
+		as := *s
+		as.ID, as.ShortName, as.Registry = alias.ID, alias.ShortName, alias.Registry
+		var set *mesh.EndpointSet
+		if s.Headless {
+			set = &mesh.EndpointSet{Service: s.ID, Endpoints: v.Endpoints(s.ID)}
+		} else if as.Addresses = v.Addresses(s); s.AutoAddress {
+			as.Addresses = s.Addresses
+		}
+		entries = append(entries, names.Of(&as, set)...)
+	}
 	table := nds.Table{}
 	for _, e := range entries {
 		h := nds.Host{Registry: e.Registry, Shortname: e.ShortName, Namespace: string(e.Namespace)}

@@ -150,7 +150,7 @@ func (p place) cluster(b *mesh.Backend) string {
 	if b.Invalid != "" {
 		return unknownCluster
 	}
-	return view.ClusterName(p.backendPort(b), b.Subset, b.Host)
+	return view.ClusterName(p.backendPort(b), b.Subset, p.v.Canonical(b.Host))
 }
 
 // backendPort is the port that the backend names, else the only port of its service, else the port that the client called.

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 	"strconv"
@@ -226,29 +227,9 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 // aliases are the names by which a client calls a service: its host, the short forms of a Kubernetes service that no other service has for a name,
 // and its addresses.
 func aliases(v *view.View, s *mesh.Service) []string {
-	out := []string{string(s.ID.Host)}
-	domain := v.Settings().ClusterDomain
-	if domain == "" {
-		domain = "cluster.local"
-	}
-	suffix := "." + string(s.ID.Namespace) + ".svc." + domain
-	if name, ok := strings.CutSuffix(string(s.ID.Host), suffix); ok && name != "" {
-		forms := []string{name + "." + string(s.ID.Namespace) + ".svc", name + "." + string(s.ID.Namespace)}
-		if v.InNamespace(s.ID.Namespace) {
-			forms = append(forms, name)
-		}
-		if s.Headless { // its pods have names below each form: web-0.web
-			wide := []string{"*." + string(s.ID.Host)}
-			for _, f := range forms {
-				wide = append(wide, "*."+f)
-			}
-			forms = append(forms, wide...)
-		}
-		for _, f := range forms {
-			if _, taken := v.Resolve(mesh.Host(f)); !taken {
-				out = append(out, f)
-			}
-		}
+	out := forms(v, s.ID, s.Headless)
+	for _, id := range v.Aliases(s) {
+		out = append(out, forms(v, id, s.Headless)...)
 	}
 	if !s.Headless {
 		for _, a := range v.Addresses(s) {
@@ -257,6 +238,33 @@ func aliases(v *view.View, s *mesh.Service) []string {
 			} else {
 				out = append(out, a.String())
 			}
+		}
+	}
+	return out
+}
+
+// forms are the host of a service and the short ones that no other service has for a name.
+func forms(v *view.View, id mesh.ServiceID, headless bool) []string {
+	out := []string{string(id.Host)}
+	suffix := "." + string(id.Namespace) + ".svc." + cmp.Or(v.Settings().ClusterDomain, "cluster.local")
+	name, ok := strings.CutSuffix(string(id.Host), suffix)
+	if !ok || name == "" {
+		return out
+	}
+	short := []string{name + "." + string(id.Namespace) + ".svc", name + "." + string(id.Namespace)}
+	if v.InNamespace(id.Namespace) {
+		short = append(short, name)
+	}
+	if headless { // its pods have names below each form: web-0.web
+		wide := []string{"*." + string(id.Host)}
+		for _, f := range short {
+			wide = append(wide, "*."+f)
+		}
+		short = append(short, wide...)
+	}
+	for _, f := range short {
+		if _, taken := v.Resolve(mesh.Host(f)); !taken {
+			out = append(out, f)
 		}
 	}
 	return out

@@ -27,7 +27,9 @@ type Source struct {
 	parts   mesh.Table[mesh.ServiceID, *Parts]
 	encoded *atomic.Uint64
 	// Leads are the routes for sidecars that lead to a host.
-	Leads   mesh.Table[mesh.Host, []lead]
+	Leads mesh.Table[mesh.Host, []lead]
+	// Aliases are the services that are another name of a host, ordered.
+	Aliases mesh.Table[mesh.Host, []mesh.ServiceID]
 	patches *patchIndex
 	// clientNames are the services that go by the names that clients give, ordered.
 	clientNames []mesh.ServiceID
@@ -73,6 +75,7 @@ func NewSource() *Source {
 		Orphans:  mesh.NewTable[mesh.Host, mesh.ServiceID](cmp.Compare[mesh.Host]),
 		Accounts: mesh.NewTable[mesh.ServiceID, string](mesh.CompareServiceID),
 		Leads:    mesh.NewTable[mesh.Host, []lead](cmp.Compare[mesh.Host]),
+		Aliases:  mesh.NewTable[mesh.Host, []mesh.ServiceID](cmp.Compare[mesh.Host]),
 		parts:    mesh.NewTable[mesh.ServiceID, *Parts](mesh.CompareServiceID),
 		encoded:  &atomic.Uint64{},
 		patches:  &patchIndex{},
@@ -84,7 +87,7 @@ func (s *Source) Encoded() uint64 { return s.encoded.Load() }
 
 // Next is the source of a later snapshot, and the keys that differ: those of the snapshot and those of the indexes.
 func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
-	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, patches: s.patches, parts: s.parts, encoded: s.encoded, clientNames: s.clientNames}
+	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, Aliases: s.Aliases, patches: s.patches, parts: s.parts, encoded: s.encoded, clientNames: s.clientNames}
 	keys := slices.Collect(mesh.Diff(s.Snapshot, snapshot))
 	ports, orphans, names := map[uint16]*portChange{}, false, false
 	var endpoints []mesh.ServiceID
@@ -99,6 +102,7 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 			case mesh.OfServices:
 				comparePorts(s.Snapshot, snapshot, name, ports)
 				names = next.indexClientNames(name) || names
+				keys = append(keys, next.indexAlias(s.Snapshot, name)...)
 			case mesh.OfEndpoints:
 				endpoints = append(endpoints, name)
 			}

@@ -105,8 +105,11 @@ func (v *View) Visible(exportTo mesh.Visibility, owner mesh.Namespace) bool {
 	return slices.ContainsFunc(exportTo.Namespaces, v.InNamespace)
 }
 
-// Resolve finds the service that a host means for the proxy: what its Sidecar imports before what routes lead to, that of its own namespace before others, then the oldest.
-func (v *View) Resolve(h mesh.Host) (*mesh.Service, bool) {
+// Resolve finds the service that a host means for the proxy, also by another name of it.
+func (v *View) Resolve(h mesh.Host) (*mesh.Service, bool) { return v.follow(v.named(h)) }
+
+// named finds the service of a host: what its Sidecar imports before what routes lead to, that of its own namespace before others, then the oldest.
+func (v *View) named(h mesh.Host) (*mesh.Service, bool) {
 	ids, _ := read(v, mesh.OfHosts, v.s.Hosts, h)
 	if s, ok := v.choose(ids, func(id mesh.ServiceID) bool { return v.reach(id) == imported }); ok || !v.scopes() {
 		return s, ok
@@ -168,7 +171,7 @@ func (v *View) Services() iter.Seq2[*mesh.Service, []mesh.Port] {
 				continue
 			}
 			s, ok := v.Resolve(id.Host)
-			if last = id.Host; !ok {
+			if last = id.Host; !ok || s.ID.Host != id.Host { // another name of one that has its own turn
 				continue
 			}
 			if ports := v.known(scope, s); len(ports) > 0 && !yield(s, ports) {

@@ -36,7 +36,7 @@ func ServiceHost(name, namespace, domain string) mesh.Host {
 	return mesh.Host(name + "." + namespace + ".svc." + domain)
 }
 
-// Service reads a Service; seen is who sees one that does not say it. It gives nil for a kind of Service that cannot be honoured.
+// Service reads a Service; seen is who sees one that does not say it. It gives nil for one that stands for nothing.
 func Service(o api.Object, domain string, seen mesh.Visibility) (*registry.Definition, []mesh.Problem) {
 	svc, ok := o.Spec.(*corev1.Service)
 	if !ok {
@@ -44,8 +44,7 @@ func Service(o api.Object, domain string, seen mesh.Visibility) (*registry.Defin
 	}
 	spec := &svc.Spec
 	if spec.Type == corev1.ServiceTypeExternalName {
-		return nil, []mesh.Problem{{Object: o.Ref(), Field: "spec.type", Code: mesh.CodeUnsupported,
-			Message: "a Service of type ExternalName is not honoured yet", Hint: fmt.Sprintf("write a ServiceEntry for %s with resolution: DNS", spec.ExternalName)}}
+		return alias(o, spec, domain, seen)
 	}
 	ns := mesh.Namespace(o.Meta.Namespace)
 	s := &mesh.Service{
@@ -76,6 +75,21 @@ func Service(o api.Object, domain string, seen mesh.Visibility) (*registry.Defin
 		problems = append(problems, more...)
 	}
 	return d, problems
+}
+
+// alias is a Service that is only another name of a host. As in Istio its ports mean nothing; where the host is no service of the mesh either, neither does the Service.
+func alias(o api.Object, spec *corev1.ServiceSpec, domain string, seen mesh.Visibility) (*registry.Definition, []mesh.Problem) {
+	to, err := mesh.ParseHost(spec.ExternalName)
+	if err != nil || to.IsWildcard() {
+		return nil, []mesh.Problem{{Object: o.Ref(), Field: "spec.externalName", Code: mesh.CodeInvalid, Message: fmt.Sprintf("%q is not a host", spec.ExternalName), Hint: "write the host that the Service stands for"}}
+	}
+	s := &mesh.Service{
+		ID: mesh.ServiceID{Namespace: mesh.Namespace(o.Meta.Namespace), Host: ServiceHost(o.Meta.Name, o.Meta.Namespace, domain)}, Created: o.Meta.Created, Alias: to,
+		Labels: o.Meta.Labels, ShortName: o.Meta.Name, Registry: registryName, Origin: o.Ref(),
+	}
+	var problems []mesh.Problem
+	s.ExportTo, problems = exportTo(o, seen)
+	return &registry.Definition{Origin: o.Ref(), Services: []*mesh.Service{s}, Slices: true}, problems
 }
 
 func appProtocol(p corev1.ServicePort) string {

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,7 +59,11 @@ spec:
 
 func TestServicesThatAreNotHonoured(t *testing.T) {
 	d, ps := Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {type: ExternalName, externalName: db.example.com}\n"), "cluster.local", mesh.Visibility{})
-	if d != nil || len(ps) != 1 || ps[0].Field != "spec.type" || !strings.Contains(ps[0].Hint, "db.example.com") {
+	if len(ps) != 0 || d.Services[0].Alias != "db.example.com" || len(d.Services[0].Ports) != 0 {
+		t.Error(d, ps)
+	}
+	d, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {type: ExternalName, externalName: '*.example.com'}\n"), "cluster.local", mesh.Visibility{})
+	if d != nil || len(ps) != 1 || ps[0].Field != "spec.externalName" || ps[0].Code != mesh.CodeInvalid {
 		t.Error(d, ps)
 	}
 	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: nonsense, ports: [{port: 70000}]}\n"), "cluster.local", mesh.Visibility{})

@@ -34,7 +34,7 @@ func unhonoured(o api.Object, spec *corev1.ServiceSpec) (out []mesh.Problem) {
 
 // Wishes are expressions in the language of the API's admission (CEL): a Service asks for something in vain when one of them is true.
 func Wishes() []string {
-	out := []string{`has(object.spec.type) && object.spec.type == "ExternalName"`}
+	var out []string
 	for _, w := range wishes {
 		out = append(out, w.cel)
 	}

@@ -53,7 +53,9 @@ func DestinationRule(o api.Object, in Lookup) (*mesh.Traffic, []mesh.Problem) {
 	v.check(destinationRuleFields, nil)
 	t := &mesh.Traffic{Origin: o.Ref(), Created: o.Meta.Created, ExportTo: v.exportTo(spec.ExportTo), Selector: spec.GetWorkloadSelector().GetMatchLabels()}
 	t.Host, _ = v.host(spec.Host, "spec.host")
-	if _, found := in.Service(t.Host, v.ns); t.Host != "" && !t.Host.IsWildcard() && !found {
+	s, found := in.Service(t.Host, v.ns)
+	v.alias(s, "spec.host")
+	if t.Host != "" && !t.Host.IsWildcard() && !found {
 		v.NotFound("spec.host", "", "no service has the host %s that namespace %s sees", t.Host, v.ns)
 	}
 	denials := v.deniedTLS()

@@ -119,6 +119,9 @@ func (v *visit) routeHosts(r *mesh.Route, spec *networking.VirtualService) {
 		}
 		seen[h] = true
 		r.Hosts = append(r.Hosts, h)
+		if s, ok := v.in.Service(h, v.ns); ok && s.ID.Host == h && (len(spec.Gateways) == 0 || slices.Contains(spec.Gateways, meshGateway)) {
+			v.alias(s, at("spec.hosts", i))
+		}
 	}
 }
 
@@ -177,6 +180,16 @@ func (v *visit) dropped(path, what string) {
 	v.NotEnforced(path, "%s is left out, because without the field above it would do something else", what)
 }
 
+// alias says that a Service of type ExternalName has no rules of its own.
+func (v *visit) alias(s *mesh.Service, path string) {
+	if s != nil && s.Alias != "" {
+		v.Add(mesh.CodeNotEnforced, path, "write the rule for "+string(s.Alias), "%s is another name of %s, whose rules count for it", s.Origin, s.Alias)
+	}
+}
+
+// maxAliases bounds how many Services of type ExternalName stand for each other in a row.
+const maxAliases = 8
+
 // backend reads a destination. What cannot be found stays, and answers 503.
 func (v *visit) backend(d *networking.Destination, path string) mesh.Backend {
 	b := mesh.Backend{Subset: d.GetSubset()}
@@ -192,7 +205,12 @@ func (v *visit) backend(d *networking.Destination, path string) mesh.Backend {
 		b.Port = v.port(p.Number, path+".port.number")
 	}
 	svc, found := v.in.Service(h, v.ns)
-	if !found {
+	for hops := 0; found && svc.Alias != "" && hops < maxAliases; hops++ { // what it stands for is meant
+		h = svc.Alias
+		svc, found = v.in.Service(h, v.ns)
+	}
+	b.Host = h
+	if !found || svc.Alias != "" {
 		hint := ""
 		if long := mesh.Host(string(h) + ".svc." + domain(v.in)); strings.Count(string(h), ".") == 1 {
 			if _, ok := v.in.Service(long, v.ns); ok {
