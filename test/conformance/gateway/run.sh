@@ -13,7 +13,8 @@ export CGO_ENABLED=0
 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=conformance" -o dist/bin/ ./cmd/heddle
 test/lab/cluster/import.sh dist/heddled.tar dist/heddle-proxy.tar dist/conformance/*.tar
 export KUBECONFIG=$KUBECONFIG_ADMIN
-dist/bin/heddle install --profile default
+# A small node shall hold all gateways that the tests have at once.
+dist/bin/heddle install --profile default --set injection.resources.requests.cpu=10m --set gateway.resources.requests.cpu=10m
 cd test/conformance/gateway
 # The suite has tests of experimental fields, which only the experimental definitions have.
 go mod download sigs.k8s.io/gateway-api # no image needs it
