@@ -17,6 +17,7 @@ const (
 	OfWorkloads
 	OfRoutes
 	OfMeshRoutes
+	OfCalled
 	OfGateRoutes
 	OfTraffic
 	OfGateways
@@ -56,6 +57,7 @@ func Diff(before, after *Snapshot) iter.Seq[Key] {
 			changed(OfWorkloads, before.Workloads, after.Workloads, yield) &&
 			changed(OfRoutes, before.Routes, after.Routes, yield) &&
 			changed(OfMeshRoutes, before.MeshRoutes, after.MeshRoutes, yield) &&
+			changed(OfCalled, before.Called, after.Called, yield) &&
 			changed(OfGateRoutes, before.GateRoutes, after.GateRoutes, yield) &&
 			changed(OfTraffic, before.Traffic, after.Traffic, yield) &&
 			changed(OfGateways, before.Gateways, after.Gateways, yield) &&

@@ -82,6 +82,7 @@ func NewSnapshot(settings *Settings) *Snapshot {
 		Workloads:  NewTable[WorkloadID, *Workload](CompareWorkloadID),
 		Routes:     NewTable[Ref, *Route](CompareRef),
 		MeshRoutes: NewTable[Host, []*Route](cmp.Compare[Host]),
+		Called:     NewTable[Host, []Call](cmp.Compare[Host]),
 		GateRoutes: NewTable[GatewayID, []*Route](CompareGatewayID),
 		Traffic:    NewTable[Host, []*Traffic](cmp.Compare[Host]),
 		Gateways:   NewTable[GatewayID, *Gateway](CompareGatewayID),

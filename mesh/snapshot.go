@@ -13,6 +13,7 @@ type Snapshot struct {
 	Workloads  Table[WorkloadID, *Workload]
 	Routes     Table[Ref, *Route]
 	MeshRoutes Table[Host, []*Route]      // index: routes for sidecars by host, oldest first
+	Called     Table[Host, []Call]        // index: the calls to a Service that routes of the Gateway API for requests are about
 	GateRoutes Table[GatewayID, []*Route] // index: routes at a gateway, oldest first
 	Traffic    Table[Host, []*Traffic]    // by host, oldest first
 	Gateways   Table[GatewayID, *Gateway]

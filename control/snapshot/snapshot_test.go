@@ -298,6 +298,7 @@ func flat(s *mesh.Snapshot) map[string]any {
 	collect(out, "denials", s.Denials.All())
 	collect(out, "secret", s.Secrets.All())
 	collect(out, "backend TLS", s.BackendTLS.All())
+	collect(out, "called", s.Called.All())
 	collect(out, "sidecars", s.Sidecars.All())
 	collect(out, "filters", s.Filters.All())
 	return out

@@ -115,12 +115,33 @@ func (b *Builder) putRoute(ref mesh.Ref, r *mesh.Route) {
 	}
 	for _, h := range b.meshRoutes.set(ref, forMesh) {
 		b.rivalry.hosts[h] = struct{}{}
+		b.putCalls(h)
 	}
 	for _, g := range b.gateRoutes.set(ref, atGates) {
 		if g.Dialect == mesh.GatewayAPI { // its status counts its routes
 			b.told[gatewayRef(g)] = struct{}{}
 			b.rivalry.gates[g] = struct{}{}
 		}
+	}
+}
+
+// putCalls keeps the calls to a host that its routes of the Gateway API for requests are about.
+func (b *Builder) putCalls(h mesh.Host) {
+	routes, _ := b.now.MeshRoutes.Get(h)
+	var calls []mesh.Call
+	for _, r := range routes {
+		for _, c := range r.Calls {
+			if len(r.HTTP) > 0 && c.Host == h && !slices.Contains(calls, c) {
+				calls = append(calls, c)
+			}
+		}
+	}
+	switch old, _ := b.now.Called.Get(h); {
+	case slices.Equal(old, calls):
+	case len(calls) == 0:
+		b.now.Called = b.now.Called.Without(h)
+	default:
+		b.now.Called = b.now.Called.With(h, calls)
 	}
 }
 

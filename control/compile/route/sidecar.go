@@ -161,7 +161,9 @@ func target(v *view.View, host mesh.Host, port uint16) (placed, bool) {
 	if v.Kind() == mesh.Proxyless && v.Protocol(s, p) == mesh.TCP { // who asks speaks gRPC, whatever the port is called
 		p.Protocol = mesh.GRPC
 	}
-	return placed{service: s, sniffed: v.Protocol(s, p) == mesh.Auto && len(v.Addresses(s)) > 0}, routed(v, s, p)
+	proto := v.Protocol(s, p)
+	own := proto == mesh.Auto && len(v.Addresses(s)) > 0 || proto.IsHTTP() && v.ByAddress(view.Target{Service: s, Port: p})
+	return placed{service: s, sniffed: own}, routed(v, s, p)
 }
 
 // fronted finds the service behind a virtual host of a front.

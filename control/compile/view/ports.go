@@ -22,7 +22,7 @@ type PortPlan struct {
 	HTTP []Target
 	// Opaque services share listener 0.0.0.0_PORT too, told apart by SNI or by the destination's prefix; one with neither takes what is left.
 	Opaque []Target
-	// Sniffed services have a listener for each of their addresses, with the protocol found on the wire; their route is HOST:PORT.
+	// Sniffed services have a listener for each of their addresses, with the protocol found on the wire; their route is HOST:PORT. Those that are known by their address are among them.
 	Sniffed []Target
 	// TCP services have a listener for each of their addresses.
 	TCP []Target
@@ -68,7 +68,11 @@ func (v *View) Outbound(port uint16) PortPlan {
 				plan.HTTP = append(plan.HTTP, t)
 			}
 		case mesh.HTTP, mesh.HTTP2, mesh.GRPC, mesh.GRPCWeb:
-			plan.HTTP = append(plan.HTTP, t)
+			if v.ByAddress(t) {
+				plan.Sniffed = append(plan.Sniffed, t)
+			} else {
+				plan.HTTP = append(plan.HTTP, t)
+			}
 		default:
 			if addressed {
 				plan.TCP = append(plan.TCP, t)
@@ -78,6 +82,22 @@ func (v *View) Outbound(port uint16) PortPlan {
 		}
 	}
 	return plan
+}
+
+// ByAddress says whether requests to a Service are known by the address that they go to, whatever host they name: where a route of the Gateway API has the Service for a parent. Others are known by
+// their host, as in Istio.
+func (v *View) ByAddress(t Target) bool {
+	if v.s.Called.Len() == 0 {
+		v.r.Read(mesh.Key{Noun: mesh.OfCalled})
+		return false
+	}
+	if t.Service.Origin.Kind != "Service" || t.Service.Headless || len(v.Addresses(t.Service)) == 0 {
+		return false
+	}
+	calls, _ := read(v, mesh.OfCalled, v.s.Called, t.Service.ID.Host)
+	return slices.ContainsFunc(calls, func(c mesh.Call) bool {
+		return (c.Port == 0 || c.Port == t.Port.Number) && (c.From == "" || v.InNamespace(c.From))
+	})
 }
 
 // own puts a service behind the listener that takes in everything but datagrams.
