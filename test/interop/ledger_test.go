@@ -48,7 +48,7 @@ func TestLedger(t *testing.T) {
 	proofs := &proofs{works: map[ledger.Row][]string{}, told: map[ledger.Row]mesh.Problem{}, whole: map[string]mesh.Problem{}, wide: map[ledger.Row]mesh.Problem{}}
 	rows := ledger.Rows()
 	t.Run("fixtures", func(t *testing.T) {
-		for _, e := range slices.Concat(compiledExhibits(t), translatedExhibits(t), settingsExhibits(t), injectedExhibits(t), marksExhibits(t), networksExhibits(t)) {
+		for _, e := range slices.Concat(compiledExhibits(t), translatedExhibits(t), settingsExhibits(t), injectedExhibits(t), marksExhibits(t), deployedExhibits(t), networksExhibits(t)) {
 			t.Run(e.name, func(t *testing.T) {
 				t.Parallel()
 				proofs.hear(t, &e, rows)
