@@ -36,7 +36,7 @@ type Index struct {
 
 	services, endpoints set[mesh.ServiceID] // to be computed again
 	workloads           set[mesh.WorkloadID]
-	dropped             set[mesh.Ref] // objects whose definition was taken out, perhaps for another one
+	dropped             set[mesh.Ref]                        // objects whose definition was taken out, perhaps for another one
 	given               map[mesh.ServiceID]*mesh.EndpointSet // the last result, so that unchanged endpoints keep their pointer
 }
 
