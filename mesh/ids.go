@@ -81,3 +81,6 @@ func (l Labels) Selects(other Labels) bool {
 	}
 	return true
 }
+
+// AnyHost covers every host.
+const AnyHost Host = "*"

@@ -319,6 +319,8 @@ type Settings struct {
 	RootNamespace    Namespace
 	MeshID           MeshID
 	RegistryOnly     bool // outboundTrafficPolicy REGISTRY_ONLY
+	NamesUnknown     bool       // outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS: requests to what sidecars do not know go to the host that they name
+	UnknownTLS       *ClientTLS // TLS that is made for them (outboundTrafficPolicy.tls); nil for none
 	AutoMTLS         bool
 	AccessLogFile    string
 	AccessLogJSON    bool

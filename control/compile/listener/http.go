@@ -55,6 +55,9 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 		for s := range v.ClientNames() {
 			c.HttpFilters = append(c.HttpFilters, filter.Lookup(filter.ClientNames(s.ID.Host, v.Family())))
 		}
+		if v.NamesUnknown() {
+			c.HttpFilters = append(c.HttpFilters, filter.Lookup(filter.ClientNames(mesh.AnyHost, v.Family())))
+		}
 	}
 	c.HttpFilters = append(c.HttpFilters, filter.Router(own.NoDebugHeaders))
 	return filter.Manager(c)

@@ -25,7 +25,7 @@ const (
 
 // catchAll is what becomes of requests to unknown hosts. A request to the explicit proxy, or to a listener that is dialled, has no destination of its own that it could go to.
 func (r sidecarRoute) catchAll(v *view.View) string {
-	if _, closed := v.Unknown(); closed || r.all || r.host == "" && v.OnlyDialled(r.port) {
+	if _, closed := v.UnknownRequests(); closed || r.all || r.host == "" && v.OnlyDialled(r.port) {
 		return blockAll
 	}
 	return allowAny
@@ -189,7 +189,7 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 			return nil
 		}
 		if name == allowAny {
-			to, _ := v.Unknown()
+			to, _ := v.UnknownRequests()
 			return virtualHost(v, name, []string{"*"}, []*routev3.Route{passthrough(to)})
 		}
 		var body []byte

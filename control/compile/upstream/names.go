@@ -32,6 +32,32 @@ func (t *target) clientNames(v *view.View, c *clusterv3.Cluster) {
 	c.Metadata.FilterMetadata[message.NamesKey] = message.Struct(says)
 }
 
+// unknownNames takes requests to hosts that the mesh does not know, each to the host that it names (outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS).
+func unknownNames(v *view.View, name string) *clusterv3.Cluster {
+	if !v.NamesUnknown() {
+		return nil
+	}
+	s := v.Settings()
+	t := target{
+		service: &mesh.Service{ID: mesh.ServiceID{Host: mesh.AnyHost}, Resolution: mesh.ClientNames, External: true}, proto: mesh.Auto,
+		policy: mesh.TrafficPolicy{Pool: s.Baseline.Pool, TLS: s.UnknownTLS},
+	}
+	switch tls := s.UnknownTLS; {
+	case tls != nil && tls.Denied != "":
+		return t.denied(v, name, tls.Denied)
+	case tls != nil && tls.CRL != "" && !v.Can(mesh.FeatureRevocation):
+		return t.denied(v, name, "this proxy cannot tell which certificates are revoked (caCrl)")
+	}
+	c := base(v, name)
+	c.Metadata = message.Metadata(map[string]any{})
+	t.clientNames(v, c)
+	t.pool(v, c)
+	t.balancer(v, c)
+	t.protocol(v, c)
+	t.security(v, c)
+	return c
+}
+
 // unnamed says why a service cannot be called by the names that clients give, "" if it can.
 func (t *target) unnamed(v *view.View) string {
 	if !v.Can(mesh.FeatureClientNames) {

@@ -148,8 +148,12 @@ func (t *target) denied(v *view.View, name, why string) *clusterv3.Cluster {
 	if t.backend != nil {
 		origin = t.backend.Origin
 	}
+	by := fmt.Sprintf("%s %s in namespace %s", origin.Kind, origin.Name, origin.Namespace)
+	if origin.Kind == "" {
+		by = "MeshConfig"
+	}
 	c.Metadata.FilterMetadata[message.DeniedKey] = message.Struct(map[string]any{
-		"reason": fmt.Sprintf("%s %s in namespace %s lets nothing through to %s: %s", origin.Kind, origin.Name, origin.Namespace, t.service.ID.Host, why),
+		"reason": fmt.Sprintf("%s lets nothing through to %s: %s", by, t.service.ID.Host, why),
 	})
 	return c
 }
@@ -260,6 +264,9 @@ func Names(v *view.View) []string {
 	out := []string{view.BlackHoleCluster}
 	if v.Kind() == mesh.Sidecar {
 		out = append(out, view.PassthroughCluster, view.InboundPassthroughCluster)
+		if v.NamesUnknown() {
+			out = append(out, view.NamesCluster)
+		}
 		for _, in := range v.Inbound() {
 			out = append(out, view.InboundName(in.Number))
 		}

@@ -32,6 +32,8 @@ func Compile(v *view.View, name string) *clusterv3.Cluster {
 		return c
 	case view.PassthroughCluster:
 		return unknown(v, name)
+	case view.NamesCluster:
+		return unknownNames(v, name)
 	case view.InboundPassthroughCluster:
 		c := unknown(v, name)
 		c.UpstreamBindConfig = ownSource(v)

@@ -12,6 +12,8 @@ import (
 const (
 	PassthroughCluster        = "PassthroughCluster"
 	BlackHoleCluster          = "BlackHoleCluster"
+	// NamesCluster takes requests to unknown hosts, which it looks up.
+	NamesCluster = "DynamicDNSCluster"
 	InboundPassthroughCluster = "InboundPassthroughCluster"
 	VirtualOutbound           = "virtualOutbound"
 	VirtualInbound            = "virtualInbound"

@@ -79,6 +79,7 @@ func (arrives) Answer(s *Source, p *mesh.Proxy) any {
 type way struct {
 	closed  bool
 	cluster string // it goes there; "": where the client wanted
+	own     bool   // the Sidecar says so, not the mesh
 }
 
 func (leaving) Answer(s *Source, p *mesh.Proxy) any {
@@ -87,7 +88,7 @@ func (leaving) Answer(s *Source, p *mesh.Proxy) any {
 	if sc == nil || sc.Outbound == nil {
 		return out
 	}
-	out.closed = sc.Outbound.RegistryOnly
+	out.own, out.closed = true, sc.Outbound.RegistryOnly
 	if b := sc.Outbound.Proxy; b != nil {
 		out.cluster = ClusterName(b.Port, b.Subset, b.Host)
 	}
@@ -396,4 +397,35 @@ func (v *View) Unknown() (cluster string, closed bool) {
 		return PassthroughCluster, false
 	}
 	return to.cluster, false
+}
+
+// UnknownRequests is what becomes of requests to hosts that the proxy does not know: as Unknown, but that they may go to the host that they name. A proxy that cannot look it
+// up sends them where the client wanted, unless TLS was to be made for them.
+func (v *View) UnknownRequests() (cluster string, closed bool) {
+	s := v.Settings()
+	switch cluster, closed = v.Unknown(); {
+	case cluster != PassthroughCluster || !v.mayNameUnknown():
+	case v.Can(mesh.FeatureClientNames):
+		return NamesCluster, false
+	default:
+		v.Notice(mesh.Problem{
+			Object: mesh.Ref{Kind: "MeshConfig", Name: "outboundTrafficPolicy"}, Field: "outboundTrafficPolicy.mode", Code: mesh.CodeNotEnforced,
+			Message: "some connected proxies cannot look up the names that clients give", Hint: "upgrade them",
+		})
+		if s.UnknownTLS != nil {
+			return BlackHoleCluster, true
+		}
+	}
+	return cluster, closed
+}
+
+// NamesUnknown says whether the proxy looks up hosts that it does not know.
+func (v *View) NamesUnknown() bool { return v.mayNameUnknown() && v.Can(mesh.FeatureClientNames) }
+
+// mayNameUnknown says whether it should. A Sidecar with a policy of its own cannot ask for it, as in Istio.
+func (v *View) mayNameUnknown() bool {
+	if !v.Settings().NamesUnknown || v.Kind() != mesh.Sidecar {
+		return false
+	}
+	return !v.scopes() || !v.r.Ask(leaving{}).(way).own
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // honoured are the fields of MeshConfig that have an effect.
-var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo", "rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY", "enableAutoMtls", "accessLogFile",
+var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo", "rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY|ALLOW_ANY_DYNAMIC_DNS", "outboundTrafficPolicy.tls.*", "enableAutoMtls", "accessLogFile",
 	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.*", "defaultInboundHttpRetryPolicy.*",
 	"tcpKeepalive.*", "dnsRefreshRate", "inboundTrafficPolicy.mode", "outboundClusterStatName", "inboundClusterStatName",
 	"discoverySelectors[].*", "serviceEntryVisibility.*", "serviceSettings[].*", "defaultTrafficPolicy.*", "h2UpgradePolicy", "trustDomainAliases", "verifyCertificateAtClient",
@@ -119,7 +119,7 @@ func Parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	err = errors.Join(baseline(s, in.GetDefaultTrafficPolicy(), &problems), discovery(s, in, &problems))
+	err = errors.Join(baseline(s, in.GetDefaultTrafficPolicy(), &problems), discovery(s, in, &problems), unknown(s, in.GetOutboundTrafficPolicy(), &problems))
 	s.Locality = locality.Read(in.LocalityLbSetting,
 		func(field, message string) {
 			err = errors.Join(err, fmt.Errorf("field localityLbSetting.%s: %s", field, message))

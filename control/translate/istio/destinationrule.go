@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/config/clienttls"
 	"github.com/heddle-mesh/heddle/control/translate/note"
 	"github.com/heddle-mesh/heddle/mesh"
 	networking "istio.io/api/networking/v1alpha3"
@@ -164,38 +165,14 @@ func (v *visit) clientTLS(x *networking.ClientTLSSettings, denials []string, pat
 	if x == nil {
 		return nil
 	}
-	modes := map[networking.ClientTLSSettings_TLSmode]mesh.TLSMode{
-		networking.ClientTLSSettings_DISABLE: mesh.TLSDisable, networking.ClientTLSSettings_SIMPLE: mesh.TLSSimple,
-		networking.ClientTLSSettings_MUTUAL: mesh.TLSMutual, networking.ClientTLSSettings_ISTIO_MUTUAL: mesh.TLSIstioMutual,
-	}
-	mode, known := modes[x.Mode]
-	if !known {
-		v.Invalid(path+".mode", "%d is not a TLS mode", x.Mode)
-	}
-	t := &mesh.ClientTLS{
-		Mode: mode, SNI: x.Sni, SubjectAltNames: x.SubjectAltNames, CACertificates: x.CaCertificates, ClientCertificate: x.ClientCertificate,
-		PrivateKey: x.PrivateKey, CredentialName: x.CredentialName, CRL: x.CaCrl, InsecureSkipVerify: x.InsecureSkipVerify.GetValue(),
-	}
-	files := x.ClientCertificate + x.PrivateKey
-	switch {
-	case mode == mesh.TLSMutual && x.CredentialName == "" && (x.ClientCertificate == "" || x.PrivateKey == ""):
-		v.Add(mesh.CodeInvalid, path, "give credentialName", "mode MUTUAL needs a client certificate")
-	case x.CredentialName != "" && files+x.CaCertificates != "":
-		v.Invalid(path+".credentialName", "credentialName and certificate files exclude each other")
-	case mode == mesh.TLSIstioMutual && files+x.CaCertificates+x.CredentialName != "":
-		v.Invalid(path, "mode ISTIO_MUTUAL uses the mesh's own certificates, so none may be given")
-	}
+	t := clienttls.Read(x, func(field, hint, message string) {
+		v.Add(mesh.CodeInvalid, strings.TrimSuffix(path+"."+field, "."), hint, "%s", message)
+	})
 	if i := slices.IndexFunc(denials, func(field string) bool { return note.Under(field, path) }); i >= 0 {
-		return unreachable(denials[i] + " is not enforced yet")
+		return clienttls.Unreachable(denials[i] + " is not enforced yet")
 	}
 	if t.CredentialName != "" {
 		v.NotEnforced(path+".credentialName", "only gateways are given the credential %s yet; sidecars cannot reach the host under this setting", t.CredentialName)
 	}
 	return t
-}
-
-// unreachable is a setting under which nothing gets through. Whoever might not read Denied does not get through either: the server would have to prove a name that
-// RFC 6761 section 6.4 keeps anybody from having.
-func unreachable(reason string) *mesh.ClientTLS {
-	return &mesh.ClientTLS{Mode: mesh.TLSIstioMutual, SubjectAltNames: []string{"denied.heddle.invalid"}, Denied: reason}
 }
