@@ -55,6 +55,10 @@ const (
 	FeaturePatch Feature = "patch"
 	// FeatureExtensions is all that stock Envoy has.
 	FeatureExtensions Feature = "extensions"
+	// FeatureSession is clients that keep to an endpoint by a token.
+	FeatureSession Feature = "session"
+	// FeatureExternalAuth is servers that are asked about the requests of a route.
+	FeatureExternalAuth Feature = "external-auth"
 	// FeatureRetry, FeatureOutlier, FeatureLeastRequest and FeatureMaxRequests are asked of gRPC clients, whose versions differ: retries, ejection of failing endpoints, balancing
 	// by open requests, and a bound of them.
 	FeatureRetry        Feature = "retry"

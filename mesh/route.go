@@ -41,7 +41,7 @@ type Parent struct {
 	Hosts    []Host
 }
 
-// Backed says whether one of the backends that the route leads to, copies included, is as asked.
+// Backed says whether one of the backends that the route leads to, copies and questions included, is as asked.
 func (r *Route) Backed(by func(*Backend) bool) bool {
 	any := func(list []Backend) bool {
 		return slices.ContainsFunc(list, func(b Backend) bool { return by(&b) })
@@ -135,9 +135,31 @@ type HTTPRule struct {
 	Mirrors    []Mirror
 	Headers    HeaderEdits
 	TryTimeout *time.Duration // Gateway API backendRequest
+	Session    *Session
+	Auth       []ExternalAuth // all must allow a request
 }
 
-// Destinations are all backends that requests of the rule lead to, copies included.
+// ExternalAuth is a server that is asked about each request, which goes on only when it is allowed.
+type ExternalAuth struct {
+	Backend Backend
+	GRPC    bool   // envoy.service.auth.v3.Authorization, else HTTP
+	Path    string // HTTP: what goes in front of the request's path
+	// Headers, in lower case and ordered, are told beside those that are always told; by gRPC all are told where none is named.
+	Headers []string
+	// Answers, in lower case and ordered, are copied from the answer into the request, all where none is named; HTTP only.
+	Answers []string
+	Body    uint32 // how long a body may be that is told, in bytes; 0: none is told
+}
+
+// Session keeps a client to the endpoint that answered it first: the client is told a token and sends it along.
+type Session struct {
+	Name   string // of the cookie or header, in the case in which it is written
+	Header bool
+	// Lifetime is how long clients keep the cookie, whole seconds; 0: as they like.
+	Lifetime time.Duration
+}
+
+// Destinations are all backends that requests of the rule lead to, copies and questions about them included.
 func (r *HTTPRule) Destinations() []Backend {
 	out := slices.Clone(r.Backends)
 	copies := func(list []Mirror) {
@@ -145,10 +167,17 @@ func (r *HTTPRule) Destinations() []Backend {
 			out = append(out, m.Backend)
 		}
 	}
+	asked := func(list []ExternalAuth) {
+		for _, a := range list {
+			out = append(out, a.Backend)
+		}
+	}
 	copies(r.Mirrors)
+	asked(r.Auth)
 	for _, b := range r.Backends {
 		if b.Own != nil {
 			copies(b.Own.Mirrors)
+			asked(b.Own.Auth)
 		}
 	}
 	return out
@@ -166,17 +195,18 @@ type Backend struct {
 	Own     *Own   // nil: nothing but Headers
 }
 
-// Own is what is done to one backend's share of a rule's requests: in the place of what the rule says of the same, but for copies, which are sent beside those of the rule.
+// Own is what is done to one backend's share of a rule's requests: in the place of what the rule says of the same, but for copies and questions, which come on top of those of the rule.
 type Own struct {
 	Redirect *Redirect
 	Rewrite  *Rewrite
 	CORS     *CORS
 	Mirrors  []Mirror
+	Auth     []ExternalAuth
 }
 
 // IsZero says whether nothing is done.
 func (o *Own) IsZero() bool {
-	return o == nil || o.Redirect == nil && o.Rewrite == nil && o.CORS == nil && len(o.Mirrors) == 0
+	return o == nil || o.Redirect == nil && o.Rewrite == nil && o.CORS == nil && len(o.Mirrors) == 0 && len(o.Auth) == 0
 }
 
 // HeaderEdits change headers of requests and responses.

@@ -66,6 +66,10 @@ func (e *Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.tunnel(w, r)
 		return
 	}
+	if r.URL.Path == checkPath {
+		e.check(w, r)
+		return
+	}
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	seen := Seen{Endpoint: e.Name, Method: r.Method, Path: r.URL.RequestURI(), Host: r.Host, Headers: r.Header, Body: string(body), Peer: r.RemoteAddr, Proto: r.Proto}
 	status := e.note(seen)

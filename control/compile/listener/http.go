@@ -51,6 +51,9 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 	if !m.inbound && v.Can(mesh.FeatureCORS) {
 		c.HttpFilters = append(c.HttpFilters, filter.CORS())
 	}
+	if !m.inbound && v.Can(mesh.FeatureExternalAuth) {
+		c.HttpFilters = append(c.HttpFilters, filter.Checks())
+	}
 	if !m.inbound {
 		for s := range v.ClientNames() {
 			c.HttpFilters = append(c.HttpFilters, filter.Lookup(filter.ClientNames(s.ID.Host, v.Family())))
@@ -58,6 +61,9 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 		if v.NamesUnknown() {
 			c.HttpFilters = append(c.HttpFilters, filter.Lookup(filter.ClientNames(mesh.AnyHost, v.Family())))
 		}
+	}
+	if !m.inbound && v.Can(mesh.FeatureSession) {
+		c.HttpFilters = append(c.HttpFilters, filter.Session())
 	}
 	c.HttpFilters = append(c.HttpFilters, filter.Router(own.NoDebugHeaders))
 	return filter.Manager(c)

@@ -30,6 +30,7 @@ func (p place) build(origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch) *r
 		})
 	}
 	p.counted(out, origin, m)
+	p.session(out, origin, rule, m)
 	edit := edits(rule.Headers)
 	out.RequestHeadersToAdd, out.RequestHeadersToRemove = edit.requestAdd, edit.requestRemove
 	out.ResponseHeadersToAdd, out.ResponseHeadersToRemove = edit.responseAdd, edit.responseRemove
@@ -41,6 +42,7 @@ func (p place) build(origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch) *r
 	default:
 		p.forward(out, origin, rule, m, edit.host)
 	}
+	p.guarded(out, origin, rule)
 	return out
 }
 

@@ -51,9 +51,12 @@ func (p place) rules(host mesh.Host, routes []*mesh.Route) []*routev3.Route {
 
 // routes are what a candidate becomes: one route, or one for each share; and of it what a gRPC client can read.
 func (p place) routes(c candidate, host mesh.Host) (out []*routev3.Route) {
-	for _, s := range shares(c.rule) {
+	for _, s := range shares(c.rule, p.v.Kind() != mesh.Proxyless && p.v.Can(mesh.FeatureSession)) {
 		r := p.build(c.origin, s.rule, c.match)
 		r.Match.RuntimeFraction = s.fraction(p.v.Kind() == mesh.Proxyless)
+		if s.cookie != "" {
+			r.Match.Headers = append(r.Match.Headers, hasCookie(s.cookie))
+		}
 		if p.v.Kind() == mesh.Proxyless {
 			out = append(out, p.forClient(candidate{c.origin, s.rule, c.match}, host, r)...)
 			continue

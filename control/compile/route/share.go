@@ -13,25 +13,34 @@ import (
 type share struct {
 	rule         *mesh.HTTPRule
 	before, upTo uint64 // the sums of the shares before it and with it, of a million
+	cookie       string // that requests must have, "" for any
 }
 
 const million = 1_000_000
 
-// shares parts a rule whose backends do not have all done alike to their requests.
-func shares(rule *mesh.HTTPRule) []share {
-	if !slices.ContainsFunc(rule.Backends, func(b mesh.Backend) bool { return !b.Own.IsZero() && b.Weight > 0 }) {
-		return []share{{rule, 0, million}}
+// shares parts a rule whose backends do not have all done alike to their requests, or, for proxies that keep sessions, must be found again.
+func shares(rule *mesh.HTTPRule, sessions bool) []share {
+	sessions = sessions && parted(rule)
+	if !sessions && !slices.ContainsFunc(rule.Backends, func(b mesh.Backend) bool { return !b.Own.IsZero() && b.Weight > 0 }) {
+		return []share{{rule: rule, upTo: million}}
 	}
 	total, sum, before := uint64(0), uint64(0), uint64(0)
 	for _, b := range rule.Backends {
 		total += uint64(b.Weight)
 	}
 	var out []share
+	if sessions {
+		out = kept(rule)
+	}
 	for i := range rule.Backends {
 		if b := &rule.Backends[i]; b.Weight > 0 {
 			sum += uint64(b.Weight)
 			upTo := (sum*million + total/2) / total
-			out = append(out, share{own(rule, b), before, upTo})
+			s := share{rule: own(rule, b), before: before, upTo: upTo}
+			if sessions {
+				s.rule.Session = sessionAt(rule.Session, b)
+			}
+			out = append(out, s)
 			before = upTo
 		}
 	}
@@ -57,7 +66,7 @@ func own(rule *mesh.HTTPRule, b *mesh.Backend) *mesh.HTTPRule {
 	if b.Own.CORS != nil {
 		r.CORS = b.Own.CORS
 	}
-	r.Mirrors = slices.Concat(r.Mirrors, b.Own.Mirrors)
+	r.Mirrors, r.Auth = slices.Concat(r.Mirrors, b.Own.Mirrors), slices.Concat(r.Auth, b.Own.Auth)
 	return &r
 }
 

@@ -36,6 +36,7 @@ func (p place) unread(c candidate) {
 	tell(r.Rewrite != nil, "rewrite", "filters", "call the method and authority that the application names")
 	tell(r.Redirect != nil, "redirect", "filters", "follow no redirects: calls end with the status UNKNOWN")
 	tell(r.Direct != nil && len(r.Direct.Body) > 0, "directResponse.body", "filters", "end calls with the status that gRPC has for the HTTP status, without the body")
+	tell(r.Session != nil, "", "sessionPersistence", "keep no sessions")
 	tell(r.TryTimeout != nil, "retries.perTryTimeout", "timeouts.backendRequest", "bound the call, not each attempt (gRFC A44)")
 	if c.match != nil {
 		without := 0

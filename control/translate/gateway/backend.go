@@ -49,7 +49,7 @@ func (v *routeVisit) own(b *mesh.Backend, rule *mesh.HTTPRule, filters []gwv1.HT
 		share.CORS = nil
 	}
 	b.Headers = share.Headers
-	if own := (mesh.Own{Redirect: share.Redirect, Rewrite: share.Rewrite, CORS: share.CORS, Mirrors: share.Mirrors}); !own.IsZero() {
+	if own := (mesh.Own{Redirect: share.Redirect, Rewrite: share.Rewrite, CORS: share.CORS, Mirrors: share.Mirrors, Auth: share.Auth}); !own.IsZero() {
 		b.Own = &own
 	}
 }

@@ -55,6 +55,12 @@ func (v *routeVisit) filter(r *mesh.HTTPRule, f *gwv1.HTTPRouteFilter, path stri
 			v.Invalid(path, "a rule can have one filter of this type")
 		}
 		r.CORS = v.cors(f.CORS, path+".cors")
+	case gwv1.HTTPRouteFilterExternalAuth:
+		if f.ExternalAuth == nil {
+			missing()
+			return
+		}
+		v.externalAuth(r, f.ExternalAuth, path+".externalAuth")
 	case gwv1.HTTPRouteFilterExtensionRef:
 		if f.ExtensionRef == nil {
 			missing()

@@ -13,7 +13,7 @@ import (
 
 // grpcRouteFields are honoured. Filters that are not are judged by the rule, which answers UNAVAILABLE then.
 var grpcRouteFields = api.Fields("parentRefs[].*", "hostnames", "rules[].name", "rules[].matches[].*", "rules[].filters[].*", "rules[].backendRefs[].*",
-	"useDefaultGateways=None")
+	"rules[].sessionPersistence.*", "useDefaultGateways=None")
 
 // unavailable is what HTTP says for gRPC's UNAVAILABLE (the mapping of statuses in gRPC over HTTP/2).
 const unavailable = 503
@@ -38,7 +38,7 @@ func GRPCRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.
 
 // callRule is a rule of an HTTPRoute with other matches: filters and backends say the same there.
 func (v *routeVisit) callRule(r *gwv1.GRPCRouteRule, path string) mesh.HTTPRule {
-	like := gwv1.HTTPRouteRule{Name: r.Name, Filters: httpFilters(r.Filters)}
+	like := gwv1.HTTPRouteRule{Name: r.Name, Filters: httpFilters(r.Filters), SessionPersistence: r.SessionPersistence}
 	for _, b := range r.BackendRefs {
 		like.BackendRefs = append(like.BackendRefs, gwv1.HTTPBackendRef{BackendRef: b.BackendRef, Filters: httpFilters(b.Filters)})
 	}

@@ -37,6 +37,7 @@ func (v *routeVisit) rule(r *gwv1.HTTPRouteRule, path string) mesh.HTTPRule {
 	v.backends(&base, r, path)
 	v.timeouts(&base, r.Timeouts, path+".timeouts")
 	v.retry(&base, r.Retry, path+".retry")
+	v.session(&base, r.SessionPersistence, len(base.Backends), path+".sessionPersistence")
 	if v.unsupported != "" { // what a filter asks for may protect the backend, so the rule must not fall through to another
 		v.badRules++
 		base = mesh.HTTPRule{Name: base.Name, Direct: &mesh.DirectResponse{Status: 500}}

@@ -12,7 +12,7 @@ import (
 
 // httpRouteFields are honoured. Filters that are not are judged by the rule, which answers 500 then.
 var httpRouteFields = api.Fields("parentRefs[].*", "hostnames", "rules[].name", "rules[].matches[].*", "rules[].filters[].*", "rules[].backendRefs[].*",
-	"rules[].timeouts.*", "rules[].retry.*", "useDefaultGateways=None")
+	"rules[].timeouts.*", "rules[].retry.*", "rules[].sessionPersistence.*", "useDefaultGateways=None")
 
 // HTTPRoute gives the route of an HTTPRoute and its status, with an entry for each parent that is Heddle's; no route when it is attached nowhere.
 // Rules keep their order: which match is tried first depends on all routes of a host, so whoever joins them orders them (HTTPRouteRule.matches).

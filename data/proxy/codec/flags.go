@@ -33,9 +33,10 @@ const (
 	FlagOverloadManager
 	FlagDownstreamRemoteReset
 	FlagDNSResolutionFailed
+	FlagUnauthorizedExternalService
 )
 
-var flagNames = []string{"", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "DC", "URX", "SI", "DPE", "UMSDR", "DT", "UPE", "NC", "OM", "DR", "DF"}
+var flagNames = []string{"", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "DC", "URX", "SI", "DPE", "UMSDR", "DT", "UPE", "NC", "OM", "DR", "DF", "UAEX"}
 
 // String is the short name.
 func (f Flag) String() string { return flagNames[f] }

@@ -9,7 +9,8 @@ type HTTP struct {
 	RouteName string
 	RouteWait time.Duration // how long to wait for RouteName (initial_fetch_timeout); 0 for ever
 	Inline    *RouteTable
-	Filters   []Filter // in order, without the router
+	Filters   []Filter // in order, without the router and sessions
+	Session   *Session // of routes that say nothing of it; nil: routes have no sessions, whatever they say
 
 	ServerName   string
 	ServerHeader ServerHeader
@@ -152,6 +153,9 @@ type Filter struct {
 	GRPCStats *GRPCStats
 	// Compressor compresses bodies.
 	Compressor *Compressor
+	// ExtAuthz asks a server about requests; Checks asks those that routes name (filter_chain).
+	ExtAuthz *ExtAuthz
+	Checks   bool
 	// Telemetry emits Istio's request metrics (istio.stats); PeerMetadata exchanges metadata by headers.
 	Telemetry    bool
 	PeerMetadata bool

@@ -124,6 +124,8 @@ type PerFilter struct {
 	RBAC        *RBAC
 	RBACDisable bool
 	Compressor  *CompressorRoute
+	Checks      []*ExtAuthz // in order; of a filter_chain
+	Session     *Session    // of which the zero value is none
 }
 
 // CORS is envoy.extensions.filters.http.cors.v3.CorsPolicy; what it does not say, that of the virtual host did.

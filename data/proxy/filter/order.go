@@ -9,6 +9,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/compress"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/cors"
+	"github.com/heddle-mesh/heddle/data/proxy/filter/extauthz"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/fault"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/grpcstats"
 	"github.com/heddle-mesh/heddle/data/proxy/filter/grpcweb"
@@ -52,6 +53,12 @@ var order = []maker{
 			return nil, nil
 		}
 		return names.New(c.Names), nil
+	},
+	func(c config.Filter, r *chain) (stream.Filter, error) {
+		if c.ExtAuthz == nil && !c.Checks {
+			return nil, nil
+		}
+		return extauthz.New(c.ExtAuthz, r.Registry), nil
 	},
 	func(c config.Filter, _ *chain) (stream.Filter, error) {
 		if !c.GRPCWeb {

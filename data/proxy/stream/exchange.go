@@ -36,6 +36,8 @@ type Exchange struct {
 	need     upstream.Need // of the choice of an endpoint
 	forfeit  upstream.Forfeit
 	given    *config.HashCookie // is to be set, because the client had none
+	session  *config.Session    // by which the client keeps to an endpoint, nil for none
+	endpoint []byte             // that it names
 
 	cors       *config.CORS // by which the origin is allowed
 	corsOrigin []byte
@@ -96,6 +98,9 @@ type Exchange struct {
 	hedges    []*hedge // the tries that take too long
 	// giveUpDial ends the connect for a CONNECT that ends here, nil when none runs.
 	giveUpDial func()
+	// What a filter waits for: an answer, the request's body.
+	asking     *asked
+	collecting *collecting
 	// giveUpName ends the wait for the name that the client gave, nil when there is none.
 	giveUpName func()
 	// What bodies go through, nil for nothing.
@@ -220,6 +225,13 @@ const defaultKeep = 1 << 20
 
 // keepLimit bounds the body that is kept for retries and mirrors, and that which waits for a connection before reading is paused.
 func (x *Exchange) keepLimit() int {
+	if x.collecting != nil {
+		return max(x.limitOf(), x.collecting.most)
+	}
+	return x.limitOf()
+}
+
+func (x *Exchange) limitOf() int {
 	switch own := x.origin.BufferLimit; {
 	case x.route != nil && x.route.BodyLimit != nil:
 		return int(min(*x.route.BodyLimit, math.MaxInt32))
@@ -263,7 +275,10 @@ func (x *Exchange) body(p []byte, end bool) {
 	case x.tunnel && !x.Response.Upgrade:
 		x.wait(p)
 	case up == nil:
-		x.hold(p)
+		if x.hold(p); x.collecting != nil && !x.over {
+			x.collected()
+			return
+		}
 	case x.keep:
 		x.hold(p)
 		x.pass(up, p, end)
@@ -400,6 +415,10 @@ func (x *Exchange) finish() {
 		return
 	}
 	x.over = true
+	if x.asking != nil {
+		x.asking.cancel()
+		x.asking = nil
+	}
 	if x.giveUpName != nil {
 		x.giveUpName()
 		x.giveUpName = nil

@@ -8,3 +8,6 @@ func (w *Worker) Clients() (n int) {
 	w.each(func(client) { n++ })
 	return n
 }
+
+// Within and CookieEndpoint are how sessions are read.
+var Within, CookieEndpoint = within, cookieEndpoint

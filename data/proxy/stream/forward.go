@@ -27,6 +27,7 @@ func (x *Exchange) forward() {
 	x.chooseMirrors(f)
 	x.hashRequest(f.Hash)
 	x.readDestination()
+	x.readSession()
 	x.keep = (x.retries || x.mirrors > 0) && !x.tunnel
 	if x.keep && len(x.kept) > x.keepLimit() {
 		x.single()

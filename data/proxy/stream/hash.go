@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -94,18 +95,11 @@ func (x *Exchange) giveCookie(h *codec.Head) {
 	if c == nil {
 		return
 	}
-	b := append([]byte(c.Name), `="`...)
-	b = append(append(b, x.cookie()...), '"')
-	if *c.TTL > 0 {
-		b = strconv.AppendInt(append(b, "; Max-Age="...), int64(c.TTL.Seconds()), 10)
-	}
-	if c.Path != "" {
-		b = append(append(b, "; Path="...), c.Path...)
-	}
-	for _, a := range c.Attributes {
-		b = append(append(b, "; "...), a...)
-	}
-	h.Add(codec.SetCookie, append(b, "; HttpOnly"...))
+	h.Add(codec.SetCookie, setCookie(c, x.cookie()))
+}
+
+func appendSeconds(b []byte, d time.Duration) []byte {
+	return strconv.AppendInt(b, int64(d.Seconds()), 10)
 }
 
 // cookieValue finds a cookie by name; quotes around its value are left out.

@@ -142,6 +142,7 @@ func (x *Exchange) encode(end bool) {
 			f.Response(x)
 		}
 	}
+	x.giveSession(h)
 	if !h.Has(codec.Date) {
 		h.Set(codec.Date, x.w.httpDate())
 	}

@@ -37,7 +37,10 @@ func (x *Exchange) attempt() {
 			need.Forfeit = &x.forfeit
 		}
 	}
-	h := x.w.Pools.Choose(x.cluster, need)
+	h := x.keptEndpoint()
+	if h == nil && (len(x.endpoint) == 0 || !x.session.Strict || x.attempts > 1) {
+		h = x.w.Pools.Choose(x.cluster, need)
+	}
 	x.host = h
 	if h == nil {
 		x.unavailable()

@@ -103,6 +103,27 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 	return c.from(cl, def, v, n)
 }
 
+// Named is the endpoint with an address that clients may keep to: it is listed, and not sick. nil when there is none, or nothing may be sent to the cluster.
+func (c *Cluster) Named(address []byte) *Host {
+	v := c.view.Load()
+	if v == nil || c.Config().Denied != "" {
+		return nil
+	}
+	by := v.named.Load()
+	if by == nil {
+		made := make(map[string]*Host, len(v.hosts))
+		for _, h := range v.hosts {
+			made[h.Address.String()] = h
+		}
+		by = &made
+		v.named.Store(by)
+	}
+	if h := (*by)[string(address)]; h != nil && h.state() != unhealthy {
+		return h
+	}
+	return nil
+}
+
 // from chooses among the endpoints of a view.
 func (c *Chooser) from(cl *Cluster, def *config.Cluster, v *view, n Need) *Host {
 	hash := n.Hash

@@ -3,6 +3,7 @@ package upstream
 import (
 	"cmp"
 	"slices"
+	"sync/atomic"
 
 	"github.com/heddle-mesh/heddle/data/proxy/balance"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -19,6 +20,8 @@ type view struct {
 	starting bool   // an endpoint is new and gets less than its share: the view changes with time
 	name     string // of a subset
 	parts    *subsets
+	hosts    []*Host
+	named    atomic.Pointer[map[string]*Host] // by address, once somebody has asked
 }
 
 // without are the loads when some priorities may not be used; nil when no other can serve.
@@ -73,7 +76,7 @@ func (c *Cluster) remake() {
 
 // viewOf is the view of some endpoints: all, or those of a subset, for which scaled says how many each locality has in all where that matters.
 func (c *Cluster) viewOf(def *config.Cluster, hosts []*Host, scaled map[int]int) *view {
-	v := &view{over: overprovisioning(def)}
+	v := &view{over: overprovisioning(def), hosts: hosts}
 	levels := 0
 	for _, h := range hosts {
 		levels = max(levels, int(h.priority)+1)

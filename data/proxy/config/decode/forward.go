@@ -116,13 +116,17 @@ func (r *read) cookie(path string, m *routev3.RouteAction_HashPolicy_Cookie) *co
 		c.TTL = &ttl
 	}
 	for _, a := range m.GetAttributes() {
-		text := a.GetName()
-		if v := a.GetValue(); v != "" {
-			text += "=" + v
-		}
-		c.Attributes = append(c.Attributes, text)
+		c.Attributes = append(c.Attributes, attribute(a.GetName(), a.GetValue()))
 	}
 	return c
+}
+
+// attribute is one of a cookie.
+func attribute(name, value string) string {
+	if value == "" {
+		return name
+	}
+	return name + "=" + value
 }
 
 var retryWords = map[string]config.RetryOn{

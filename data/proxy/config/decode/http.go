@@ -7,12 +7,17 @@ import (
 	compressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/compressor/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	dfpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_forward_proxy/v3"
+	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	chainv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/filter_chain/v3"
 	grpcstatsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	grpcwebv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	sessionv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/stateful_session/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -101,6 +106,7 @@ func (r *read) routes(path string, m *hcmv3.HttpConnectionManager, h *config.HTT
 }
 
 func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP) {
+	session := "" // the filter for sessions
 	for i, f := range list {
 		p := at(path, "http_filters", i)
 		if f.GetTypedConfig() == nil {
@@ -111,6 +117,9 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 		if err != nil {
 			continue
 		}
+		if f.GetDisabled() && !leftToRoutes(m) {
+			r.add(p+".disabled", "%s cannot be left to the routes", m.ProtoReflect().Descriptor().FullName())
+		}
 		last := i == len(list)-1
 		if _, router := m.(*routerv3.Router); router != last {
 			r.add(p, "the router must be the last filter, and only the last")
@@ -120,6 +129,13 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 			h.SuppressEnvoy = m.GetSuppressEnvoyHeaders()
 		case *dfpv3.FilterConfig:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Names: r.nameCache(p+".typed_config.dns_cache_config", m.GetDnsCacheConfig())})
+		case *extauthzv3.ExtAuthz:
+			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), ExtAuthz: r.extAuthz(p+".typed_config", m)})
+		case *chainv3.FilterChainConfig:
+			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Checks: true})
+		case *sessionv3.StatefulSession:
+			r.sessions(p, session, m, f.GetDisabled(), h)
+			session = p
 		case *corsv3.Cors:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), CORS: true})
 		case *grpcwebv3.GrpcWeb:
@@ -142,6 +158,15 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 	if r.d.Telemetry {
 		h.Filters = append(h.Filters, config.Filter{Name: "istio.stats", Telemetry: true})
 	}
+}
+
+// leftToRoutes says whether a filter may be switched off but for routes that say something of it.
+func leftToRoutes(m proto.Message) bool {
+	switch m.(type) {
+	case *sessionv3.StatefulSession, *chainv3.FilterChainConfig:
+		return true
+	}
+	return false
 }
 
 func (r *read) httpRBAC(path string, m *httprbacv3.RBAC) *config.RBAC {

@@ -10,7 +10,9 @@ import (
 	compressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/compressor/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	chainv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/filter_chain/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	sessionv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/stateful_session/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -144,6 +146,10 @@ func (r *read) perFilter(path string, m map[string]*anypb.Any) (out config.PerFi
 			out.Fault = r.fault(p, c)
 		case *compressorv3.CompressorPerRoute:
 			out.Compressor = compressorRoute(c)
+		case *chainv3.FilterChainConfigPerRoute:
+			out.Checks = r.checks(p, c)
+		case *sessionv3.StatefulSessionPerRoute:
+			out.Session = r.sessionOf(p, c)
 		case *corsv3.CorsPolicy:
 			out.CORS = r.cors(p, c)
 		case *httprbacv3.RBACPerRoute:
