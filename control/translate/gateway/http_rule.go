@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,7 @@ func (v *routeVisit) rule(r *gwv1.HTTPRouteRule, path string) mesh.HTTPRule {
 	v.timeouts(&base, r.Timeouts, path+".timeouts")
 	v.retry(&base, r.Retry, path+".retry")
 	v.session(&base, r.SessionPersistence, len(base.Backends), path+".sessionPersistence")
+	v.bound(&base, len(matches), path)
 	if v.unsupported != "" { // what a filter asks for may protect the backend, so the rule must not fall through to another
 		v.badRules++
 		base = mesh.HTTPRule{Name: base.Name, Direct: &mesh.DirectResponse{Status: 500}}
@@ -47,6 +49,23 @@ func (v *routeVisit) rule(r *gwv1.HTTPRouteRule, path string) mesh.HTTPRule {
 	}
 	base.Matches = matches
 	return base
+}
+
+// mostRoutes bounds what a rule becomes: what the schema allows of matches and backends, twice for sessions.
+const mostRoutes = 2 * 64 * 16
+
+// bound refuses a rule that becomes more routes than that: one for each match and each backend that has filters of its own or must be found again.
+func (v *routeVisit) bound(r *mesh.HTTPRule, matches int, path string) {
+	n := matches
+	if slices.ContainsFunc(r.Backends, func(b mesh.Backend) bool { return !b.Own.IsZero() }) {
+		n = matches * len(r.Backends)
+	}
+	if r.Session != nil && !r.Session.Header && len(r.Backends) > 1 {
+		n = 2 * matches * len(r.Backends)
+	}
+	if n > mostRoutes {
+		v.Add(mesh.CodeInvalid, path, "part it into several rules", "the rule's matches and backends become %d routes, of which %d are possible", n, mostRoutes)
+	}
 }
 
 // impossible notes that the rule cannot be honoured; it answers 500.
