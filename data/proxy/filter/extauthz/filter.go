@@ -106,6 +106,11 @@ func (c *check) ask(of *config.ExtAuthz, body []byte) {
 	if of.GRPC {
 		q, read = byGRPC(c.x, of, body), readGRPC
 	}
+	if q == nil {
+		c.replied = true
+		c.x.Reply(of.StatusOnError, "", "ext_authz_error")
+		return
+	}
 	c.x.Ask(q, func(a *stream.Answer) { c.decide(of, read(of, a)) })
 }
 

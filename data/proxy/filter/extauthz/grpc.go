@@ -17,7 +17,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/stream"
 )
 
-// byGRPC calls envoy.service.auth.v3.Authorization.Check.
+// byGRPC calls envoy.service.auth.v3.Authorization.Check; nil is a question that cannot be written.
 func byGRPC(x *stream.Exchange, c *config.ExtAuthz, body []byte) *stream.Question {
 	q := &stream.Question{Cluster: c.Cluster, Limit: c.Timeout, Frames: true}
 	h := &q.Head
@@ -32,8 +32,8 @@ func byGRPC(x *stream.Exchange, c *config.ExtAuthz, body []byte) *stream.Questio
 		codec.SetGRPCTimeout(h, c.Timeout)
 	}
 	message, err := proto.Marshal(&authv3.CheckRequest{Attributes: attributes(x, c, body)})
-	if err != nil { // text that is not UTF-8: the server sees an empty message, and cannot allow what it does not know
-		message = nil
+	if err != nil { // it cannot be, all text being valid; a server must not be asked about a request that it does not see
+		return nil
 	}
 	q.Body = append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 	return q
@@ -52,8 +52,8 @@ func attributes(x *stream.Exchange, c *config.ExtAuthz, body []byte) *authv3.Att
 	destination := &authv3.AttributeContext_Peer{Address: address(o.Local)}
 	if t := o.TLS; t != nil {
 		if p := t.Peer; p != nil {
-			if source.Principal = p.Subject; len(p.URIs) > 0 {
-				source.Principal = p.URIs[0]
+			if source.Principal = valid([]byte(p.Subject)); len(p.URIs) > 0 {
+				source.Principal = valid([]byte(p.URIs[0]))
 			}
 		}
 		if len(t.LocalURIs) > 0 {
