@@ -21,7 +21,7 @@ echo "== the lab's enforcer of NetworkPolicy"
 (cd test/lab/cluster && CGO_ENABLED=0 go test -trimpath ./policy)
 # The suites below start whole meshes; each has the machine for itself, so that time-outs mean something.
 echo "== fixtures on heddle-proxy and on stock Envoy"
-go test -count=1 -timeout 15m ./test/interop/...
+go test -count=1 -timeout 25m ./test/interop/...
 echo "== injected pods in network namespaces"
 go test -count=1 -timeout 10m ./test/pod
 echo "== heddled on two APIs"
