@@ -11,6 +11,7 @@ import (
 	telemetry "istio.io/api/telemetry/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	ingressv1 "k8s.io/api/networking/v1"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -23,6 +24,7 @@ const (
 	GroupGateway    = "gateway.networking.k8s.io"
 	GroupCore       = ""
 	GroupDiscovery  = "discovery.k8s.io"
+	GroupIngress    = "networking.k8s.io"
 )
 
 // Kind is one row of the table of kinds.
@@ -100,6 +102,9 @@ var Kinds = []*Kind{
 	gateway("UDPRoute", "udproutes", gwv1.UDPRouteSpec{}, handled, "v1", "v1alpha2"),
 	gateway("ListenerSet", "listenersets", gwv1.ListenerSetSpec{}, handled, "v1"),
 	gateway("BackendTLSPolicy", "backendtlspolicies", gwv1.BackendTLSPolicySpec{}, handled|secure, "v1", "v1alpha3"),
+
+	row(GroupIngress, "Ingress", "ingresses", ingressv1.IngressSpec{}, handled, []string{"v1"}),
+	row(GroupIngress, "IngressClass", "ingressclasses", ingressv1.IngressClassSpec{}, handled|cluster, []string{"v1"}),
 
 	core("Service", "services", corev1.Service{}, 0),
 	core("Pod", "pods", corev1.Pod{}, 0),

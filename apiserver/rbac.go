@@ -35,6 +35,8 @@ func heddledRules() []rbacv1.PolicyRule {
 		{APIGroups: []string{""}, Verbs: read, Resources: []string{
 			"services", "endpoints", "pods", "nodes", "namespaces", "configmaps", "secrets", "serviceaccounts"}},
 		{APIGroups: []string{"discovery.k8s.io"}, Verbs: read, Resources: []string{"endpointslices"}},
+		{APIGroups: []string{"networking.k8s.io"}, Verbs: read, Resources: []string{"ingresses", "ingressclasses"}},
+		{APIGroups: []string{"networking.k8s.io"}, Verbs: []string{"update", "patch"}, Resources: []string{"ingresses/status"}},
 		{APIGroups: []string{"apiextensions.k8s.io"}, Verbs: read, Resources: []string{"customresourcedefinitions"}},
 		{APIGroups: meshGroups, Verbs: read, Resources: []string{"*"}},
 		{APIGroups: meshGroups, Verbs: []string{"update", "patch"}, Resources: []string{"*/status"}},

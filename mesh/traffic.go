@@ -318,9 +318,10 @@ type Settings struct {
 	TrustDomain      string
 	RootNamespace    Namespace
 	MeshID           MeshID
-	RegistryOnly     bool // outboundTrafficPolicy REGISTRY_ONLY
+	RegistryOnly     bool       // outboundTrafficPolicy REGISTRY_ONLY
 	NamesUnknown     bool       // outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS: requests to what sidecars do not know go to the host that they name
 	UnknownTLS       *ClientTLS // TLS that is made for them (outboundTrafficPolicy.tls); nil for none
+	Ingress          IngressSettings
 	AutoMTLS         bool
 	AccessLogFile    string
 	AccessLogJSON    bool

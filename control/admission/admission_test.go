@@ -90,7 +90,7 @@ func TestReview(t *testing.T) {
 		{"a finalizer goes from a broken object", strings.Replace(route, "hosts:", "hozts:", 1), strings.Replace(strings.Replace(route, "hosts:", "hozts:", 1), "name: web", "finalizers: [x/y], name: web", 1), admissionv1.Update, true, ""},
 		{"a broken object is made worse", strings.Replace(route, "hosts:", "hozts:", 1), strings.Replace(route, "hosts:", "hozzts:", 1), admissionv1.Update, false, "hozts"},
 		{"a Service that asks for something", "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop, labels: {istio.io/use-waypoint: w}}\nspec: {sessionAffinity: ClientIP, ports: [{port: 80}]}\n", "",
-			admissionv1.Create, true, "spec.sessionAffinity: ClientIP is not honoured: the mesh balances without it; write a DestinationRule with consistentHash.useSourceIp metadata.labels[\"istio.io/use-waypoint\"]"},
+			admissionv1.Create, true, "spec.sessionAffinity: a proxy chooses an endpoint for each request, in Istio too, so ClientIP has no effect for callers that have one; write a DestinationRule with consistentHash.useSourceIp metadata.labels[\"istio.io/use-waypoint\"]"},
 		{"a Service that is Kubernetes' to refuse", "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop, annotations: {networking.istio.io/exportTo: \"a,,b\"}}\nspec: {ports: [{port: 80}]}\n", "", admissionv1.Create, true, "empty name"},
 		{"a Namespace", "apiVersion: v1\nkind: Namespace\nmetadata: {name: s, labels: {istio-injection: enabled}}\n", "", admissionv1.Create, true, "istio-injection is not honoured"},
 		{"a deletion", "{}", strings.Replace(route, "hosts:", "hozts:", 1), admissionv1.Delete, true, ""},

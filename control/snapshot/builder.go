@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/config"
@@ -164,8 +165,8 @@ func (b *Builder) update(ref mesh.Ref) {
 func (b *Builder) meaning(e *config.Entry) (nouns, []mesh.Problem, *condition.Status) {
 	o, in := e.Object, lookup{b, e.Object.Ref()}
 	if !o.Kind.Istio() && !o.Kind.Gateway() {
-		n, problems := b.core(o)
-		return n, append(slices.Clone(e.Problems), problems...), nil
+		n, problems, status := b.core(o, in)
+		return n, append(slices.Clone(e.Problems), problems...), status
 	}
 	r := translate.Object(o, e.Problems, in)
 	if !r.Broken() || o.Kind.Security || len(r.Denials) > 0 { // what guards is never replaced by what guarded once
@@ -198,12 +199,18 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 	n.sidecar = keep(old.sidecar, n.sidecar)
 	n.authn, n.authz, n.secret = keep(old.authn, n.authn), keep(old.authz, n.authz), keep(old.secret, n.secret)
 	n.filter = keep(old.filter, n.filter)
+	keepAll(old.more, n.more)
 	keepAll(old.denials, n.denials)
 	keepAll(old.backendTLS, n.backendTLS)
 	b.nouns[ref] = n
 	b.putRegistry(ref, old, n)
 	if n.route != old.route {
 		b.putRoute(ref, n.route)
+	}
+	for i := range max(len(old.more), len(n.more)) {
+		if was, is := nth(old.more, i), nth(n.more, i); was != is {
+			b.putRoute(nthRef(ref, i), is)
+		}
 	}
 	if n.traffic != old.traffic {
 		b.putTraffic(ref, n.traffic)
@@ -235,6 +242,20 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 		under[d.Scope.Namespace] = append(under[d.Scope.Namespace], d)
 	}
 	b.denials.set(ref, under)
+}
+
+// nth is an element of a list, nil behind its end.
+func nth[T any](list []*T, i int) *T {
+	if i < len(list) {
+		return list[i]
+	}
+	return nil
+}
+
+// nthRef names one of several routes of an object in the tables.
+func nthRef(ref mesh.Ref, i int) mesh.Ref {
+	ref.Name += "#" + strconv.Itoa(i)
+	return ref
 }
 
 func one[K comparable, V any](v *V, k K) map[K][]*V {

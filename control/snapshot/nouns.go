@@ -6,11 +6,13 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	ingressv1 "k8s.io/api/networking/v1"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/registry"
 	"github.com/heddle-mesh/heddle/control/registry/kube"
 	"github.com/heddle-mesh/heddle/control/translate"
+	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/control/translate/istio"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -24,6 +26,7 @@ type nouns struct {
 	route      *mesh.Route
 	traffic    *mesh.Traffic
 	gateway    *mesh.Gateway
+	more       []*mesh.Route // of an Ingress, one for each host
 	sidecar    *mesh.SidecarScope
 	backendTLS []*mesh.BackendTLS
 	authn      *mesh.PeerAuthn
@@ -53,7 +56,7 @@ func phase(ref mesh.Ref) int {
 const lastPhase = 4
 
 // core gives the meaning of a core object of Kubernetes.
-func (b *Builder) core(o api.Object) (n nouns, problems []mesh.Problem) {
+func (b *Builder) core(o api.Object, in translate.Lookup) (n nouns, problems []mesh.Problem, status *condition.Status) {
 	switch o.Spec.(type) {
 	case *corev1.Pod:
 		_, n.instance = kube.Pod(o, b.opts.Cluster)
@@ -63,13 +66,16 @@ func (b *Builder) core(o api.Object) (n nouns, problems []mesh.Problem) {
 		n.definition, problems = kube.Service(o, b.now.Settings.ClusterDomain, b.now.Settings.Exports.Services)
 	case *corev1.Secret:
 		n.secret = credential(o)
+	case *ingressv1.IngressSpec:
+		n.gateway, n.more, status, problems = istio.Ingress(o, in)
+	case *ingressv1.IngressClassSpec:
 	default:
 		n.slice = kube.EndpointSlice(o, b.now.Settings.ClusterDomain)
 	}
 	if o.Kind.Conditioned() {
 		problems = append(problems, translate.Marks(o, b.now.Settings)...)
 	}
-	return n, problems
+	return n, problems, status
 }
 
 // take reads a translation's result.

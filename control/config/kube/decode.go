@@ -12,6 +12,7 @@ import (
 // decode reads what the API sent. The parts that only the API needs are cut off first: they are large and change without meaning.
 func decode(k *api.Kind, u *unstructured.Unstructured) (api.Object, []api.Problem) {
 	core := k.Group == api.GroupCore || k.Group == api.GroupDiscovery
+	kubernetes := core || k.Group == api.GroupIngress
 	unstructured.RemoveNestedField(u.Object, "metadata", "managedFields")
 	unstructured.RemoveNestedField(u.Object, "metadata", "annotations", corev1.LastAppliedConfigAnnotation)
 	if core {
@@ -22,7 +23,7 @@ func decode(k *api.Kind, u *unstructured.Unstructured) (api.Object, []api.Proble
 	u.SetAPIVersion(k.APIVersion())
 	u.SetKind(k.Kind)
 	o, problems := api.FromMap(u.Object)
-	if core {
+	if kubernetes {
 		// An API server that is newer than this build has fields that this build does not know; that is nobody's mistake.
 		problems = slices.DeleteFunc(problems, func(p api.Problem) bool { return slices.Contains(o.Unknown, p.Field) })
 		o.Unknown = nil

@@ -25,7 +25,7 @@ import (
 // honoured are the fields of MeshConfig that have an effect.
 var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo", "rootNamespace", "trustDomain", "outboundTrafficPolicy.mode=REGISTRY_ONLY|ALLOW_ANY|ALLOW_ANY_DYNAMIC_DNS", "outboundTrafficPolicy.tls.*", "enableAutoMtls", "accessLogFile",
 	"accessLogEncoding", "connectTimeout", "protocolDetectionTimeout", "proxyHttpPort", "defaultHttpRetryPolicy.*", "defaultInboundHttpRetryPolicy.*",
-	"tcpKeepalive.*", "dnsRefreshRate", "inboundTrafficPolicy.mode", "outboundClusterStatName", "inboundClusterStatName",
+	"ingressClass", "ingressControllerMode", "ingressSelector", "ingressService", "tcpKeepalive.*", "dnsRefreshRate", "inboundTrafficPolicy.mode", "outboundClusterStatName", "inboundClusterStatName",
 	"discoverySelectors[].*", "serviceEntryVisibility.*", "serviceSettings[].*", "defaultTrafficPolicy.*", "h2UpgradePolicy", "trustDomainAliases", "verifyCertificateAtClient",
 	"meshMTLS.minProtocolVersion", "meshMTLS.cipherSuites", "meshMTLS.ecdhCurves", "tlsDefaults.minProtocolVersion", "tlsDefaults.cipherSuites", "tlsDefaults.ecdhCurves",
 	"localityLbSetting.*", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
@@ -168,6 +168,7 @@ func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
 	if in.EnableAutoMtls != nil {
 		s.AutoMTLS = in.EnableAutoMtls.Value
 	}
+	s.Ingress = ingress(in)
 	s.AccessLogFile, s.AccessLogJSON = in.AccessLogFile, in.AccessLogEncoding == meshconfig.MeshConfig_JSON
 	if err := exports(s, in); err != nil {
 		return nil, err

@@ -85,6 +85,18 @@ type Status struct {
 	Parents            []Parent    `json:"parents,omitempty"`              // its routes: those entries that have Heddle's controller name
 	Ancestors          []Ancestor  `json:"ancestors,omitempty"`            // BackendTLSPolicy: those entries that have Heddle's controller name
 	Features           []Feature   `json:"supportedFeatures,omitempty"`    // GatewayClass
+	LoadBalancer       *Balancer   `json:"loadBalancer,omitempty"`         // Ingress
+}
+
+// Balancer is where an Ingress is reached.
+type Balancer struct {
+	Ingress []BalancerAddress `json:"ingress"`
+}
+
+// BalancerAddress is one address or name.
+type BalancerAddress struct {
+	IP       string `json:"ip,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
 }
 
 // The types of condition of Istio's kinds. Accepted: the object is used as far as Enforced says. Enforced: all that it says is in effect.
