@@ -35,6 +35,7 @@ type Result struct {
 	Filter        *mesh.EnvoyFilter
 	Denials       []*mesh.Denial
 	BackendTLS    []*mesh.BackendTLS // BackendTLSPolicy
+	More          []*mesh.Route      // Ingress, one for each host
 	Problems      []mesh.Problem     // those of decoding first
 	// Elsewhere are problems of other objects that this one includes.
 	Elsewhere []mesh.Problem
@@ -78,6 +79,8 @@ func Object(o api.Object, decoding []api.Problem, in Lookup) Result {
 		r.Status = Status(o, append(decoding[:len(decoding):len(decoding)], problems...))
 	case o.Kind.Gateway():
 		problems = r.gateway(o, in)
+	case o.Kind.Group == api.GroupIngress:
+		r.Gateway, r.More, r.Status, problems = istio.Ingress(o, in)
 	}
 	r.Problems = append(decoding[:len(decoding):len(decoding)], problems...)
 	return r

@@ -177,7 +177,7 @@ func (i *ingress) hosts() (out []*ingressHost) {
 // morePrecise puts exact paths first, then longer ones, as Kubernetes wants it.
 func morePrecise(a, b ingressPath) int {
 	rank := func(p ingressPath) int {
-		if _, exact := pathOf(p.HTTPIngressPath); exact {
+		if _, kind := pathOf(p.HTTPIngressPath); kind == exactPath {
 			return 0
 		}
 		return 1
@@ -185,23 +185,30 @@ func morePrecise(a, b ingressPath) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(len(b.Path), len(a.Path)))
 }
 
-// pathOf is what a path matches: itself, or it and what is below it. ImplementationSpecific is exact unless it ends in a star, as in Istio.
-func pathOf(p ingressv1.HTTPIngressPath) (path string, exact bool) {
-	kind := ingressv1.PathTypeImplementationSpecific
+// What a path matches.
+const (
+	exactPath = iota
+	pathAndBelow
+	pathPrefix // whatever comes behind
+)
+
+// pathOf is what a path matches. ImplementationSpecific is exact unless it ends in a star, as in Istio.
+func pathOf(p ingressv1.HTTPIngressPath) (path string, kind int) {
+	written := ingressv1.PathTypeImplementationSpecific
 	if p.PathType != nil {
-		kind = *p.PathType
+		written = *p.PathType
 	}
 	switch {
-	case kind == ingressv1.PathTypePrefix, p.Path == "":
-		return strings.TrimSuffix(p.Path, "/"), false
-	case kind == ingressv1.PathTypeImplementationSpecific:
+	case written == ingressv1.PathTypePrefix, p.Path == "":
+		return strings.TrimSuffix(p.Path, "/"), pathAndBelow
+	case written == ingressv1.PathTypeImplementationSpecific:
 		for _, star := range []string{".*", "/*"} {
 			if rest, ok := strings.CutSuffix(p.Path, star); ok {
-				return rest, false
+				return rest, pathPrefix
 			}
 		}
 	}
-	return p.Path, true
+	return p.Path, exactPath
 }
 
 // route are the paths of one host at the Ingress's own Gateway.
@@ -223,9 +230,11 @@ func (i *ingress) route(h *ingressHost) *mesh.Route {
 			return &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: s}}
 		}
 		rule := &networking.HTTPRoute{Route: []*networking.HTTPRouteDestination{{Destination: to, Weight: 100}}}
-		switch path, exact := pathOf(p.HTTPIngressPath); {
-		case exact:
+		switch path, kind := pathOf(p.HTTPIngressPath); {
+		case kind == exactPath:
 			rule.Match = []*networking.HTTPMatchRequest{match(exactly(path))}
+		case path != "" && kind == pathPrefix:
+			rule.Match = []*networking.HTTPMatchRequest{match(below(path))}
 		case path != "":
 			rule.Match = []*networking.HTTPMatchRequest{match(exactly(path)), match(below(path + "/"))}
 		}

@@ -85,7 +85,7 @@ func Report(results []Result, rest []mesh.Problem) string {
 		fmt.Fprintf(&b, "%s %s\n", p.Code, p)
 	}
 	for _, r := range results {
-		if r.Object.Kind.Istio() || r.Object.Kind.Gateway() {
+		if r.Object.Kind.Istio() || r.Object.Kind.Gateway() || r.Object.Kind.Group == api.GroupIngress {
 			b.WriteString("== " + r.Object.Ref().String() + "\n")
 			r.write(&b, routes, written(results))
 		}
@@ -137,6 +137,11 @@ func (r Result) write(b *strings.Builder, routes []*mesh.Route, in gateway.Objec
 	for _, l := range s.Listeners {
 		conditions(b, fmt.Sprintf("listener %s, %d routes of %d kinds", l.Name, l.AttachedRoutes, len(l.SupportedKinds)), l.Conditions)
 	}
+	if s.LoadBalancer != nil {
+		for _, a := range s.LoadBalancer.Ingress {
+			fmt.Fprintf(b, "load balancer %s%s\n", a.IP, a.Hostname)
+		}
+	}
 	for _, a := range s.Ancestors {
 		conditions(b, "ancestor "+a.AncestorRef.Name, a.Conditions)
 	}
@@ -164,6 +169,9 @@ func conditions(b *strings.Builder, what string, list []condition.Condition) {
 func (r Result) nouns() (out []any) {
 	if r.Route != nil {
 		out = append(out, r.Route)
+	}
+	for _, more := range r.More {
+		out = append(out, more)
 	}
 	if r.Traffic != nil {
 		out = append(out, r.Traffic)
