@@ -10,10 +10,10 @@ import (
 
 // The names that Istio gives to what every proxy has.
 const (
-	PassthroughCluster        = "PassthroughCluster"
-	BlackHoleCluster          = "BlackHoleCluster"
+	PassthroughCluster = "PassthroughCluster"
+	BlackHoleCluster   = "BlackHoleCluster"
 	// NamesCluster takes requests to unknown hosts, which it looks up.
-	NamesCluster = "DynamicDNSCluster"
+	NamesCluster              = "DynamicDNSCluster"
 	InboundPassthroughCluster = "InboundPassthroughCluster"
 	VirtualOutbound           = "virtualOutbound"
 	VirtualInbound            = "virtualInbound"

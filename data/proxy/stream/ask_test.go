@@ -25,12 +25,14 @@ func TestRequestsThatAreAsked(t *testing.T) {
 		calls   int
 		flags   string
 	}{
-		"allowed":        {judge: ok(""), answer: "200 OK", calls: 1},
-		"denied":         {judge: func(int, string) string { return "HTTP/1.1 401 No\r\nContent-Length: 2\r\nX-Why: so\r\n\r\nno" }, answer: "401 Unauthorized", flags: "UAEX"},
-		"server error":   {judge: func(int, string) string { return "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n" }, answer: "403 Forbidden", flags: "UAEX"},
-		"reset":          {judge: func(int, string) string { return "RESET" }, answer: "403 Forbidden", flags: "UAEX"},
-		"too late":       {judge: func(int, string) string { return "" }, timeout: time.Second, answer: "403 Forbidden", flags: "UAEX"},
-		"endless answer": {judge: func(int, string) string { return "HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + strings.Repeat("x", 2_000_000) }, answer: "403 Forbidden", flags: "UAEX"},
+		"allowed":      {judge: ok(""), answer: "200 OK", calls: 1},
+		"denied":       {judge: func(int, string) string { return "HTTP/1.1 401 No\r\nContent-Length: 2\r\nX-Why: so\r\n\r\nno" }, answer: "401 Unauthorized", flags: "UAEX"},
+		"server error": {judge: func(int, string) string { return "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n" }, answer: "403 Forbidden", flags: "UAEX"},
+		"reset":        {judge: func(int, string) string { return "RESET" }, answer: "403 Forbidden", flags: "UAEX"},
+		"too late":     {judge: func(int, string) string { return "" }, timeout: time.Second, answer: "403 Forbidden", flags: "UAEX"},
+		"endless answer": {judge: func(int, string) string {
+			return "HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + strings.Repeat("x", 2_000_000)
+		}, answer: "403 Forbidden", flags: "UAEX"},
 	} {
 		w, _, called := judged(t, config.ExtAuthz{Timeout: tt.timeout}, tt.judge)
 		c := w.connect()
