@@ -87,7 +87,7 @@ func goPlant(v reflect.Value, path []step, leaf bool) {
 	}
 }
 
-const gatewayWorld = `{"apiVersion":"v1","kind":"Service","metadata":{"name":"s","namespace":"ns"},"spec":{"ports":[{"port":80}]}}
+const gatewayWorld = `{"apiVersion":"v1","kind":"Service","metadata":{"name":"s","namespace":"ns"},"spec":{"ports":[{"name":"http","port":80},{"name":"grpc","port":81}]}}
 ---
 {"apiVersion":"gateway.networking.k8s.io/v1","kind":"Gateway","metadata":{"name":"g","namespace":"ns"},"spec":{"gatewayClassName":"heddle","listeners":[{"name":"l","port":80,"protocol":"HTTP"},{"name":"tcp","port":81,"protocol":"TCP"},{"name":"udp","port":82,"protocol":"UDP"},
 {"name":"tls","port":83,"protocol":"TLS","tls":{"mode":"Passthrough"}}]}}
@@ -108,6 +108,8 @@ var gatewayBases = map[string][]string{
 			"filters":[{"type":"RequestHeaderModifier","requestHeaderModifier":{"remove":["x"]}}],"retry":{"attempts":1},"timeouts":{"request":"9s"}}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"CORS","cors":{"allowOrigins":["*"]}}],"backendRefs":[{"name":"s","port":80}]}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"ExternalAuth"}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"ExternalAuth","externalAuth":{"protocol":"GRPC","backendRef":{"name":"s","port":81}}}]}]}`,
+		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"ExternalAuth","externalAuth":{"protocol":"HTTP","backendRef":{"name":"s","port":80}}}]}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"ExtensionRef"}]}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"backendRefs":[{"name":"s","port":80,"filters":[{"type":"CORS"}]}]}]}`,
 		`{"parentRefs":[{"name":"g"}],"rules":[{"filters":[{"type":"RequestRedirect"}]}]}`,
