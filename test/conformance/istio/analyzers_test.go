@@ -22,6 +22,7 @@ var notGiven = []string{
 
 // otherwise are answers that differ from Istio's, with the reason.
 var otherwise = map[string]string{
+	"misannoted: IST0108 Ingress/gateway":                                                         "the annotations of Ingresses are looked at, too, and this one means nothing",
 	"misannoted: IST0107 Deployment/fortio-deploy":                                                "Deployments are read for their pods alone",
 	"misannoted: IST0135 Deployment/fortio-deploy":                                                "Deployments are read for their pods alone",
 	"alpha: IST0136 Deployment/fortio-deploy":                                                     "Deployments are read for their pods alone",
