@@ -47,7 +47,7 @@ metadata: {name: labelled, labels: {istio-injection: %q}}`
 		t.Fatal(err)
 	}
 	_, warned, code := h.call("kubectl", "apply", "-f", file)
-	for _, want := range []string{"Warning: spec.sessionAffinity: ClientIP is not honoured", "istio.io/use-waypoint is not honoured on a Service", "istio-injection is not honoured on a Namespace"} {
+	for _, want := range []string{"Warning: spec.sessionAffinity: a proxy chooses an endpoint for each request", "istio.io/use-waypoint is not honoured on a Service", "istio-injection is not honoured on a Namespace"} {
 		if code != 0 || !strings.Contains(warned, want) {
 			t.Errorf("kubectl apply ends with %d and does not say %q: %s", code, want, warned)
 		}
