@@ -79,6 +79,8 @@ type Rule struct {
 	fields map[protoreflect.Name]bool
 	values []check
 	opaque bool // everything below is taken as it is (well-known types, metadata)
+	// together refuses what a field says beside the others of its message.
+	together []together
 	// refused are fields of which there is more to say than that they are not supported.
 	refused map[protoreflect.Name]string
 }
@@ -90,6 +92,18 @@ func (r Rule) refuse(field protoreflect.Name, reason string) Rule {
 	}
 	r.refused[field] = reason
 	return r
+}
+
+// beside adds a check of what a field says beside the others of its message.
+func (r Rule) beside(field protoreflect.Name, fault func(protoreflect.Message) string) Rule {
+	r.together = append(r.together, together{field, fault})
+	return r
+}
+
+// together is a check of a field that looks at its whole message.
+type together struct {
+	field protoreflect.Name
+	fault func(protoreflect.Message) string // "" is fine
 }
 
 // check refuses some values of a honoured field.
@@ -131,6 +145,11 @@ func (p *problems) message(path string, m protoreflect.Message) {
 			if fault := c.fault(m.Get(f)); fault != "" {
 				p.add(join(path, string(c.field)), "%s", fault)
 			}
+		}
+	}
+	for _, c := range r.together {
+		if fault := c.fault(m); fault != "" {
+			p.add(join(path, string(c.field)), "%s", fault)
 		}
 	}
 }

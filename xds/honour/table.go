@@ -173,7 +173,7 @@ func httpTable() map[protoreflect.FullName]Rule {
 		"envoy.type.tracing.v3.CustomTag.Header":      fields("name default_value"),
 		"envoy.type.tracing.v3.CustomTag.Environment": fields("name default_value"),
 		h + "Rds":        fields("config_source route_config_name"),
-		h + "HttpFilter": fields("name typed_config is_optional disabled"),
+		h + "HttpFilter": fields("name typed_config is_optional disabled").beside("disabled", leftToRoutes),
 		h + "HttpConnectionManager.SetCurrentClientCertDetails": fields("subject cert chain dns uri"),
 		h + "HttpConnectionManager.UpgradeConfig":               fields("upgrade_type enabled"),
 		f + "router.v3.Router":                                  fields("dynamic_stats suppress_envoy_headers", only1("dynamic_stats", true, "statistics cannot be switched off")),

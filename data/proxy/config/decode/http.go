@@ -17,7 +17,6 @@ import (
 	sessionv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/stateful_session/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
-	"google.golang.org/protobuf/proto"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -117,9 +116,6 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 		if err != nil {
 			continue
 		}
-		if f.GetDisabled() && !leftToRoutes(m) {
-			r.add(p+".disabled", "%s cannot be left to the routes", m.ProtoReflect().Descriptor().FullName())
-		}
 		last := i == len(list)-1
 		if _, router := m.(*routerv3.Router); router != last {
 			r.add(p, "the router must be the last filter, and only the last")
@@ -158,15 +154,6 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 	if r.d.Telemetry {
 		h.Filters = append(h.Filters, config.Filter{Name: "istio.stats", Telemetry: true})
 	}
-}
-
-// leftToRoutes says whether a filter may be switched off but for routes that say something of it.
-func leftToRoutes(m proto.Message) bool {
-	switch m.(type) {
-	case *sessionv3.StatefulSession, *chainv3.FilterChainConfig:
-		return true
-	}
-	return false
 }
 
 func (r *read) httpRBAC(path string, m *httprbacv3.RBAC) *config.RBAC {
