@@ -136,12 +136,17 @@ func (r *reader) errorCodes(o *mesh.OutlierDetection, x *networking.OutlierDetec
 }
 
 func (r *reader) duration(d *durationpb.Duration, path string) time.Duration {
+	return Duration(d, func(format string, args ...any) { r.invalid(path, format, args...) })
+}
+
+// Duration reads a time that must be at least 1 ms, as all of Istio's must; nil gives 0. wrong is told of a shorter one.
+func Duration(d *durationpb.Duration, wrong func(format string, args ...any)) time.Duration {
 	if d == nil {
 		return 0
 	}
 	t := d.AsDuration()
 	if t < time.Millisecond {
-		r.invalid(path, "%s is too short: at least 1ms is wanted", t)
+		wrong("%s is too short: at least 1ms is wanted", t)
 	}
 	return t
 }

@@ -11,6 +11,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 
+	"github.com/heddle-mesh/heddle/control/config/bounds"
 	"github.com/heddle-mesh/heddle/control/config/retry"
 	"github.com/heddle-mesh/heddle/identity"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -26,14 +27,7 @@ func (r *reader) wrong(field, format string, args ...any) {
 }
 
 func (r *reader) duration(d *durationpb.Duration, field string) time.Duration {
-	if d == nil {
-		return 0
-	}
-	t := d.AsDuration()
-	if t < time.Millisecond {
-		r.wrong(field, "want 1ms or more")
-	}
-	return t
+	return bounds.Duration(d, func(format string, args ...any) { r.wrong(field, format, args...) })
 }
 
 func (r *reader) retry(x *networking.HTTPRetry, field string) *mesh.Retry {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/heddle-mesh/heddle/api"
+	"github.com/heddle-mesh/heddle/control/config/bounds"
 	"github.com/heddle-mesh/heddle/control/translate/note"
 	"github.com/heddle-mesh/heddle/mesh"
 	networking "istio.io/api/networking/v1alpha3"
@@ -71,14 +72,7 @@ func (v *visit) port(n uint32, path string) uint16 {
 
 // duration checks a time that must be at least 1 ms; nil gives 0.
 func (v *visit) duration(d *durationpb.Duration, path string) time.Duration {
-	if d == nil {
-		return 0
-	}
-	t := d.AsDuration()
-	if t < time.Millisecond {
-		v.Invalid(path, "%s is too short: at least 1ms is wanted", t)
-	}
-	return t
+	return bounds.Duration(d, func(format string, args ...any) { v.Invalid(path, format, args...) })
 }
 
 // count checks a number that must not be negative.
