@@ -186,7 +186,7 @@ func (n *Names) room(def *config.Names, c *cache, now time.Time) bool {
 			n.count(c.counts.removed)
 			continue
 		}
-		if o := c.names[oldest]; o == nil || cmp.Or(compareBool(len(o.ips) > 0, len(e.ips) > 0), o.used.Compare(e.used)) > 0 {
+		if o := c.names[oldest]; o == nil || cmp.Or(cmp.Compare(min(len(o.ips), 1), min(len(e.ips), 1)), o.used.Compare(e.used)) > 0 {
 			oldest = name
 		}
 	}
@@ -195,17 +195,6 @@ func (n *Names) room(def *config.Names, c *cache, now time.Time) bool {
 		n.count(c.counts.removed)
 	}
 	return len(c.names) < def.Most
-}
-
-// compareBool puts false before true.
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // begin looks a name up. mu is held.
