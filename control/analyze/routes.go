@@ -20,10 +20,7 @@ func at(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 func (a *analysis) destinations() {
 	each(a, func(o api.Object, spec *networking.VirtualService) {
 		for _, d := range destinationsOf(spec) {
-			host := mesh.Host(d.to.GetHost())
-			if !strings.Contains(string(host), ".") {
-				host = mesh.Host(fmt.Sprintf("%s.%s.svc.%s", host, o.Meta.Namespace, a.in.Settings.ClusterDomain))
-			}
+			host := a.full(d.to.GetHost(), o.Ref().Namespace)
 			svc, ok := a.world.Service(host, o.Ref().Namespace)
 			if ok && d.to.GetPort().GetNumber() == 0 && len(svc.Ports) > 1 {
 				a.say("IST0112", o.Ref(), d.path, fmt.Sprintf("service %s has %d ports, and the destination names none", host, len(svc.Ports)))
