@@ -20,6 +20,7 @@ var honouredMarks = []mark{
 	{"heddle.dev/revision", nil},
 	{"heddle.dev/ready", []string{"WorkloadEntry"}},
 	{"istio.io/dry-run", []string{"AuthorizationPolicy"}},
+	{"networking.istio.io/enable-autoallocate-ip", []string{"ServiceEntry"}},
 	{"networking.istio.io/traffic-distribution", []string{"Service", "ServiceEntry"}},
 	{"networking.istio.io/exportTo", []string{"Service"}},
 	{"topology.istio.io/network", []string{"Pod", "WorkloadEntry", "ServiceEntry"}},

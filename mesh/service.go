@@ -83,6 +83,8 @@ type Service struct {
 	Addresses []netip.Addr
 	// AutoAddress was given by the control plane because the service has none of its own; it is in the name table only for proxies that capture DNS.
 	AutoAddress bool
+	// Unaddressed says that its owner wants none to be given.
+	Unaddressed bool
 	// Prefixes are CIDR addresses of a ServiceEntry.
 	Prefixes []netip.Prefix
 	// Alias is the host of another service that this one is only another name of (type ExternalName).

@@ -233,12 +233,12 @@ func (s *Store) remove(owner string, ref api.Ref) {
 	s.mark(ref)
 }
 
-// same says whether two entries mean the same: everything but status, resource version and place in a file.
+// same says whether two entries mean the same: everything but status, resource version and place in a file. What a ServiceEntry's status says of addresses is what it means.
 func same(a, b *Entry) bool {
 	x, y := a.Object.Meta, b.Object.Meta
 	return x.UID == y.UID && x.Generation == y.Generation && x.Created.Equal(y.Created) && x.File == y.File &&
 		maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) && slices.Equal(a.Problems, b.Problems) &&
-		sameSpec(a.Object.Spec, b.Object.Spec)
+		sameSpec(a.Object.Spec, b.Object.Spec) && (a.Object.Ref().Kind != "ServiceEntry" || reflect.DeepEqual(a.Object.Status["addresses"], b.Object.Status["addresses"]))
 }
 
 func sameSpec(a, b any) bool {

@@ -15,6 +15,7 @@ import (
 // Flush computes what the batch touched. Services are taken in order, so that addresses given do not depend on the order of events.
 func (x *Index) Flush() Delta {
 	d := Delta{Services: map[mesh.ServiceID]*mesh.Service{}, Endpoints: map[mesh.ServiceID]*mesh.EndpointSet{}, Workloads: map[mesh.WorkloadID]*mesh.Workload{}, Rivals: map[mesh.Ref][]mesh.Problem{}}
+	x.adopt()
 	for _, id := range slices.SortedFunc(maps.Keys(x.services), mesh.CompareServiceID) {
 		s, problem := x.service(id)
 		if d.Services[id] = s; problem != nil {
@@ -82,6 +83,24 @@ func (x *Index) rivals(d *Definition) (out []mesh.Problem) {
 	return out
 }
 
+// adopt takes the addresses that objects have in their status, before any others are given: everybody reads those.
+func (x *Index) adopt() {
+	if x.opts.Addresses == nil {
+		return
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(x.services), mesh.CompareServiceID) {
+		d, s := x.first(id)
+		if s == nil || !wantsAddress(s) || len(d.Written[id]) == 0 {
+			continue
+		}
+		for _, loser := range x.opts.Addresses.Adopt(id.String(), d.Written[id]) {
+			if other, known := x.addressed[loser]; known {
+				x.services.add(other)
+			}
+		}
+	}
+}
+
 func (x *Index) service(id mesh.ServiceID) (*mesh.Service, *mesh.Problem) {
 	_, s := x.first(id)
 	if x.opts.Addresses == nil {
@@ -89,12 +108,14 @@ func (x *Index) service(id mesh.ServiceID) (*mesh.Service, *mesh.Problem) {
 	}
 	if s == nil || !wantsAddress(s) {
 		x.opts.Addresses.Release(id.String())
+		delete(x.addressed, id.String())
 		return s, nil
 	}
 	ips, err := x.opts.Addresses.Give(id.String())
 	if err != nil {
 		return s, &mesh.Problem{Object: s.Origin, Code: mesh.CodeUnsupported, Message: "the service has no address and none can be given: " + err.Error()}
 	}
+	x.addressed[id.String()] = id
 	with := *s
 	with.Addresses, with.AutoAddress = ips, true
 	return &with, nil
@@ -103,7 +124,7 @@ func (x *Index) service(id mesh.ServiceID) (*mesh.Service, *mesh.Problem) {
 // wantsAddress says whether a service needs an address to be told apart on the wire. Services that forward to the address dialled need none, and a
 // wildcard has no one name that could be answered with it.
 func wantsAddress(s *mesh.Service) bool {
-	return len(s.Addresses) == 0 && len(s.Prefixes) == 0 && !s.Headless && s.Alias == "" && s.Resolution != mesh.PassthroughDest && !s.ID.Host.IsWildcard()
+	return !s.Unaddressed && len(s.Addresses) == 0 && len(s.Prefixes) == 0 && !s.Headless && s.Alias == "" && s.Resolution != mesh.PassthroughDest && !s.ID.Host.IsWildcard()
 }
 
 func (x *Index) endpointSet(id mesh.ServiceID) *mesh.EndpointSet {

@@ -37,6 +37,7 @@ type Index struct {
 	services, endpoints set[mesh.ServiceID] // to be computed again
 	workloads           set[mesh.WorkloadID]
 	dropped             set[mesh.Ref]                        // objects whose definition was taken out, perhaps for another one
+	addressed           map[string]mesh.ServiceID            // services that hold given addresses, by the name under which they do
 	given               map[mesh.ServiceID]*mesh.EndpointSet // the last result, so that unchanged endpoints keep their pointer
 }
 
@@ -47,7 +48,7 @@ func New(opts Options) *Index {
 		selecting: map[mesh.Namespace]map[mesh.Ref]*Definition{}, slices: map[mesh.Ref]*Slice{}, ofService: map[mesh.ServiceID]map[mesh.Ref]*Slice{},
 		links: map[link]map[mesh.ServiceID]int{}, instances: map[mesh.WorkloadID]*Instance{}, within: map[mesh.Namespace]map[mesh.WorkloadID]*Instance{},
 		podAt: map[netip.Addr]mesh.WorkloadID{}, onNode: map[string]set[mesh.WorkloadID]{}, nodes: map[string]mesh.Locality{},
-		services: set[mesh.ServiceID]{}, endpoints: set[mesh.ServiceID]{}, workloads: set[mesh.WorkloadID]{}, dropped: set[mesh.Ref]{}, given: map[mesh.ServiceID]*mesh.EndpointSet{},
+		services: set[mesh.ServiceID]{}, endpoints: set[mesh.ServiceID]{}, workloads: set[mesh.WorkloadID]{}, dropped: set[mesh.Ref]{}, addressed: map[string]mesh.ServiceID{}, given: map[mesh.ServiceID]*mesh.EndpointSet{},
 	}
 }
 

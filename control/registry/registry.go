@@ -19,6 +19,8 @@ import (
 type Definition struct {
 	Origin   mesh.Ref
 	Services []*mesh.Service
+	// Written are addresses that were given to the services before and stand in the object's status.
+	Written map[mesh.ServiceID][]netip.Addr
 	// Endpoints are those that the object itself lists (ServiceEntry.endpoints); their Ports may lack names, see Target.
 	Endpoints []*mesh.Endpoint
 	// Selector selects instances of the namespace; empty selects none.

@@ -180,6 +180,7 @@ func (b *Builder) meaning(e *config.Entry) (nouns, []mesh.Problem, *condition.St
 	if !ok {
 		return nouns{}, r.Problems, r.Status
 	}
+	last.Status = o.Status // what was given to it since
 	good := translate.Object(last, nil, in)
 	if good.Broken() {
 		return nouns{}, r.Problems, r.Status

@@ -92,7 +92,7 @@ func (b *Builder) take(o api.Object, r translate.Result) nouns {
 
 // entry completes what a ServiceEntry defines.
 func (b *Builder) entry(o api.Object, e *istio.Entry) *registry.Definition {
-	d := &registry.Definition{Origin: o.Ref(), Services: e.Services, Selector: e.Selector}
+	d := &registry.Definition{Origin: o.Ref(), Services: e.Services, Selector: e.Selector, Written: e.Written}
 	for _, ep := range e.Endpoints {
 		d.Endpoints = append(d.Endpoints, b.placed(ep))
 	}

@@ -150,7 +150,11 @@ func (b *Builder) Status(ref mesh.Ref) *condition.Status {
 		return nil
 	}
 	if s.object.Kind.Istio() {
-		return translate.Status(s.object, b.Problems(ref))
+		out := translate.Status(s.object, b.Problems(ref))
+		if d := b.nouns[ref].definition; ref.Kind == "ServiceEntry" && d != nil {
+			out.Addresses, out.Assigned = b.assigned(d), true
+		}
+		return out
 	}
 	if ref.Kind == "Gateway" {
 		id := mesh.GatewayID{Dialect: mesh.GatewayAPI, Namespace: ref.Namespace, Name: ref.Name}

@@ -43,6 +43,8 @@ func (b *Builder) takeServices(d registry.Delta) {
 			b.now.Services = b.now.Services.With(id, s)
 		}
 		b.putHost(id, old, s)
+		b.tellAddress(old)
+		b.tellAddress(s)
 		b.recheck(b.asked.about(id.Host))
 	}
 	for ref, problems := range d.Rivals {

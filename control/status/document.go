@@ -29,7 +29,7 @@ func document(want *condition.Status, present map[string]any, now time.Time) (do
 	if ancestors, ok := doc["ancestors"].([]any); ok {
 		doc["ancestors"] = merge(ancestors, present["ancestors"], "ancestorRef", stamp)
 	}
-	if want.Listeners != nil && want.Addresses == nil && present["addresses"] != nil { // the last address went
+	if (want.Listeners != nil || want.Assigned) && want.Addresses == nil && present["addresses"] != nil { // the last address went
 		doc["addresses"] = []any{}
 	}
 	// Only fields that we give are compared: the others are not ours.

@@ -188,7 +188,9 @@ func (b *Board) wanted(ref mesh.Ref, o api.Object) *condition.Status {
 		return nil
 	}
 	if o.Kind.Istio() {
-		return translate.Status(o, b.problems(ref))
+		s := translate.Status(o, b.problems(ref))
+		s.Addresses, s.Assigned = t.status.Addresses, t.status.Assigned
+		return s
 	}
 	late := b.problems(ref)[len(t.problems):]
 	if len(late) == 0 {

@@ -272,4 +272,8 @@ func TestAddressesGo(t *testing.T) {
 	if _, again := document(gone, map[string]any{"addresses": []any{}, "listeners": doc["listeners"]}, time.Now()); again {
 		t.Error("written twice")
 	}
+	entry := &condition.Status{Assigned: true}
+	if doc, changed := document(entry, map[string]any{"addresses": []any{map[string]any{"value": "240.240.0.1", "host": "a"}}}, time.Now()); !changed || fmt.Sprint(doc["addresses"]) != "[]" {
+		t.Errorf("an entry's last address stays: %v", doc["addresses"])
+	}
 }

@@ -1,6 +1,7 @@
 package apis
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -8,6 +9,8 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/heddle-mesh/heddle/control/server"
@@ -106,6 +109,7 @@ func TestTwoAPIs(t *testing.T) {
 		run  func(*two, *testing.T)
 	}{
 		{"each kind from its API, and answered there", (*two).answers},
+		{"addresses that are given to ServiceEntries", (*two).addresses},
 		{"what heddled keeps is in the cluster", (*two).keeps},
 		{"admission", (*two).admits},
 		{"a gateway's workloads", (*two).deploys},
@@ -134,6 +138,60 @@ func (m *two) answers(t *testing.T) {
 	until(t, "a Service of the cluster is answered there", func() bool {
 		return strings.HasPrefix(m.cluster.condition("v1 Service", "shop", "sticky", "heddle.dev/Enforced"), "False")
 	})
+}
+
+const serviceEntry = "networking.istio.io/v1 ServiceEntry"
+
+// entryAddresses is HOST VALUE of each address in the status of an entry.
+func (m *two) entryAddresses(name string) (out []string) {
+	u := m.config.get(serviceEntry, "shop", name)
+	if u == nil {
+		return nil
+	}
+	list, _, _ := unstructured.NestedSlice(u.Object, "status", "addresses")
+	for _, x := range list {
+		a, _ := x.(map[string]any)
+		out = append(out, fmt.Sprint(a["host"], " ", a["value"]))
+	}
+	return out
+}
+
+// addresses: heddled writes what it gives, keeps what is written, puts back what somebody takes away, and takes back what is not wanted any more.
+func (m *two) addresses(t *testing.T) {
+	entry := func(name, labels string) string {
+		return "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: " + name + ", namespace: shop, labels: {" + labels + "}}\n" +
+			"spec: {hosts: [" + name + ".example.com], resolution: DNS, ports: [{name: tcp, number: 9000, protocol: TCP}]}\n"
+	}
+	patch := func(name, status string) {
+		if _, err := m.config.at(serviceEntry, "shop").Patch(t.Context(), name, types.MergePatchType, []byte(`{"status":{"addresses":`+status+`}}`), metav1.PatchOptions{}, "status"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.config.apply(entry("given", "") + "---\n" + entry("written", ""))
+	var given, written []string
+	until(t, "addresses are written", func() bool {
+		given, written = m.entryAddresses("given"), m.entryAddresses("written")
+		return len(given) == 2 && len(written) == 2 && strings.HasPrefix(given[0], "given.example.com 240.240.") && strings.HasPrefix(given[1], "given.example.com 2001:2:")
+	})
+	patch("given", "[]")
+	until(t, "what was taken away is there again", func() bool { return slices.Equal(m.entryAddresses("given"), given) })
+	patch("written", `[{"host":"written.example.com","value":"240.240.0.1"},{"host":"written.example.com","value":"2001:2::1"}]`)
+	want := []string{"written.example.com 240.240.0.1", "written.example.com 2001:2::1"}
+	m.heddled.stop()
+	m.heddled = startControl(m.T, m.options()) // its folder is another one
+	m.config.apply(entry("marker", ""))
+	until(t, "a new heddled writes", func() bool { return len(m.entryAddresses("marker")) == 2 })
+	if got := m.entryAddresses("written"); !slices.Equal(got, want) {
+		t.Errorf("after a restart %v, before %v", got, want)
+	}
+	if got := m.entryAddresses("given"); !slices.Equal(got, given) {
+		t.Errorf("after a restart %v, before %v", got, given)
+	}
+	m.config.apply(entry("given", `networking.istio.io/enable-autoallocate-ip: "false"`))
+	until(t, "what is not wanted goes", func() bool { return len(m.entryAddresses("given")) == 0 })
+	for _, name := range []string{"given", "written", "marker"} {
+		m.config.remove(serviceEntry, "shop", name)
+	}
 }
 
 func (m *two) keeps(t *testing.T) {

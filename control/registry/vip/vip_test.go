@@ -107,17 +107,69 @@ func TestFull(t *testing.T) {
 func TestBrokenRecords(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.json")
 	for content, want := range map[string]string{
-		`{`:                                   "remove the file",
-		`{"version":2}`:                       "newer",
-		`{"version":1,"slots":{"a":1,"b":1}}`: "given twice",
-		`{"version":1,"slots":{"a":0}}`:       "out of range",
-		`{"version":1,"slots":{"a":65535}}`:   "out of range",
+		`{`:                                          "remove the file",
+		`{"version":2}`:                              "newer",
+		`{"version":1,"slots":{"a":1,"b":1}}`:        "given twice",
+		`{"version":1,"slots":{"a":0}}`:              "out of range",
+		`{"version":1,"slots":{"a":65535}}`:          "out of range",
+		`{"version":1,"adopted":{"a":["10.0.0.1"]}}`: "out of range",
+		`{"version":1,"adopted":{"a":["240.240.0.9"],"b":["240.240.0.9"]}}`: "given twice",
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
+		}
+	}
+}
+
+// What is written in objects goes before what only this process knows of; two objects with the same address do not share it.
+func TestAdopt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.json")
+	a, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	early, _ := a.Give("early")
+	istios := []netip.Addr{netip.MustParseAddr("240.240.0.7"), netip.MustParseAddr("2001:2::7")}
+	for _, step := range []struct {
+		name   string
+		ips    []netip.Addr
+		losers string
+		has    bool // these very addresses afterwards
+	}{
+		{"istio", istios, "[]", true},
+		{"istio", istios, "[]", true},
+		{"thief", istios, "[]", false},
+		{"thief", istios[1:], "[]", false},
+		{"outside", []netip.Addr{netip.MustParseAddr("10.0.0.1")}, "[]", false},
+		{"edge", []netip.Addr{netip.MustParseAddr("240.240.255.255"), netip.MustParseAddr("240.240.0.0"), netip.MustParseAddr("2001:2::")}, "[]", false},
+		{"late", early, "[early]", true},
+		{"istio", early, "[]", false},
+		{"one family", []netip.Addr{netip.MustParseAddr("240.240.0.9")}, "[]", true},
+	} {
+		if losers := a.Adopt(step.name, step.ips); fmt.Sprint(losers) != step.losers {
+			t.Errorf("%s with %v: %v lose theirs, want %s", step.name, step.ips, losers, step.losers)
+		}
+		if got, err := a.Give(step.name); err != nil || slices.Equal(got, step.ips) != step.has {
+			t.Errorf("%s holds %v after %v (%v)", step.name, got, step.ips, err)
+		}
+	}
+	if again, _ := a.Give("early"); slices.Equal(again, early) {
+		t.Error("an address is held twice")
+	}
+	if err := a.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"istio", "late", "early", "one family", "thief"} {
+		before, _ := a.Give(name)
+		if after, _ := b.Give(name); !slices.Equal(before, after) {
+			t.Errorf("%s: %v before a restart and %v after it", name, before, after)
 		}
 	}
 }

@@ -64,10 +64,11 @@ type Ancestor struct {
 	Conditions  []Condition `json:"conditions"`
 }
 
-// Address is gwv1.GatewayStatusAddress.
+// Address is gwv1.GatewayStatusAddress, or the ServiceEntryAddress of Istio's API.
 type Address struct {
-	Type  string `json:"type"` // IPAddress, Hostname
+	Type  string `json:"type,omitempty"` // IPAddress, Hostname
 	Value string `json:"value"`
+	Host  string `json:"host,omitempty"` // of a ServiceEntry
 }
 
 // Feature is gwv1.SupportedFeature.
@@ -80,7 +81,8 @@ type Status struct {
 	ObservedGeneration int64       `json:"observedGeneration,omitempty"` // Istio's kinds
 	Conditions         []Condition `json:"conditions,omitempty"`
 	Listeners          []Listener  `json:"listeners,omitempty"`            // Gateway of the Gateway API
-	Addresses          []Address   `json:"addresses,omitempty"`            // Gateway of the Gateway API
+	Addresses          []Address   `json:"addresses,omitempty"`            // Gateway of the Gateway API, ServiceEntry
+	Assigned           bool        `json:"-"`                              // the addresses are all that a ServiceEntry has, none included
 	ListenerSets       *int32      `json:"attachedListenerSets,omitempty"` // Gateway of the Gateway API, where it allows any
 	Parents            []Parent    `json:"parents,omitempty"`              // its routes: those entries that have Heddle's controller name
 	Ancestors          []Ancestor  `json:"ancestors,omitempty"`            // BackendTLSPolicy: those entries that have Heddle's controller name

@@ -22,6 +22,8 @@ type Entry struct {
 	Endpoints []*mesh.Endpoint
 	// Selector selects the namespace's Pods and WorkloadEntries as endpoints; nil when the object has none.
 	Selector mesh.Labels
+	// Written are the addresses that were given to the hosts before, as the object's status says.
+	Written map[mesh.ServiceID][]netip.Addr
 }
 
 // ServiceEntry gives the services that a ServiceEntry defines, or nil when the object is broken.
@@ -42,6 +44,7 @@ func ServiceEntry(o api.Object, in Lookup) (*Entry, []mesh.Problem) {
 	v.entryDistribution(o, &proto)
 	v.entryPorts(&proto, spec)
 	v.entryAddresses(&proto, spec)
+	v.entryUnaddressed(o, &proto)
 	for i, s := range spec.Hosts {
 		v.entryHost(e, proto, s, spec, at("spec.hosts", i))
 	}
@@ -66,6 +69,7 @@ func ServiceEntry(o api.Object, in Lookup) (*Entry, []mesh.Problem) {
 	if proto.Resolution == mesh.ClientNames {
 		e.Selector = nil
 	}
+	e.Written = written(o)
 	return e, v.Problems()
 }
 
@@ -191,6 +195,37 @@ func (v *visit) entryAddresses(s *mesh.Service, spec *networking.ServiceEntry) {
 			s.Prefixes = append(s.Prefixes, p)
 		}
 	}
+}
+
+// unaddressedMark says whether hosts without addresses get one.
+const unaddressedMark = "networking.istio.io/enable-autoallocate-ip"
+
+func (v *visit) entryUnaddressed(o api.Object, s *mesh.Service) {
+	switch said, ok := o.Meta.Labels[unaddressedMark]; {
+	case strings.EqualFold(said, "false"):
+		s.Unaddressed = true
+	case ok && !strings.EqualFold(said, "true"):
+		v.NotEnforced(keyed("metadata.labels", unaddressedMark), "it is true or false, so %q has no effect and an address is given", shorten(said))
+	}
+}
+
+// written reads status.addresses, which a control plane wrote: what it is not can only be a mistake of others, and counts for nothing.
+func written(o api.Object) map[mesh.ServiceID][]netip.Addr {
+	list, _ := o.Status["addresses"].([]any)
+	out := map[mesh.ServiceID][]netip.Addr{}
+	for _, x := range list {
+		m, _ := x.(map[string]any)
+		host, _ := m["host"].(string)
+		value, _ := m["value"].(string)
+		if ip, err := netip.ParseAddr(value); err == nil && host != "" {
+			id := mesh.ServiceID{Namespace: mesh.Namespace(o.Meta.Namespace), Host: mesh.Host(strings.ToLower(host))}
+			out[id] = append(out[id], ip)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
 }
 
 func (v *visit) entryHost(e *Entry, s mesh.Service, text string, spec *networking.ServiceEntry, path string) {
