@@ -19,7 +19,7 @@ type securityRow struct {
 }
 
 var clientTLS = []string{"tls.mode", "tls.sni", "tls.subjectAltNames", "tls.credentialName", "tls.caCertificates", "tls.clientCertificate", "tls.privateKey",
-	"tls.insecureSkipVerify", "tls.caCrl"}
+	"tls.insecureSkipVerify", "tls.caCrl", "tls.caCertCredentialName"}
 
 func under(prefixes []string, fields []string) []string {
 	var out []string

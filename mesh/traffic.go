@@ -156,7 +156,7 @@ const (
 	TLSIstioMutual
 )
 
-// ClientTLS is how a client originates TLS. This version honours DISABLE and ISTIO_MUTUAL, and SIMPLE and MUTUAL where the compiler says so.
+// ClientTLS is how a client originates TLS. CredentialName and CACredential are Secrets, NAMESPACE/NAME, or NAME alone for one in the namespace of the proxy.
 type ClientTLS struct {
 	Mode               TLSMode
 	SNI                string
@@ -164,10 +164,11 @@ type ClientTLS struct {
 	CACertificates     string // file
 	ClientCertificate  string // file
 	PrivateKey         string // file
-	CredentialName     string
+	CredentialName     string // its certificate is shown (MUTUAL), and its roots vouch for the server
+	CACredential       string // the roots of this one vouch instead
 	CRL                string // file
 	InsecureSkipVerify bool
-	Roots              []byte // PEM, in the place of a file
+	Roots, Revoked     []byte // PEM, in the place of files
 	Shows              string // MUTUAL: the Secret NAMESPACE/NAME with the client's certificate, which says nothing of roots
 	// Denied is why nothing may be sent under this setting (it asks for security that cannot be enforced): connections fail closed. "" when it can be used.
 	Denied string

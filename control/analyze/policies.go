@@ -40,7 +40,7 @@ func (a *analysis) policy(ref mesh.Ref, path string, p *networking.TrafficPolicy
 func unverified(t *networking.ClientTLSSettings, selected bool) bool {
 	switch t.GetMode() {
 	case networking.ClientTLSSettings_SIMPLE, networking.ClientTLSSettings_MUTUAL:
-		return t != nil && t.CaCertificates == "" && (t.CredentialName == "" || !selected) && !t.GetInsecureSkipVerify().GetValue()
+		return t != nil && t.CaCertificates == "" && (t.CredentialName+t.CaCertCredentialName == "" || !selected) && !t.GetInsecureSkipVerify().GetValue()
 	}
 	return false
 }

@@ -15,7 +15,10 @@ import (
 	"github.com/heddle-mesh/heddle/xds"
 )
 
-var someTypes = []string{xds.Cluster, xds.Listener, xds.Route, xds.VirtualHost, xds.NameTable}
+var someTypes = []string{xds.Cluster, xds.Listener, xds.Route, xds.VirtualHost, xds.NameTable, xds.Secret}
+
+// someSecrets are asked for by name: no list has them.
+var someSecrets = []string{"kubernetes://a/c", "kubernetes://a/c-cacert", "kubernetes://b/c", "kubernetes://b/c-cacert"}
 
 // After any edits in any order, what is compiled is what a new Memo compiles from the same snapshot; and a proxy that was not told of a change has the
 // right bytes still: a key that was not read cannot change them.
@@ -80,6 +83,11 @@ func check(t *rapid.T, store, fresh *Store, p *mesh.Proxy, told map[xds.Name]map
 				names[xds.Name{TypeURL: xds.Endpoints, Name: n}] = true
 			}
 		}
+		if url == xds.Secret {
+			for _, n := range someSecrets {
+				names[xds.Name{TypeURL: url, Name: n}] = true
+			}
+		}
 		for n := range have {
 			if n.TypeURL == url || url == xds.Cluster && n.TypeURL == xds.Endpoints {
 				names[n] = true
@@ -125,7 +133,7 @@ func edit(t *rapid.T, s *mesh.Snapshot) {
 	id := serviceID(pick)
 	drop := rapid.IntRange(0, 4).Draw(t, "drop") == 0
 	age := time.Unix(int64(rapid.IntRange(0, 9).Draw(t, "age")), 0)
-	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	switch rapid.IntRange(0, 10).Draw(t, "kind") {
 	case 0:
 		if drop {
 			s.Services, s.Hosts = s.Services.Without(id), s.Hosts.Without(id.Host)
@@ -178,6 +186,9 @@ func edit(t *rapid.T, s *mesh.Snapshot) {
 		if rapid.Bool().Draw(t, "selector") {
 			rule.Selector = mesh.Labels{"app": "s0"}
 		}
+		if rapid.IntRange(0, 2).Draw(t, "credential") == 0 {
+			rule.Policy.TLS = &mesh.ClientTLS{Mode: mesh.TLSMode(rapid.IntRange(0, 3).Draw(t, "tls")), CredentialName: rapid.SampledFrom([]string{"", "c", "a/c"}).Draw(t, "shown"), CACredential: rapid.SampledFrom([]string{"", "c"}).Draw(t, "roots")}
+		}
 		s.Traffic = s.Traffic.With(id.Host, []*mesh.Traffic{rule})
 	case 4:
 		ns := rapid.SampledFrom([]mesh.Namespace{"a", "b", "istio-system"}).Draw(t, "ns")
@@ -222,6 +233,17 @@ func edit(t *rapid.T, s *mesh.Snapshot) {
 			return
 		}
 		s.Filters = s.Filters.With(ns, []*mesh.EnvoyFilter{someFilter(t, ns, id)})
+	case 10:
+		sid := mesh.SecretID{Namespace: id.Namespace, Name: "c"}
+		if drop {
+			s.Secrets = s.Secrets.Without(sid)
+			return
+		}
+		secret := &mesh.Secret{ID: sid, CA: []byte{byte(pick)}}
+		if rapid.Bool().Draw(t, "key") {
+			secret.Key, secret.Certificate = []byte{1}, []byte{2}
+		}
+		s.Secrets = s.Secrets.With(sid, secret)
 	}
 }
 

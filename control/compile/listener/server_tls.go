@@ -85,7 +85,7 @@ func clients(v *view.View, out *tlsv3.DownstreamTlsContext, t *mesh.ServerTLS) {
 	out.CommonTlsContext.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
 		CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 			DefaultValidationContext:         check,
-			ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: v.CredentialName(cmp.Or(t.CA, t.Credential)) + "-cacert", SdsConfig: message.ADS()},
+			ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: v.CredentialName(cmp.Or(t.CA, t.Credential)) + view.RootsSuffix, SdsConfig: message.ADS()},
 		},
 	}
 }

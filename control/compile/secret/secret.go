@@ -1,4 +1,4 @@
-// Package secret compiles the credentials of gateways. Keys of workloads never come this way: they are made beside the proxy.
+// Package secret compiles the credentials that users give, in Secrets. Keys of workloads never come this way: they are made beside the proxy.
 //
 // In: a View and the secret's name, kubernetes://NAMESPACE/NAME or that with -cacert. Out: a Secret. Pure and safe for concurrent use.
 package secret
@@ -13,34 +13,27 @@ import (
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
-const (
-	prefix   = "kubernetes://"
-	caSuffix = "-cacert"
-)
-
 // Compile gives a credential, or nil when there is none that the proxy may have. Only gateways get credentials, and only those of their own namespace; a sidecar gets
-// those that its Sidecar names for its own ports.
+// those that its Sidecar names for its own ports, and those that DestinationRules name for the hosts that it calls where they choose it with a workload selector.
 func Compile(v *view.View, name string) *tlsv3.Secret {
-	path, ok := strings.CutPrefix(name, prefix)
-	if !ok || v.Kind() != mesh.Router && !v.ServesWith(strings.TrimSuffix(name, caSuffix)) && !v.ServesWith(name) {
+	id, ok := view.SecretOf(name)
+	base, roots := strings.CutSuffix(id.Name, view.RootsSuffix)
+	whole := ok && (v.Kind() == mesh.Router || v.ServesWith(strings.TrimSuffix(name, view.RootsSuffix)) || v.ServesWith(name))
+	if !ok || !whole && !v.CallsWith(name) {
 		return nil
 	}
-	ns, object, ok := strings.Cut(path, "/")
-	if !ok {
-		return nil
+	var s *mesh.Secret
+	if found := false; roots {
+		s, found = v.Roots(mesh.SecretID{Namespace: id.Namespace, Name: base})
+		roots = found
 	}
-	id := mesh.SecretID{Namespace: mesh.Namespace(ns), Name: object}
-	s, found := v.Secret(id)
-	if found && len(s.Key) > 0 {
+	if pair, found := v.Pair(id); found && !roots && (whole || base == id.Name) {
 		return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
-			CertificateChain: inline(s.Certificate), PrivateKey: inline(s.Key),
+			CertificateChain: inline(pair.Certificate), PrivateKey: inline(pair.Key),
 		}}}
 	}
-	base, ca := strings.CutSuffix(object, caSuffix)
-	if !found || len(s.CA) == 0 { // NAME-cacert may be a Secret of its own, or the CA inside of NAME
-		if s, found = v.Secret(mesh.SecretID{Namespace: id.Namespace, Name: base}); !found || !ca || len(s.CA) == 0 {
-			return nil
-		}
+	if s == nil {
+		return nil
 	}
 	check := &tlsv3.CertificateValidationContext{TrustedCa: inline(s.CA)}
 	if len(s.CRL) > 0 {

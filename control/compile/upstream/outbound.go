@@ -72,8 +72,11 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 	}
 	t.spoken(v)
 	t.secured(v)
-	if tls := t.policy.TLS; tls != nil && tls.CRL != "" && !v.Can(mesh.FeatureRevocation) {
+	if tls := t.policy.TLS; tls != nil && (tls.CRL != "" || len(tls.Revoked) > 0) && !v.Can(mesh.FeatureRevocation) {
 		return t.denied(v, name, "this proxy cannot tell which certificates are revoked (caCrl)")
+	}
+	if why := t.credentials(v); why != "" {
+		return t.denied(v, name, why)
 	}
 	if t.policy.TLS != nil && t.policy.TLS.Denied != "" {
 		return t.denied(v, name, t.policy.TLS.Denied)

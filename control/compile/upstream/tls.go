@@ -156,12 +156,12 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 	check := &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: alternatives(names)}
 	switch {
 	case rule.InsecureSkipVerify:
-	case v.Settings().Unverified && rule.CACertificates+rule.CredentialName == "" && len(rule.Roots)+len(names) == 0:
-	case rule.CredentialName != "":
+	case v.Settings().Unverified && rule.CACertificates+rule.CredentialName+rule.CACredential == "" && len(rule.Roots)+len(names) == 0:
+	case rule.CACredential != "" || rule.CredentialName != "" && len(rule.Roots) == 0:
 		common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
 			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 				DefaultValidationContext:         check,
-				ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: v.CredentialName(rule.CredentialName) + "-cacert", SdsConfig: message.ADS()},
+				ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: v.CredentialName(cmp.Or(rule.CACredential, rule.CredentialName)) + view.RootsSuffix, SdsConfig: message.ADS()},
 			},
 		}
 	default:
@@ -173,7 +173,9 @@ func (t *target) originate(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTl
 		if len(rule.Roots) > 0 {
 			check.TrustedCa = &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: rule.Roots}}
 		}
-		if rule.CRL != "" {
+		if len(rule.Revoked) > 0 {
+			check.Crl = &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: rule.Revoked}}
+		} else if rule.CRL != "" {
 			check.Crl = &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: rule.CRL}}
 		}
 		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: check}

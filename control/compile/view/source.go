@@ -31,6 +31,8 @@ type Source struct {
 	// Aliases are the services that are another name of a host, ordered.
 	Aliases mesh.Table[mesh.Host, []mesh.ServiceID]
 	patches *patchIndex
+	// callers are the hosts whose rules with a workload selector name a Secret (by the names that it has in SDS), ordered.
+	callers mesh.Table[string, []mesh.Host]
 	// clientNames are the services that go by the names that clients give, ordered.
 	clientNames []mesh.ServiceID
 }
@@ -41,6 +43,7 @@ type derived struct {
 	port    uint16
 	service mesh.ServiceID
 	host    mesh.Host
+	secret  string
 }
 
 func portKey(port uint16) mesh.Key {
@@ -76,6 +79,7 @@ func NewSource() *Source {
 		Accounts: mesh.NewTable[mesh.ServiceID, string](mesh.CompareServiceID),
 		Leads:    mesh.NewTable[mesh.Host, []lead](cmp.Compare[mesh.Host]),
 		Aliases:  mesh.NewTable[mesh.Host, []mesh.ServiceID](cmp.Compare[mesh.Host]),
+		callers:  mesh.NewTable[string, []mesh.Host](cmp.Compare[string]),
 		parts:    mesh.NewTable[mesh.ServiceID, *Parts](mesh.CompareServiceID),
 		encoded:  &atomic.Uint64{},
 		patches:  &patchIndex{},
@@ -87,7 +91,7 @@ func (s *Source) Encoded() uint64 { return s.encoded.Load() }
 
 // Next is the source of a later snapshot, and the keys that differ: those of the snapshot and those of the indexes.
 func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
-	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, Aliases: s.Aliases, patches: s.patches, parts: s.parts, encoded: s.encoded, clientNames: s.clientNames}
+	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, Aliases: s.Aliases, patches: s.patches, parts: s.parts, encoded: s.encoded, callers: s.callers, clientNames: s.clientNames}
 	keys := slices.Collect(mesh.Diff(s.Snapshot, snapshot))
 	ports, orphans, names := map[uint16]*portChange{}, false, false
 	var endpoints []mesh.ServiceID
@@ -115,6 +119,9 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 		case mesh.Host:
 			if k.Noun == mesh.OfHosts || k.Noun == mesh.OfMeshRoutes {
 				orphans = next.indexOrphan(name) || orphans
+			}
+			if k.Noun == mesh.OfTraffic {
+				keys = append(keys, next.indexCallers(s.Snapshot, name)...)
 			}
 		}
 	}

@@ -423,30 +423,6 @@ func (v *View) Gateways() []*mesh.Gateway {
 	return out
 }
 
-// Secret is a gateway's credential, if the proxy may read it: it is in the proxy's namespace, or a Gateway of the Gateway API that the proxy serves
-// refers to it (translation has asked for the ReferenceGrant then).
-func (v *View) Secret(id mesh.SecretID) (*mesh.Secret, bool) {
-	if !v.MayRead(id) && !v.granted(id) {
-		return nil, false
-	}
-	return read(v, mesh.OfSecrets, v.s.Secrets, id)
-}
-
-func (v *View) granted(id mesh.SecretID) bool {
-	name := string(id.Namespace) + "/" + id.Name
-	for _, g := range v.Gateways() {
-		for _, s := range g.Servers {
-			if g.ID.Dialect == mesh.GatewayAPI && s.TLS != nil && s.Denied == "" && (s.TLS.Credential == name || slices.Contains(s.TLS.More, name)) {
-				return true
-			}
-		}
-		if g.ClientCertificate == name {
-			return true
-		}
-	}
-	return false
-}
-
 // ClientCertificate is the credential that a gateway shows to backends: that of the oldest Gateway that it serves and that has one. The owners of others are told.
 func (v *View) ClientCertificate() (credential string) {
 	if v.Kind() != mesh.Router {
@@ -463,12 +439,4 @@ func (v *View) ClientCertificate() (credential string) {
 		}
 	}
 	return credential
-}
-
-// CredentialName is the SDS name of a credential: kubernetes://NAMESPACE/NAME. One that is written without a namespace is in the proxy's own.
-func (v *View) CredentialName(credential string) string {
-	if !strings.Contains(credential, "/") {
-		credential = string(v.Namespace()) + "/" + credential
-	}
-	return "kubernetes://" + credential
 }

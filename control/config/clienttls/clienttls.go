@@ -31,12 +31,14 @@ func Read(x *networking.ClientTLSSettings, invalid func(field, hint, message str
 		invalid("", "give credentialName", "mode MUTUAL needs a client certificate")
 	case x.CredentialName != "" && files+x.CaCertificates != "":
 		invalid("credentialName", "", "credentialName and certificate files exclude each other")
-	case mode == mesh.TLSIstioMutual && files+x.CaCertificates+x.CredentialName != "":
+	case mode == mesh.TLSIstioMutual && files+x.CaCertificates+x.CredentialName+x.CaCertCredentialName != "":
 		invalid("", "", "mode ISTIO_MUTUAL uses the mesh's own certificates, so none may be given")
+	case x.CaCrl != "" && x.CaCertificates == "" && x.CredentialName+x.CaCertCredentialName != "":
+		invalid("caCrl", "put the list into the Secret as ca.crl", "a list of revoked certificates in a file belongs to caCertificates")
 	}
 	return &mesh.ClientTLS{
 		Mode: mode, SNI: x.Sni, SubjectAltNames: x.SubjectAltNames, CACertificates: x.CaCertificates, ClientCertificate: x.ClientCertificate,
-		PrivateKey: x.PrivateKey, CredentialName: x.CredentialName, CRL: x.CaCrl, InsecureSkipVerify: x.InsecureSkipVerify.GetValue(),
+		PrivateKey: x.PrivateKey, CredentialName: x.CredentialName, CACredential: x.CaCertCredentialName, CRL: x.CaCrl, InsecureSkipVerify: x.InsecureSkipVerify.GetValue(),
 	}
 }
 

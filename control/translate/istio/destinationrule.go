@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/heddle-mesh/heddle/api"
-	"github.com/heddle-mesh/heddle/control/config/clienttls"
-	"github.com/heddle-mesh/heddle/control/translate/note"
 	"github.com/heddle-mesh/heddle/mesh"
 	networking "istio.io/api/networking/v1alpha3"
 )
@@ -60,7 +58,7 @@ func DestinationRule(o api.Object, in Lookup) (*mesh.Traffic, []mesh.Problem) {
 		v.NotFound("spec.host", "", "no service has the host %s that namespace %s sees", t.Host, v.ns)
 	}
 	denials := v.deniedTLS()
-	t.Policy = v.policy(spec.TrafficPolicy, denials, "spec.trafficPolicy")
+	t.Policy = v.policy(spec.TrafficPolicy, denials, len(t.Selector) > 0, "spec.trafficPolicy")
 	for i, s := range spec.Subsets {
 		path := at("spec.subsets", i)
 		if s.GetName() == "" {
@@ -73,7 +71,7 @@ func DestinationRule(o api.Object, in Lookup) (*mesh.Traffic, []mesh.Problem) {
 		if slices.ContainsFunc(t.Subsets, func(x mesh.Subset) bool { return x.Name == s.Name }) {
 			v.Invalid(path+".name", "subset %s is defined twice", s.Name)
 		}
-		t.Subsets = append(t.Subsets, mesh.Subset{Name: s.Name, Labels: s.Labels, Policy: v.policy(s.TrafficPolicy, denials, path+".trafficPolicy")})
+		t.Subsets = append(t.Subsets, mesh.Subset{Name: s.Name, Labels: s.Labels, Policy: v.policy(s.TrafficPolicy, denials, len(t.Selector) > 0, path+".trafficPolicy")})
 	}
 	v.idleFailovers(t)
 	if v.Broken() {
@@ -102,17 +100,7 @@ func (v *visit) idleFailovers(t *mesh.Traffic) {
 	}
 }
 
-// deniedTLS writes down the TLS fields that are not enforced and gives their paths.
-func (v *visit) deniedTLS() []string {
-	var paths []string
-	for _, f := range api.Unenforced(v.obj) {
-		v.Add(mesh.CodeDenied, f.Path, "remove the field", "%s, so nothing is sent to the host under this setting", f.Reason)
-		paths = append(paths, f.Path)
-	}
-	return paths
-}
-
-func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path string) mesh.TrafficPolicy {
+func (v *visit) policy(p *networking.TrafficPolicy, denials []string, selected bool, path string) mesh.TrafficPolicy {
 	if p == nil {
 		return mesh.TrafficPolicy{}
 	}
@@ -120,7 +108,7 @@ func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path strin
 		LoadBalancer: v.loadBalancer(p.LoadBalancer, path+".loadBalancer"),
 		Pool:         v.pool(p.ConnectionPool, path+".connectionPool"),
 		Outlier:      v.outlier(p.OutlierDetection, path+".outlierDetection"),
-		TLS:          v.clientTLS(p.Tls, denials, path+".tls"),
+		TLS:          v.clientTLS(p.Tls, denials, selected, path+".tls"),
 		Budget:       v.budget(p.RetryBudget, path+".retryBudget"),
 		Proxy:        v.proxyHeader(p.ProxyProtocol, path+".proxyProtocol"),
 	}
@@ -138,7 +126,7 @@ func (v *visit) policy(p *networking.TrafficPolicy, denials []string, path strin
 			LoadBalancer: v.loadBalancer(s.GetLoadBalancer(), path+".loadBalancer"),
 			Pool:         v.pool(s.GetConnectionPool(), path+".connectionPool"),
 			Outlier:      v.outlier(s.GetOutlierDetection(), path+".outlierDetection"),
-			TLS:          v.clientTLS(s.GetTls(), denials, path+".tls"),
+			TLS:          v.clientTLS(s.GetTls(), denials, selected, path+".tls"),
 		}
 	}
 	return out
@@ -157,22 +145,6 @@ func (v *visit) tunnel(x *networking.TrafficPolicy_TunnelSettings, path string) 
 	_, ipErr := netip.ParseAddr(x.TargetHost)
 	if (err != nil || host.IsWildcard()) && ipErr != nil {
 		v.Invalid(path+".targetHost", "%q is neither a host name nor an IP address", shorten(x.TargetHost))
-	}
-	return t
-}
-
-func (v *visit) clientTLS(x *networking.ClientTLSSettings, denials []string, path string) *mesh.ClientTLS {
-	if x == nil {
-		return nil
-	}
-	t := clienttls.Read(x, func(field, hint, message string) {
-		v.Add(mesh.CodeInvalid, strings.TrimSuffix(path+"."+field, "."), hint, "%s", message)
-	})
-	if i := slices.IndexFunc(denials, func(field string) bool { return note.Under(field, path) }); i >= 0 {
-		return clienttls.Unreachable(denials[i] + " is not enforced yet")
-	}
-	if t.CredentialName != "" {
-		v.NotEnforced(path+".credentialName", "only gateways are given the credential %s yet; sidecars cannot reach the host under this setting", t.CredentialName)
 	}
 	return t
 }

@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"slices"
@@ -74,11 +75,29 @@ func (v *visit) ended(mode mesh.ServerTLSMode, x *networking.ServerTLSSettings, 
 	if t.MaxVersion != 0 && t.MinVersion > t.MaxVersion {
 		v.Invalid(path+".minProtocolVersion", "the lowest version is above the highest one")
 	}
+	if why := v.otherSources(t, x, path); why != "" {
+		denied = why
+	}
+	return t, denied
+}
+
+// otherSources says why credentials that are no Secrets cannot be had: roots of a ConfigMap can.
+func (v *visit) otherSources(t *mesh.ServerTLS, x *networking.ServerTLSSettings, path string) (denied string) {
 	if strings.HasPrefix(t.Credential, "sds://") {
 		denied = "credentials come from Secrets, not from another server of secrets"
 		v.Add(mesh.CodeDenied, path+".credentialName", "name a Secret", "%s, so the server accepts no connection", denied)
 	}
-	return t, denied
+	name, isMap := strings.CutPrefix(x.CaCertCredentialName, configMap)
+	if !isMap {
+		return denied
+	}
+	roots, revoked, missing := v.rootsOf(name, path+".caCertCredentialName")
+	if len(revoked) > 0 {
+		missing = "what clients' authorities have revoked is read from Secrets only"
+		v.Add(mesh.CodeDenied, path+".caCertCredentialName", "move the ConfigMap's entries into a Secret", "%s, so the server accepts no connection", missing)
+	}
+	t.CA, t.Roots = "", string(roots)
+	return cmp.Or(denied, missing)
 }
 
 // credential is NAMESPACE/NAME or NAME of a Secret; Istio lets the place that it lies in be written before it.
