@@ -58,7 +58,7 @@ var unservedCore = []string{
 	"persistentvolumes", "podtemplates", "replicationcontrollers", "resourcequotas",
 }
 
-var unservedNetworking = []string{"ingresses", "ingressclasses", "networkpolicies"}
+var unservedNetworking = []string{"networkpolicies"}
 
 // servedResources says which groups and kinds are served.
 func servedResources() *serverstorage.ResourceConfig {

@@ -110,6 +110,7 @@ func TestTwoAPIs(t *testing.T) {
 	}{
 		{"each kind from its API, and answered there", (*two).answers},
 		{"addresses that are given to ServiceEntries", (*two).addresses},
+		{"Ingresses", (*two).ingresses},
 		{"what heddled keeps is in the cluster", (*two).keeps},
 		{"admission", (*two).admits},
 		{"a gateway's workloads", (*two).deploys},
@@ -192,6 +193,44 @@ func (m *two) addresses(t *testing.T) {
 	for _, name := range []string{"given", "written", "marker"} {
 		m.config.remove(serviceEntry, "shop", name)
 	}
+}
+
+// ingresses: an Ingress of the cluster has the addresses of the Service in front of the gateways, as long as it is the mesh's.
+func (m *two) ingresses(t *testing.T) {
+	const ingress = "networking.k8s.io/v1 Ingress"
+	at := func(name string) string {
+		u := m.cluster.get(ingress, "shop", name)
+		if u == nil {
+			return "none"
+		}
+		list, _, _ := unstructured.NestedSlice(u.Object, "status", "loadBalancer", "ingress")
+		return fmt.Sprint(list)
+	}
+	front := func(status string) {
+		if _, err := m.cluster.at("v1 Service", "istio-system").Patch(t.Context(), "istio-ingressgateway", types.MergePatchType, []byte(`{"status":{"loadBalancer":{"ingress":`+status+`}}}`), metav1.PatchOptions{}, "status"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.cluster.apply("apiVersion: v1\nkind: Service\nmetadata: {name: istio-ingressgateway, namespace: istio-system}\nspec: {type: LoadBalancer, ports: [{name: http, port: 80}]}\n---\n" +
+		"apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: istio}\nspec: {controller: istio.io/ingress-controller}\n")
+	front(`[{"ip":"192.0.2.1"},{"hostname":"lb.example.com"}]`)
+	object := func(name, annotations, class string) string {
+		return "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: " + name + ", namespace: shop, annotations: {" + annotations + "}}\nspec: {" + class + "defaultBackend: {service: {name: web, port: {number: 80}}}}\n"
+	}
+	m.cluster.apply(object("of-the-class", "", "ingressClassName: istio, ") + "---\n" + object("annotated", "kubernetes.io/ingress.class: istio", "") + "---\n" + object("of-others", "kubernetes.io/ingress.class: other", ""))
+	both := "[map[ip:192.0.2.1] map[hostname:lb.example.com]]"
+	until(t, "both have the addresses of the Service", func() bool { return at("of-the-class") == both && at("annotated") == both })
+	front(`[{"ip":"192.0.2.2"}]`)
+	until(t, "they follow", func() bool {
+		return at("of-the-class") == "[map[ip:192.0.2.2]]" && at("annotated") == "[map[ip:192.0.2.2]]"
+	})
+	if got := at("of-others"); got != "[]" {
+		t.Errorf("the Ingress of another controller has %s", got)
+	}
+	for _, name := range []string{"of-the-class", "annotated", "of-others"} {
+		m.cluster.remove(ingress, "shop", name)
+	}
+	m.cluster.remove("v1 Service", "istio-system", "istio-ingressgateway")
 }
 
 func (m *two) keeps(t *testing.T) {

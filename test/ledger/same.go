@@ -7,6 +7,7 @@ var same = []struct{ subject, row, why string }{
 	{"DestinationRule", "*loadBalancer.simple=LEAST_REQUEST", "the default"},
 	{"DestinationRule", "*loadBalancer.simple=LEAST_CONN", "the old name of LEAST_REQUEST, which is the default"},
 	{"VirtualService", "http[].corsPolicy.unmatchedPreflights=FORWARD", "the default"},
+	{MeshConfig, "ingressControllerMode=STRICT", "the default"},
 	{MeshConfig, "serviceEntryVisibility.defaultVisibility=PUBLIC", "the default"},
 	{MeshConfig, "serviceEntryVisibility.policies[].visibility=PUBLIC", "the default"},
 	{MeshConfig, "pathNormalization.normalization=BASE", "the default"},
