@@ -78,7 +78,7 @@ func under(path string, folders ...string) bool {
 // stage is the place of a folder in the control plane's pipe: imports go from a higher number to a lower one.
 var stages = map[string]int{
 	"config": 1, "registry": 1, "names": 1, "health": 1, "token": 1,
-	"translate": 2, "ca": 2, "inject": 2, "deploy": 2,
+	"translate": 2, "ca": 2, "inject": 2, "deploy": 2, "register": 2,
 	"snapshot": 3, "status": 3,
 	"compile": 4,
 	"serve":   5, "admission": 5, "analyze": 5,

@@ -81,7 +81,7 @@ var Kinds = []*Kind{
 	istio(GroupNetworking, "Gateway", "gateways", networking.Gateway{}, handled),
 	istio(GroupNetworking, "ServiceEntry", "serviceentries", networking.ServiceEntry{}, handled),
 	istio(GroupNetworking, "WorkloadEntry", "workloadentries", networking.WorkloadEntry{}, handled),
-	istio(GroupNetworking, "WorkloadGroup", "workloadgroups", networking.WorkloadGroup{}, 0),
+	istio(GroupNetworking, "WorkloadGroup", "workloadgroups", networking.WorkloadGroup{}, handled),
 	istio(GroupNetworking, "Sidecar", "sidecars", networking.Sidecar{}, handled),
 	istio(GroupNetworking, "EnvoyFilter", "envoyfilters", networking.EnvoyFilter{}, handled, "v1alpha3"),
 	istio(GroupNetworking, "ProxyConfig", "proxyconfigs", networkingbeta.ProxyConfig{}, handled, "v1beta1"),

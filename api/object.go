@@ -47,6 +47,36 @@ func (o Object) Source() string {
 	return o.Meta.File + ":" + strconv.Itoa(o.Meta.Line)
 }
 
+// Health is what a workload's own probe found.
+type Health uint8
+
+// The states of Health. Of a workload whose health is not checked nothing is known, and nobody asks.
+const (
+	HealthUnknown Health = iota
+	HealthGood
+	HealthBad
+)
+
+// MarkHealthChecks is the annotation of a WorkloadEntry whose workload takes traffic only while its own probe succeeds (Istio's).
+const MarkHealthChecks = "proxy.istio.io/health-checks-enabled"
+
+// ConditionHealthy is the type of the condition that says so.
+const ConditionHealthy = "Healthy"
+
+// Probed is what the status of a WorkloadEntry says of its workload's health: what counts of it, HealthUnknown where nothing does.
+func (o Object) Probed() Health {
+	if checked, err := strconv.ParseBool(o.Meta.Annotations[MarkHealthChecks]); err != nil || !checked || o.Kind == nil || o.Kind.Kind != "WorkloadEntry" {
+		return HealthUnknown
+	}
+	list, _ := o.Status["conditions"].([]any)
+	for _, c := range list {
+		if m, ok := c.(map[string]any); ok && m["type"] == ConditionHealthy && m["status"] == "True" {
+			return HealthGood
+		}
+	}
+	return HealthBad
+}
+
 // Valid says whether problems leave the object usable.
 func Valid(problems []Problem) bool {
 	for _, p := range problems {

@@ -29,7 +29,8 @@ var meshGroups = []string{
 }
 
 // heddledRules is all that the control plane may do in every namespace. It reads
-// what users write, and writes status only: it can never change a user's spec.
+// what users write, and writes status only: it can never change a user's spec,
+// but for the entries of workloads that register themselves.
 func heddledRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Verbs: read, Resources: []string{
@@ -40,6 +41,7 @@ func heddledRules() []rbacv1.PolicyRule {
 		{APIGroups: []string{"apiextensions.k8s.io"}, Verbs: read, Resources: []string{"customresourcedefinitions"}},
 		{APIGroups: meshGroups, Verbs: read, Resources: []string{"*"}},
 		{APIGroups: meshGroups, Verbs: []string{"update", "patch"}, Resources: []string{"*/status"}},
+		{APIGroups: []string{"networking.istio.io"}, Verbs: []string{"create", "patch", "delete"}, Resources: []string{"workloadentries"}},
 		{APIGroups: []string{""}, Verbs: []string{"update", "patch"}, Resources: []string{"services/status", "namespaces/status"}},
 		{APIGroups: []string{"", "events.k8s.io"}, Verbs: []string{"create", "patch"}, Resources: []string{"events"}},
 		{APIGroups: []string{""}, Verbs: []string{"create"}, Resources: []string{"serviceaccounts/token"}},

@@ -87,6 +87,10 @@ type Proxy struct {
 	Features       map[Feature]bool
 	Capture        string            // INTERCEPTION_MODE: REDIRECT, TPROXY, NONE
 	Metadata       map[string]string // other string metadata that compilers ask for by key
+	// Entry is the WorkloadEntry of a workload outside of Kubernetes, where the proxy has one that is not called after it.
+	Entry string
+	// Probed says that the proxy asks its workload for its health (ProxyConfig's readinessProbe).
+	Probed bool
 	// Config is the proxy's own ProxyConfig, nil where that of the mesh counts.
 	Config *ProxyConfig
 }

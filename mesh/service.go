@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/heddle-mesh/heddle/identity"
@@ -141,6 +142,13 @@ const (
 
 // Locality is where an endpoint runs.
 type Locality struct{ Region, Zone, Subzone string }
+
+// ParseLocality reads REGION/ZONE/SUBZONE, of which the end may be left out.
+func ParseLocality(s string) (l Locality) {
+	l.Region, s, _ = strings.Cut(s, "/")
+	l.Zone, l.Subzone, _ = strings.Cut(s, "/")
+	return l
+}
 
 // Endpoint is one address of a service on each of its ports.
 type Endpoint struct {

@@ -6,7 +6,7 @@ package xds
 
 import "strings"
 
-// The type URLs of the resources that Heddle serves or asks for (xDS v3, and Istio's name table).
+// The type URLs of the resources that Heddle serves or asks for (xDS v3, and Istio's own).
 const (
 	prefix = "type.googleapis.com/"
 
@@ -19,6 +19,8 @@ const (
 	Secret      = prefix + "envoy.extensions.transport_sockets.tls.v3.Secret"
 	Extension   = prefix + "envoy.config.core.v3.TypedExtensionConfig"
 	NameTable   = prefix + "istio.networking.nds.v1.NameTable"
+	// Health is no resource: proxies say with it what they found out about their workload. A request with error_detail says that it is not well.
+	Health = prefix + "istio.v1.HealthInformation"
 )
 
 // Name names a resource: its type and its name within the type.

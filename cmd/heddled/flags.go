@@ -58,6 +58,7 @@ func parse(args []string) (options, error) {
 	f.Var(&o.memoryLimit, "memory-limit", "soft limit of memory in `bytes`, or with Mi or Gi")
 	f.DurationVar(&o.Quiet, "debounce", 10*time.Millisecond, "make a snapshot after no change for this `time`")
 	f.DurationVar(&o.Max, "debounce-max", time.Second, "and at the latest after this `time`")
+	f.DurationVar(&o.EntryGrace, "workload-entry-grace-period", 10*time.Second, "remove the WorkloadEntry of a registered workload when its proxy has been away for this `time`")
 	f.BoolVar(&o.LeaderElection, "leader-election", true, "with a Kubernetes API, only one of several replicas writes status")
 	f.BoolVar(&o.printVersion, "version", false, "print the version and end")
 	f.SetOutput(io.Discard)

@@ -20,10 +20,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Errors of writing back to a source: the object has changed since it was read, or it does not exist any more.
+// Errors of writing back to a source: the object has changed since it was read, it does not exist any more, or it was made meanwhile.
 var (
-	ErrStale = errors.New("the object has changed meanwhile")
-	ErrGone  = errors.New("the object is gone")
+	ErrStale  = errors.New("the object has changed meanwhile")
+	ErrGone   = errors.New("the object is gone")
+	ErrExists = errors.New("the object exists already")
 )
 
 // Entry is one object as its source gave it, with what was wrong in it.
@@ -41,6 +42,7 @@ type Store struct {
 	entries    map[api.Ref][]*Entry // more than one when several owners claim an object; ordered by owner, the first counts
 	owned      map[string]map[api.Ref]struct{}
 	complaints map[string][]api.Problem
+	answers    map[api.Ref]map[string]any // status of objects in files, which nobody writes there
 	feeds      []*Feed
 	waiting    map[string]struct{}
 	synced     chan struct{}
@@ -49,7 +51,7 @@ type Store struct {
 // New makes a store that is complete when each of the named sources has told Synced.
 func New(sources ...string) *Store {
 	s := &Store{
-		entries: map[api.Ref][]*Entry{}, owned: map[string]map[api.Ref]struct{}{}, complaints: map[string][]api.Problem{},
+		entries: map[api.Ref][]*Entry{}, owned: map[string]map[api.Ref]struct{}{}, complaints: map[string][]api.Problem{}, answers: map[api.Ref]map[string]any{},
 		waiting: map[string]struct{}{}, synced: make(chan struct{}),
 	}
 	for _, n := range sources {
@@ -112,7 +114,7 @@ func (s *Store) Len() int {
 	return len(s.entries)
 }
 
-// Put sets one object of an owner. A change of nothing but status and resource version keeps the revision and is told to nobody.
+// Put sets one object of an owner. A change of nothing but status, where that means nothing, and resource version keeps the revision and is told to nobody.
 func (s *Store) Put(owner string, o api.Object, problems []api.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,6 +127,22 @@ func (s *Store) Delete(owner string, ref api.Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(owner, ref)
+	s.tell()
+}
+
+// SetStatus gives an object the status that its source has no place for. One of a file keeps it when the file is read again, until the object goes.
+func (s *Store) SetStatus(ref api.Ref, status map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	es := s.entries[ref]
+	if len(es) == 0 {
+		return
+	}
+	o := es[0].Object
+	if o.Status = status; o.Meta.File != "" {
+		s.answers[ref] = status
+	}
+	s.put(es[0].Owner, o, es[0].Problems)
 	s.tell()
 }
 
@@ -192,6 +210,9 @@ func (s *Store) put(owner string, o api.Object, problems []api.Problem) {
 	ref := o.Ref()
 	es := s.entries[ref]
 	i, found := slices.BinarySearchFunc(es, owner, func(e *Entry, owner string) int { return cmp.Compare(e.Owner, owner) })
+	if answer, ok := s.answers[ref]; ok && o.Meta.File != "" {
+		o.Status = answer
+	}
 	n := &Entry{Object: o, Problems: problems, Owner: owner}
 	if found && same(es[i], n) {
 		n.Revision = es[i].Revision
@@ -226,6 +247,7 @@ func (s *Store) remove(owner string, ref api.Ref) {
 	es := slices.DeleteFunc(slices.Clone(s.entries[ref]), func(e *Entry) bool { return e.Owner == owner })
 	if len(es) == 0 {
 		delete(s.entries, ref)
+		delete(s.answers, ref)
 	} else {
 		s.entries[ref] = es
 	}
@@ -233,11 +255,13 @@ func (s *Store) remove(owner string, ref api.Ref) {
 	s.mark(ref)
 }
 
-// same says whether two entries mean the same: everything but status, resource version and place in a file. What a ServiceEntry's status says of addresses is what it means.
+// same says whether two entries mean the same: everything but resource version, place in a file and status. What the status says of a workload's health, and of addresses of a
+// ServiceEntry, means something.
 func same(a, b *Entry) bool {
 	x, y := a.Object.Meta, b.Object.Meta
 	return x.UID == y.UID && x.Generation == y.Generation && x.Created.Equal(y.Created) && x.File == y.File &&
 		maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) && slices.Equal(a.Problems, b.Problems) &&
+		a.Object.Probed() == b.Object.Probed() &&
 		sameSpec(a.Object.Spec, b.Object.Spec) && (a.Object.Ref().Kind != "ServiceEntry" || reflect.DeepEqual(a.Object.Status["addresses"], b.Object.Status["addresses"]))
 }
 

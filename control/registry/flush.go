@@ -236,7 +236,7 @@ func (x *Index) inline(d *Definition, s *mesh.Service) []*mesh.Endpoint {
 func (x *Index) instanceEndpoint(d *Definition, s *mesh.Service, in *Instance) *mesh.Endpoint {
 	e := &mesh.Endpoint{Address: in.Address, Ports: x.ports(d, s, in), Health: x.health(in)}
 	x.describe(e, in)
-	if d.Unready && in.NotReady {
+	if d.Unready && in.NotReady && !in.Failing {
 		e.Health = mesh.Healthy
 	}
 	return e
@@ -293,7 +293,7 @@ func (x *Index) locality(in *Instance) mesh.Locality {
 
 // health of a selected instance. One with a proxy lives with its stream; one without is only unhealthy when a stream that it had broke.
 func (x *Index) health(in *Instance) mesh.Health {
-	if in.NotReady {
+	if in.NotReady || in.Failing {
 		return mesh.Unhealthy
 	}
 	if x.opts.Health == nil || in.ID.Kind != KindWorkloadEntry {

@@ -77,8 +77,10 @@ type Instance struct {
 	Proxied bool
 	// NotReady says that the instance takes no traffic, whatever its proxy does: it is coming up, or leaving.
 	NotReady bool
-	MTLS     bool
-	Tunnel   uint16
+	// Failing says that the workload's own probe failed, or has not been heard of: then nobody calls it, whoever calls what is not ready.
+	Failing bool
+	MTLS    bool
+	Tunnel  uint16
 }
 
 // Options are the registry's place in the mesh.

@@ -80,26 +80,25 @@ func (s *Server) admit(id identity.ID, node *corev3.Node) (*mesh.Proxy, error) {
 		}
 	}
 	p.Build = build(node, p.Metadata)
-	if p.Config, err = ownConfig(md["PROXY_CONFIG"]); err != nil {
+	if p.Config, p.Probed, err = ownConfig(md["PROXY_CONFIG"]); err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "node %q: metadata PROXY_CONFIG: %v", node.GetId(), err)
 	}
 	return p, nil
 }
 
 // ownConfig reads a proxy's ProxyConfig: a message as Istio's agent sends it, or its text.
-func ownConfig(v *structpb.Value) (*mesh.ProxyConfig, error) {
+func ownConfig(v *structpb.Value) (config *mesh.ProxyConfig, probed bool, err error) {
 	var raw []byte
 	switch x := v.GetKind().(type) {
 	case *structpb.Value_StringValue:
 		raw = []byte(x.StringValue)
 	case *structpb.Value_StructValue:
-		var err error
 		if raw, err = protojson.Marshal(x.StructValue); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if len(raw) == 0 {
-		return nil, nil
+		return nil, false, nil
 	}
 	return settings.OwnProxy(raw)
 }

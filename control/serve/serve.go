@@ -26,6 +26,7 @@ type Options struct {
 	AllowAnonymous bool
 	TrustDomain    identity.TrustDomain // of anonymous identities
 	Observer       Observer             // nil: nobody listens
+	Registrar      Registrar            // nil: no workloads are registered
 	Metrics        *Metrics             // nil: not counted
 	Log            *slog.Logger
 	// Budget bounds the bytes of resources in one response; 0 is 2 MiB (gRPC's clients refuse messages above 4 MiB).

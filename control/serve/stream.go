@@ -32,6 +32,7 @@ type conn struct {
 
 	mu       sync.Mutex
 	session  *session.Session
+	entry    Registration  // nil: its workload needs none
 	closed   chan struct{} // closed by Disconnect, once
 	once     sync.Once
 	revision mesh.Revision // that the session last looked at
@@ -87,8 +88,16 @@ func (s *Server) serve(stream grpc.ServerStream, mode session.Mode, recv func() 
 		s.log.Warn("proxy refused", "node", node.GetId(), "error", err)
 		return err
 	}
+	entry, err := s.register(stream.Context(), proxy, !who.IsZero())
+	if err != nil {
+		s.log.Warn("proxy refused", "node", node.GetId(), "error", err)
+		return err
+	}
+	if entry != nil {
+		defer entry.Release()
+	}
 	c := &conn{
-		server: s, proxy: proxy, mode: mode, since: time.Now(), poke: make(chan struct{}, 1), closed: make(chan struct{}),
+		server: s, entry: entry, proxy: proxy, mode: mode, since: time.Now(), poke: make(chan struct{}, 1), closed: make(chan struct{}),
 		names: map[xds.Name]struct{}{}, types: map[string]struct{}{},
 	}
 	c.session = session.New(mode, func(r *xds.Resource) (session.Standing, *xds.Resource) { return s.judge(proxy, r) })
@@ -294,6 +303,10 @@ func (c *conn) receive(r session.Request) error {
 	defer c.mu.Unlock()
 	if r.TypeURL == "" {
 		return status.Error(codes.InvalidArgument, "the request has no type_url: aggregated discovery needs one")
+	}
+	if r.TypeURL == xds.Health {
+		c.probed(r)
+		return nil
 	}
 	out := c.session.Receive(now, r)
 	c.server.index(c, r.TypeURL, out)

@@ -39,6 +39,19 @@ type Authenticator interface {
 	Authenticate(ctx context.Context) (identity.ID, error)
 }
 
+// Registrar hears of proxies before anybody else does.
+type Registrar interface {
+	// Register finds or makes the object that a proxy's workload is known by, where the proxy says that it needs one (else nil), and completes the proxy from it. proven says
+	// whether the proxy showed a credential. It may wait for an API; an error ends the stream.
+	Register(ctx context.Context, p *mesh.Proxy, proven bool) (Registration, error)
+}
+
+// Registration lives as long as the stream. Its methods do not block.
+type Registration interface {
+	Probed(healthy bool, message string) // what the proxy found out about its workload
+	Release()
+}
+
 // Observer hears of what happens on the streams. Calls come from the goroutine of the proxy's stream and must not block.
 type Observer interface {
 	Connected(p *mesh.Proxy)

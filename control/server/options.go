@@ -41,6 +41,7 @@ type Options struct {
 	Namespace             string // heddled's own; "" is the root namespace
 	TLSNames              []string
 	Quiet, Max            time.Duration // see snapshot.Timing
+	EntryGrace            time.Duration // see register.Options
 	LeaderElection        bool
 	Version               string
 	Log                   *slog.Logger // nil is silent

@@ -24,6 +24,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/config/file"
 	"github.com/heddle-mesh/heddle/control/config/settings"
 	"github.com/heddle-mesh/heddle/control/health"
+	"github.com/heddle-mesh/heddle/control/register"
 	"github.com/heddle-mesh/heddle/control/registry"
 	"github.com/heddle-mesh/heddle/control/registry/vip"
 	"github.com/heddle-mesh/heddle/control/serve"
@@ -45,6 +46,7 @@ type Server struct {
 	addresses    *vip.Allocator
 	accepted     *accepted.Versions
 	board        *health.Board
+	registrar    *register.Registrar
 	publisher    *snapshot.Publisher
 	status       *status.Board
 	rejected     *status.Rejections
@@ -97,8 +99,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		}
 	}
 	d.memo = compile.New()
+	d.openRegistrar()
 	d.serve = serve.New(serve.Options{Authenticator: d.auth, AllowAnonymous: o.AllowAnonymous, TrustDomain: d.opts.domain,
-		Observer: newObserver(d.board, d.rejected), Metrics: serve.NewMetrics(d.metrics), Log: log.With("part", "xds")})
+		Observer: newObserver(d.board, d.rejected), Registrar: registrar{d.registrar}, Metrics: serve.NewMetrics(d.metrics), Log: log.With("part", "xds")})
 	d.publisher.OnPublish = d.publish
 	if d.web, err = newWeb(d); err != nil {
 		return nil, err
@@ -276,6 +279,7 @@ func (d *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return d.serve.Run(ctx, d.endpoints, d.services()...) })
 	group.Go(func() error { return d.web.run(ctx) })
 	group.Go(func() error { return d.tellLate(ctx) })
+	group.Go(func() error { return d.registrar.Run(ctx) })
 	if w := d.apis.status(); w != nil {
 		group.Go(func() error { return d.writeStatus(ctx, w) })
 	}
@@ -291,6 +295,7 @@ func (d *Server) Run(ctx context.Context) error {
 	d.log.Info("heddled started", "version", d.opts.Version, "http", d.web.address(), "debugToken", d.opts.TokenFile, "config", d.opts.ConfigDir+d.opts.Kubeconfig, "cluster", d.opts.ClusterKubeconfig)
 	group.Go(func() error {
 		<-ctx.Done()
+		d.registrar.Close()
 		return d.board.Close() // before the streams end: their workloads live on
 	})
 	err := group.Wait()

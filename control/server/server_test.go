@@ -49,7 +49,7 @@ type runningMesh struct {
 	tokens string
 }
 
-func startMesh(t *testing.T, objects string) *runningMesh {
+func startMesh(t *testing.T, objects string, set ...func(*Options)) *runningMesh {
 	t.Helper()
 	dir, state := t.TempDir(), t.TempDir()
 	m := &runningMesh{t: t, dir: dir, tokens: filepath.Join(state, "tokens")}
@@ -62,7 +62,11 @@ func startMesh(t *testing.T, objects string) *runningMesh {
 		t.Fatal(err)
 	}
 	var err error
-	m.d, err = New(t.Context(), Options{ConfigDir: dir, XDSAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0", StateDir: state, JoinTokens: m.tokens, XDSTLSAddress: "127.0.0.1:0"})
+	o := Options{ConfigDir: dir, XDSAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0", StateDir: state, JoinTokens: m.tokens, XDSTLSAddress: "127.0.0.1:0"}
+	for _, f := range set {
+		f(&o)
+	}
+	m.d, err = New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +122,7 @@ type adsClient struct {
 	cancel func()
 }
 
-func (m *runningMesh) connect(name, account string) *adsClient {
+func (m *runningMesh) connect(name, account string, more ...string) *adsClient {
 	m.t.Helper()
 	secret, err := token.Issue(m.tokens, name, token.Claims{Namespace: "shop", ServiceAccount: account})
 	if err != nil {
@@ -135,7 +139,12 @@ func (m *runningMesh) connect(name, account string) *adsClient {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	md, _ := structpb.NewStruct(map[string]any{"NAME": name, "NAMESPACE": "shop", "SERVICE_ACCOUNT": account, "LABELS": map[string]any{"app": account}})
+	fields := map[string]any{"NAME": name, "NAMESPACE": "shop", "SERVICE_ACCOUNT": account, "LABELS": map[string]any{"app": account}}
+	for _, one := range more {
+		k, v, _ := strings.Cut(one, "=")
+		fields[k] = v
+	}
+	md, _ := structpb.NewStruct(fields)
 	c := &adsClient{t: m.t, stream: stream, held: map[string]map[string][]byte{}, cancel: func() { cancel(); conn.Close() },
 		node: &corev3.Node{Id: "sidecar~10.0.0.7~" + name + ".shop~shop.svc.cluster.local", Metadata: md}}
 	m.t.Cleanup(c.cancel)

@@ -115,6 +115,8 @@ func (b *Builder) placed(ep *mesh.Endpoint) *mesh.Endpoint {
 const (
 	markProxied = "heddle.dev/proxied" // "true": the workload has a proxy, and is healthy only while that proxy's stream lives
 	markReady   = "heddle.dev/ready"   // "false": the workload takes no traffic
+	// markRegistered names the group of an entry that its proxy registered.
+	markRegistered = "istio.io/autoRegistrationGroup"
 )
 
 func (b *Builder) workloadEntry(o api.Object, w *mesh.Workload, ep *mesh.Endpoint) *registry.Instance {
@@ -122,13 +124,13 @@ func (b *Builder) workloadEntry(o api.Object, w *mesh.Workload, ep *mesh.Endpoin
 	in := &registry.Instance{
 		ID: mesh.WorkloadID{Cluster: b.opts.Cluster, Namespace: w.ID.Namespace, Kind: registry.KindWorkloadEntry, Name: w.ID.Name}, Origin: o.Ref(), Created: o.Meta.Created,
 		Address: ep.Address, Addresses: w.Addresses, Ports: ep.Ports, Labels: ep.Labels, ServiceAccount: w.ServiceAccount, Locality: ep.Locality, Weight: ep.Weight,
-		Name: cmp.Or(ep.WorkloadName, o.Meta.Name), MTLS: ep.MTLS, Tunnel: ep.Tunnel,
-		Proxied: marked(markProxied, "true"), NotReady: marked(markReady, "false"),
+		Name: cmp.Or(o.Meta.Annotations[markRegistered], ep.WorkloadName, o.Meta.Name), MTLS: ep.MTLS, Tunnel: ep.Tunnel,
+		Proxied: marked(markProxied, "true"), NotReady: marked(markReady, "false"), Failing: o.Probed() == api.HealthBad,
 	}
 	if ep.Network != mesh.DefaultNetwork {
 		in.Network = ep.Network
 	}
-	if _, said := ep.Labels["security.istio.io/tlsMode"]; in.Proxied && !said {
+	if _, said := ep.Labels["security.istio.io/tlsMode"]; !said && (in.Proxied || o.Meta.Annotations[markRegistered] != "") {
 		in.MTLS = true // its proxy is ours
 	}
 	return in

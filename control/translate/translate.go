@@ -133,6 +133,8 @@ func (r *Result) istio(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.Entry, problems = istio.ServiceEntry(o, in)
 	case "WorkloadEntry":
 		r.Workload, r.Endpoint, problems = istio.WorkloadEntry(o, in)
+	case "WorkloadGroup":
+		problems = istio.WorkloadGroup(o, in)
 	case "Sidecar":
 		r.Sidecar, problems = istio.Sidecar(o, in)
 	case "PeerAuthentication":

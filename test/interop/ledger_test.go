@@ -48,7 +48,7 @@ func TestLedger(t *testing.T) {
 	proofs := &proofs{works: map[ledger.Row][]string{}, told: map[ledger.Row]mesh.Problem{}, whole: map[string]mesh.Problem{}, wide: map[ledger.Row]mesh.Problem{}}
 	rows := ledger.Rows()
 	t.Run("fixtures", func(t *testing.T) {
-		for _, e := range slices.Concat(compiledExhibits(t), translatedExhibits(t), settingsExhibits(t), injectedExhibits(t), marksExhibits(t), deployedExhibits(t), networksExhibits(t)) {
+		for _, e := range slices.Concat(compiledExhibits(t), translatedExhibits(t), settingsExhibits(t), injectedExhibits(t), marksExhibits(t), deployedExhibits(t), networksExhibits(t), registeredExhibits(t)) {
 			t.Run(e.name, func(t *testing.T) {
 				t.Parallel()
 				proofs.hear(t, &e, rows)
@@ -85,9 +85,7 @@ func TestLedger(t *testing.T) {
 }
 
 // pending are the subjects of which rows are open; the page says which.
-var pending = []string{
-	"Annotations",
-}
+var pending = []string{}
 
 // proofs are what the fixtures said.
 type proofs struct {

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -193,20 +194,28 @@ func (served) Answer(s *Source, p *mesh.Proxy) any {
 
 // Grounds are the workloads that the proxy may be.
 func (served) Grounds(_ *Source, p *mesh.Proxy) []mesh.Key {
-	return []mesh.Key{{Noun: mesh.OfWorkloads, Name: workloadID(p, "Pod")}, {Noun: mesh.OfWorkloads, Name: workloadID(p, "WorkloadEntry")}}
+	ids := workloadIDs(p)
+	keys := make([]mesh.Key, len(ids))
+	for i, id := range ids {
+		keys[i] = mesh.Key{Noun: mesh.OfWorkloads, Name: id}
+	}
+	return keys
 }
 
-func workloadID(p *mesh.Proxy, kind string) mesh.WorkloadID {
-	cluster := p.Cluster
-	if cluster == "" {
-		cluster = mesh.DefaultCluster
+// workloadIDs are those that the proxy's workload may have: the entry that it registered, or what is called like the proxy.
+func workloadIDs(p *mesh.Proxy) []mesh.WorkloadID {
+	id := mesh.WorkloadID{Cluster: cmp.Or(p.Cluster, mesh.DefaultCluster), Namespace: p.Namespace, Kind: "WorkloadEntry", Name: cmp.Or(p.Entry, p.Name)}
+	if p.Entry != "" {
+		return []mesh.WorkloadID{id}
 	}
-	return mesh.WorkloadID{Cluster: cluster, Namespace: p.Namespace, Kind: kind, Name: p.Name}
+	pod := id
+	pod.Kind = "Pod"
+	return []mesh.WorkloadID{pod, id}
 }
 
 func workloadOf(s *Source, p *mesh.Proxy) *mesh.Workload {
-	for _, kind := range []string{"Pod", "WorkloadEntry"} {
-		if w, ok := s.Workloads.Get(workloadID(p, kind)); ok {
+	for _, id := range workloadIDs(p) {
+		if w, ok := s.Workloads.Get(id); ok {
 			return w
 		}
 	}

@@ -110,21 +110,22 @@ func (r *reader) set(to *time.Duration, d *durationpb.Duration, field string) {
 	}
 }
 
-// OwnProxy reads the ProxyConfig of one proxy from YAML or JSON. Fields that this version does not know are left out: an agent may be newer.
-func OwnProxy(raw []byte) (*mesh.ProxyConfig, error) {
+// OwnProxy reads the ProxyConfig of one proxy from YAML or JSON, and whether the proxy asks its workload for its health. Fields that this version does not know are left out: an
+// agent may be newer.
+func OwnProxy(raw []byte) (out *mesh.ProxyConfig, probed bool, err error) {
 	text, err := yaml.YAMLToJSON(raw)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	in := &meshconfig.ProxyConfig{}
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, in); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	out, err := Proxy(in)
+	config, err := Proxy(in)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return &out, nil
+	return &config, in.GetReadinessProbe() != nil, nil
 }
 
 // ProxyFields are the fields of ProxyConfig that Proxy reads.

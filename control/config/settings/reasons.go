@@ -11,7 +11,6 @@ var reasons = []struct{ field, why string }{
 	{"defaultConfig.envoyMetricsServiceAddress", "metrics are scraped: proxies push none"},
 	{"defaultConfig.envoyMetricsService", "metrics are scraped: proxies push none"},
 	{"defaultConfig.statsdUdpAddress", "metrics are scraped: proxies push none"},
-	{"defaultConfig.readinessProbe", "it is the probe of a WorkloadGroup's workloads, which nothing asks yet"},
 	{"defaultConfig.caCertificatesPem", "proxies trust the roots of the mesh alone"},
 	{"defaultConfig.proxyStatsMatcher", "proxies keep all statistics; nothing has to be included"},
 	{"defaultConfig.extraStatTags", "metrics have Istio's labels and no others yet"},

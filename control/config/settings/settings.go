@@ -32,7 +32,7 @@ var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExport
 	// These have an effect on pods that are injected (control/inject).
 	"defaultConfig.concurrency", "defaultConfig.terminationDrainDuration", "defaultConfig.discoveryAddress", "defaultConfig.statusPort", "defaultConfig.meshId",
 	"defaultConfig.interceptionMode=REDIRECT|TPROXY|NONE", "defaultConfig.holdApplicationUntilProxyStarts", "defaultConfig.image.imageType", "defaultConfig.proxyMetadata",
-	"defaultConfig.proxyMetadata.*").Union(ProxyFields.Below("defaultConfig"))
+	"defaultConfig.proxyMetadata.*", "defaultConfig.readinessProbe.*").Union(ProxyFields.Below("defaultConfig"))
 
 // trust are fields that must not be overlooked: without them the mesh would trust or allow more than its owner wrote.
 var trust = []string{"caCertificates", "meshMTLS", "tlsDefaults", "pathNormalization", "ca"}
@@ -68,9 +68,18 @@ func ReadProxyConfig(path string) (*meshconfig.ProxyConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read mesh config: %w", err)
 	}
-	in, err := decode(raw)
+	in, err := ParseProxyConfig(raw)
 	if err != nil {
 		return nil, fmt.Errorf("read mesh config %s: %w", path, err)
+	}
+	return in, nil
+}
+
+// ParseProxyConfig reads the defaultConfig of a MeshConfig.
+func ParseProxyConfig(raw []byte) (*meshconfig.ProxyConfig, error) {
+	in, err := decode(raw)
+	if err != nil {
+		return nil, err
 	}
 	if in.DefaultConfig == nil {
 		return &meshconfig.ProxyConfig{}, nil

@@ -285,7 +285,7 @@ func (v *visit) entryEndpoint(w *networking.WorkloadEntry, s mesh.Service, path 
 // endpoint reads what a WorkloadEntry says about one endpoint, standing alone or within a ServiceEntry.
 func (v *visit) endpoint(w *networking.WorkloadEntry, path string) *mesh.Endpoint {
 	ep := &mesh.Endpoint{
-		Ports: map[string]uint16{}, Labels: w.Labels, Network: mesh.NetworkID(w.Network), Cluster: mesh.DefaultCluster, Locality: localityOf(w.Locality),
+		Ports: map[string]uint16{}, Labels: w.Labels, Network: mesh.NetworkID(w.Network), Cluster: mesh.DefaultCluster, Locality: mesh.ParseLocality(w.Locality),
 		Weight: w.Weight, MTLS: w.Labels["security.istio.io/tlsMode"] == "istio",
 		App: w.Labels["app"], Version: w.Labels["version"], WorkloadName: w.Labels["service.istio.io/workload-name"],
 		CanonicalService: w.Labels["service.istio.io/canonical-name"], CanonicalRevision: w.Labels["service.istio.io/canonical-revision"],
@@ -314,18 +314,6 @@ func (v *visit) endpoint(w *networking.WorkloadEntry, path string) *mesh.Endpoin
 		ep.Identity = identity.NewID(td, string(v.ns), w.ServiceAccount)
 	}
 	return ep
-}
-
-// localityOf reads REGION/ZONE/SUBZONE.
-func localityOf(s string) mesh.Locality {
-	var l mesh.Locality
-	parts := strings.SplitN(s, "/", 3)
-	for i, p := range []*string{&l.Region, &l.Zone, &l.Subzone} {
-		if i < len(parts) {
-			*p = parts[i]
-		}
-	}
-	return l
 }
 
 // workloadEntryFields are all of them.

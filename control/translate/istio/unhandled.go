@@ -7,7 +7,6 @@ import (
 
 // unhandled says what follows from a kind that nothing reads yet.
 var unhandled = map[string]string{
-	"WorkloadGroup":         "no workload is registered by it",
 	"Telemetry":             "proxies keep the default metrics and access log",
 	"WasmPlugin":            "the plug-in is not run",
 	"TrafficExtension":      "the extension is not run",
