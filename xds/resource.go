@@ -42,5 +42,7 @@ func FromBytes(name Name, body []byte, origins ...string) *Resource {
 // Version is the hash that names a resource's bytes: 16 hexadecimal digits of SHA-256.
 func Version(body []byte) string {
 	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:8])
+	var text [16]byte
+	hex.Encode(text[:], sum[:8])
+	return string(text[:])
 }

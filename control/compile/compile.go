@@ -3,6 +3,7 @@ package compile
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -26,7 +27,10 @@ import (
 func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *result) *result {
 	v := view.New(s, r)
 	if n.Name == "" {
-		return trials(v, &result{list: true, names: list(v, n.TypeURL), notices: noticesOf(v.Notices())})
+		out := &result{list: true}
+		v.Listing(func() { out.names = list(v, n.TypeURL) })
+		out.notices = noticesOf(v.Notices())
+		return trials(v, out)
 	}
 	if n.TypeURL == xds.NameTable {
 		if n.Name != nametable.Name {
@@ -151,9 +155,21 @@ func socket(a *corev3.Address) string {
 
 func domains(resource string, h *routev3.VirtualHost) []string {
 	config, _ := xds.RouteOf(resource)
-	out := make([]string, 0, len(h.GetDomains()))
+	var b strings.Builder // one text for all
+	size := 0
 	for _, d := range h.GetDomains() {
-		out = append(out, config+"/"+d)
+		size += len(config) + 1 + len(d)
+	}
+	b.Grow(size)
+	for _, d := range h.GetDomains() {
+		b.WriteString(config)
+		b.WriteByte('/')
+		b.WriteString(d)
+	}
+	all, out := b.String(), make([]string, 0, len(h.GetDomains()))
+	for _, d := range h.GetDomains() {
+		n := len(config) + 1 + len(d)
+		out, all = append(out, all[:n]), all[n:]
 	}
 	return out
 }

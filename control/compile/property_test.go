@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -122,21 +123,47 @@ func somebody(ns string, labels map[string]string, kind mesh.ProxyKind, envoy bo
 	}
 }
 
+// serviceID is one of a few services; the last ones have the short names of others for their hosts, or the host of another.
 func serviceID(i int) mesh.ServiceID {
 	ns := []string{"a", "b"}[i%2]
+	switch {
+	case i >= 8:
+		return mesh.ServiceID{Namespace: mesh.Namespace(ns), Host: serviceID(9 - i).Host}
+	case i >= 6:
+		return mesh.ServiceID{Namespace: mesh.Namespace(ns), Host: []mesh.Host{"s0.b", "s0"}[i%2]}
+	}
 	return mesh.ServiceID{Namespace: mesh.Namespace(ns), Host: mesh.Host(fmt.Sprintf("s%d.%s.svc.cluster.local", i/2, ns))}
+}
+
+// host lists the services of a host again, the oldest first.
+func host(s *mesh.Snapshot, h mesh.Host) {
+	var ids []mesh.ServiceID
+	for id := range s.Services.All() {
+		if id.Host == h {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortStableFunc(ids, func(a, b mesh.ServiceID) int {
+		x, _ := s.Services.Get(a)
+		y, _ := s.Services.Get(b)
+		return x.Created.Compare(y.Created)
+	})
+	if s.Hosts = s.Hosts.With(h, ids); len(ids) == 0 {
+		s.Hosts = s.Hosts.Without(h)
+	}
 }
 
 // edit changes one noun of a small mesh, keeping the indexes as control/snapshot does.
 func edit(t *rapid.T, s *mesh.Snapshot) {
-	pick := rapid.IntRange(0, 5).Draw(t, "which")
+	pick := rapid.IntRange(0, 9).Draw(t, "which")
 	id := serviceID(pick)
 	drop := rapid.IntRange(0, 4).Draw(t, "drop") == 0
 	age := time.Unix(int64(rapid.IntRange(0, 9).Draw(t, "age")), 0)
 	switch rapid.IntRange(0, 10).Draw(t, "kind") {
 	case 0:
 		if drop {
-			s.Services, s.Hosts = s.Services.Without(id), s.Hosts.Without(id.Host)
+			s.Services = s.Services.Without(id)
+			host(s, id.Host)
 			return
 		}
 		svc := &mesh.Service{ID: id, Created: age, ShortName: "s", Registry: "Kubernetes", Origin: mesh.Ref{Kind: "Service", Namespace: id.Namespace, Name: string(id.Host)}}
@@ -150,7 +177,8 @@ func edit(t *rapid.T, s *mesh.Snapshot) {
 				svc.Ports = append(svc.Ports, mesh.Port{Name: fmt.Sprint("p", n), Number: n, Protocol: rapid.SampledFrom([]mesh.Protocol{mesh.Auto, mesh.TCP, mesh.HTTP, mesh.TLS, mesh.GRPC}).Draw(t, "protocol")})
 			}
 		}
-		s.Services, s.Hosts = s.Services.With(id, svc), s.Hosts.With(id.Host, []mesh.ServiceID{id})
+		s.Services = s.Services.With(id, svc)
+		host(s, id.Host)
 	case 1:
 		trust, _ := identity.ParseTrustDomain("cluster.local")
 		set := &mesh.EndpointSet{Service: id}

@@ -24,7 +24,9 @@ const virtualHostsField protowire.Number = 2
 
 // routeConfiguration puts a route configuration together from virtual hosts that are encoded once each: a message is the concatenation of its fields.
 func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *result {
-	shell, hosts := route.Compile(v, n.Name)
+	var shell *routev3.RouteConfiguration
+	var hosts []string
+	v.Listing(func() { shell, hosts = route.Compile(v, n.Name) }) // it comes from what its virtual hosts come from
 	if shell == nil {
 		return &result{absent: true, notices: noticesOf(v.Notices())}
 	}
@@ -36,7 +38,7 @@ func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *
 		return &result{absent: true, notices: noticesOf(v.Notices())}
 	}
 	out := &result{parts: make([]*result, 0, len(hosts))}
-	taken := map[string]bool{}
+	size, claims := len(body), 0
 	for _, h := range hosts {
 		p := part(xds.Name{TypeURL: routePart, Name: n.Name + "/" + h})
 		v.Include(p.resource.Origins, p.notices)
@@ -44,6 +46,11 @@ func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *
 			continue
 		}
 		out.parts = append(out.parts, p)
+		size, claims = size+len(p.resource.Body)+protowire.SizeTag(virtualHostsField)+protowire.SizeVarint(uint64(len(p.resource.Body))), claims+len(p.resource.Claims)
+	}
+	body = slices.Grow(body, size-len(body))
+	taken := make(map[string]bool, claims)
+	for _, p := range out.parts {
 		encoded := p.resource.Body
 		if slices.ContainsFunc(p.resource.Claims, func(d string) bool { return taken[d] }) {
 			if encoded = without(p, n.Name, taken); encoded == nil {

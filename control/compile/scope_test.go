@@ -90,3 +90,32 @@ spec: {}
 		}
 	}
 }
+
+// A service that takes a host over from another one changes what there is at the other's ports, which it need not have.
+func TestAnotherServiceTakesTheHost(t *testing.T) {
+	const h = mesh.Host("shared.example.com")
+	id := func(ns string) mesh.ServiceID { return mesh.ServiceID{Namespace: mesh.Namespace(ns), Host: h} }
+	with := func(s *mesh.Snapshot, ns string, port uint16) {
+		s.Services = s.Services.With(id(ns), &mesh.Service{ID: id(ns), Ports: []mesh.Port{{Name: "http", Number: port, Protocol: mesh.HTTP}}})
+		host(s, h)
+	}
+	one := mesh.NewSnapshot(defaultSettings())
+	with(one, "a", 80)
+	m := New()
+	store, _ := m.Publish(one)
+	p, name := somebody("b", map[string]string{"app": "x"}, mesh.Sidecar, true), xds.Name{TypeURL: xds.Listener, Name: "0.0.0.0_80"}
+	held, had := store.Resource(p, name)
+
+	two := *one
+	two.Revision++
+	with(&two, "b", 90)
+	store, changes := m.Publish(&two)
+	told := false
+	for n := range changes {
+		told = told || n == name
+	}
+	if _, has := store.Resource(p, name); !had || has || !told {
+		t.Errorf("the listener of port 80 was there: %v, is there: %v; told of it: %v", had, has, told)
+	}
+	runtime.KeepAlive(held)
+}

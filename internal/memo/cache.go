@@ -27,7 +27,8 @@ type Cache[S, A any, N, K comparable, V any] struct {
 	// dismissed are leaves without their askers, which are about to ask again; those that none comes back to are let go of at the next revision.
 	dismissed []*leaf[S, A, N, K, V]
 	made      uint64
-	readers   sync.Pool // of *Reader
+	workers   sync.Pool                   // of *worker
+	died      func(*entry[S, A, N, K, V]) // is sweep
 }
 
 // Rules are what a cache must know of its values.
@@ -49,6 +50,9 @@ type entry[S, A any, N, K comparable, V any] struct {
 	leaves  []*leaf[S, A, N, K, V]
 	past    []*leaf[S, A, N, K, V] // valid until the current revision began
 	values  []identified[V]
+	// The first leaf and the first value of a name, which mostly are the only ones.
+	leafRoom  [1]*leaf[S, A, N, K, V]
+	valueRoom [1]identified[V]
 }
 
 // identified is a value that may be shared, by its identity.
@@ -81,11 +85,14 @@ func (l *leaf[S, A, N, K, V]) get() *V {
 
 // New makes an empty cache at revision 0.
 func New[S, A any, N, K comparable, V any](rules Rules[S, A, N, K, V]) *Cache[S, A, N, K, V] {
-	return &Cache[S, A, N, K, V]{
+	c := &Cache[S, A, N, K, V]{
 		rules: rules, entries: map[N]*entry[S, A, N, K, V]{},
 		index:  map[K]*slot[S, A, N, K, V]{},
 		askers: map[weak.Pointer[A]]map[*leaf[S, A, N, K, V]]struct{}{},
 	}
+	c.died = c.sweep
+	c.workers.New = func() any { return newWorker(c) }
+	return c
 }
 
 // Get is the value of the name for the asker as of a revision of the source. If the cache has gone on to a later revision it gives what it still has
@@ -97,7 +104,7 @@ func (c *Cache[S, A, N, K, V]) Get(source S, rev Revision, current func() S, ask
 	if rev < c.now {
 		if e := c.entries[name]; e != nil {
 			for _, l := range e.past {
-				if v := l.get(); v != nil && l.agrees(source, asker) {
+				if v := l.get(); v != nil && l.agrees(source, asker, 0) {
 					c.mu.Unlock()
 					return v
 				}
@@ -116,6 +123,7 @@ func (c *Cache[S, A, N, K, V]) value(source S, asker *A, name N) (*V, *leaf[S, A
 	e := c.entries[name]
 	if e == nil {
 		e = &entry[S, A, N, K, V]{name: name}
+		e.leaves, e.values = e.leafRoom[:0], e.valueRoom[:0]
 		c.entries[name] = e
 	}
 	v, l := c.hit(e, source, asker)
@@ -149,21 +157,9 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 	if v != nil {
 		return v, l
 	}
-	r, _ := c.readers.Get().(*Reader[S, A, K])
-	if r == nil {
-		r = &Reader[S, A, K]{}
-	}
-	r.source, r.asker = source, asker
-	var parts map[*leaf[S, A, N, K, V]]struct{}
-	v = c.rules.Compute(source, e.name, r, func(name N) *V {
-		v, l := c.value(source, asker, name)
-		r.include(l.path)
-		if parts == nil {
-			parts = map[*leaf[S, A, N, K, V]]struct{}{}
-		}
-		parts[l] = struct{}{}
-		return v
-	})
+	w := c.workers.Get().(*worker[S, A, N, K, V])
+	v, parts := w.compute(c, source, asker, e.name)
+	r := &w.reader
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.made++
@@ -185,7 +181,7 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 	c.plant(e, l, r.reads)
 	c.hold(l, source, asker)
 	r.reset()
-	c.readers.Put(r)
+	c.workers.Put(w)
 	return v, l
 }
 
@@ -203,7 +199,7 @@ func (c *Cache[S, A, N, K, V]) share(e *entry[S, A, N, K, V], v *V) *V {
 		break
 	}
 	e.values = append(e.values, identified[V]{id, weak.Make(v)})
-	runtime.AddCleanup(v, func(e *entry[S, A, N, K, V]) { c.sweep(e) }, e)
+	runtime.AddCleanup(v, c.died, e)
 	return v
 }
 
@@ -226,9 +222,9 @@ func (c *Cache[S, A, N, K, V]) plant(e *entry[S, A, N, K, V], l *leaf[S, A, N, K
 	}
 	l.at = len(e.leaves)
 	e.leaves = append(e.leaves, l)
-	l.reads = make([]link[S, A, N, K, V], len(reads))
-	for i, k := range reads {
-		c.link(k, ref[S, A, N, K, V]{leaf: l, i: i})
+	l.reads = make([]link[S, A, N, K, V], 0, len(reads))
+	for _, k := range reads {
+		c.read(k, l)
 	}
 	for part := range l.parts {
 		part.partOf(l)
@@ -245,25 +241,39 @@ func (l *leaf[S, A, N, K, V]) partOf(whole *leaf[S, A, N, K, V]) {
 // at is the leaf at the end of exactly this path.
 func (e *entry[S, A, N, K, V]) at(path []step[S, A]) *leaf[S, A, N, K, V] {
 	n := &e.root
-	for _, s := range path {
-		if n == nil || n.question != s.question {
+	for depth := 0; n != nil && n.leaf == nil; depth++ {
+		if depth == len(path) || n.question != path[depth].question {
 			return nil
 		}
-		n = n.branch(s.answer)
+		n = n.branch(path[depth].answer)
 	}
-	if n == nil {
+	if n == nil || !slices.Equal(n.leaf.path, path) {
 		return nil
 	}
 	return n.leaf
 }
 
-func (l *leaf[S, A, N, K, V]) agrees(source S, asker *A) bool {
-	for _, s := range l.path {
+// agrees says whether an asker gives the answers of the leaf's path, from the question at a depth on.
+func (l *leaf[S, A, N, K, V]) agrees(source S, asker *A, depth int) bool {
+	for _, s := range l.path[depth:] {
 		if s.question.Answer(source, asker) != s.answer {
 			return false
 		}
 	}
 	return true
+}
+
+// partsFrom says whether another leaf that has the same path up to a depth comes to another answer of the same question behind it. If it does not, both cannot be results of one function.
+func (l *leaf[S, A, N, K, V]) partsFrom(other *leaf[S, A, N, K, V], depth int) bool {
+	for i := depth; i < len(l.path) && i < len(other.path); i++ {
+		if l.path[i].question != other.path[i].question {
+			return false
+		}
+		if l.path[i].answer != other.path[i].answer {
+			return true
+		}
+	}
+	return false
 }
 
 // hold records what must be known of an asker of a leaf: the data that its own answers rest on, and that it keeps a strong leaf alive.

@@ -4,12 +4,13 @@ package memo
 type slot[S, A any, N, K comparable, V any] struct {
 	key  K
 	refs []ref[S, A, N, K, V]
+	room [4]ref[S, A, N, K, V] // for the first refs: most keys never have more
 }
 
 // ref is a leaf in a slot: its link back is the i-th of its reads or of its grounds.
 type ref[S, A any, N, K comparable, V any] struct {
 	leaf    *leaf[S, A, N, K, V]
-	i       int
+	i       int32
 	grounds bool
 }
 
@@ -27,13 +28,28 @@ func (r ref[S, A, N, K, V]) back() *link[S, A, N, K, V] {
 	return &r.leaf.reads[r.i]
 }
 
-// link puts a leaf under a key.
-func (c *Cache[S, A, N, K, V]) link(k K, r ref[S, A, N, K, V]) {
+// slot finds or makes the slot of a key.
+func (c *Cache[S, A, N, K, V]) slot(k K) *slot[S, A, N, K, V] {
 	s := c.index[k]
 	if s == nil {
 		s = &slot[S, A, N, K, V]{key: k}
+		s.refs = s.room[:0]
 		c.index[k] = s
 	}
+	return s
+}
+
+// read puts a leaf under a key that it read, once: the reads of a leaf come one after the other, so that one that comes again finds the leaf last in its slot.
+func (c *Cache[S, A, N, K, V]) read(k K, l *leaf[S, A, N, K, V]) {
+	s := c.slot(k)
+	if n := len(s.refs); n > 0 && s.refs[n-1].leaf == l {
+		return
+	}
+	l.reads = append(l.reads, link[S, A, N, K, V]{})
+	s.put(ref[S, A, N, K, V]{leaf: l, i: int32(len(l.reads) - 1)})
+}
+
+func (s *slot[S, A, N, K, V]) put(r ref[S, A, N, K, V]) {
 	*r.back() = link[S, A, N, K, V]{slot: s, at: len(s.refs)}
 	s.refs = append(s.refs, r)
 }
@@ -73,7 +89,7 @@ func (c *Cache[S, A, N, K, V]) ground(k K, l *leaf[S, A, N, K, V]) {
 		}
 	}
 	l.grounds = append(l.grounds, link[S, A, N, K, V]{})
-	c.link(k, ref[S, A, N, K, V]{leaf: l, i: len(l.grounds) - 1, grounds: true})
+	c.slot(k).put(ref[S, A, N, K, V]{leaf: l, i: int32(len(l.grounds) - 1), grounds: true})
 }
 
 // unground takes back what ground did.
@@ -87,7 +103,7 @@ func (c *Cache[S, A, N, K, V]) unground(k K, l *leaf[S, A, N, K, V]) {
 		if i < last {
 			moved := l.grounds[last]
 			l.grounds[i] = moved
-			moved.slot.refs[moved.at].i = i
+			moved.slot.refs[moved.at].i = int32(i)
 		}
 		l.grounds[last] = link[S, A, N, K, V]{}
 		l.grounds = l.grounds[:last]

@@ -142,7 +142,9 @@ func TestAgreesWithTheFunction(t *testing.T) {
 
 func run(s source, name string, a *asker) string {
 	var part func(string) *value
-	part = func(name string) *value { return program(s, name, newReader[source, asker, string](s, a), part) }
+	part = func(name string) *value {
+		return program(s, name, &Reader[source, asker, string]{source: s, asker: a}, part)
+	}
 	return part(name).text
 }
 

@@ -22,17 +22,12 @@ type Reader[S, A any, K comparable] struct {
 	source  S
 	asker   *A
 	reads   []K
-	was     map[K]struct{} // the same, when they are many
 	path    []step[S, A]
 	answers map[Question[S, A]]any // the same, when they are many
 }
 
 // few is up to how many a list is searched from one end to the other.
 const few = 16
-
-func newReader[S, A any, K comparable](source S, asker *A) *Reader[S, A, K] {
-	return &Reader[S, A, K]{source: source, asker: asker}
-}
 
 // reset makes a reader ready for another computation.
 func (r *Reader[S, A, K]) reset() {
@@ -49,26 +44,16 @@ type step[S, A any] struct {
 
 // Read records that the value under a key was looked at, whether it is there or not.
 func (r *Reader[S, A, K]) Read(k K) {
-	if r.was == nil {
-		for i := range r.reads {
-			if r.reads[i] == k {
-				return
-			}
+	for _, was := range r.Recent() {
+		if was == k {
+			return
 		}
-		r.reads = append(r.reads, k)
-		if len(r.reads) > few {
-			r.was = make(map[K]struct{}, 4*few)
-			for _, k := range r.reads {
-				r.was[k] = struct{}{}
-			}
-		}
-		return
 	}
-	if _, ok := r.was[k]; !ok {
-		r.was[k] = struct{}{}
-		r.reads = append(r.reads, k)
-	}
+	r.reads = append(r.reads, k)
 }
+
+// Recent are the keys that were read last. What is read again is mostly read again soon; what is not found here is told apart when the result is remembered.
+func (r *Reader[S, A, K]) Recent() []K { return r.reads[max(0, len(r.reads)-few):] }
 
 // Ask gives the answer for the asker; the answer becomes part of the key of the result.
 func (r *Reader[S, A, K]) Ask(q Question[S, A]) any {

@@ -2,7 +2,8 @@ package memo
 
 import "slices"
 
-// node is a place in the decision trie of a name: either a question with a branch for each answer seen, or a leaf.
+// node is a place in the decision trie of a name: either a question with a branch for each answer seen, or a leaf. The questions of a leaf's path that nothing else shares have
+// no nodes: they are asked one after the other.
 type node[S, A any, N, K comparable, V any] struct {
 	question Question[S, A]
 	branches []branch[S, A, N, K, V]
@@ -63,51 +64,70 @@ func (n *node[S, A, N, K, V]) cut(answer any) {
 
 // find walks to the leaf whose answers the asker gives, or nil.
 func (n *node[S, A, N, K, V]) find(source S, asker *A) *leaf[S, A, N, K, V] {
-	for n != nil && n.leaf == nil {
+	for depth := 0; n != nil; depth++ {
+		if n.leaf != nil {
+			if n.leaf.agrees(source, asker, depth) {
+				return n.leaf
+			}
+			return nil
+		}
 		if n.question == nil {
 			return nil
 		}
 		n = n.branch(n.question.Answer(source, asker))
 	}
-	if n == nil {
-		return nil
-	}
-	return n.leaf
+	return nil
 }
 
-// plant puts a leaf at the end of its path. A subtree that asks something else at some place is out of date, because a function that
-// read the same data would have asked the same; it is dropped, and the result says so.
+// plant puts a leaf where it parts from the others: below there is nothing but it, however long its path is. A subtree that asks something else at some place is
+// out of date, because a function that read the same data would have asked the same; it is dropped, and the result says so.
 func (n *node[S, A, N, K, V]) plant(l *leaf[S, A, N, K, V]) (dropped bool) {
-	for _, s := range l.path {
-		if n.question != s.question || n.leaf != nil {
-			dropped = dropped || n.question != nil || n.leaf != nil
-			*n = node[S, A, N, K, V]{question: s.question}
+	for depth := 0; ; depth++ {
+		if n.leaf != nil {
+			if !n.leaf.partsFrom(l, depth) {
+				n.leaf = l
+				return true
+			}
+			n.push(depth)
 		}
-		next := n.branch(s.answer)
+		switch {
+		case n.question == nil:
+			n.leaf = l
+			return dropped
+		case depth == len(l.path) || n.question != l.path[depth].question:
+			*n = node[S, A, N, K, V]{leaf: l}
+			return true
+		}
+		answer := l.path[depth].answer
+		next := n.branch(answer)
 		if next == nil {
-			next = n.grow(s.answer)
+			next = n.grow(answer)
 		}
 		n = next
 	}
-	dropped = dropped || n.question != nil || n.leaf != nil
-	*n = node[S, A, N, K, V]{leaf: l}
-	return dropped
+}
+
+// push moves the leaf that a node holds one question down.
+func (n *node[S, A, N, K, V]) push(depth int) {
+	l := n.leaf
+	n.leaf, n.question = nil, l.path[depth].question
+	n.grow(l.path[depth].answer).leaf = l
 }
 
 // prune takes a leaf out and the branches that become empty with it. It says whether the node itself is empty now.
 func (n *node[S, A, N, K, V]) prune(l *leaf[S, A, N, K, V], depth int) bool {
-	if depth == len(l.path) {
+	if n.leaf != nil {
 		if n.leaf == l {
 			n.leaf = nil
 		}
-		return n.leaf == nil && n.question == nil
+		return n.leaf == nil
 	}
-	s := l.path[depth]
-	if n.leaf != nil || n.question != s.question {
-		return false
+	if depth == len(l.path) || n.question != l.path[depth].question {
+		return n.question == nil
 	}
-	if next := n.branch(s.answer); next != nil && next.prune(l, depth+1) {
-		n.cut(s.answer)
+	answer := l.path[depth].answer
+	if next := n.branch(answer); next != nil && next.prune(l, depth+1) {
+		n.cut(answer)
 	}
 	if len(n.branches) == 0 {
 		*n = node[S, A, N, K, V]{}

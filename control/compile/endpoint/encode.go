@@ -41,7 +41,6 @@ const healthy = 1
 
 // The metadata that tells who an endpoint is, and whether it takes the mesh's mutual TLS.
 const (
-	istioKey = "istio"
 	matchKey = "envoy.transport_socket_match"
 )
 
@@ -147,7 +146,7 @@ func appendEndpoint(b []byte, e *mesh.Endpoint, p mesh.Port) []byte {
 		b = appendData(b, matchKey, "tlsMode", "istio")
 	}
 	if described(e) {
-		b = appendData(b, istioKey, "workload", Workload(e))
+		b = appendData(b, message.IstioKey, "workload", Workload(e))
 	}
 	b = message.End(b, data)
 	b = message.AppendUInt32(b, lbEndpointWeight, max(e.Weight, 1))

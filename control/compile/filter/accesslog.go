@@ -73,7 +73,7 @@ func AccessLog(s *mesh.Settings) []*accesslogv3.AccessLog {
 	}
 	format := &corev3.SubstitutionFormatString{}
 	if s.AccessLogJSON {
-		fields := map[string]any{}
+		fields := message.Fields{}
 		for _, f := range logFields {
 			fields[f.key] = f.operator
 		}

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -21,11 +20,12 @@ const typePrefix = "type.googleapis.com/"
 
 // Any packs a message with deterministic bytes. It panics only on a string that is not UTF-8, which the parsers of mesh do not let through.
 func Any(m proto.Message) *anypb.Any {
-	b, err := Bytes(m)
-	if err != nil {
-		panic("message: pack " + string(m.ProtoReflect().Descriptor().FullName()) + ": " + err.Error())
-	}
-	return &anypb.Any{TypeUrl: typePrefix + string(m.ProtoReflect().Descriptor().FullName()), Value: b}
+	return &anypb.Any{TypeUrl: TypeURL(m), Value: mustBytes(m)}
+}
+
+// TypeURL is the type of a message as an Any names it.
+func TypeURL(m proto.Message) string {
+	return typePrefix + string(m.ProtoReflect().Descriptor().FullName())
 }
 
 // Bytes are the deterministic bytes of a message. An error means a string that is not UTF-8.
@@ -65,77 +65,37 @@ func At(a mesh.Address, port uint16) *corev3.Address {
 	return Socket(a.IP(), port)
 }
 
-// ADS subscribes on the aggregated stream that the configuration itself came by, and waits for the answer without limit.
-func ADS() *corev3.ConfigSource {
-	return &corev3.ConfigSource{
-		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
-		ResourceApiVersion:    corev3.ApiVersion_V3,
-		InitialFetchTimeout:   durationpb.New(0),
-	}
-}
+var ads = Frozen(&corev3.ConfigSource{
+	ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+	ResourceApiVersion:    corev3.ApiVersion_V3,
+	InitialFetchTimeout:   durationpb.New(0),
+})
+
+// ADS subscribes on the aggregated stream that the configuration itself came by, and waits for the answer without limit. It is frozen.
+func ADS() *corev3.ConfigSource { return ads }
+
+var sdsSocket = Frozen(&corev3.ConfigSource{
+	ConfigSourceSpecifier: &corev3.ConfigSource_ApiConfigSource{ApiConfigSource: &corev3.ApiConfigSource{
+		ApiType: corev3.ApiConfigSource_GRPC, TransportApiVersion: corev3.ApiVersion_V3, SetNodeOnFirstMessageOnly: true,
+		GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "sds-grpc"},
+		}}},
+	}},
+	ResourceApiVersion: corev3.ApiVersion_V3, InitialFetchTimeout: durationpb.New(0),
+})
 
 // LocalSecrets subscribes to the secrets that are made beside the proxy. Stock Envoy asks its agent on the cluster sds-grpc of its bootstrap, as
-// in Istio; a proxy that makes its own keys takes the names from itself.
+// in Istio; a proxy that makes its own keys takes the names from itself. It is frozen.
 func LocalSecrets(socket bool) *corev3.ConfigSource {
 	if !socket {
 		return ADS()
 	}
-	return &corev3.ConfigSource{
-		ConfigSourceSpecifier: &corev3.ConfigSource_ApiConfigSource{ApiConfigSource: &corev3.ApiConfigSource{
-			ApiType: corev3.ApiConfigSource_GRPC, TransportApiVersion: corev3.ApiVersion_V3, SetNodeOnFirstMessageOnly: true,
-			GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "sds-grpc"},
-			}}},
-		}},
-		ResourceApiVersion: corev3.ApiVersion_V3, InitialFetchTimeout: durationpb.New(0),
-	}
+	return sdsSocket
 }
 
 // Provider names a certificate of the certificate provider that the bootstraps of gRPC clients call default, as in Istio's (gRFC A29).
 func Provider(certificate string) *tlsv3.CertificateProviderPluginInstance {
 	return &tlsv3.CertificateProviderPluginInstance{InstanceName: "default", CertificateName: certificate}
-}
-
-// Struct makes metadata from plain values: texts, numbers, maps and lists of them. It panics on anything else.
-func Struct(fields map[string]any) *structpb.Struct {
-	out := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(fields))}
-	for k, v := range fields {
-		out.Fields[k] = value(v)
-	}
-	return out
-}
-
-func value(v any) *structpb.Value {
-	switch v := v.(type) {
-	case string:
-		return structpb.NewStringValue(v)
-	case float64:
-		return structpb.NewNumberValue(v)
-	case map[string]any:
-		return structpb.NewStructValue(Struct(v))
-	case []any:
-		list := &structpb.ListValue{Values: make([]*structpb.Value, len(v))}
-		for i, x := range v {
-			list.Values[i] = value(x)
-		}
-		return structpb.NewListValue(list)
-	}
-	out, err := structpb.NewValue(v)
-	if err != nil {
-		panic("message: build metadata: " + err.Error())
-	}
-	return out
-}
-
-// DeniedKey is the key of filter metadata under which a cluster says why nothing may be sent to it (the field reason).
-const DeniedKey = "heddle.dev/denied"
-
-// NamesKey is the key of filter metadata under which a cluster says which hosts clients may name (the field host), and to what of the proxy's own host they may lead (allow).
-const NamesKey = "heddle.dev/names"
-
-// Metadata is filter metadata under Istio's key.
-func Metadata(fields map[string]any) *corev3.Metadata {
-	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"istio": Struct(fields)}}
 }
 
 // Prefix is a CIDR range.

@@ -88,7 +88,7 @@ func serves(c *clusterv3.Cluster, p *mesh.Patch) bool {
 	if _, inbound := view.ParseInboundName(c.Name); !inbound || p.Match.Service == "" {
 		return true
 	}
-	for _, s := range c.GetMetadata().GetFilterMetadata()["istio"].GetFields()["services"].GetListValue().GetValues() {
+	for _, s := range c.GetMetadata().GetFilterMetadata()[message.IstioKey].GetFields()["services"].GetListValue().GetValues() {
 		if s.GetStructValue().GetFields()["host"].GetStringValue() == p.Match.Service {
 			return true
 		}
@@ -109,6 +109,7 @@ func closeCluster(c *clusterv3.Cluster, p *mesh.Patch) {
 	name, timeout := c.Name, c.ConnectTimeout
 	c.Reset()
 	c.Name, c.ConnectTimeout, c.ClusterDiscoveryType = name, timeout, &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-	c.Metadata = message.Metadata(nil)
-	c.Metadata.FilterMetadata[message.DeniedKey] = message.Struct(map[string]any{"reason": p.Origin.String() + " secures the connection in a way that this proxy is not given"})
+	c.Metadata = message.MetadataOf(map[string]message.Fields{
+		message.IstioKey: nil, message.DeniedKey: {"reason": p.Origin.String() + " secures the connection in a way that this proxy is not given"},
+	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 	"github.com/heddle-mesh/heddle/xds/catalog"
@@ -65,6 +66,7 @@ func apply[M proto.Message](r *run, m M, patches []*mesh.Patch, k kind[M]) (M, b
 	if len(patches) == 0 {
 		return m, true
 	}
+	m = message.Thawed(m)
 	size := proto.Size(m)
 	if len(patches)*size > mostWork {
 		_ = none(r, m, patches, k)

@@ -2,6 +2,7 @@ package route
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ func (p place) build(origin mesh.Ref, rule *mesh.HTTPRule, m *mesh.HTTPMatch) *r
 		out.Name = strings.TrimPrefix(rule.Name+"."+m.Name, ".")
 	}
 	if origin.Kind == "VirtualService" {
-		out.Metadata = message.Metadata(map[string]any{
+		out.Metadata = message.Metadata(message.Fields{
 			"config": "/apis/networking.istio.io/v1alpha3/namespaces/" + string(origin.Namespace) + "/virtual-service/" + origin.Name,
 		})
 	}
@@ -72,17 +73,15 @@ func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule,
 	if origin.Kind == "GRPCRoute" {
 		failure = 503 // gRPC's UNAVAILABLE
 	}
-	var backends []mesh.Backend
-	for _, b := range rule.Backends {
-		if b.Weight > 0 || len(rule.Backends) == 1 && !gatewayAPI {
-			backends = append(backends, b)
-		}
+	backends := rule.Backends
+	if unused := func(b mesh.Backend) bool { return b.Weight == 0 && (len(rule.Backends) > 1 || gatewayAPI) }; slices.ContainsFunc(backends, unused) {
+		backends = slices.DeleteFunc(slices.Clone(backends), unused)
 	}
 	if len(backends) == 0 {
 		out.Action = direct(failure, nil) // Gateway API: no backend that can be referenced, or all weights are zero
 		return
 	}
-	r := &routev3.RouteAction{Timeout: message.Duration(0), RetryPolicy: retry(p.v.Settings().Retry, rule)}
+	r := &routev3.RouteAction{Timeout: never, RetryPolicy: p.retries(rule)}
 	if gatewayAPI {
 		if failure == 500 {
 			r.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
@@ -115,6 +114,18 @@ func (p place) forward(out *routev3.Route, origin mesh.Ref, rule *mesh.HTTPRule,
 	}
 	out.Action = &routev3.Route_Route{Route: r}
 	out.Decorator = &routev3.Decorator{Operation: view.HostPort(backends[0].Host, p.backendPort(&backends[0])) + "/*"}
+}
+
+// never is a timeout that is switched off, frozen.
+var never = message.Frozen(message.Duration(0))
+
+// retries is the policy of a rule; the usual one is frozen.
+func (p place) retries(rule *mesh.HTTPRule) *routev3.RetryPolicy {
+	unsaid := p.v.Settings().Retry
+	if unsaid == nil && rule.Retry == nil && rule.TryTimeout == nil && p.v.Kind() != mesh.Proxyless {
+		return usualRetries
+	}
+	return retry(unsaid, rule)
 }
 
 // single puts what a lone backend edits on the route itself.

@@ -38,8 +38,11 @@ func (p place) applies(m *mesh.HTTPMatch) bool {
 }
 
 // routeMatch is Envoy's form of a match; nil matches everything.
+// anyPath is shared: who sets another path sets another specifier.
+var anyPath = &routev3.RouteMatch_Prefix{Prefix: "/"}
+
 func routeMatch(m *mesh.HTTPMatch) *routev3.RouteMatch {
-	out := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
+	out := &routev3.RouteMatch{PathSpecifier: anyPath}
 	if m == nil {
 		return out
 	}

@@ -21,6 +21,8 @@ const (
 	retriableStatus = "retriable-status-codes"
 )
 
+var usualRetries = message.Frozen(retry(nil, &mesh.HTTPRule{}))
+
 // Again is the policy of the inbound side, where nothing is tried again unless the mesh says so.
 func Again(said *mesh.Retry) *routev3.RetryPolicy {
 	if said == nil {

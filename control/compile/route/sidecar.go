@@ -117,9 +117,8 @@ func parseRoute(v *view.View, name string) (r sidecarRoute, ok bool) {
 		t, ok := target(v, host, port)
 		return r, ok && t.single(v)
 	}
-	n, err := strconv.ParseUint(name, 10, 16)
-	r.port = uint16(n)
-	return r, err == nil
+	r.port, ok = view.ParsePort(name)
+	return r, ok
 }
 
 // routed says whether requests to a port of a service are routed.
@@ -248,12 +247,15 @@ func aliases(v *view.View, s *mesh.Service) []string {
 // forms are the host of a service and the short ones that no other service has for a name.
 func forms(v *view.View, id mesh.ServiceID, headless bool) []string {
 	out := []string{string(id.Host)}
-	suffix := "." + string(id.Namespace) + ".svc." + cmp.Or(v.Settings().ClusterDomain, "cluster.local")
-	name, ok := strings.CutSuffix(string(id.Host), suffix)
-	if !ok || name == "" {
+	host := string(id.Host)
+	service, ok := strings.CutSuffix(host, cmp.Or(v.Settings().ClusterDomain, "cluster.local"))
+	service, ok2 := strings.CutSuffix(service, ".svc.")
+	name, ok3 := strings.CutSuffix(service, string(id.Namespace))
+	name, ok4 := strings.CutSuffix(name, ".")
+	if !ok || !ok2 || !ok3 || !ok4 || name == "" {
 		return out
 	}
-	short := []string{name + "." + string(id.Namespace) + ".svc", name + "." + string(id.Namespace)}
+	short := append(make([]string, 0, 6), host[:len(service)+len(".svc")], service)
 	if v.InNamespace(id.Namespace) {
 		short = append(short, name)
 	}
@@ -265,7 +267,7 @@ func forms(v *view.View, id mesh.ServiceID, headless bool) []string {
 		short = append(short, wide...)
 	}
 	for _, f := range short {
-		if _, taken := v.Resolve(mesh.Host(f)); !taken {
+		if !v.Taken(mesh.Host(f)) {
 			out = append(out, f)
 		}
 	}
@@ -283,12 +285,22 @@ func (r sidecarRoute) domains(names []string, port uint16) []string {
 
 // hostDomains are names with and without the port.
 func hostDomains(names []string, port uint16) []string {
-	out := make([]string, 0, 2*len(names))
+	end, size := ":"+strconv.Itoa(int(port)), 0
 	for _, n := range names {
-		out = append(out, n)
-		if n != "*" {
-			out = append(out, n+":"+strconv.Itoa(int(port)))
+		size += len(n) + len(end)
+	}
+	var b strings.Builder // one text for all
+	b.Grow(size)
+	for _, n := range names {
+		b.WriteString(n)
+		b.WriteString(end)
+	}
+	all, out := b.String(), make([]string, 0, 2*len(names))
+	for _, n := range names {
+		if out = append(out, n); n != "*" {
+			out = append(out, all[:len(n)+len(end)])
 		}
+		all = all[len(n)+len(end):]
 	}
 	return out
 }

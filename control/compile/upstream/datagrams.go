@@ -31,9 +31,9 @@ func datagrams(v *view.View, name string, port uint16, host mesh.Host) *clusterv
 		return nil
 	}
 	c := base(v, name)
-	c.Metadata = message.Metadata(t.metadata())
+	c.Metadata = t.metadata()
 	t.discovery(v, c)
-	t.pool(v, c)
+	t.pool(c, nil)
 	c.UpstreamConnectionOptions = nil
 	t.balancer(v, c)
 	t.localities(v, c)
@@ -51,18 +51,18 @@ func datagramShares(v *view.View, name string, to gate.Datagrams) *clusterv3.Clu
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
 	c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: message.ADS(), ServiceName: name}
 	c.LoadAssignment, c.DnsRefreshRate, c.DnsFailureRefreshRate, c.RespectDnsTtl, c.DnsLookupFamily = nil, nil, nil, false, 0
-	var services []any
+	var services []*mesh.Service
 	for _, d := range to.Shares {
 		s, ok := v.Resolve(d.Host)
 		if !ok {
 			continue
 		}
-		services = append(services, ServiceMetadata(s))
+		services = append(services, s)
 		if why := d.Refused(v); why != "" {
 			v.Notice(mesh.Problem{Object: s.Origin, Code: mesh.CodeDenied, Message: "its share of datagrams is dropped: " + why, Hint: "see its DestinationRule and resolution"})
 		}
 	}
-	c.Metadata = message.Metadata(map[string]any{"services": services, "default_original_port": float64(first.Port)})
+	c.Metadata = servicesOf(services, first.Port)
 	c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 	}

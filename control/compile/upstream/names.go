@@ -21,7 +21,7 @@ func (t *target) clientNames(v *view.View, c *clusterv3.Cluster) {
 			ClusterImplementationSpecifier: &dfpv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: filter.ClientNames(t.service.ID.Host, v.Family())}, AllowInsecureClusterOptions: !sni || !san,
 		}),
 	}}
-	says := map[string]any{"host": string(t.service.ID.Host)}
+	says := message.Fields{"host": string(t.service.ID.Host)}
 	if len(t.service.Local) > 0 {
 		var allow []any
 		for _, p := range t.service.Local {
@@ -29,7 +29,7 @@ func (t *target) clientNames(v *view.View, c *clusterv3.Cluster) {
 		}
 		says["allow"] = allow
 	}
-	c.Metadata.FilterMetadata[message.NamesKey] = message.Struct(says)
+	message.Append(c.Metadata, message.AppendMetadata(nil, message.NamesKey, says))
 }
 
 // unknownNames takes requests to hosts that the mesh does not know, each to the host that it names (outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS).
@@ -49,9 +49,9 @@ func unknownNames(v *view.View, name string) *clusterv3.Cluster {
 		return t.denied(v, name, "this proxy cannot tell which certificates are revoked (caCrl)")
 	}
 	c := base(v, name)
-	c.Metadata = message.Metadata(map[string]any{})
+	c.Metadata = message.Metadata(nil)
 	t.clientNames(v, c)
-	t.pool(v, c)
+	t.pool(c, nil)
 	t.balancer(v, c)
 	t.protocol(v, c)
 	t.security(v, c)

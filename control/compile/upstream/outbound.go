@@ -92,17 +92,15 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 
 	c := base(v, name)
 	c.AltStatName = t.statName(v)
-	c.Metadata = message.Metadata(t.metadata())
+	c.Metadata = t.metadata()
 	t.discovery(v, c)
-	t.pool(v, c)
-	t.budget(v, c)
+	t.pool(c, t.budget(v))
 	t.balancer(v, c)
 	t.outliers(v, c)
 	t.localities(v, c)
 	t.utilization(v, c)
 	t.protocol(v, c)
 	t.security(v, c)
-	t.announce(c)
 	return c
 }
 
@@ -128,9 +126,9 @@ func (t *target) secured(v *view.View) {
 func (t *target) passed(v *view.View, name string) *clusterv3.Cluster {
 	c := base(v, name)
 	c.AltStatName = t.statName(v)
-	c.Metadata = message.Metadata(t.metadata())
+	c.Metadata = t.metadata()
 	t.discovery(v, c)
-	t.pool(v, c)
+	t.pool(c, nil)
 	t.balancer(v, c)
 	t.outliers(v, c)
 	t.localities(v, c)
@@ -143,7 +141,7 @@ func (t *target) passed(v *view.View, name string) *clusterv3.Cluster {
 func (t *target) denied(v *view.View, name, why string) *clusterv3.Cluster {
 	c := base(v, name)
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-	c.Metadata = message.Metadata(t.metadata())
+	c.Metadata = t.metadata()
 	var origin mesh.Ref
 	if t.rule != nil {
 		origin = t.rule.Origin
@@ -155,9 +153,7 @@ func (t *target) denied(v *view.View, name, why string) *clusterv3.Cluster {
 	if origin.Kind == "" {
 		by = "MeshConfig"
 	}
-	c.Metadata.FilterMetadata[message.DeniedKey] = message.Struct(map[string]any{
-		"reason": fmt.Sprintf("%s lets nothing through to %s: %s", by, t.service.ID.Host, why),
-	})
+	message.Append(c.Metadata, message.AppendMetadata(nil, message.DeniedKey, message.Fields{"reason": fmt.Sprintf("%s lets nothing through to %s: %s", by, t.service.ID.Host, why)}))
 	return c
 }
 
@@ -168,7 +164,7 @@ func base(v *view.View, name string) *clusterv3.Cluster {
 		timeout = defaultConnectTimeout
 	}
 	c := &clusterv3.Cluster{
-		Name: name, ConnectTimeout: message.Duration(timeout), CircuitBreakers: breakers(&mesh.ConnectionPool{}),
+		Name: name, ConnectTimeout: message.Duration(timeout), CircuitBreakers: unbounded,
 		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{},
 	}
 	if v.Kind() != mesh.Proxyless {
@@ -176,30 +172,6 @@ func base(v *view.View, name string) *clusterv3.Cluster {
 	}
 	keepAlive(c, v.Settings().Keepalive)
 	return c
-}
-
-// metadata names the service and the rule behind a cluster as Istio does; telemetry reads it.
-func (t *target) metadata() map[string]any {
-	m := map[string]any{
-		"services":              []any{ServiceMetadata(t.service)},
-		"default_original_port": float64(t.port.Number),
-	}
-	if t.subset != "" {
-		m["subset"] = t.subset
-	}
-	if t.rule != nil {
-		m["config"] = "/apis/networking.istio.io/v1alpha3/namespaces/" + string(t.rule.Origin.Namespace) + "/destination-rule/" + t.rule.Origin.Name
-	}
-	return m
-}
-
-// ServiceMetadata is Istio's form of a service in cluster metadata.
-func ServiceMetadata(s *mesh.Service) map[string]any {
-	name := s.ShortName
-	if name == "" {
-		name = string(s.ID.Host)
-	}
-	return map[string]any{"host": string(s.ID.Host), "name": name, "namespace": string(s.ID.Namespace)}
 }
 
 // direct says that connections go to the address that the client dialled.

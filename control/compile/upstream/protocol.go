@@ -31,13 +31,31 @@ func (t *target) spoken(v *view.View) {
 	}
 }
 
-// protocol says which HTTP version goes upstream.
+const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+// httpVersion is the version of HTTP that goes upstream.
+type httpVersion int
+
+const (
+	one httpVersion = iota
+	two
+	clients // the version in which the client asks
+)
+
+// plainHTTP are the encoded options of clusters of which no more than the version is said.
+var plainHTTP = [...][]byte{one: httpEntry(one.options()), two: httpEntry(two.options()), clients: httpEntry(clients.options())}
+
+// protocol says which HTTP version goes upstream, and what else is to be said of it.
 func (t *target) protocol(v *view.View, c *clusterv3.Cluster) {
 	if !t.proto.IsHTTP() && t.proto != mesh.Auto {
 		return
 	}
-	o := &httpv3.HttpProtocolOptions{}
-	version(v, o, t.towards(v))
+	said := version(v, t.towards(v))
+	if asked, _ := t.provedBy(); t.policy.Pool == nil && t.policy.Outlier == nil && !asked {
+		message.Append(c, plainHTTP[said])
+		return
+	}
+	o := said.options()
 	t.errors(v, o)
 	if p := t.policy.Pool; p != nil {
 		idle := cmp.Or(p.HTTPIdleTimeout, p.TCPIdleTimeout)
@@ -49,7 +67,12 @@ func (t *target) protocol(v *view.View, c *clusterv3.Cluster) {
 		t.frames(v, o, p)
 	}
 	t.provesNames(o)
-	setHTTP(c, o)
+	message.Append(c, httpEntry(o))
+}
+
+// httpEntry is the encoded field of a cluster that holds its options of HTTP.
+func httpEntry(o *httpv3.HttpProtocolOptions) []byte {
+	return encoded(&clusterv3.Cluster{TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: message.Any(o)}})
 }
 
 // frames bounds the connections of HTTP/2, where there may be some.
@@ -78,10 +101,6 @@ func (t *target) upstream(v *view.View, field, instead string) bool {
 	return false
 }
 
-func setHTTP(c *clusterv3.Cluster, o *httpv3.HttpProtocolOptions) {
-	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: message.Any(o)}
-}
-
 // towards is the protocol of the service as the proxy must take it. The clients of a gateway negotiate with the gateway, and what they speak says nothing of a service that declares
 // nothing, so it is asked in HTTP/1.1 unless the rule says otherwise, as in Istio.
 func (t *target) towards(v *view.View) mesh.Protocol {
@@ -91,20 +110,29 @@ func (t *target) towards(v *view.View) mesh.Protocol {
 	return t.proto
 }
 
-// version fixes the HTTP version where the port says so; else it is the client's, where the proxy can do both.
-func version(v *view.View, o *httpv3.HttpProtocolOptions, p mesh.Protocol) {
-	h1, h2 := &corev3.Http1ProtocolOptions{}, &corev3.Http2ProtocolOptions{}
-	explicit := &httpv3.HttpProtocolOptions_ExplicitHttpConfig{}
+// version is fixed where the port says so; else it is the client's, where the proxy can do both.
+func version(v *view.View, p mesh.Protocol) httpVersion {
 	switch {
 	case p == mesh.HTTP2 || p == mesh.GRPC:
-		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: h2}
+		return two
 	case p == mesh.Auto && v.Can(mesh.FeatureHTTP2):
-		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
+		return clients
+	}
+	return one
+}
+
+func (h httpVersion) options() *httpv3.HttpProtocolOptions {
+	h1, h2 := &corev3.Http1ProtocolOptions{}, &corev3.Http2ProtocolOptions{}
+	explicit := &httpv3.HttpProtocolOptions_ExplicitHttpConfig{}
+	switch h {
+	case clients:
+		return &httpv3.HttpProtocolOptions{UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
 			UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{HttpProtocolOptions: h1, Http2ProtocolOptions: h2},
-		}
-		return
+		}}
+	case two:
+		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: h2}
 	default:
 		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: h1}
 	}
-	o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: explicit}
+	return &httpv3.HttpProtocolOptions{UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: explicit}}
 }

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	proxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
 	rawv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
@@ -23,23 +22,11 @@ func (t *target) announces(v *view.View) bool {
 	return false
 }
 
-// announce puts a PROXY header in front of whatever the transport is (DestinationRule.trafficPolicy.proxyProtocol).
-func (t *target) announce(c *clusterv3.Cluster) {
-	if t.policy.Proxy == 0 {
-		return
-	}
-	if c.TransportSocket == nil && len(c.TransportSocketMatches) == 0 {
-		c.TransportSocket = raw()
-	}
-	if c.TransportSocket != nil {
-		c.TransportSocket = t.announced(c.TransportSocket)
-	}
-	for _, m := range c.TransportSocketMatches {
-		m.TransportSocket = t.announced(m.TransportSocket)
-	}
-}
-
+// announced puts a PROXY header in front of a transport, if the rule asks for one (DestinationRule.trafficPolicy.proxyProtocol).
 func (t *target) announced(inner *corev3.TransportSocket) *corev3.TransportSocket {
+	if t.policy.Proxy == 0 {
+		return inner
+	}
 	version := corev3.ProxyProtocolConfig_V1
 	if t.policy.Proxy == 2 {
 		version = corev3.ProxyProtocolConfig_V2
@@ -49,9 +36,7 @@ func (t *target) announced(inner *corev3.TransportSocket) *corev3.TransportSocke
 	}}
 }
 
-// raw is a transport without anything.
-func raw() *corev3.TransportSocket {
-	return &corev3.TransportSocket{
-		Name: "envoy.transport_sockets.raw_buffer", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: message.Any(&rawv3.RawBuffer{})},
-	}
-}
+// raw is a transport without anything, frozen.
+var raw = message.Frozen(&corev3.TransportSocket{
+	Name: "envoy.transport_sockets.raw_buffer", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: message.Any(&rawv3.RawBuffer{})},
+})

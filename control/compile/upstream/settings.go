@@ -13,10 +13,19 @@ import (
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
-const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+// unbounded is Istio's default, frozen.
+var unbounded = message.Frozen(bounded(&mesh.ConnectionPool{}, nil))
 
-// breakers are the bounds of a cluster. What is not said has Istio's default, no bound.
-func breakers(p *mesh.ConnectionPool) *clusterv3.CircuitBreakers {
+// breakers are the bounds of a cluster.
+func breakers(p *mesh.ConnectionPool, budget *clusterv3.CircuitBreakers_Thresholds_RetryBudget) *clusterv3.CircuitBreakers {
+	if budget == nil && p.MaxConnections|p.MaxPendingRequests|p.MaxRequests|p.MaxRetries == 0 {
+		return unbounded
+	}
+	return bounded(p, budget)
+}
+
+// bounded are bounds of which those that are not said have Istio's default, none.
+func bounded(p *mesh.ConnectionPool, budget *clusterv3.CircuitBreakers_Thresholds_RetryBudget) *clusterv3.CircuitBreakers {
 	bound := func(n uint32) uint32 {
 		if n == 0 {
 			return math.MaxUint32
@@ -29,14 +38,15 @@ func breakers(p *mesh.ConnectionPool) *clusterv3.CircuitBreakers {
 		MaxRequests:        message.UInt32(bound(p.MaxRequests)),
 		MaxRetries:         message.UInt32(bound(p.MaxRetries)),
 		TrackRemaining:     true,
+		RetryBudget:        budget,
 	}}}
 }
 
-// budget bounds retries in the place of a fixed number.
-func (t *target) budget(v *view.View, c *clusterv3.Cluster) {
+// budget bounds retries in the place of a fixed number; nil for none.
+func (t *target) budget(v *view.View) *clusterv3.CircuitBreakers_Thresholds_RetryBudget {
 	b := t.policy.Budget
 	if b == nil {
-		return
+		return nil
 	}
 	out := &clusterv3.CircuitBreakers_Thresholds_RetryBudget{BudgetPercent: &typev3.Percent{Value: b.Percent}, MinRetryConcurrency: message.UInt32(b.Minimum)}
 	switch {
@@ -49,15 +59,16 @@ func (t *target) budget(v *view.View, c *clusterv3.Cluster) {
 			Message: "some connected proxies count only the requests that are active or wait", Hint: "upgrade them",
 		})
 	}
-	c.CircuitBreakers.Thresholds[0].RetryBudget = out
+	return out
 }
 
-func (t *target) pool(_ *view.View, c *clusterv3.Cluster) {
+// pool bounds connections and requests.
+func (t *target) pool(c *clusterv3.Cluster, budget *clusterv3.CircuitBreakers_Thresholds_RetryBudget) {
 	p := t.policy.Pool
 	if p == nil {
-		return
+		p = &mesh.ConnectionPool{}
 	}
-	c.CircuitBreakers = breakers(p)
+	c.CircuitBreakers = breakers(p, budget)
 	if p.ConnectTimeout > 0 {
 		c.ConnectTimeout = message.Duration(p.ConnectTimeout)
 	}

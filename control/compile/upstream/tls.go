@@ -9,6 +9,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
@@ -20,6 +21,13 @@ const systemRoots = "/etc/ssl/certs/ca-certificates.crt"
 
 // security sets the transport: what the DestinationRule says, else mutual TLS with every endpoint that takes it (auto-mTLS).
 func (t *target) security(v *view.View, c *clusterv3.Cluster) {
+	t.transport(v, c)
+	if t.policy.Proxy != 0 && c.TransportSocket == nil && len(c.TransportSocketMatches) == 0 {
+		c.TransportSocket = t.announced(raw)
+	}
+}
+
+func (t *target) transport(v *view.View, c *clusterv3.Cluster) {
 	rule := t.policy.TLS
 	if rule == nil {
 		if !v.Settings().AutoMTLS || t.service.External || t.service.Resolution == mesh.ClientNames {
@@ -30,18 +38,34 @@ func (t *target) security(v *view.View, c *clusterv3.Cluster) {
 			return
 		}
 		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{
-			{Name: "tlsMode-istio", Match: message.Struct(map[string]any{"tlsMode": "istio"}), TransportSocket: socket(t.mutual(v, nil))},
-			{Name: "tlsMode-disabled", Match: message.Struct(map[string]any{}), TransportSocket: raw()},
+			{Name: "tlsMode-istio", Match: takesMutual, TransportSocket: t.announced(secure(t.mutual(v, nil)))}, t.plain(),
 		}
 		return
 	}
 	switch rule.Mode {
 	case mesh.TLSDisable:
 	case mesh.TLSIstioMutual:
-		c.TransportSocket = socket(t.mutual(v, rule))
+		c.TransportSocket = t.announced(secure(t.mutual(v, rule)))
 	default:
-		c.TransportSocket = socket(t.originate(v, rule))
+		c.TransportSocket = t.announced(socket(t.originate(v, rule)))
 	}
+}
+
+// takesMutual is what the metadata of endpoints says that take the mesh's mutual TLS.
+var takesMutual = message.Struct(message.Fields{"tlsMode": "istio"})
+
+var plain = message.Frozen(unprotected(raw))
+
+// plain is the transport to endpoints that do not take the mesh's mutual TLS.
+func (t *target) plain() *clusterv3.Cluster_TransportSocketMatch {
+	if t.policy.Proxy == 0 {
+		return plain
+	}
+	return unprotected(t.announced(raw))
+}
+
+func unprotected(s *corev3.TransportSocket) *clusterv3.Cluster_TransportSocketMatch {
+	return &clusterv3.Cluster_TransportSocketMatch{Name: "tlsMode-disabled", Match: message.Struct(nil), TransportSocket: s}
 }
 
 // dialled is auto-mTLS for a cluster without endpoints of its own: no endpoint can be told from another there, so all must take it.
@@ -53,66 +77,21 @@ func (t *target) dialled(v *view.View, c *clusterv3.Cluster) {
 		}
 	}
 	if len(endpoints) > 0 {
-		c.TransportSocket = socket(t.mutual(v, nil))
+		c.TransportSocket = t.announced(secure(t.mutual(v, nil)))
 	}
 }
 
-func socket(ctx *tlsv3.UpstreamTlsContext) *corev3.TransportSocket {
-	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: message.Any(ctx)}}
-}
+func socket(ctx *tlsv3.UpstreamTlsContext) *corev3.TransportSocket { return secure(message.Any(ctx)) }
 
-// mutual is the mesh's own mutual TLS: keys and roots made beside the proxy, the server known by the identities of the service's endpoints.
-func (t *target) mutual(v *view.View, rule *mesh.ClientTLS) *tlsv3.UpstreamTlsContext {
-	sni := view.SNI(t.port.Number, t.subset, t.service.ID.Host)
-	names := aliases(append(v.Accounts(t.service.ID), t.service.SubjectAltNames...), v.Settings().TrustAliases)
-	if rule != nil {
-		if rule.SNI != "" {
-			sni = rule.SNI
-		}
-		if len(rule.SubjectAltNames) > 0 {
-			names = rule.SubjectAltNames
-		}
-	}
-	local := message.LocalSecrets(v.Can(mesh.FeatureSecretSocket))
-	return &tlsv3.UpstreamTlsContext{
-		Sni: sni,
-		CommonTlsContext: &tlsv3.CommonTlsContext{
-			TlsParams:     message.TLSParams(v.Settings().MeshTLS),
-			AlpnProtocols: t.alpn(),
-			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{
-				{Name: "default", SdsConfig: local},
-			},
-			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
-				CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-					DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: alternatives(names)},
-					ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: "ROOTCA", SdsConfig: local},
-				},
-			},
-		},
-	}
-}
-
-// alpn tells the server's sidecar what is inside, in Istio's words. Stock Envoy cannot change the words for each request, so a port without a
-// declared protocol says only that it is the mesh's mutual TLS, and the server's sidecar treats what is inside as TCP.
-func (t *target) alpn() []string {
-	switch {
-	case t.proto == mesh.HTTP2 || t.proto == mesh.GRPC:
-		return []string{"istio-h2", "istio", "h2"}
-	case t.proto.IsHTTP():
-		return []string{"istio-http/1.1", "istio", "http/1.1"}
-	}
-	return []string{"istio"}
+func secure(ctx *anypb.Any) *corev3.TransportSocket {
+	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: ctx}}
 }
 
 // alternatives accepts any of the names: URIs, SPIFFE identities among them, and DNS names.
 func alternatives(names []string) []*tlsv3.SubjectAltNameMatcher {
 	var out []*tlsv3.SubjectAltNameMatcher
 	for _, n := range names {
-		kind := tlsv3.SubjectAltNameMatcher_DNS
-		if strings.Contains(n, "://") {
-			kind = tlsv3.SubjectAltNameMatcher_URI
-		}
-		out = append(out, &tlsv3.SubjectAltNameMatcher{SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}}})
+		out = append(out, &tlsv3.SubjectAltNameMatcher{SanType: kindOf(n), Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}}})
 	}
 	return out
 }

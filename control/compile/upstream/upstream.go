@@ -57,7 +57,7 @@ func dialled(v *view.View, name string) *clusterv3.Cluster {
 func unknown(v *view.View, name string) *clusterv3.Cluster {
 	c := dialled(v, name)
 	t := target{proto: mesh.Auto, policy: mesh.TrafficPolicy{Pool: v.Settings().Baseline.Pool}}
-	t.pool(v, c)
+	t.pool(c, nil)
 	t.protocol(v, c)
 	return c
 }
@@ -85,12 +85,12 @@ func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
 	if !ok {
 		return nil
 	}
-	var services []any
+	var services []*mesh.Service
 	for _, t := range in.Targets {
-		services = append(services, ServiceMetadata(t.Service))
+		services = append(services, t.Service)
 	}
-	if len(services) == 0 {
-		services = []any{map[string]any{"host": in.Sidecar().Name + "." + string(in.Sidecar().Namespace), "name": in.Sidecar().Name, "namespace": string(in.Sidecar().Namespace)}}
+	if sc := in.Sidecar(); len(services) == 0 {
+		services = []*mesh.Service{{ID: mesh.ServiceID{Namespace: sc.Namespace, Host: mesh.Host(sc.Name + "." + string(sc.Namespace))}, ShortName: sc.Name}}
 	}
 	c := dialled(v, name)
 	pool, origin := v.Pool(in)
@@ -98,9 +98,9 @@ func inbound(v *view.View, name string, port uint16) *clusterv3.Cluster {
 	if pool != nil && pool.Version == mesh.VersionOfClient && t.proto.IsHTTP() {
 		t.proto = mesh.Auto
 	}
-	t.pool(v, c)
+	t.pool(c, nil)
 	t.protocol(v, c)
-	c.Metadata = message.Metadata(map[string]any{"services": services})
+	c.Metadata = servicesOf(services, 0)
 	c.AltStatName = inboundStat(v, in)
 	workload(v, c, in)
 	return c

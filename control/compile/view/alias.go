@@ -11,7 +11,7 @@ import (
 const maxAliases = 8
 
 func aliasKey(h mesh.Host) mesh.Key {
-	return mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "aliases", host: h}}
+	return mesh.Key{Noun: mesh.OfDerived, Name: aliasesFor{h}}
 }
 
 // aliasesKey is which services are other names of others.
@@ -74,6 +74,9 @@ func (v *View) Aliases(s *mesh.Service) []mesh.ServiceID {
 }
 
 func (v *View) aliasesOf(s *mesh.Service, h mesh.Host, hops int) (out []mesh.ServiceID) {
+	if !v.shape().aliases {
+		return nil
+	}
 	v.r.Read(aliasKey(h))
 	list, _ := v.s.Aliases.Get(h)
 	for _, id := range list {

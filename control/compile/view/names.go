@@ -1,6 +1,7 @@
 package view
 
 import (
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -22,6 +23,19 @@ const (
 	VirtualOutboundUDP = "udp_virtualOutbound"
 )
 
+// ParsePort reads a port's number. Names are mostly of another kind than the one that is looked for, so it makes no error that nobody reads.
+func ParsePort(s string) (uint16, bool) {
+	const mostDigits = 5
+	n := 0
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' || i == mostDigits {
+			return 0, false
+		}
+		n = 10*n + int(s[i]-'0')
+	}
+	return uint16(n), s != "" && n <= math.MaxUint16
+}
+
 // ClusterName is DIRECTION|PORT|SUBSET|HOST.
 func ClusterName(port uint16, subset string, host mesh.Host) string {
 	return "outbound|" + strconv.Itoa(int(port)) + "|" + subset + "|" + string(host)
@@ -29,12 +43,17 @@ func ClusterName(port uint16, subset string, host mesh.Host) string {
 
 // ParseClusterName reads what ClusterName wrote.
 func ParseClusterName(name string) (port uint16, subset string, host mesh.Host, ok bool) {
-	parts := strings.Split(name, "|")
-	if len(parts) != 4 || parts[0] != "outbound" {
+	rest, ok := strings.CutPrefix(name, "outbound|")
+	if !ok {
 		return 0, "", "", false
 	}
-	n, err := strconv.ParseUint(parts[1], 10, 16)
-	return uint16(n), parts[2], mesh.Host(parts[3]), err == nil
+	number, rest, _ := strings.Cut(rest, "|")
+	subset, text, ok := strings.Cut(rest, "|")
+	if !ok || strings.IndexByte(text, '|') >= 0 {
+		return 0, "", "", false
+	}
+	port, ok = ParsePort(number)
+	return port, subset, mesh.Host(text), ok
 }
 
 // DatagramName is the cluster of a host's port for datagrams: udp|PORT||HOST.
@@ -46,8 +65,11 @@ func DatagramName(port uint16, host mesh.Host) string {
 func ParseDatagramName(name string) (port uint16, host mesh.Host, ok bool) {
 	rest, ok := strings.CutPrefix(name, "udp|")
 	number, text, ok2 := strings.Cut(rest, "||")
-	n, err := strconv.ParseUint(number, 10, 16)
-	return uint16(n), mesh.Host(text), ok && ok2 && err == nil
+	if !ok || !ok2 {
+		return 0, "", false
+	}
+	port, ok = ParsePort(number)
+	return port, mesh.Host(text), ok
 }
 
 // DatagramShares is the cluster of several hosts' ports for datagrams, each with its share: udp_shares|PORT||HOST, with what a gateway takes at its port (no host), or what a
@@ -60,8 +82,11 @@ func DatagramShares(port uint16, host mesh.Host) string {
 func ParseDatagramShares(name string) (port uint16, host mesh.Host, ok bool) {
 	rest, ok := strings.CutPrefix(name, "udp_shares|")
 	number, text, ok2 := strings.Cut(rest, "||")
-	n, err := strconv.ParseUint(number, 10, 16)
-	return uint16(n), mesh.Host(text), ok && ok2 && err == nil
+	if !ok || !ok2 {
+		return 0, "", false
+	}
+	port, ok = ParsePort(number)
+	return port, mesh.Host(text), ok
 }
 
 // InboundName is inbound|PORT||, the cluster and route of a port of the workload.
@@ -71,8 +96,10 @@ func InboundName(port uint16) string { return "inbound|" + strconv.Itoa(int(port
 func ParseInboundName(name string) (port uint16, ok bool) {
 	s, ok := strings.CutPrefix(name, "inbound|")
 	s, ok2 := strings.CutSuffix(s, "||")
-	n, err := strconv.ParseUint(s, 10, 16)
-	return uint16(n), ok && ok2 && err == nil
+	if !ok || !ok2 {
+		return 0, false
+	}
+	return ParsePort(s)
 }
 
 // ListenerName is ADDRESS_PORT.
@@ -103,8 +130,8 @@ func ParseListenerName(name string) (ip netip.Addr, port uint16, ok bool) {
 		return ip, 0, false
 	}
 	ip, err := netip.ParseAddr(name[:at])
-	n, err2 := strconv.ParseUint(name[at+1:], 10, 16)
-	return ip, uint16(n), err == nil && err2 == nil
+	port, ok = ParsePort(name[at+1:])
+	return ip, port, err == nil && ok
 }
 
 // HostPort is HOST:PORT, the name of virtual hosts and of routes for one service.
@@ -116,8 +143,8 @@ func ParseHostPort(s string) (mesh.Host, uint16, bool) {
 	if at <= 0 {
 		return "", 0, false
 	}
-	n, err := strconv.ParseUint(s[at+1:], 10, 16)
-	return mesh.Host(s[:at]), uint16(n), err == nil
+	port, ok := ParsePort(s[at+1:])
+	return mesh.Host(s[:at]), port, ok
 }
 
 // SNI is the server name that sidecars use for a cluster: outbound_.PORT_.SUBSET_.HOST.
@@ -131,6 +158,6 @@ func ParseSNI(name string) (port uint16, subset string, host mesh.Host, ok bool)
 	if len(parts) != 4 || parts[0] != "outbound" {
 		return 0, "", "", false
 	}
-	n, err := strconv.ParseUint(parts[1], 10, 16)
-	return uint16(n), parts[2], mesh.Host(parts[3]), err == nil
+	port, ok = ParsePort(parts[1])
+	return port, parts[2], mesh.Host(parts[3]), ok
 }

@@ -94,13 +94,14 @@ func Encode(list []*mesh.Endpoint, port mesh.Port, encode func(b []byte, e *mesh
 func encodeAll(list []*mesh.Endpoint, before *Encoded, encode func([]byte, *mesh.Endpoint) []byte) *Encoded {
 	out := &Encoded{endpoints: list, ends: make([]int, 0, len(list))}
 	if before == nil {
-		const typical = 112
-		out.bytes = make([]byte, 0, typical*len(list))
-		for _, e := range list {
+		const typical = 192 // with what most meshes say of an endpoint
+		for i, e := range list {
+			if left := len(list) - i; cap(out.bytes)-len(out.bytes) < typical { // they are all about as long as those so far
+				out.bytes = slices.Grow(out.bytes, typical+left*(len(out.bytes)/max(1, i)+8))
+			}
 			out.bytes = encode(out.bytes, e)
 			out.ends = append(out.ends, len(out.bytes))
 		}
-		out.bytes = slices.Clip(out.bytes)
 		return out
 	}
 	out.bytes = make([]byte, 0, len(before.bytes)+len(before.bytes)/max(1, len(before.endpoints))+16)

@@ -248,8 +248,7 @@ func (v *View) HostPatches(config, host string) []*mesh.Patch {
 }
 
 func (v *View) patches(q patchesFor) []*mesh.Patch {
-	v.r.Read(noPatches[q.kind][0])
-	if len(v.s.patches.by[q.kind]) == 0 {
+	if !v.shape().patches[q.kind] {
 		return nil // so that nobody asks for each resource in a mesh without
 	}
 	ids := v.r.Ask(q).(string)

@@ -87,11 +87,7 @@ func (v *View) Outbound(port uint16) PortPlan {
 // ByAddress says whether requests to a Service are known by the address that they go to, whatever host they name: where a route of the Gateway API has the Service for a parent. Others are known by
 // their host, as in Istio.
 func (v *View) ByAddress(t Target) bool {
-	if v.s.Called.Len() == 0 {
-		v.r.Read(mesh.Key{Noun: mesh.OfCalled})
-		return false
-	}
-	if t.Service.Origin.Kind != "Service" || t.Service.Headless || len(v.Addresses(t.Service)) == 0 {
+	if !v.shape().calls || t.Service.Origin.Kind != "Service" || t.Service.Headless || len(v.Addresses(t.Service)) == 0 {
 		return false
 	}
 	calls, _ := read(v, mesh.OfCalled, v.s.Called, t.Service.ID.Host)
@@ -151,26 +147,32 @@ func (v *View) Protocol(s *mesh.Service, p mesh.Port) mesh.Protocol {
 // Addresses are what clients dial to reach a service: its own addresses; given ones only where names are resolved by the proxy; for a headless
 // service the addresses of its endpoints. Families that the proxy does not have are left out.
 func (v *View) Addresses(s *mesh.Service) []netip.Addr {
-	var out []netip.Addr
-	add := func(a netip.Addr) {
-		if a.Is4() && v.HasIPv4() || a.Is6() && v.HasIPv6() {
+	switch {
+	case s.Headless:
+		var out []netip.Addr
+		for _, e := range v.Endpoints(s.ID) {
+			if e.Address.Kind() == mesh.AddrIP && v.dials(e.Address.IP()) {
+				out = append(out, e.Address.IP())
+			}
+		}
+		return out
+	case s.AutoAddress && !v.CapturesDNS():
+		return nil
+	case !slices.ContainsFunc(s.Addresses, func(a netip.Addr) bool { return a.Is4In6() || !v.dials(a) }):
+		return s.Addresses[:len(s.Addresses):len(s.Addresses)]
+	}
+	out := make([]netip.Addr, 0, len(s.Addresses))
+	for _, a := range s.Addresses {
+		if a = a.Unmap(); v.dials(a) {
 			out = append(out, a)
 		}
 	}
-	switch {
-	case s.Headless:
-		for _, e := range v.Endpoints(s.ID) {
-			if e.Address.Kind() == mesh.AddrIP {
-				add(e.Address.IP())
-			}
-		}
-	case s.AutoAddress && !v.CapturesDNS():
-	default:
-		for _, a := range s.Addresses {
-			add(a.Unmap())
-		}
-	}
 	return out
+}
+
+// dials says whether the proxy has the family of an address.
+func (v *View) dials(a netip.Addr) bool {
+	return a.Is4() && v.HasIPv4() || a.Is6() && v.HasIPv6()
 }
 
 // InboundPort is a port that the proxy's workload listens on, with the services that it serves there, ordered by host.

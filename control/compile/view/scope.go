@@ -274,8 +274,7 @@ func (v *View) sidecar(ref mesh.Ref) *mesh.SidecarScope {
 
 // scopes says whether the proxy obeys a Sidecar. Nobody asks in a mesh without any.
 func (v *View) scopes() bool {
-	v.r.Read(sidecarsKey)
-	return v.s.Sidecars.Len() > 0 && v.r.Ask(governed{}).(bool)
+	return v.shape().sidecars && v.r.Ask(governed{}).(bool)
 }
 
 // reach says how the proxy knows a service.

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"iter"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/heddle-mesh/heddle/mesh"
@@ -30,44 +31,46 @@ type Source struct {
 	Leads mesh.Table[mesh.Host, []lead]
 	// Aliases are the services that are another name of a host, ordered.
 	Aliases mesh.Table[mesh.Host, []mesh.ServiceID]
+	// short counts hosts by how they end.
+	short   mesh.Table[string, int]
 	patches *patchIndex
 	// callers are the hosts whose rules with a workload selector name a Secret (by the names that it has in SDS), ordered.
 	callers mesh.Table[string, []mesh.Host]
+	shape   shape
 	// clientNames are the services that go by the names that clients give, ordered.
 	clientNames []mesh.ServiceID
 }
 
 // derived names an entry of an index of Source in a mesh.Key.
 type derived struct {
-	index   string
-	port    uint16
-	service mesh.ServiceID
-	host    mesh.Host
-	secret  string
+	index  string
+	port   uint16
+	secret string
 }
 
+// These name entries of other indexes, each by no more than it needs, since they are many.
+type (
+	accountsFor struct{ service mesh.ServiceID }
+	leadsTo     struct{ host mesh.Host }
+	aliasesFor  struct{ host mesh.Host }
+)
+
+// portKey is which services have a port, and what each of them is.
 func portKey(port uint16) mesh.Key {
 	return mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "port", port: port}}
 }
 
 func accountsKey(id mesh.ServiceID) mesh.Key {
-	return mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "accounts", service: id}}
+	return mesh.Key{Noun: mesh.OfDerived, Name: accountsFor{id}}
 }
 
 func leadsKey(h mesh.Host) mesh.Key {
-	return mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "leads", host: h}}
+	return mesh.Key{Noun: mesh.OfDerived, Name: leadsTo{h}}
 }
 
 var (
 	portsKey   = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "ports"}}
 	orphansKey = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "orphans"}}
-	// sidecarsKey is whether there is any Sidecar.
-	sidecarsKey = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "sidecars"}}
-	// wildKeys are whether there is any wildcard among the hosts of a table.
-	wildKeys = map[mesh.Noun]mesh.Key{
-		mesh.OfTraffic:    {Noun: mesh.OfDerived, Name: derived{index: "wildcards of rules"}},
-		mesh.OfMeshRoutes: {Noun: mesh.OfDerived, Name: derived{index: "wildcards of routes"}},
-	}
 )
 
 // NewSource is the source of an empty mesh.
@@ -80,6 +83,7 @@ func NewSource() *Source {
 		Leads:    mesh.NewTable[mesh.Host, []lead](cmp.Compare[mesh.Host]),
 		Aliases:  mesh.NewTable[mesh.Host, []mesh.ServiceID](cmp.Compare[mesh.Host]),
 		callers:  mesh.NewTable[string, []mesh.Host](cmp.Compare[string]),
+		short:    mesh.NewTable[string, int](strings.Compare),
 		parts:    mesh.NewTable[mesh.ServiceID, *Parts](mesh.CompareServiceID),
 		encoded:  &atomic.Uint64{},
 		patches:  &patchIndex{},
@@ -91,9 +95,9 @@ func (s *Source) Encoded() uint64 { return s.encoded.Load() }
 
 // Next is the source of a later snapshot, and the keys that differ: those of the snapshot and those of the indexes.
 func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
-	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, Aliases: s.Aliases, patches: s.patches, parts: s.parts, encoded: s.encoded, callers: s.callers, clientNames: s.clientNames}
+	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, Aliases: s.Aliases, short: s.short, patches: s.patches, parts: s.parts, encoded: s.encoded, callers: s.callers, clientNames: s.clientNames}
 	keys := slices.Collect(mesh.Diff(s.Snapshot, snapshot))
-	ports, orphans, names := map[uint16]*portChange{}, false, false
+	ports, ends, orphans, names := portChanges{}, map[string]int{}, false, false
 	var endpoints []mesh.ServiceID
 	if slices.Contains(keys, mesh.Key{Noun: mesh.OfFilters}) {
 		next.patches = indexPatches(snapshot.Filters)
@@ -104,7 +108,7 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 		case mesh.ServiceID:
 			switch k.Noun {
 			case mesh.OfServices:
-				comparePorts(s.Snapshot, snapshot, name, ports)
+				ports.compare(s.Snapshot, snapshot, name)
 				names = next.indexClientNames(name) || names
 				keys = append(keys, next.indexAlias(s.Snapshot, name)...)
 			case mesh.OfEndpoints:
@@ -123,20 +127,17 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 			if k.Noun == mesh.OfTraffic {
 				keys = append(keys, next.indexCallers(s.Snapshot, name)...)
 			}
+			if k.Noun == mesh.OfHosts {
+				countShort(s.Snapshot, snapshot, name, ends)
+			}
 		}
 	}
 	for _, id := range next.indexEndpoints(endpoints) {
 		keys = append(keys, accountsKey(id))
 	}
-	keys = append(keys, next.indexPorts(ports)...)
-	if (s.Sidecars.Len() > 0) != (next.Sidecars.Len() > 0) {
-		keys = append(keys, sidecarsKey)
-	}
-	if hasWildcard(s.Traffic) != hasWildcard(next.Traffic) {
-		keys = append(keys, wildKeys[mesh.OfTraffic])
-	}
-	if hasWildcard(s.MeshRoutes) != hasWildcard(next.MeshRoutes) {
-		keys = append(keys, wildKeys[mesh.OfMeshRoutes])
+	keys = append(append(keys, next.indexPorts(ports)...), next.indexShort(ends)...)
+	if next.shape = s.shape.with(next); next.shape != s.shape {
+		keys = append(keys, shapeKey)
 	}
 	if names {
 		keys = append(keys, clientNamesKey)

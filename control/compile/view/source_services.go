@@ -11,27 +11,42 @@ import (
 // portChange is what becomes of a port's list of services.
 type portChange struct{ gone, come []mesh.ServiceID } // both ordered
 
-// comparePorts notes the ports that a service has lost and got.
-func comparePorts(before, after *mesh.Snapshot, id mesh.ServiceID, changes map[uint16]*portChange) {
-	at := func(p uint16) *portChange {
-		c := changes[p]
-		if c == nil {
-			c = &portChange{}
-			changes[p] = c
-		}
-		return c
+// portChanges are the ports of which something changed: the list, or (with an empty change) only what the services in it are.
+type portChanges map[uint16]*portChange
+
+func (c portChanges) at(p uint16) *portChange {
+	x := c[p]
+	if x == nil {
+		x = &portChange{}
+		c[p] = x
 	}
+	return x
+}
+
+// compare notes the ports that a service has lost, got and kept. The other services of its host may stand in its place, so something changes at their ports too.
+func (c portChanges) compare(before, after *mesh.Snapshot, id mesh.ServiceID) {
 	had, has := portsOf(before, id), portsOf(after, id)
 	for i, p := range had {
+		x := c.at(p.Number)
 		if !hasPort(has, p.Number) && !hasPort(had[:i], p.Number) {
-			c := at(p.Number)
-			c.gone = append(c.gone, id)
+			x.gone = append(x.gone, id)
 		}
 	}
 	for i, p := range has {
+		x := c.at(p.Number)
 		if !hasPort(had, p.Number) && !hasPort(has[:i], p.Number) {
-			c := at(p.Number)
-			c.come = append(c.come, id)
+			x.come = append(x.come, id)
+		}
+	}
+	for _, s := range []*mesh.Snapshot{before, after} {
+		ids, _ := s.Hosts.Get(id.Host)
+		if len(ids) < 2 {
+			continue
+		}
+		for _, other := range ids {
+			for _, p := range portsOf(s, other) {
+				c.at(p.Number)
+			}
 		}
 	}
 }
@@ -48,9 +63,13 @@ func hasPort(list []mesh.Port, number uint16) bool {
 }
 
 // indexPorts brings the lists up to date and gives the keys of what changed.
-func (s *Source) indexPorts(changes map[uint16]*portChange) (keys []mesh.Key) {
+func (s *Source) indexPorts(changes portChanges) (keys []mesh.Key) {
 	some := false
 	for p, c := range changes {
+		keys = append(keys, portKey(p))
+		if len(c.gone)+len(c.come) == 0 {
+			continue
+		}
 		ids, had := s.Ports.Get(p)
 		next := make([]mesh.ServiceID, 0, len(ids)+len(c.come))
 		for _, id := range ids {
@@ -66,7 +85,6 @@ func (s *Source) indexPorts(changes map[uint16]*portChange) (keys []mesh.Key) {
 			s.Ports = s.Ports.Without(p)
 		}
 		some = some || had != (len(next) > 0)
-		keys = append(keys, portKey(p))
 	}
 	if some {
 		keys = append(keys, portsKey)

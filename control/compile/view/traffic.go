@@ -16,21 +16,18 @@ func (v *View) Traffic(s *mesh.Service) *mesh.Traffic { return v.traffic(s, true
 func (v *View) ownTraffic(s *mesh.Service) *mesh.Traffic { return v.traffic(s, false) }
 
 func (v *View) traffic(s *mesh.Service, selectors bool) *mesh.Traffic {
-	var covers [][]*mesh.Traffic // the narrowest host first
-	for cover := range covering(s.ID.Host) {
-		if cover != s.ID.Host && !wildcards(v, mesh.OfTraffic, v.s.Traffic) {
-			break
-		}
-		if rules, _ := read(v, mesh.OfTraffic, v.s.Traffic, cover); len(rules) > 0 {
-			covers = append(covers, rules)
+	var said [][]*mesh.Traffic // the narrowest host first
+	for _, rules := range covers(v, mesh.OfTraffic, v.s.Traffic, v.shape().wideRules, s.ID.Host) {
+		if len(rules) > 0 {
+			said = append(said, rules)
 		}
 	}
-	if len(covers) == 0 {
+	if len(said) == 0 {
 		return nil
 	}
 	root := v.Settings().RootNamespace
-	if own, ok := v.speaks(s, covers); ok {
-		t := v.narrowest(covers, func(t *mesh.Traffic) bool {
+	if own, ok := v.speaks(s, said); ok {
+		t := v.narrowest(said, func(t *mesh.Traffic) bool {
 			if t.Origin.Namespace != own || len(t.Selector) > 0 && !(selectors && v.ProxyMatches(t.Selector)) || !t.ExportTo.From(own, own) {
 				return false
 			}
@@ -42,7 +39,7 @@ func (v *View) traffic(s *mesh.Service, selectors bool) *mesh.Traffic {
 		}
 	}
 	for _, ns := range []mesh.Namespace{s.ID.Namespace, root} {
-		t := v.narrowest(covers, func(t *mesh.Traffic) bool {
+		t := v.narrowest(said, func(t *mesh.Traffic) bool {
 			return len(t.Selector) == 0 && t.Origin.Namespace == ns && v.Visible(t.ExportTo, ns)
 		})
 		if t != nil {
@@ -87,6 +84,9 @@ func (v *View) narrowest(covers [][]*mesh.Traffic, counts func(*mesh.Traffic) bo
 
 // BackendTLS is how a BackendTLSPolicy has a service's port called, nil when none does. One that names the port goes before one for all.
 func (v *View) BackendTLS(id mesh.ServiceID, port uint16) (out *mesh.BackendTLS) {
+	if !v.shape().backendTLS {
+		return nil
+	}
 	list, _ := read(v, mesh.OfBackendTLS, v.s.BackendTLS, id)
 	for _, t := range list {
 		if t.Port == port || t.Port == 0 && out == nil {

@@ -20,8 +20,22 @@ type View struct {
 	parts   []string // the origins of parts
 	notices []mesh.Problem
 	scope   *Scope // nil until it is asked for
-	tried   []*mesh.Patch
-	applied []*mesh.Patch
+	listing bool
+	// covered says that a wider key was read, which changes whenever what is read now does.
+	covered bool
+	// shaped and settled say that the shape and the settings were read.
+	shaped, settled bool
+	tried           []*mesh.Patch
+	applied         []*mesh.Patch
+	// recent are the hosts that were resolved last: a computation asks again and again for the same few.
+	recent [2]resolved
+	turn   int
+}
+
+// resolved is what a host means for the proxy; service is nil for nothing.
+type resolved struct {
+	host    mesh.Host
+	service *mesh.Service
 }
 
 // New is a view for one computation.
@@ -46,13 +60,20 @@ func (v *View) Notice(p mesh.Problem) { v.notices = append(v.notices, p) }
 
 // From records that the result comes from an object.
 func (v *View) From(r mesh.Ref) {
-	if r == (mesh.Ref{}) {
+	if v.listing || r == (mesh.Ref{}) {
 		return
 	}
 	const near = 8 // how far back to look: what is named twice is named nearly at once, and the rest is sorted out in the end
 	if !slices.Contains(v.origins[max(0, len(v.origins)-near):], r) {
 		v.origins = append(v.origins, r)
 	}
+}
+
+// Listing has f look at objects only for the names of what they are for: the result does not come from them.
+func (v *View) Listing(f func()) {
+	v.listing = true
+	f()
+	v.listing = false
 }
 
 // Include takes over the origins and notices of a part that the result is made of.
@@ -62,13 +83,28 @@ func (v *View) Include(origins []string, notices []mesh.Problem) {
 }
 
 func read[K comparable, V any](v *View, noun mesh.Noun, t mesh.Table[K, V], k K) (V, bool) {
-	v.r.Read(mesh.Key{Noun: noun, Name: k})
+	if !v.covered {
+		note(v, noun, k)
+	}
 	return t.Get(k)
+}
+
+// note records that a key was read. Nearly all are read several times, and are not made again then.
+func note[K comparable](v *View, noun mesh.Noun, k K) {
+	for _, was := range v.r.Recent() {
+		if name, ok := was.Name.(K); ok && was.Noun == noun && name == k {
+			return
+		}
+	}
+	v.r.Read(mesh.Key{Noun: noun, Name: k})
 }
 
 // Settings are the mesh-wide settings.
 func (v *View) Settings() *mesh.Settings {
-	v.r.Read(mesh.Key{Noun: mesh.OfSettings})
+	if !v.settled {
+		v.r.Read(mesh.Key{Noun: mesh.OfSettings})
+		v.settled = true
+	}
 	return v.s.Settings
 }
 
@@ -106,7 +142,37 @@ func (v *View) Visible(exportTo mesh.Visibility, owner mesh.Namespace) bool {
 }
 
 // Resolve finds the service that a host means for the proxy, also by another name of it.
-func (v *View) Resolve(h mesh.Host) (*mesh.Service, bool) { return v.follow(v.named(h)) }
+func (v *View) Resolve(h mesh.Host) (*mesh.Service, bool) {
+	if h == "" {
+		return nil, false
+	}
+	for i := range v.recent {
+		if r := &v.recent[i]; r.host == h {
+			return r.service, r.service != nil
+		}
+	}
+	return v.remember(h, v.named)
+}
+
+// listed is Resolve of a host that was found in a list of services whose key stands for all of them: what hosts and services there are need not be read once more.
+func (v *View) listed(h mesh.Host) (*mesh.Service, bool) {
+	return v.remember(h, func(h mesh.Host) (*mesh.Service, bool) {
+		v.covered = true
+		s, ok := v.named(h)
+		v.covered = false
+		return s, ok
+	})
+}
+
+func (v *View) remember(h mesh.Host, named func(mesh.Host) (*mesh.Service, bool)) (*mesh.Service, bool) {
+	s, ok := v.follow(named(h))
+	if !ok {
+		s = nil
+	}
+	v.recent[v.turn] = resolved{h, s}
+	v.turn = (v.turn + 1) % len(v.recent)
+	return s, ok
+}
 
 // named finds the service of a host: what its Sidecar imports before what routes lead to, that of its own namespace before others, then the oldest.
 func (v *View) named(h mesh.Host) (*mesh.Service, bool) {
@@ -164,13 +230,14 @@ func (v *View) FullHost(h mesh.Host) mesh.Host {
 func (v *View) Services() iter.Seq2[*mesh.Service, []mesh.Port] {
 	return func(yield func(*mesh.Service, []mesh.Port) bool) {
 		v.r.Read(mesh.Key{Noun: mesh.OfServices})
+		v.r.Read(mesh.Key{Noun: mesh.OfHosts})
 		scope := v.Scope()
 		var last mesh.Host
 		for id := range sorted(v.s.Services) {
 			if id.Host == last || v.reach(id) == unknown {
 				continue
 			}
-			s, ok := v.Resolve(id.Host)
+			s, ok := v.listed(id.Host)
 			if last = id.Host; !ok || s.ID.Host != id.Host { // another name of one that has its own turn
 				continue
 			}
@@ -221,7 +288,7 @@ func (v *View) WithPort(port uint16) iter.Seq2[*mesh.Service, mesh.Port] {
 				continue
 			}
 			last = id.Host
-			s, ok := v.Resolve(id.Host)
+			s, ok := v.listed(id.Host)
 			if !ok {
 				continue
 			}
@@ -243,7 +310,7 @@ func (v *View) Everywhere(port uint16) iter.Seq2[*mesh.Service, mesh.Port] {
 				continue
 			}
 			last = id.Host
-			if s, ok := v.Resolve(id.Host); ok {
+			if s, ok := v.listed(id.Host); ok {
 				if p, ok := s.Port(port); ok && !yield(s, p) {
 					return
 				}
@@ -282,9 +349,12 @@ func (v *View) Endpoints(id mesh.ServiceID) []*mesh.Endpoint {
 
 // Accounts are the identities (SPIFFE URIs) of a service's endpoints, ordered. Reading them is not a read of the endpoints.
 func (v *View) Accounts(id mesh.ServiceID) []string {
-	v.r.Read(accountsKey(id))
-	text, _ := v.s.Accounts.Get(id)
-	return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
+	note(v, mesh.OfDerived, accountsFor{id})
+	text, ok := v.s.Accounts.Get(id)
+	if !ok {
+		return nil
+	}
+	return strings.Split(text, "\n")
 }
 
 // covering goes through a host and the wildcards that cover it, the narrowest first: a.b.c, *.b.c, *.c, *.
@@ -314,28 +384,28 @@ func covering(h mesh.Host) iter.Seq[mesh.Host] {
 	}
 }
 
-// wildcards says whether a table has any host that covers others. Nearly none has, and then the hosts that would cover one need not be looked at.
-func wildcards[V any](v *View, noun mesh.Noun, t mesh.Table[mesh.Host, V]) bool {
-	v.r.Read(wildKeys[noun])
-	return hasWildcard(t)
-}
-
-func hasWildcard[V any](t mesh.Table[mesh.Host, V]) bool {
-	for h := range t.From("*") {
-		return h.IsWildcard()
+// covers goes through what a table has for a host and, if it may have some, for the wildcards that cover it, the narrowest first.
+func covers[V any](v *View, noun mesh.Noun, t mesh.Table[mesh.Host, V], wide bool, h mesh.Host) iter.Seq2[mesh.Host, V] {
+	return func(yield func(mesh.Host, V) bool) {
+		if own, _ := read(v, noun, t, h); !yield(h, own) || !wide {
+			return
+		}
+		for cover := range covering(h) {
+			if cover == h {
+				continue
+			}
+			if x, _ := read(v, noun, t, cover); !yield(cover, x) {
+				return
+			}
+		}
 	}
-	return false
 }
 
 // MeshRoutes are the routes for sidecars of a host's port that the proxy sees: those of the narrowest host that covers it, oldest first. Of several
 // VirtualServices the oldest alone counts, or, if it asks to be merged, all that do; routes of the Gateway API for one Service are joined, but those of the proxy's own namespace for a Service
 // elsewhere take the place of that Service's own.
 func (v *View) MeshRoutes(h mesh.Host, port uint16) []*mesh.Route {
-	for cover := range covering(h) {
-		if cover != h && !wildcards(v, mesh.OfMeshRoutes, v.s.MeshRoutes) {
-			break
-		}
-		routes, _ := read(v, mesh.OfMeshRoutes, v.s.MeshRoutes, cover)
+	for cover, routes := range covers(v, mesh.OfMeshRoutes, v.s.MeshRoutes, v.shape().wideRoutes, h) {
 		var out []*mesh.Route
 		claimed, merging := false, false
 		for _, r := range routes {
