@@ -46,5 +46,6 @@ func agentCommand(ctx, now context.Context) *cobra.Command {
 	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
 	o.Bind(flags)
 	cmd.Flags().AddGoFlagSet(flags)
+	machineFlag(cmd)
 	return cmd
 }

@@ -160,6 +160,8 @@ func (f *workload) add(s *pflag.FlagSet) {
 	s.StringVar(&f.w.Network, "network", "", "name of the network")
 	s.StringVar(&f.w.Mesh, "mesh-id", "", "name of the mesh")
 	s.StringVar(&f.w.TrustDomain, "trust-domain", "cluster.local", "domain of the identity")
+	s.StringVar(&f.w.Group, "register-group", "", "WorkloadGroup in which the workload is registered, for workloads outside of Kubernetes")
+	s.StringVar(&f.w.Entry, "workload-entry", "", "WorkloadEntry that was made for the workload, whose health the proxy is to tell")
 	s.StringVar(&f.w.DNSDomain, "dns-domain", "cluster.local", "services are named NAME.NAMESPACE.svc.DOMAIN")
 	s.StringVar(&f.w.Interception, "interception-mode", "REDIRECT", "REDIRECT, TPROXY or NONE")
 	s.StringArrayVar(&f.apps, "application", nil, "PORT=IP:PORT: where the workload listens for what arrives at a port of it, with interception mode NONE (repeated)")
@@ -233,6 +235,9 @@ func (f *workload) fill(o *server.Options, kind announce.Kind) error {
 		if probes, err = kubelet.Parse(f.probes, w.IPs[0]); err != nil {
 			return fmt.Errorf("--app-probes: %w", err)
 		}
+	}
+	if err := ask(o, &w); err != nil {
+		return err
 	}
 	o.Around = func(quit func(), pages http.Handler) http.Handler { return kubelet.Status(probes, quit, pages) }
 	parts := append(strings.SplitN(f.locality, "/", 3), "", "")

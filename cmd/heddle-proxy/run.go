@@ -91,6 +91,7 @@ func workloadCommand(ctx, now context.Context, c *common, name string) *cobra.Co
 		},
 	}
 	f.add(cmd.Flags())
+	machineFlag(cmd)
 	cmd.Flags().BoolVar(&f.world, "state-of-the-world", false, "state-of-the-world xDS instead of delta")
 	return cmd
 }

@@ -10,11 +10,13 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/heddle-mesh/heddle/control/token"
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
+	"github.com/heddle-mesh/heddle/data/proxy/probe"
 	proxy "github.com/heddle-mesh/heddle/data/proxy/server"
 	"github.com/heddle-mesh/heddle/test/lab"
 )
@@ -28,6 +30,7 @@ type Workload struct {
 
 	m                *Mesh
 	account, version string
+	group, config    string // of a machine
 	socket           string // of the proxy's admin pages
 	proxy            *running
 }
@@ -60,6 +63,20 @@ kind: WorkloadEntry
 metadata: {name: %[2]s, annotations: {heddle.dev/proxied: "true"}}
 spec: {address: %[3]s, ports: {http: %[4]d}, labels: {app: %[1]s, version: %[5]s}, serviceAccount: %[1]s}
 `, service, w.Name, w.IP, InboundPort, version))
+	w.ready()
+	return w
+}
+
+// Machine makes a workload outside of Kubernetes, which registers itself in a group of its service's name when its proxy comes. The handler is asked for its health as the probe says:
+// the fields of a ReadinessProbe, in which PORT is where the handler listens.
+func (m *Mesh) Machine(name, group, account, probe string, handler http.Handler) *Workload {
+	m.t.Helper()
+	w := m.workload(name, account, "v1")
+	app := httptest.NewServer(handler)
+	m.t.Cleanup(app.Close)
+	at := netip.MustParseAddrPort(app.Listener.Addr().String())
+	w.group, w.config = group, "readinessProbe: {"+strings.ReplaceAll(probe, "PORT", fmt.Sprint(at.Port()))+"}"
+	w.start(at)
 	w.ready()
 	return w
 }
@@ -104,11 +121,17 @@ func (w *Workload) start(app netip.AddrPort) {
 	self := &announce.Workload{
 		Kind: announce.Sidecar, Name: w.Name, Namespace: namespace, Account: w.account, IPs: []netip.Addr{netip.MustParseAddr(w.IP)}, Labels: map[string]string{"app": w.account, "version": w.version},
 		ClusterID: "Kubernetes", TrustDomain: "cluster.local", DNSDomain: "cluster.local", Interception: "NONE", Agent: "heddle-proxy", Version: "test", Features: announce.Features(),
+		Group: w.group, Config: w.config,
 	}
 	if app.IsValid() {
 		self.Applications = map[uint16]netip.AddrPort{InboundPort: app}
 	}
 	o := proxy.Options{Version: "test", Workload: self, Concurrency: 1, Drain: 5 * time.Second, AdminSocket: w.socket, Log: m.logger(w.Name)}
+	if w.group != "" {
+		asked, err := probe.Parse(w.config)
+		must(m.t, err)
+		o.Probe = asked.Run
+	}
 	o.XDS.Address, o.XDS.TokenFile = "unix:"+m.path("xds.sock"), m.path(w.Name+".token")
 	o.CA = o.XDS
 	s, err := proxy.New(o)

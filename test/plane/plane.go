@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/heddle-mesh/heddle/control/server"
 )
@@ -31,7 +32,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Plane, error) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	s, err := server.New(ctx, server.Options{
 		ConfigDir: in("config"), MeshConfig: in("meshconfig.yaml"), XDSSockets: []string{in("xds.sock")}, HTTPAddress: "127.0.0.1:0",
-		TokenFile: in("debug-token"), JoinTokens: in("tokens"), StateDir: in("state"), Log: log,
+		TokenFile: in("debug-token"), JoinTokens: in("tokens"), StateDir: in("state"), Log: log, EntryGrace: time.Second,
 	})
 	return &Plane{server: s, token: in("debug-token")}, err
 }

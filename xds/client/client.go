@@ -40,6 +40,23 @@ type Client struct {
 	mu    sync.Mutex // not held while the Handler runs or the stream is written
 	types map[string]*subscription
 	order []*subscription // as first subscribed: the order of the first requests of a stream
+	// health is what was found out about the workload, nil before the first word; untold says that the server has not heard of it on this stream.
+	health *health
+	untold bool
+}
+
+// health is a verdict on the workload beside the client.
+type health struct {
+	good    bool
+	message string
+}
+
+// Health tells the server what was found out about the workload: on this stream, and first thing on each that follows.
+func (c *Client) Health(good bool, message string) {
+	c.mu.Lock()
+	c.health, c.untold = &health{good, message}, true
+	c.mu.Unlock()
+	c.wake()
 }
 
 // New checks the configuration.

@@ -169,6 +169,38 @@ func TestDeltaStreamFromOpeningToReconnect(t *testing.T) {
 	}
 }
 
+// What was found out about the workload is told once on a stream, and again on the next one, behind who the client is.
+func TestHealthIsTold(t *testing.T) {
+	server, c := run(t, false, &verdicts{calls: make(chan string, 10)})
+	c.Health(false, "status 503")
+	s := <-server.streams
+	if m := recv(t, s); m.GetNode().GetId() != "n" || m.GetTypeUrl() != xds.Health || m.GetErrorDetail().GetMessage() != "status 503" {
+		t.Fatal(m)
+	}
+	c.Subscribe(xds.Cluster)
+	if m := recv(t, s); m.GetTypeUrl() != xds.Cluster || m.GetNode() != nil {
+		t.Fatal(m)
+	}
+	c.Health(true, "")
+	if m := recv(t, s); m.GetTypeUrl() != xds.Health || m.GetErrorDetail() != nil {
+		t.Fatal(m)
+	}
+	server.end <- errors.New("restart")
+	s = <-server.streams
+	if m := recv(t, s); m.GetTypeUrl() != xds.Cluster || m.GetNode().GetId() != "n" {
+		t.Fatal(m)
+	}
+	if m := recv(t, s); m.GetTypeUrl() != xds.Health || m.GetErrorDetail() != nil || m.GetNode() != nil {
+		t.Fatal(m)
+	}
+	world, c := run(t, true, &verdicts{calls: make(chan string, 10)})
+	c.Health(true, "")
+	w := <-world.worlds
+	if m, err := w.Recv(); err != nil || m.GetTypeUrl() != xds.Health || m.GetErrorDetail() != nil || m.GetNode().GetId() != "n" {
+		t.Fatal(m, err)
+	}
+}
+
 func TestWorldTellsWhatIsGone(t *testing.T) {
 	v := &verdicts{calls: make(chan string, 10)}
 	server, c := run(t, true, v)

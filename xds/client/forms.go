@@ -5,6 +5,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/heddle-mesh/heddle/xds"
@@ -28,6 +29,10 @@ func (d *delta) send(c *Client, node *corev3.Node, t *subscription, a *answer) e
 	}
 	c.mu.Unlock()
 	return d.stream.Send(req)
+}
+
+func (d *delta) tell(node *corev3.Node, detail *status.Status) error {
+	return d.stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: xds.Health, ErrorDetail: detail})
 }
 
 func (d *delta) recv() (*response, error) {
@@ -57,6 +62,10 @@ func (d *world) send(c *Client, node *corev3.Node, t *subscription, a *answer) e
 	clear(t.add)
 	c.mu.Unlock()
 	return d.stream.Send(req)
+}
+
+func (d *world) tell(node *corev3.Node, detail *status.Status) error {
+	return d.stream.Send(&discoveryv3.DiscoveryRequest{Node: node, TypeUrl: xds.Health, ErrorDetail: detail})
 }
 
 func (d *world) recv() (*response, error) {

@@ -76,6 +76,7 @@ func (c *Client) dial() (*grpc.ClientConn, error) {
 // wire is one open stream in either form.
 type wire interface {
 	send(c *Client, node *corev3.Node, t *subscription, answer *answer) error
+	tell(node *corev3.Node, detail *status.Status) error // of health; nil is good
 	recv() (*response, error)
 }
 
@@ -117,6 +118,7 @@ func (c *Client) stream(ctx context.Context) (heard bool, err error) {
 	for _, t := range c.order {
 		t.reset()
 	}
+	c.untold = c.health != nil
 	c.mu.Unlock()
 	responses, failed := make(chan *response), make(chan error, 1)
 	go func() {
@@ -196,7 +198,20 @@ func (c *Client) flush(w wire, node **corev3.Node) error {
 		}
 		*node = nil
 	}
-	return nil
+	c.mu.Lock()
+	h, untold := c.health, c.untold
+	c.untold = false
+	c.mu.Unlock()
+	if !untold {
+		return nil
+	}
+	var detail *status.Status
+	if !h.good {
+		detail = &status.Status{Code: int32(codes.Unavailable), Message: h.message}
+	}
+	err := w.tell(*node, detail)
+	*node = nil
+	return err
 }
 
 // handle gives a response to the Handler and answers it.

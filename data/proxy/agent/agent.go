@@ -100,6 +100,9 @@ func (a *agent) run(ctx context.Context) error {
 	group.Go(func() error { return ended(a.rotation.Run(live)) })
 	group.Go(func() error { return a.local.run(live) })
 	group.Go(func() error { return a.admin.run(live) })
+	if p := a.o.probe; p != nil {
+		group.Go(func() error { p.Run(live, a.envoy.ready, a.relay.tell); return nil })
+	}
 	failed := make(chan struct{})
 	go func() {
 		defer close(failed)

@@ -53,6 +53,11 @@ apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: web-1, namespace: shop, labels: {app: web}}
 spec: {address: 10.78.0.1, serviceAccount: web, labels: {app: web}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: machines, namespace: shop}
+spec: {metadata: {labels: {app: web}}, template: {serviceAccount: web}}
 `
 
 // plane is a real heddled with a folder.
@@ -170,7 +175,7 @@ type running struct {
 	opts  Options
 }
 
-func start(t *testing.T, p *plane) *running {
+func start(t *testing.T, p *plane, change ...func(*Options)) *running {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -191,6 +196,9 @@ func start(t *testing.T, p *plane) *running {
 	}}
 	if os.Geteuid() == 0 {
 		r.opts.Mark = 1337
+	}
+	for _, f := range change {
+		f(&r.opts)
 	}
 	r.admin = unixTransport(r.opts.AdminSocket)
 	ctx, cancel := context.WithCancel(t.Context())

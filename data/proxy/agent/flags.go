@@ -79,6 +79,8 @@ func (o *Options) bindWorkload(fs *flag.FlagSet) {
 	text(&w.Network, "network", "", "name of the network")
 	text(&w.Mesh, "mesh-id", "", "name of the mesh")
 	text(&w.TrustDomain, "trust-domain", identity.DefaultTrustDomain, "domain of the identity")
+	text(&w.Group, "register-group", "", "WorkloadGroup in which the workload is registered, for workloads outside of Kubernetes")
+	text(&w.Entry, "workload-entry", "", "WorkloadEntry that was made for the workload, whose health the proxy is to tell")
 	text(&w.DNSDomain, "dns-domain", "cluster.local", "services are named NAME.NAMESPACE.svc.DOMAIN")
 	text(&w.Interception, "interception-mode", "", "REDIRECT, TPROXY or NONE (default: REDIRECT, of a gateway NONE)")
 	fs.Func("locality", "REGION/ZONE/SUBZONE", func(s string) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/data/proxy/kubelet"
+	"github.com/heddle-mesh/heddle/data/proxy/probe"
 	"github.com/heddle-mesh/heddle/data/proxy/secret"
 	"github.com/heddle-mesh/heddle/identity"
 )
@@ -52,8 +53,9 @@ type Options struct {
 	Log            *slog.Logger
 
 	probes    *kubelet.Handler
-	grpc      bool // of RunGRPC: no Envoy
-	temporary bool // WorkDir was made here and goes away
+	probe     *probe.Probe // of the workload's health; nil for none
+	grpc      bool         // of RunGRPC: no Envoy
+	temporary bool         // WorkDir was made here and goes away
 }
 
 // complete fills in defaults and says what is missing, as one sentence each.
@@ -107,6 +109,12 @@ func (o *Options) check() error {
 	}
 	if err := o.readFiles(); err != nil {
 		return err
+	}
+	if o.Workload.Registered() && !o.grpc {
+		var err error
+		if o.probe, err = probe.Parse(o.Workload.Config); err != nil {
+			return fmt.Errorf("--proxy-config: %w", err)
+		}
 	}
 	if o.grpc {
 		return markable(o.Mark)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +40,7 @@ type relay struct {
 	mu     sync.Mutex
 	silent bool
 	open   map[*exchange]struct{}
+	health *status.Status // of the workload: code OK is well; nil before the first word
 }
 
 func newRelay(c secret.Channel, names func([]byte) error, log *slog.Logger) (*relay, error) {
@@ -67,14 +70,33 @@ func (r *relay) silence() {
 	}
 }
 
+// tell says what was found out about the workload: on the streams that are there, and first thing on those that follow.
+func (r *relay) tell(healthy bool, message string) {
+	h := &status.Status{}
+	if !healthy {
+		h.Code, h.Message = int32(codes.Unavailable), message
+	}
+	r.mu.Lock()
+	r.health = h
+	open := slices.Collect(maps.Keys(r.open))
+	r.mu.Unlock()
+	for _, x := range open {
+		if err := x.tell(); err != nil {
+			r.log.Debug("a stream ended before it heard of the workload's health", "error", err)
+		}
+	}
+}
+
 // exchange is one stream of Envoy's and its continuation upstream.
 type exchange struct {
 	relay  *relay
 	down   grpc.ServerStream
 	cancel context.CancelFunc
+	delta  bool
 
-	mu sync.Mutex // for writes to up, which has two writers
-	up grpc.ClientStream
+	mu    sync.Mutex // for writes to up, which has several writers
+	up    grpc.ClientStream
+	named bool // the control plane knows whose stream it is
 }
 
 // serve implements grpc.StreamHandler for every method that is not registered.
@@ -86,7 +108,7 @@ func (r *relay) serve(_ any, down grpc.ServerStream) error {
 	}
 	ctx, cancel := context.WithCancel(down.Context())
 	defer cancel()
-	x := &exchange{relay: r, down: down, cancel: cancel}
+	x := &exchange{relay: r, down: down, cancel: cancel, delta: delta}
 	r.mu.Lock()
 	silent := r.silent
 	r.open[x] = struct{}{}
@@ -149,10 +171,19 @@ func (x *exchange) requests() error {
 		if err := x.send(&f); err != nil {
 			return err
 		}
-		if first && x.relay.names != nil {
+		if !first {
+			continue
+		}
+		if x.relay.names != nil {
 			if err := x.ask(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.NameTable}); err != nil {
 				return err
 			}
+		}
+		x.mu.Lock()
+		x.named = true
+		x.mu.Unlock()
+		if err := x.tell(); err != nil {
+			return err
 		}
 	}
 }
@@ -163,7 +194,27 @@ func (x *exchange) send(f *frame) error {
 	return x.up.SendMsg(f)
 }
 
-func (x *exchange) ask(m *discoveryv3.DeltaDiscoveryRequest) error {
+// tell says the health of the workload, if something is known of it and the control plane knows whose it is.
+func (x *exchange) tell() error {
+	x.relay.mu.Lock()
+	h := x.relay.health
+	x.relay.mu.Unlock()
+	x.mu.Lock()
+	named := x.named
+	x.mu.Unlock()
+	if h == nil || !named {
+		return nil
+	}
+	if h.GetCode() == 0 {
+		h = nil
+	}
+	if x.delta {
+		return x.ask(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.Health, ErrorDetail: h})
+	}
+	return x.ask(&discoveryv3.DiscoveryRequest{TypeUrl: xds.Health, ErrorDetail: h})
+}
+
+func (x *exchange) ask(m proto.Message) error {
 	b, err := proto.Marshal(m)
 	if err != nil {
 		return err

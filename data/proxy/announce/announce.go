@@ -39,6 +39,8 @@ type Workload struct {
 	Applications map[uint16]netip.AddrPort
 	// Config is Istio's ProxyConfig for this proxy in JSON or YAML, "" where that of the mesh counts. It is told to the control plane as it is.
 	Config string
+	// Group is the WorkloadGroup in which the control plane is to register the workload, Entry the WorkloadEntry that somebody made for it; "" for none.
+	Group, Entry string
 	// Agent and Version name the program; Features is what heddled may send it.
 	Agent, Version string
 	Features       []string
@@ -70,6 +72,9 @@ func (w *Workload) Check() error {
 	default:
 		return fmt.Errorf("--interception-mode %q is not one of REDIRECT, TPROXY and NONE", w.Interception)
 	}
+	if w.Group != "" && w.Entry != "" {
+		return fmt.Errorf("--register-group and --workload-entry exclude each other: an entry is made for the workload, or it is there")
+	}
 	for port, at := range w.Applications {
 		if w.Interception != "NONE" {
 			return fmt.Errorf("--application is for --interception-mode NONE; where traffic is captured, the workload listens on its ports itself")
@@ -81,6 +86,9 @@ func (w *Workload) Check() error {
 	_, err := w.ID()
 	return err
 }
+
+// Registered says whether the control plane has an entry for the workload, so that its health matters.
+func (w *Workload) Registered() bool { return w.Group != "" || w.Entry != "" }
 
 // ID is the workload's SPIFFE ID.
 func (w *Workload) ID() (identity.ID, error) {
@@ -106,7 +114,7 @@ func (w *Workload) Node() (*corev3.Node, error) {
 	}
 	metadata := map[string]any{
 		"NAME": w.Name, "NAMESPACE": w.Namespace, "SERVICE_ACCOUNT": w.Account, "WORKLOAD_NAME": w.Name, "LABELS": labels, "INSTANCE_IPS": strings.Join(ips, ","),
-		"CLUSTER_ID": w.ClusterID, "NETWORK": w.Network, "MESH_ID": w.Mesh, "INTERCEPTION_MODE": w.Interception, "DNS_CAPTURE": "true", "HEDDLE_VERSION": w.Version, "ISTIO_VERSION": IstioVersion, "PROXY_CONFIG": w.Config,
+		"CLUSTER_ID": w.ClusterID, "NETWORK": w.Network, "MESH_ID": w.Mesh, "INTERCEPTION_MODE": w.Interception, "DNS_CAPTURE": "true", "HEDDLE_VERSION": w.Version, "ISTIO_VERSION": IstioVersion, "PROXY_CONFIG": w.Config, "AUTO_REGISTER_GROUP": w.Group, "WORKLOAD_ENTRY": w.Entry,
 	}
 	var applications []string
 	for _, port := range slices.Sorted(maps.Keys(w.Applications)) {

@@ -51,6 +51,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	for flag, spoil := range map[string]func(*Workload){
 		"--name": func(w *Workload) { w.Name = "" }, "--namespace": func(w *Workload) { w.Namespace = "" }, "--service-account": func(w *Workload) { w.Account = "" },
 		"--ip": func(w *Workload) { w.IPs = nil }, "--interception-mode": func(w *Workload) { w.Interception = "MAGIC" }, "trust domain": func(w *Workload) { w.TrustDomain = "A B" },
+		"--register-group": func(w *Workload) { w.Group, w.Entry = "a", "b" },
 	} {
 		w := sample()
 		spoil(&w)

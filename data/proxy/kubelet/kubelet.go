@@ -72,9 +72,9 @@ func Parse(text string, ip netip.Addr) (*Handler, error) {
 			return nil, fmt.Errorf("the probe %s: %w", path, errors.Join(err, wrongPath(path)))
 		}
 	}
-	h.client = &http.Client{CheckRedirect: sameHost, Transport: &http.Transport{
+	h.client = &http.Client{CheckRedirect: SameHost, Transport: &http.Transport{
 		// As the kubelet: a probe asks whether somebody answers, not who, and a connection that stays open would hide that nobody can open one.
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, DisableCompression: true, Proxy: nil, DialContext: dial,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, DisableCompression: true, Proxy: nil, DialContext: Dial,
 	}}
 	return h, nil
 }
@@ -127,7 +127,7 @@ func (h *Handler) ask(ctx context.Context, p probe, kubelet http.Header) (int, e
 	case p.HTTPGet != nil:
 		return h.get(ctx, p.HTTPGet, kubelet)
 	case p.TCPSocket != nil:
-		c, err := dial(ctx, "tcp", h.address(p.TCPSocket.Port))
+		c, err := Dial(ctx, "tcp", h.address(p.TCPSocket.Port))
 		if err != nil {
 			return 0, err
 		}
@@ -136,9 +136,9 @@ func (h *Handler) ask(ctx context.Context, p probe, kubelet http.Header) (int, e
 	return http.StatusOK, h.check(ctx, p.GRPC)
 }
 
-// dial calls the application from where a sidecar does, so that the capture rules do not take the call for one of the workload to its own Service. Where nothing is captured over
+// Dial calls the application from where a sidecar does, so that the capture rules do not take the call for one of the workload to its own Service. Where nothing is captured over
 // IPv6 there is no such address, and any other does.
-func dial(ctx context.Context, network, at string) (net.Conn, error) {
+func Dial(ctx context.Context, network, at string) (net.Conn, error) {
 	from := net.IPv4(127, 0, 0, 6)
 	if ap, err := netip.ParseAddrPort(at); err == nil && ap.Addr().Is6() && !ap.Addr().Is4In6() {
 		from = net.ParseIP("::6")
@@ -197,8 +197,8 @@ func (h *Handler) get(ctx context.Context, g *httpGet, kubelet http.Header) (int
 	return answer.StatusCode, nil
 }
 
-// sameHost follows redirects as the kubelet does: to the same host, ten times at most; one that leads elsewhere is an answer.
-func sameHost(r *http.Request, via []*http.Request) error {
+// SameHost follows redirects as the kubelet does: to the same host, ten times at most; one that leads elsewhere is an answer.
+func SameHost(r *http.Request, via []*http.Request) error {
 	if r.URL.Hostname() != via[0].URL.Hostname() {
 		return http.ErrUseLastResponse
 	}
@@ -211,7 +211,7 @@ func sameHost(r *http.Request, via []*http.Request) error {
 // check calls grpc.health.v1.Health/Check.
 func (h *Handler) check(ctx context.Context, p *port) error {
 	conn, err := grpc.NewClient("passthrough:///"+h.address(p.Port), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
-		grpc.WithContextDialer(func(ctx context.Context, at string) (net.Conn, error) { return dial(ctx, "tcp", at) }),
+		grpc.WithContextDialer(func(ctx context.Context, at string) (net.Conn, error) { return Dial(ctx, "tcp", at) }),
 		grpc.WithUserAgent("kube-probe/heddle"))
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -52,6 +53,9 @@ type Options struct {
 	Around     func(quit func(), pages http.Handler) http.Handler
 	DNS        []string // addresses of the name server; none for no name server
 	ResolvConf string
+
+	// Probe asks the workload for its health until ctx ends; ready says whether the proxy itself is, and tell hears of changes. Nil asks nothing.
+	Probe func(ctx context.Context, ready func(context.Context) error, tell func(healthy bool, message string))
 
 	// Env reads the environment, for tags of spans; nil has none.
 	Env func(name string) (value string, ok bool)

@@ -263,11 +263,22 @@ func (s *Server) start(ctx context.Context) error {
 	if s.xds != nil {
 		s.running.Go(func() { _ = s.xds.Run(ctx) }) // it ends with ctx only
 	}
+	if s.xds != nil && s.opts.Probe != nil {
+		s.running.Go(func() { s.opts.Probe(ctx, s.probeable, s.xds.Health) })
+	}
 	s.running.Go(func() { s.housekeeping(ctx) })
 	if s.overload != nil {
 		s.running.Go(func() { s.overload.Run(ctx) })
 	}
 	s.running.Go(func() { s.tellReady(ctx) })
+	return nil
+}
+
+// probeable says why asking the workload would be of no use yet.
+func (s *Server) probeable(context.Context) error {
+	if !s.live.Ready() {
+		return errors.New("it has no configuration yet")
+	}
 	return nil
 }
 
