@@ -14,7 +14,8 @@ type securityRow struct {
 	roots    []string          // patterns that security begins at; "" is the whole spec
 	when     func(Object) bool // nil: always
 	enforced FieldSet
-	why      string // said of the whole kind when nothing of it is enforced, and of a field that has no reason of its own
+	more     func(Object) []Field // what else is not enforced, by its value
+	why      string               // said of the whole kind when nothing of it is enforced, and of a field that has no reason of its own
 	reasons  map[string]string
 }
 
@@ -83,15 +84,17 @@ var securityTable = []securityRow{
 	},
 	{
 		kind: "Gateway.gateway.networking.k8s.io", roots: []string{"listeners[].tls", "tls"},
-		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*",
+		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*", "listeners[].tls.options.*",
 			"tls.frontend.default.validation.caCertificateRefs[].*", "tls.frontend.default.validation.mode=AllowValidOnly|AllowInsecureFallback",
 			"tls.frontend.perPort[].port", "tls.frontend.perPort[].tls.validation.caCertificateRefs[].*", "tls.frontend.perPort[].tls.validation.mode=AllowValidOnly|AllowInsecureFallback",
 			"tls.backend.clientCertificateRef.*"),
+		more: unknownOptions,
 		why: "this TLS setting of a gateway is not enforced yet",
 	},
 	{
 		kind: "ListenerSet.gateway.networking.k8s.io", roots: []string{"listeners[].tls"},
-		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*"),
+		enforced: Fields("listeners[].tls.mode=Terminate|Passthrough", "listeners[].tls.certificateRefs[].*", "listeners[].tls.options.*"),
+		more:     unknownOptions,
 		why:      "this TLS setting of a gateway is not enforced yet",
 	},
 	{
@@ -133,6 +136,9 @@ func Unenforced(o Object) []Field {
 			}
 			f.Reason = r.reason(pattern)
 			out = append(out, f)
+		}
+		if r.more != nil {
+			out = append(out, r.more(o)...)
 		}
 	}
 	return out

@@ -39,7 +39,7 @@ func TestUnenforced(t *testing.T) {
 		{"extension", "extensions.istio.io/v1alpha1 TrafficExtension {phase: AUTHZ, lua: {inlineCode: a}}", []string{"spec"}},
 		{"patch", "networking.istio.io/v1alpha3 EnvoyFilter {}", nil},
 		{"gateway api", "gateway.networking.k8s.io/v1 Gateway {gatewayClassName: heddle, listeners: [{name: a, port: 443, protocol: HTTPS, tls: {mode: Terminate, certificateRefs: [{name: c}], options: {a: b}}}, {name: b, tls: {mode: Passthrough}}]}",
-			[]string{"spec.listeners[0].tls.options"}},
+			[]string{`spec.listeners[0].tls.options["a"]`}},
 		{"backend", "gateway.networking.k8s.io/v1 BackendTLSPolicy {targetRefs: [], options: {example.com/a: b}}", []string{"spec.options"}},
 		{"none", "networking.istio.io/v1 VirtualService {hosts: [a]}", nil},
 	} {

@@ -265,6 +265,8 @@ type ServerTLS struct {
 	MinVersion, MaxVersion uint16   // TLS version numbers of RFC 8446, 0 unset
 	SubjectAltNames        []string
 	CipherSuites           []string // of TLS 1.2 and older, in OpenSSL's names
+	// Own: the certificate is that which the mesh gives to the proxy, in the place of Credential.
+	Own bool
 	// CA is the credential whose roots vouch for clients, "" for those of Credential.
 	CA string
 	// Files are certificates that lie beside the proxy, in the place of Credential; CAFile and CRLFile are the roots and what is revoked.

@@ -32,6 +32,7 @@ type exhibit struct {
 	about   string
 	judge   func(objects []map[string]any, config map[string]any) verdict
 	told    []mesh.Problem // what users are told of the objects as they are
+	before  verdict        // what becomes of the objects as they are
 	wrong   bool           // the objects are refused, which is no proof of what right ones do
 	want    string         // what the fixture holds; "" where it is held in another form
 }
@@ -45,16 +46,18 @@ type verdict struct {
 // TestLedger is the proof of docs/features/coverage.md: each row that is said to work has a fixture that fails without it (the row is taken out of the fixture's objects, as
 // if nobody read it, and what they compile to must not be what the fixture holds), and each that does not work is told. Rows with neither are open, which only some subjects may have.
 func TestLedger(t *testing.T) {
-	proofs := &proofs{works: map[ledger.Row][]string{}, told: map[ledger.Row]mesh.Problem{}, whole: map[string]mesh.Problem{}, wide: map[ledger.Row]mesh.Problem{}}
+	proofs := &proofs{works: map[ledger.Row][]string{}, told: map[ledger.Row]mesh.Problem{}, light: map[ledger.Row][]*exhibit{}, whole: map[string]mesh.Problem{}, wide: map[ledger.Row]mesh.Problem{}}
 	rows := ledger.Rows()
+	all := slices.Concat(compiledExhibits(t), translatedExhibits(t), settingsExhibits(t), injectedExhibits(t), marksExhibits(t), deployedExhibits(t), networksExhibits(t), registeredExhibits(t))
 	t.Run("fixtures", func(t *testing.T) {
-		for _, e := range slices.Concat(compiledExhibits(t), translatedExhibits(t), settingsExhibits(t), injectedExhibits(t), marksExhibits(t), deployedExhibits(t), networksExhibits(t), registeredExhibits(t)) {
+		for _, e := range all {
 			t.Run(e.name, func(t *testing.T) {
 				t.Parallel()
 				proofs.hear(t, &e, rows)
 			})
 		}
 	})
+	proofs.weigh(t, rows)
 	var entries []ledger.Entry
 	empty := map[string][]string{}
 	for _, r := range rows {
@@ -92,8 +95,14 @@ type proofs struct {
 	mu    sync.Mutex
 	works map[ledger.Row][]string
 	told  map[ledger.Row]mesh.Problem
+	light map[ledger.Row][]*exhibit   // in which a row makes no difference
 	whole map[string]mesh.Problem     // of kinds that nothing reads
 	wide  map[ledger.Row]mesh.Problem // of fields that nothing reads, whatever is in them
+}
+
+// bothPlanesFirst puts the fixtures that run on both data planes before others.
+func bothPlanesFirst(a, b string) int {
+	return cmp.Or(strings.Count(a, "/")-strings.Count(b, "/"), strings.Compare(a, b))
 }
 
 func (p *proofs) entry(r ledger.Row) ledger.Entry {
@@ -103,12 +112,7 @@ func (p *proofs) entry(r ledger.Row) ledger.Entry {
 		return e
 	}
 	if list := p.works[r]; len(list) > 0 {
-		slices.SortFunc(list, func(a, b string) int { // what runs on both data planes first
-			if d := strings.Count(a, "/") - strings.Count(b, "/"); d != 0 {
-				return d
-			}
-			return strings.Compare(a, b)
-		})
+		slices.SortFunc(list, bothPlanesFirst)
 		e.Fixture = list[0]
 		return e
 	}
@@ -141,6 +145,7 @@ func (p *proofs) above(r ledger.Row) (mesh.Problem, bool) {
 // hear takes every row out of an exhibit that has it, one after the other.
 func (p *proofs) hear(t *testing.T, e *exhibit, rows []ledger.Row) {
 	before := e.judge(e.objects, e.config)
+	e.before = before
 	if e.want != "" && before.text != e.want {
 		t.Errorf("%s: the ledger does not read the fixture as its own test does: %s", e.name, gocmp.Diff(e.want, before.text))
 	}
@@ -150,7 +155,13 @@ func (p *proofs) hear(t *testing.T, e *exhibit, rows []ledger.Row) {
 		}
 		told, yes := e.refuses(before, r, rows)
 		if !yes {
-			if e.wrong || !e.depends(before, r, rows) {
+			if e.wrong {
+				continue
+			}
+			if !e.depends(before, r, rows) {
+				p.mu.Lock()
+				p.light[r] = append(p.light[r], e)
+				p.mu.Unlock()
 				continue
 			}
 			told, yes = e.says(r)
@@ -189,6 +200,11 @@ func (e *exhibit) depends(before verdict, r ledger.Row, rows []ledger.Row) bool 
 	if after.refused == before.refused {
 		return after.text != before.text
 	}
+	return e.differs(before, r, rows)
+}
+
+// differs says whether something else becomes of the objects, and they are not refused, when the row has one of the other values that it might have.
+func (e *exhibit) differs(before verdict, r ledger.Row, rows []ledger.Row) bool {
 	for n := range mostWays {
 		changed := false
 		after := e.without(func(o map[string]any) bool { changed = r.Alter(o, n, rows) || changed; return true }, r)
@@ -197,6 +213,37 @@ func (e *exhibit) depends(before verdict, r ledger.Row, rows []ledger.Row) bool 
 		}
 	}
 	return false
+}
+
+// weigh looks at the rows that no fixture fails without because they say what counts anyway, such as the one kind to which a reference may lead: they work where a fixture fails
+// when they say something else, and nothing is said against what they say.
+func (p *proofs) weigh(t *testing.T, rows []ledger.Row) {
+	t.Run("values", func(t *testing.T) {
+		for _, r := range rows {
+			if _, unread := p.whole[r.Subject]; unread || len(p.works[r]) > 0 || len(p.light[r]) == 0 {
+				continue
+			}
+			slices.SortFunc(p.light[r], func(a, b *exhibit) int { return bothPlanesFirst(a.name, b.name) })
+			t.Run(r.String(), func(t *testing.T) {
+				t.Parallel()
+				i := slices.IndexFunc(p.light[r], func(e *exhibit) bool { return !e.complains(r) && e.differs(e.before, r, rows) })
+				if i < 0 {
+					return
+				}
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.works[r] = []string{p.light[r][i].name}
+			})
+		}
+	})
+}
+
+// complains says whether the fixture's own objects are said to be wrong in the row.
+func (e *exhibit) complains(r ledger.Row) bool {
+	return slices.ContainsFunc(e.told, func(p mesh.Problem) bool {
+		field := plainField(p.Field)
+		return field != "" && (field == plainField(r.Path) || strings.HasPrefix(plainField(r.Path), field+"."))
+	})
 }
 
 // refuses gives why the row itself is refused, whatever its value (an enumeration's: just this one), so that nobody can have it.

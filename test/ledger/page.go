@@ -44,7 +44,7 @@ func Page(entries []Entry) string {
 const head = `# What of the routing languages works
 
 Written by ` + "`go test -run TestLedger -update ./test/interop`" + `, which takes every field, value, annotation and label that the modules of Istio and of the Gateway API define out of every fixture that has it.
-A row works when a fixture fails without it (or, where objects are refused without it, with another value); its name stands here. A fixture without a folder is one of ` + "`test/interop/testdata`" + `, whose requests are answered by heddle-proxy and by stock Envoy alike.
+A row works when a fixture fails without it (or, where objects are refused without it or it says what counts anyway, with another value); its name stands here. A fixture without a folder is one of ` + "`test/interop/testdata`" + `, whose requests are answered by heddle-proxy and by stock Envoy alike.
 Other rows have the words that their author reads in the object's status (or, for MeshConfig and pods, in the answer of the control plane). A row with neither is **open**: whether it works is not proven.
 
 | subject | rows | work | told | open |

@@ -1,17 +1,10 @@
 package ledger
 
-import "strings"
-
-// same lists rows that say what counts where nothing is said, or nothing that a mesh acts on; a path that begins with a star stands for all that end so.
+// same lists rows that say what counts where nothing is said, or nothing that a mesh acts on.
 var same = []struct{ subject, row, why string }{
-	{"DestinationRule", "*loadBalancer.simple=LEAST_REQUEST", "the default"},
-	{"DestinationRule", "*loadBalancer.simple=LEAST_CONN", "the old name of LEAST_REQUEST, which is the default"},
 	{"VirtualService", "http[].corsPolicy.unmatchedPreflights=FORWARD", "the default"},
-	{MeshConfig, "ingressControllerMode=STRICT", "the default"},
 	{MeshConfig, "serviceEntryVisibility.defaultVisibility=PUBLIC", "the default"},
 	{MeshConfig, "serviceEntryVisibility.policies[].visibility=PUBLIC", "the default"},
-	{MeshConfig, "pathNormalization.normalization=BASE", "the default"},
-	{"EnvoyFilter", "targetRefs[].group", "says together with kind what is meant; a kind of another group is refused (control/translate/istio/testdata/envoyfilter_invalid)"},
 	{"VirtualService", "http[].fault.delay.exponentialDelay", "defined and without meaning in Istio, too: the fault filter has no such delay"},
 	{"VirtualService", "http[].fault.abort.http2Error", "defined and without meaning in Istio, too: the fault filter has no such abort"},
 	{Annotations, "galley.istio.io/analyze-suppress", "asks something of the analyzer alone"},
@@ -36,8 +29,7 @@ var same = []struct{ subject, row, why string }{
 // Same says why nothing can fail without a row: it says what counts anyway.
 func (r Row) Same() string {
 	for _, s := range same {
-		suffix, wild := strings.CutPrefix(s.row, "*")
-		if s.subject == r.Subject && (r.String() == s.row || wild && strings.HasSuffix(r.String(), suffix)) {
+		if s.subject == r.Subject && r.String() == s.row {
 			return s.why
 		}
 	}

@@ -46,12 +46,16 @@ func serverContext(v *view.View, t *mesh.ServerTLS) *tlsv3.DownstreamTlsContext 
 	return out
 }
 
-// ownCertificates are the server's own: from Secrets, or files beside the proxy, which it reads when it is given the listener.
+// ownCertificates are the server's own: from Secrets, or files beside the proxy, which it reads when it is given the listener, or the mesh's.
 func ownCertificates(v *view.View, c *tlsv3.CommonTlsContext, t *mesh.ServerTLS) {
 	for _, f := range t.Files {
 		c.TlsCertificates = append(c.TlsCertificates, &tlsv3.TlsCertificate{CertificateChain: file(f.Certificate), PrivateKey: file(f.Key)})
 	}
 	if len(t.Files) > 0 {
+		return
+	}
+	if t.Own {
+		c.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{{Name: "default", SdsConfig: message.LocalSecrets(v.Can(mesh.FeatureSecretSocket))}}
 		return
 	}
 	for _, name := range append([]string{t.Credential}, t.More...) {

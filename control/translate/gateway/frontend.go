@@ -19,7 +19,7 @@ const rootsKey = "ca.crt"
 // Gateway refers to is judged from its namespace, for the listeners of its ListenerSets too.
 func (v *visit) clients(s *listenerState, gateway *visit) {
 	spec := gateway.obj.Spec.(*gwv1.GatewaySpec)
-	if spec.TLS == nil || spec.TLS.Frontend == nil || s.server.Protocol != mesh.HTTPS || s.server.TLS == nil {
+	if spec.TLS == nil || spec.TLS.Frontend == nil || s.server.Protocol != mesh.HTTPS || s.server.TLS == nil || s.server.TLS.Mode == mesh.ServerIstioMutual {
 		return
 	}
 	path, check := "spec.tls.frontend.default.validation", spec.TLS.Frontend.Default.Validation
@@ -52,7 +52,12 @@ func (v *visit) clients(s *listenerState, gateway *visit) {
 		s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonNoValidCACertificate), path+": no certificate authority can be used, so nobody could show a valid certificate"
 		return
 	}
+	asked := s.server.TLS.Mode
 	s.server.TLS.Mode, s.server.TLS.Roots = mesh.ServerMutual, string(roots)
+	if asked == mesh.ServerMutual || asked == mesh.ServerOptionalMutual { // the listener's option says how strict it is
+		s.server.TLS.Mode = asked
+		return
+	}
 	if check.Mode == gwv1.AllowInsecureFallback { // what nobody verifies must not be taken for an identity
 		s.server.TLS.Mode, s.server.TLS.Unverified, s.server.TLS.Strangers = mesh.ServerOptionalMutual, true, true
 	}

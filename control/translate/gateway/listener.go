@@ -38,11 +38,10 @@ func (v *visit) listeners(list []gwv1.Listener, gateway *visit, taken []listener
 		path := fmt.Sprintf("spec.listeners[%d]", i)
 		s := v.listener(&list[i], path)
 		v.clients(&s, gateway)
+		v.vouched(&s, path+".tls")
 		for _, f := range denials {
 			if note.Under(f.Path, path) {
-				v.Add(mesh.CodeDenied, f.Path, "", "%s, so the listener accepts no connection", f.Reason)
-				s.server.Denied, s.deniedBy = f.Reason, true
-				s.accepted, s.acceptedMessage = string(gwv1.ListenerReasonUnsupportedValue), f.Path+": "+f.Reason
+				s.deny(v, f.Path, f.Reason)
 			}
 		}
 		v.settle(&s, taken, path)
@@ -195,7 +194,13 @@ func (v *visit) listenerTLS(s *listenerState, l *gwv1.Listener, path string) {
 			v.Add(mesh.CodeNotEnforced, path+".mode", "use protocol TLS", "listener %s is not served: one for HTTPS cannot pass TLS through", l.Name)
 		case len(t.CertificateRefs) > 0:
 			v.NotEnforced(path+".certificateRefs", "a listener that passes TLS through shows no certificate of its own")
+		case len(t.Options) > 0:
+			v.NotEnforced(path+".options", "TLS does not end at a listener that passes it through, so options have no effect")
 		}
+		return
+	}
+	v.suites(s, t, path)
+	if v.terminated(s, t, path) {
 		return
 	}
 	if len(t.CertificateRefs) == 0 {
