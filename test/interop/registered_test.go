@@ -25,6 +25,8 @@ import (
 	"github.com/heddle-mesh/heddle/control/register"
 	"github.com/heddle-mesh/heddle/control/register/bootstrap"
 	closed "github.com/heddle-mesh/heddle/control/translate/world"
+	"github.com/heddle-mesh/heddle/data/proxy/machine"
+	"github.com/heddle-mesh/heddle/data/proxy/probe"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -58,7 +60,7 @@ func registered(dir, meshConfig string, objects []byte, visitors, headings strin
 	for _, o := range all {
 		store.Put("test", o, nil)
 		if o.Kind.Kind == "WorkloadGroup" {
-			b.WriteString(machine(o, proxies))
+			b.WriteString(startedWith(o, proxies))
 		}
 	}
 	good, _ := accepted.Open("", slog.New(slog.DiscardHandler))
@@ -84,8 +86,8 @@ func registered(dir, meshConfig string, objects []byte, visitors, headings strin
 	return v
 }
 
-// machine is what a machine of a group is started with.
-func machine(group api.Object, proxies *meshconfig.ProxyConfig) string {
+// startedWith is what a machine of a group is started with.
+func startedWith(group api.Object, proxies *meshconfig.ProxyConfig) string {
 	files, err := bootstrap.Files(group, bootstrap.Options{Proxies: proxies, TrustDomain: "cluster.local", ClusterID: "Kubernetes", Namespace: "istio-system", Register: true, DNS: true,
 		Ingress: netip.MustParseAddr("203.0.113.7")})
 	if err != nil {
@@ -196,5 +198,33 @@ func TestRegistered(t *testing.T) {
 		} else if got.text != part["out.txt"] {
 			t.Errorf("%s: %s", name, got.text)
 		}
+	}
+}
+
+// TestMachineReadsWhatIsWritten: the proxy of a machine takes from the files what the group says.
+func TestMachineReadsWhatIsWritten(t *testing.T) {
+	a, err := txtar.ParseFile("testdata/registered/group.txtar")
+	must(t, err)
+	objects, _ := api.DecodeAll([]byte(sections(a)["mesh.yaml"]), "")
+	files, err := bootstrap.Files(objects[0], bootstrap.Options{TrustDomain: "cluster.local", ClusterID: "east", Namespace: "istio-system", Register: true})
+	must(t, err)
+	dir := t.TempDir()
+	for name, data := range files {
+		must(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	flags, err := machine.Read(dir)
+	must(t, err)
+	got := map[string]string{}
+	for _, f := range flags {
+		got[f.Name] += f.Value + " "
+	}
+	for name, want := range map[string]string{"namespace": "default", "service-account": "vm", "register-group": "vms", "network": "vm-network", "cluster-id": "east", "xds-address": "heddled.istio-system.svc:15012",
+		"concurrency": "2", "label": "app=vm service.istio.io/canonical-name=vm service.istio.io/canonical-revision=v0 tier=back version=v0"} {
+		if got[name] != want+" " {
+			t.Errorf("--%s is %q, want %q", name, got[name], want)
+		}
+	}
+	if p, err := probe.Parse(got["proxy-config"]); err != nil || p == nil {
+		t.Errorf("the probe: %v", err)
 	}
 }

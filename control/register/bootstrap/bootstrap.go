@@ -40,6 +40,8 @@ type Options struct {
 	TrustDomain string
 	ClusterID   string
 	Namespace   string     // of the control plane
+	Service     string     // of the control plane there; "" is heddled
+	Entry       string     // the WorkloadEntry that somebody made for the workload; "" for none
 	Ingress     netip.Addr // where the control plane is reached; the zero Addr when its name is known to the machine
 	Address     netip.Addr // of the machine; the zero Addr is found by its proxy
 	Outside     bool       // the address is not one of the machine's own: others reach it there
@@ -48,7 +50,7 @@ type Options struct {
 }
 
 // Host is the name of the control plane.
-func (o Options) Host() string { return "istiod." + o.Namespace + ".svc" }
+func (o Options) Host() string { return cmp.Or(o.Service, "heddled") + "." + o.Namespace + ".svc" }
 
 // Files makes the files of a group's machines.
 func Files(group api.Object, o Options) (map[string][]byte, error) {
@@ -129,6 +131,7 @@ func (o Options) metadata(group api.Object, spec *networking.WorkloadGroup, conf
 	if o.Register {
 		out["ISTIO_META_AUTO_REGISTER_GROUP"] = name
 	}
+	out["ISTIO_META_WORKLOAD_ENTRY"] = o.Entry
 	maps.DeleteFunc(out, func(_, v string) bool { return v == "" })
 	return out
 }
