@@ -73,15 +73,8 @@ skew: build ## run proxies of the last release (or SKEW=COMMIT) under this contr
 soak: build ## run a whole mesh under load and churn for SOAK=30m: memory, goroutines and descriptors must not grow, no request may fail
 	@go run ./test/soak -length $${SOAK:-30m}
 
-conformance: build envoy crds ## suites of others: h2spec against the codec, against heddle-proxy and in a mesh; the corpus of request smuggling; clients of others; gRPC's interoperability suite with Java and Node.js; sslscan; the Gateway API's suite
-	@bash test/conformance/h2spec.sh | tail -1
-	@bash test/conformance/h2spec-proxy.sh | tail -1
-	@bash test/conformance/h2spec-mesh.sh
-	@bash test/conformance/smuggling.sh
-	@bash test/conformance/clients.sh
-	@bash test/conformance/grpc.sh
-	@bash test/conformance/sslscan.sh
-	@bash test/conformance/gateway/run.sh
+conformance: build envoy crds ## suites of others: h2spec against the codec, heddle-proxy and a mesh; the corpus of request smuggling; clients of others; gRPC's interoperability suite with Java and Node.js; sslscan; what Istio ships; the Gateway API's suite. As root; writes docs/conformance/suites.yaml
+	@bash test/conformance/all.sh
 
 conformance-gateway: crds ## the conformance suite of the Gateway API on a real cluster, as root; writes docs/conformance/gateway-api.yaml
 	@bash test/conformance/gateway/run.sh

@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bash test/grpc/fetch.sh
-go test -count=1 -timeout 25m ./test/grpc -peers
+go test -count=1 -timeout 25m -v ./test/grpc -peers

@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 python3 -c 'import sys; sys.path.insert(0, ".cache/python"); import h11' 2>/dev/null ||
   python3 -m pip install --quiet --disable-pip-version-check --target .cache/python h11 2>/dev/null || echo "smuggling: h11 cannot be installed; its part is left out"
-go test -count=1 -timeout 10m ./test/smuggling -whole
+go test -count=1 -timeout 10m -v ./test/smuggling -whole

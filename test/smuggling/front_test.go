@@ -14,7 +14,7 @@ import (
 )
 
 // silence is how long a proxy may say nothing before the client takes it that nothing more comes.
-const silence = 400 * time.Millisecond
+const silence = time.Second
 
 // ender follows every attack on the same connection, so that most of them end at once; its answer, or what becomes of it, is part of what is compared.
 const ender = "GET /end HTTP/1.1\r\nHost: end.test\r\nConnection: close\r\n\r\n"
@@ -53,7 +53,7 @@ func statuses(c net.Conn) string {
 		_ = c.SetReadDeadline(time.Now().Add(wait))
 		n, err := c.Read(buf)
 		if got = append(got, buf[:n]...); lastOne.Match(got) {
-			wait = silence / 20
+			wait = silence / 50
 		}
 		if err != nil {
 			break
