@@ -61,6 +61,16 @@ func (a Answers) ListenerSets(of mesh.Ref) (out []api.Object) {
 	return out
 }
 
+// DefaultGateways are the Gateways that take routes which name no parent.
+func (a Answers) DefaultGateways() (out []mesh.Ref) {
+	for e := range a.Store.All() {
+		if gateway.IsDefault(e.Object) {
+			out = append(out, e.Object.Ref())
+		}
+	}
+	return out
+}
+
 func (a Answers) listed(kind string, ns mesh.Namespace) (out []api.Object) {
 	for e := range a.Store.All() {
 		if e.Object.Kind.Gateway() && e.Object.Kind.Kind == kind && e.Object.Meta.Namespace == string(ns) {

@@ -44,6 +44,7 @@ type Builder struct {
 	listed   map[listKey]map[mesh.Ref]struct{}        // present objects of some kinds
 	sets     map[mesh.Ref]map[mesh.Ref]struct{}       // ListenerSets by Gateway
 	setOf    map[mesh.Ref]mesh.Ref                    // and the other way round
+	defaults map[mesh.Ref]struct{}                    // Gateways that take routes which name no parent
 	within   map[mesh.Namespace]map[mesh.Ref]struct{} // present objects by namespace
 	members  members
 	dirty    map[mesh.Ref]struct{}
@@ -66,7 +67,7 @@ type Builder struct {
 // NewBuilder makes a builder of an empty mesh.
 func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects, accepted Accepted) *Builder {
 	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
-		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, listed: map[listKey]map[mesh.Ref]struct{}{}, sets: map[mesh.Ref]map[mesh.Ref]struct{}{}, setOf: map[mesh.Ref]mesh.Ref{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
+		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, listed: map[listKey]map[mesh.Ref]struct{}{}, sets: map[mesh.Ref]map[mesh.Ref]struct{}{}, setOf: map[mesh.Ref]mesh.Ref{}, defaults: map[mesh.Ref]struct{}{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
 		members: members{chosen: map[mesh.Namespace]bool{}, left: map[mesh.Namespace]map[mesh.Ref]struct{}{}},
 		rivalry: rivalry{hosts: map[mesh.Host]struct{}{}, rules: map[mesh.Host]struct{}{}, sidecars: map[mesh.Namespace]struct{}{}, gates: map[mesh.GatewayID]struct{}{}},
 		dirty:   map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
@@ -142,6 +143,7 @@ func (b *Builder) update(ref mesh.Ref) {
 	e, ok := b.get(ref)
 	b.present(ref, ok)
 	b.presentSet(ref, e)
+	b.presentDefault(ref, ok)
 	b.recheck(b.aboutObject(ref))
 	if ref.Kind == "Service" && ref.Group == api.GroupCore {
 		b.tellGatesIn(ref.Namespace)

@@ -30,6 +30,7 @@ const (
 	askListed    // objects of a kind in namespace from
 	askNamespace // namespace from
 	askSets      // ListenerSets of object
+	askDefaults  // default Gateways
 )
 
 // asked remembers who asked what and what the answer was, so that an object is translated again when an answer that it got has changed.
@@ -164,6 +165,13 @@ func (l lookup) ListenerSets(gateway mesh.Ref) []api.Object {
 	return list
 }
 
+// DefaultGateways are the Gateways that take routes which name no parent.
+func (l lookup) DefaultGateways() []mesh.Ref {
+	list, version := l.b.findDefaults()
+	l.note(question{kind: askDefaults}, version)
+	return list
+}
+
 func (l lookup) listed(kind string, ns mesh.Namespace) []api.Object {
 	list, version := l.b.findListed(listKey{kind, ns})
 	l.note(question{kind: askListed, of: kind, from: ns}, version)
@@ -188,6 +196,9 @@ func (b *Builder) answer(q question) any {
 		return version
 	case askSets:
 		_, version := b.findSets(q.object)
+		return version
+	case askDefaults:
+		_, version := b.findDefaults()
 		return version
 	case askListed:
 		_, version := b.findListed(listKey{q.of, q.from})

@@ -81,6 +81,25 @@ func (b *Builder) presentSet(ref mesh.Ref, e *config.Entry) {
 	}
 }
 
+// presentDefault keeps the set of default Gateways, by what they say now.
+func (b *Builder) presentDefault(ref mesh.Ref, present bool) {
+	if ref.Group != api.GroupGateway || ref.Kind != "Gateway" {
+		return
+	}
+	o, _ := b.findObject(ref)
+	delete(b.defaults, ref)
+	if present && gateway.IsDefault(o) {
+		b.defaults[ref] = struct{}{}
+	}
+	b.recheck([]question{{kind: askDefaults}})
+}
+
+// findDefaults are the default Gateways.
+func (b *Builder) findDefaults() (list []mesh.Ref, version string) {
+	list = slices.SortedFunc(maps.Keys(b.defaults), mesh.CompareRef)
+	return list, fmt.Sprint(list)
+}
+
 // namespaceVersion tells one answer about a namespace from another.
 type namespaceVersion struct {
 	exists   bool

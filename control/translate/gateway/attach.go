@@ -41,7 +41,7 @@ func openRoute(o api.Object, in Lookup, fields api.FieldSet) (*routeVisit, *mesh
 }
 
 // finish attaches a route and gives its status.
-func (v *routeVisit) finish(r *mesh.Route, hosts []mesh.Host, parents []gwv1.ParentReference) (*mesh.Route, *condition.Status, []mesh.Problem) {
+func (v *routeVisit) finish(r *mesh.Route, hosts []mesh.Host, parents gwv1.CommonRouteSpec) (*mesh.Route, *condition.Status, []mesh.Problem) {
 	attached := v.attach(r, hosts, parents)
 	status := &condition.Status{Parents: v.parents(attached)}
 	if v.Broken() || len(r.Parents) == 0 && !r.Mesh {

@@ -160,7 +160,7 @@ func (v *routeVisit) backend(ref gwv1.BackendObjectReference, path string) mesh.
 // guarded says whether the namespaces of backends must grant that the route leads there: through a gateway a route would make them reachable for others. A route that only Services have as
 // parents concerns callers in the mesh, who reach them anyway, as in Istio.
 func (v *routeVisit) guarded() bool {
-	parents := routeParents(v.obj.Spec)
+	parents := routeParents(v.obj.Spec, v.obj.Meta.Namespace, v.in)
 	return len(parents) == 0 || slices.ContainsFunc(parents, func(p gwv1.ParentReference) bool { return string(deref(p.Kind, "Gateway")) != "Service" })
 }
 

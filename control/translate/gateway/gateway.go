@@ -18,7 +18,7 @@ const nameLabel = "gateway.networking.k8s.io/gateway-name"
 // gatewayFields are honoured; TLS settings are judged by api.Unenforced.
 var (
 	gatewayPaths = []string{"gatewayClassName", "listeners[].name", "listeners[].hostname", "listeners[].port", "listeners[].protocol", "listeners[].tls.*",
-		"listeners[].allowedRoutes.*", "tls.*", "addresses.*", "defaultScope=None", "allowedListeners.*"}
+		"listeners[].allowedRoutes.*", "tls.*", "addresses.*", "defaultScope=None|All", "allowedListeners.*"}
 	gatewayFields = api.Fields(gatewayPaths...)
 	// deployedFields are honoured where workloads are made for the gateway.
 	deployedFields = api.Fields(append(gatewayPaths, "infrastructure.labels", "infrastructure.labels.*", "infrastructure.annotations", "infrastructure.annotations.*", "infrastructure.parametersRef", "infrastructure.parametersRef.*")...)
@@ -50,7 +50,7 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, *condition.Status, []mesh.
 			valid++
 		}
 	}
-	status.Conditions = slices.Concat(v.gatewayConditions(valid, len(d.states), d.refusal), v.lenient(spec), v.references(spec, d))
+	status.Conditions = slices.Concat(v.gatewayConditions(valid, len(d.states), d.refusal), v.lenient(spec), v.references(spec, d), v.defaulted())
 	if d.unusable != "" {
 		notProgrammed(status, string(gwv1.GatewayReasonAddressNotUsable), d.unusable)
 		pending(status)

@@ -13,7 +13,7 @@ import (
 
 // grpcRouteFields are honoured. Filters that are not are judged by the rule, which answers UNAVAILABLE then.
 var grpcRouteFields = api.Fields("parentRefs[].*", "hostnames", "rules[].name", "rules[].matches[].*", "rules[].filters[].*", "rules[].backendRefs[].*",
-	"rules[].sessionPersistence.*", "useDefaultGateways=None")
+	"rules[].sessionPersistence.*", "useDefaultGateways=None|All")
 
 // unavailable is what HTTP says for gRPC's UNAVAILABLE (the mapping of statuses in gRPC over HTTP/2).
 const unavailable = 503
@@ -33,7 +33,7 @@ func GRPCRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.
 	if len(spec.Rules) == 0 { // the schema's default: one rule that matches everything and has no backend
 		r.HTTP = append(r.HTTP, v.callRule(&gwv1.GRPCRouteRule{}, "spec.rules"))
 	}
-	return v.finish(r, hosts, spec.ParentRefs)
+	return v.finish(r, hosts, spec.CommonRouteSpec)
 }
 
 // callRule is a rule of an HTTPRoute with other matches: filters and backends say the same there.

@@ -12,7 +12,7 @@ import (
 
 // httpRouteFields are honoured. Filters that are not are judged by the rule, which answers 500 then.
 var httpRouteFields = api.Fields("parentRefs[].*", "hostnames", "rules[].name", "rules[].matches[].*", "rules[].filters[].*", "rules[].backendRefs[].*",
-	"rules[].timeouts.*", "rules[].retry.*", "rules[].sessionPersistence.*", "useDefaultGateways=None")
+	"rules[].timeouts.*", "rules[].retry.*", "rules[].sessionPersistence.*", "useDefaultGateways=None|All")
 
 // HTTPRoute gives the route of an HTTPRoute and its status, with an entry for each parent that is Heddle's; no route when it is attached nowhere.
 // Rules keep their order: which match is tried first depends on all routes of a host, so whoever joins them orders them (HTTPRouteRule.matches).
@@ -29,7 +29,7 @@ func HTTPRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.
 	if len(spec.Rules) == 0 { // the schema's default: one rule that matches everything and has no backend
 		r.HTTP = append(r.HTTP, v.rule(&gwv1.HTTPRouteRule{}, "spec.rules"))
 	}
-	return v.finish(r, hosts, spec.ParentRefs)
+	return v.finish(r, hosts, spec.CommonRouteSpec)
 }
 
 // routeVisit is a visit with what the status of a route says of all parents.
@@ -60,13 +60,18 @@ type attachment struct {
 }
 
 // attach joins the route with each parent that is Heddle's.
-func (v *routeVisit) attach(r *mesh.Route, hosts []mesh.Host, parents []gwv1.ParentReference) []attachment {
+func (v *routeVisit) attach(r *mesh.Route, hosts []mesh.Host, c gwv1.CommonRouteSpec) []attachment {
 	var out []attachment
+	parents := withDefaults(c, v.obj.Meta.Namespace, v.in)
 	if len(parents) == 0 {
-		v.Add(mesh.CodeNotFound, "spec.parentRefs", "name a Gateway or a Service", "the route has no parent, so it has no effect")
+		hint := "name a Gateway or a Service"
+		if c.UseDefaultGateways == gwv1.GatewayDefaultScopeAll {
+			hint = "give a Gateway the defaultScope All"
+		}
+		v.Add(mesh.CodeNotFound, "spec.parentRefs", hint, "the route has no parent, so it has no effect")
 	}
 	for i, ref := range parents {
-		path := fmt.Sprintf("spec.parentRefs[%d]", i)
+		path := parentPath(i, len(c.ParentRefs), fmt.Sprintf("spec.parentRefs[%d]", i))
 		group, kind := string(deref(ref.Group, api.GroupGateway)), string(deref(ref.Kind, "Gateway"))
 		a := attachment{ref: ref}
 		switch {

@@ -9,7 +9,7 @@ import (
 )
 
 // l4RouteFields are honoured of routes for connections and datagrams.
-var l4RouteFields = api.Fields("parentRefs[].*", "rules[].name", "rules[].backendRefs[].*", "useDefaultGateways=None")
+var l4RouteFields = api.Fields("parentRefs[].*", "rules[].name", "rules[].backendRefs[].*", "useDefaultGateways=None|All")
 
 // l4Rule reads where a route for connections or datagrams leads. Its rules match nothing, so the first one takes everything; without any the object is broken.
 func l4Rule[R gwv1.TCPRouteRule | gwv1.TLSRouteRule | gwv1.UDPRouteRule](v *routeVisit, rules []R) (name string, backends []mesh.Backend, ok bool) {

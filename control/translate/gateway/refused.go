@@ -54,7 +54,7 @@ func Refused(o api.Object, in Lookup, message string) *condition.Status {
 		return v.ancestors(s, no(string(gwv1.PolicyReasonInvalid)))
 	default:
 		status := &condition.Status{}
-		for _, ref := range routeParents(o.Spec) {
+		for _, ref := range routeParents(o.Spec, o.Meta.Namespace, in) {
 			if v.atOurs(ref) {
 				status.Parents = append(status.Parents, condition.Parent{ParentRef: parentRef(ref), Controller: condition.Controller, Conditions: no(string(gwv1.RouteReasonUnsupportedValue))})
 			}
@@ -94,18 +94,18 @@ func (v *visit) atOurs(ref gwv1.ParentReference) bool {
 }
 
 // routeParents gives the parents of a route of any kind.
-func routeParents(spec any) []gwv1.ParentReference {
+func routeParents(spec any, from string, in Lookup) []gwv1.ParentReference {
 	switch s := spec.(type) {
 	case *gwv1.HTTPRouteSpec:
-		return s.ParentRefs
+		return withDefaults(s.CommonRouteSpec, from, in)
 	case *gwv1.GRPCRouteSpec:
-		return s.ParentRefs
+		return withDefaults(s.CommonRouteSpec, from, in)
 	case *gwv1.TLSRouteSpec:
-		return s.ParentRefs
+		return withDefaults(s.CommonRouteSpec, from, in)
 	case *gwv1.TCPRouteSpec:
-		return s.ParentRefs
+		return withDefaults(s.CommonRouteSpec, from, in)
 	case *gwv1.UDPRouteSpec:
-		return s.ParentRefs
+		return withDefaults(s.CommonRouteSpec, from, in)
 	}
 	return nil
 }

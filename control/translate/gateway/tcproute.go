@@ -17,5 +17,5 @@ func TCPRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.P
 	if name, backends, ok := l4Rule(v, spec.Rules); ok {
 		r.TCP = []mesh.TCPRule{{Name: name, Backends: backends}}
 	}
-	return v.finish(r, nil, spec.ParentRefs)
+	return v.finish(r, nil, spec.CommonRouteSpec)
 }

@@ -25,5 +25,5 @@ func TLSRoute(o api.Object, in Lookup) (*mesh.Route, *condition.Status, []mesh.P
 	if name, backends, ok := l4Rule(v, spec.Rules); ok {
 		r.TLS = []mesh.TLSRule{{Name: name, Hosts: hosts, Backends: backends}}
 	}
-	return v.finish(r, hosts, spec.ParentRefs)
+	return v.finish(r, hosts, spec.CommonRouteSpec)
 }

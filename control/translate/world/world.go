@@ -138,6 +138,17 @@ func (w *World) ListenerSets(of mesh.Ref) (out []api.Object) {
 	return out
 }
 
+// DefaultGateways are the Gateways that take routes which name no parent.
+func (w *World) DefaultGateways() (out []mesh.Ref) {
+	for _, o := range w.order {
+		if gateway.IsDefault(o) {
+			out = append(out, o.Ref())
+		}
+	}
+	slices.SortFunc(out, mesh.CompareRef)
+	return out
+}
+
 func (w *World) listed(kind string, ns mesh.Namespace) (out []api.Object) {
 	for _, o := range w.order {
 		if o.Kind.Gateway() && o.Kind.Kind == kind && o.Ref().Namespace == ns {
