@@ -35,13 +35,15 @@ var parts = []part{
 // overlaid renders the objects with their overlays.
 func (d *deployment) overlaid() (all []*unstructured.Unstructured, err error) {
 	for _, p := range parts {
-		i := slices.IndexFunc(d.g.Listens.Overlays, func(o mesh.Overlay) bool { return o.Of == p.of })
-		if p.asked && i < 0 {
+		if p.asked && !slices.ContainsFunc(d.g.Listens.Overlays, func(o mesh.Overlay) bool { return o.Of == p.of }) {
 			continue
 		}
 		u := p.make(d)
-		if i >= 0 {
-			merged, fault := merge(u.Object, d.g.Listens.Overlays[i].Patch, p.typed)
+		for _, o := range d.g.Listens.Overlays { // those of the class come first
+			if o.Of != p.of {
+				continue
+			}
+			merged, fault := merge(u.Object, o.Patch, p.typed)
 			if fault != nil {
 				err = errors.Join(err, fmt.Errorf("parameters of Gateway %s/%s, %s: %w", d.g.Object.Meta.Namespace, d.g.Object.Meta.Name, p.of, fault))
 			} else {

@@ -148,7 +148,7 @@ var gatewayBases = map[string][]string{
 		`{"targetRefs":[{"group":"","kind":"Service","name":"s"}],"validation":{"hostname":"a.com","wellKnownCACertificates":"System","subjectAltNames":[{"type":"URI"}]}}`,
 		`{"targetRefs":[{"group":"","kind":"Service","name":"s"}],"validation":{"hostname":"a.com","wellKnownCACertificates":"System","subjectAltNames":[{"type":"Hostname","hostname":"b.com"}]}}`,
 	},
-	"GatewayClass": {`{"controllerName":"heddle.dev/gateway-controller"}`},
+	"GatewayClass": {`{"controllerName":"heddle.dev/gateway-controller"}`, `{"controllerName":"heddle.dev/gateway-controller","parametersRef":{"kind":"ConfigMap","name":"c"}}`},
 }
 
 // quiet are fields that mean something elsewhere or nothing to the mesh, each with the reason.

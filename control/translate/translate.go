@@ -166,7 +166,7 @@ func (r *Result) gateway(o api.Object, in Lookup) (problems []mesh.Problem) {
 	case "UDPRoute":
 		r.Route, r.Status, problems = gateway.UDPRoute(o, in)
 	case "GatewayClass":
-		r.Status, problems = gateway.GatewayClass(o)
+		r.Status, problems = gateway.GatewayClass(o, in)
 	case "ListenerSet":
 		r.Gateway, r.Status, problems = gateway.ListenerSet(o, in)
 	case "BackendTLSPolicy":

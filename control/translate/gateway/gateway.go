@@ -129,7 +129,7 @@ func (v *visit) refused(addresses, parameters string) *condition.Condition {
 	case addresses != "":
 		return refuse(gwv1.GatewayReasonUnsupportedAddress, "%s", addresses)
 	case parameters != "":
-		return refuse(gwv1.GatewayReasonInvalidParameters, "spec.infrastructure.parametersRef: %s", parameters)
+		return refuse(gwv1.GatewayReasonInvalidParameters, "%s", parameters)
 	}
 	return nil
 }

@@ -27,20 +27,20 @@ var features = []string{
 }
 
 // gatewayClassFields are honoured.
-var gatewayClassFields = api.Fields("controllerName", "description")
+var gatewayClassFields = api.Fields("controllerName", "description", "parametersRef.*")
 
 // GatewayClass gives the status of a GatewayClass; nil when it belongs to another controller.
-func GatewayClass(o api.Object) (*condition.Status, []mesh.Problem) {
+func GatewayClass(o api.Object, in Lookup) (*condition.Status, []mesh.Problem) {
 	spec, ok := o.Spec.(*gwv1.GatewayClassSpec)
 	if !ok || string(spec.ControllerName) != condition.Controller {
 		return nil, nil
 	}
-	v := open(o, nil)
+	v := open(o, in)
 	v.Unhonoured(o, gatewayClassFields, nil)
 	accepted := v.cond(string(gwv1.GatewayClassConditionStatusAccepted), true, string(gwv1.GatewayClassReasonAccepted), "Heddle serves gateways of this class")
-	if p := spec.ParametersRef; p != nil {
-		accepted = v.cond(string(gwv1.GatewayClassConditionStatusAccepted), false, string(gwv1.GatewayClassReasonInvalidParameters),
-			fmt.Sprintf("parametersRef %s %s is not understood: this class has no parameters", p.Kind, p.Name))
+	if _, fault := classParameters(spec, in); fault != "" {
+		v.Add(mesh.CodeNotFound, "spec.parametersRef", "", "%s", fault)
+		accepted = v.cond(string(gwv1.GatewayClassConditionStatusAccepted), false, string(gwv1.GatewayClassReasonInvalidParameters), "spec.parametersRef: "+fault)
 	}
 	s := &condition.Status{Conditions: []condition.Condition{accepted,
 		v.cond(string(gwv1.GatewayClassConditionStatusSupportedVersion), true, string(gwv1.GatewayClassReasonSupportedVersion), "the resource definitions are of a known version")}}

@@ -17,6 +17,7 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -38,27 +39,60 @@ var parameterKinds = map[string]parameterKind{
 // kept are the fields that belong to the control plane: with others the objects would not be found again, or serve nothing.
 var kept = [][]string{{"apiVersion"}, {"kind"}, {"status"}, {"metadata", "name"}, {"metadata", "namespace"}, {"metadata", "ownerReferences"}, {"spec", "selector"}, {"spec", "scaleTargetRef"}}
 
-// parameters reads the patches of a gateway's workloads; made says that there are such workloads. fault is one sentence, "" if all is well.
+// parameters reads the patches of a gateway's workloads, those of its class before its own; made says that there are such workloads. fault is one sentence with the field, "" if all is well.
 func (v *visit) parameters(spec *gwv1.GatewaySpec, made bool) (out []mesh.Overlay, fault string) {
-	if spec.Infrastructure == nil || spec.Infrastructure.ParametersRef == nil {
-		return nil, ""
+	if made {
+		o, _ := v.in.Object(mesh.Ref{Group: api.GroupGateway, Kind: "GatewayClass", Name: string(spec.GatewayClassName)})
+		if class, ok := o.Spec.(*gwv1.GatewayClassSpec); ok {
+			if out, fault = classParameters(class, v.in); fault != "" {
+				return nil, fmt.Sprintf("spec.gatewayClassName: parametersRef of %s: %s", o.Ref(), fault)
+			}
+		}
 	}
-	ref := spec.Infrastructure.ParametersRef
+	if spec.Infrastructure == nil || spec.Infrastructure.ParametersRef == nil {
+		return out, ""
+	}
+	ref, at := spec.Infrastructure.ParametersRef, "spec.infrastructure.parametersRef: "
 	switch {
 	case ref.Group != "" || ref.Kind != "ConfigMap":
-		return nil, fmt.Sprintf("%s %s is not understood; name a ConfigMap of the gateway's namespace", ref.Kind, ref.Name)
+		return nil, fmt.Sprintf("%s%s %s is not understood; name a ConfigMap of the gateway's namespace", at, ref.Kind, ref.Name)
 	case !made:
-		return nil, fmt.Sprintf("ConfigMap %s is not read, because no workloads are made for this gateway", ref.Name)
+		return nil, fmt.Sprintf("%sConfigMap %s is not read, because no workloads are made for this gateway", at, ref.Name)
 	}
-	o, ok := v.in.Object(mesh.Ref{Kind: "ConfigMap", Namespace: v.ns, Name: ref.Name})
+	own, fault := overlays(v.ns, ref.Name, v.in)
+	if fault != "" {
+		return nil, at + fault
+	}
+	return append(out, own...), ""
+}
+
+// classParameters reads the patches of the workloads of a class's gateways.
+func classParameters(class *gwv1.GatewayClassSpec, in Lookup) (out []mesh.Overlay, fault string) {
+	ref := class.ParametersRef
+	switch {
+	case ref == nil:
+		return nil, ""
+	case ref.Group != "" || ref.Kind != "ConfigMap":
+		return nil, fmt.Sprintf("%s %s%s is not understood; name a ConfigMap", ref.Kind, ref.Name, inGroup(string(ref.Group)))
+	case deref(ref.Namespace, "") == "":
+		return nil, fmt.Sprintf("ConfigMap %s is of no namespace; write parametersRef.namespace", ref.Name)
+	case !in.Settings().Injects:
+		return nil, fmt.Sprintf("ConfigMap %s/%s is not read, because no workloads are made for gateways", *ref.Namespace, ref.Name)
+	}
+	return overlays(mesh.Namespace(*ref.Namespace), ref.Name, in)
+}
+
+// overlays are the entries of a ConfigMap.
+func overlays(ns mesh.Namespace, name string, in Lookup) (out []mesh.Overlay, fault string) {
+	o, ok := in.Object(mesh.Ref{Kind: "ConfigMap", Namespace: ns, Name: name})
 	m, isMap := o.Spec.(*corev1.ConfigMap)
 	if !ok || !isMap {
-		return nil, fmt.Sprintf("there is no ConfigMap %s in namespace %s", ref.Name, v.ns)
+		return nil, fmt.Sprintf("there is no ConfigMap %s in namespace %s", name, ns)
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
 		patch, err := overlay(key, m.Data[key])
 		if err != nil {
-			return nil, fmt.Sprintf("ConfigMap %s, data.%s: %s", ref.Name, key, err)
+			return nil, fmt.Sprintf("ConfigMap %s, data.%s: %s", name, key, err)
 		}
 		out = append(out, mesh.Overlay{Of: key, Patch: patch})
 	}

@@ -30,6 +30,22 @@ metadata: {name: %s, namespace: shop}
 data:
   %s: %q
 `
+	const class = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: heddle}
+spec: {controllerName: heddle.dev/gateway-controller, parametersRef: {group: "", kind: ConfigMap, name: sizes%s}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: front, namespace: shop}
+spec: {gatewayClassName: heddle, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: %s, namespace: edge}
+data: {deployment: %q}
+`
 	injects := *settings
 	injects.Injects = true
 	for _, c := range []struct{ name, group, kind, configMap, key, text, want string }{
@@ -50,6 +66,19 @@ data:
 			got := world.Report(world.Load(&injects, []byte(fmt.Sprintf(gateway, c.group, c.kind, c.configMap, c.key, c.text)), ""))
 			good := c.name == "good" || strings.HasPrefix(c.name, "directives")
 			if !strings.Contains(got, c.want) || strings.Contains(got, "InvalidParameters") == good {
+				t.Errorf("want %s in\n%s", c.want, got)
+			}
+		})
+	}
+	for _, c := range []struct{ name, namespace, configMap, text, want string }{
+		{"the class's", ", namespace: edge", "sizes", "spec: {replicas: 3}", `"{\"spec\":{\"replicas\":3}}"`},
+		{"of no namespace", "", "sizes", "{}", "spec.parametersRef: ConfigMap sizes is of no namespace; write parametersRef.namespace"},
+		{"missing", ", namespace: edge", "other", "{}", "Accepted: spec.gatewayClassName: parametersRef of GatewayClass/heddle: there is no ConfigMap sizes in namespace edge"},
+		{"wrong", ", namespace: edge", "sizes", "spec: {replicas: many}", "Accepted: spec.parametersRef: ConfigMap sizes, data.deployment: cannot unmarshal string"},
+	} {
+		t.Run("class/"+c.name, func(t *testing.T) {
+			got := world.Report(world.Load(&injects, []byte(fmt.Sprintf(class, c.namespace, c.configMap, c.text)), ""))
+			if !strings.Contains(got, c.want) || (strings.Count(got, "InvalidParameters") == 2) == (c.name == "the class's") {
 				t.Errorf("want %s in\n%s", c.want, got)
 			}
 		})
