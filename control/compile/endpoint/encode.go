@@ -58,13 +58,13 @@ func Encode(v *view.View, name string) ([]byte, bool) {
 		return nil, false
 	}
 	parts, list := v.Parts(c.service.ID)
-	return c.encode(v, name, list, parts.On(c.port, appendEndpoint)), true
+	return c.encode(v, name, list, parts.On(c.port, begin)), true
 }
 
 // Assignment are endpoints on a port of their service as a message, to be put into a cluster. policy is what the client obeys towards it.
 func Assignment(v *view.View, name string, endpoints []*mesh.Endpoint, s *mesh.Service, p mesh.Port, subset mesh.Labels, policy mesh.TrafficPolicy) *endpointv3.ClusterLoadAssignment {
 	c := chosen{service: s, port: p, subset: subset, policy: policy}
-	return decoded(c.encode(v, name, endpoints, view.Encode(endpoints, p, appendEndpoint)))
+	return decoded(c.encode(v, name, endpoints, view.EncodeAll(endpoints, p, begin())))
 }
 
 // decoded is the message of an assignment's bytes. Of a text that is not UTF-8, which the parsers do not let through, nothing is better than half of it.
@@ -133,14 +133,43 @@ func (g *group) append(b []byte, encoded *view.Encoded) []byte {
 	return message.End(message.AppendNumber(b, localityRank, uint64(g.priority)), at)
 }
 
-// appendEndpoint appends a healthy endpoint as the field of a locality that it is; nothing when it does not have the port.
-func appendEndpoint(b []byte, e *mesh.Endpoint, p mesh.Port) []byte {
+// begin starts a row of endpoints of a service.
+func begin() view.Encode {
+	return (&row{data: make([]byte, 0, 128)}).append
+}
+
+// row keeps the encoded metadata of the endpoint before, which those of a service mostly have in common.
+type row struct {
+	last *mesh.Endpoint
+	data []byte
+}
+
+// append appends a healthy endpoint as the field of a locality that it is; nothing when it does not have the port.
+func (r *row) append(b []byte, e *mesh.Endpoint, p mesh.Port) []byte {
 	port := PortOf(e, p)
 	if port == 0 && e.Address.Kind() != mesh.AddrUnix {
 		return b
 	}
 	b, at := message.Begin(b, localityLb)
 	b = message.AppendNumber(b, lbEndpointHealth, healthy)
+	if r.last == nil || !alike(r.last, e) {
+		r.last, r.data = e, appendMetadata(r.data[:0], e)
+	}
+	b = append(b, r.data...)
+	b = message.AppendUInt32(b, lbEndpointWeight, max(e.Weight, 1))
+	b, of := message.Begin(b, lbEndpointOf) // one of several, which proto.Marshal writes last
+	b, address := message.Begin(b, 1)
+	b = appendAddress(b, e.Address, port)
+	return message.End(message.End(message.End(b, address), of), at)
+}
+
+// alike says whether two endpoints have the same metadata.
+func alike(a, b *mesh.Endpoint) bool {
+	return a.MTLS == b.MTLS && a.WorkloadName == b.WorkloadName && a.Workload.Namespace == b.Workload.Namespace && a.CanonicalService == b.CanonicalService &&
+		a.CanonicalRevision == b.CanonicalRevision && a.Cluster == b.Cluster
+}
+
+func appendMetadata(b []byte, e *mesh.Endpoint) []byte {
 	b, data := message.Begin(b, lbEndpointData)
 	if e.MTLS {
 		b = appendData(b, matchKey, "tlsMode", "istio")
@@ -148,12 +177,7 @@ func appendEndpoint(b []byte, e *mesh.Endpoint, p mesh.Port) []byte {
 	if described(e) {
 		b = appendData(b, message.IstioKey, "workload", Workload(e))
 	}
-	b = message.End(b, data)
-	b = message.AppendUInt32(b, lbEndpointWeight, max(e.Weight, 1))
-	b, of := message.Begin(b, lbEndpointOf) // one of several, which proto.Marshal writes last
-	b, address := message.Begin(b, 1)
-	b = appendAddress(b, e.Address, port)
-	return message.End(message.End(message.End(b, address), of), at)
+	return message.End(b, data)
 }
 
 func appendAddress(b []byte, a mesh.Address, port uint16) []byte {

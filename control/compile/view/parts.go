@@ -63,8 +63,11 @@ func (p *Parts) next(endpoints []*mesh.Endpoint, ports []mesh.Port, encoded *ato
 	return out
 }
 
-// On are the endpoints on a port of the service. encode appends those bytes of an endpoint, which depend on nothing else; it must be the same for every call.
-func (p *Parts) On(port mesh.Port, encode func(b []byte, e *mesh.Endpoint, port mesh.Port) []byte) *Encoded {
+// Encode appends the bytes of an endpoint on a port, which depend on nothing else.
+type Encode func(b []byte, e *mesh.Endpoint, port mesh.Port) []byte
+
+// On are the endpoints on a port of the service. begin starts a row of them; what it gives must be the same for every call.
+func (p *Parts) On(port mesh.Port, begin func() Encode) *Encoded {
 	if p == nil {
 		return &Encoded{}
 	}
@@ -73,6 +76,7 @@ func (p *Parts) On(port mesh.Port, encode func(b []byte, e *mesh.Endpoint, port 
 	if e := p.by[port]; e != nil {
 		return e
 	}
+	encode := begin()
 	e := encodeAll(p.endpoints, p.old[port], func(b []byte, x *mesh.Endpoint) []byte {
 		p.encoded.Add(1)
 		return encode(b, x, port)
@@ -85,8 +89,8 @@ func (p *Parts) On(port mesh.Port, encode func(b []byte, e *mesh.Endpoint, port 
 	return e
 }
 
-// Encode are endpoints on a port that nobody keeps: those inside of a cluster.
-func Encode(list []*mesh.Endpoint, port mesh.Port, encode func(b []byte, e *mesh.Endpoint, port mesh.Port) []byte) *Encoded {
+// EncodeAll are endpoints on a port that nobody keeps: those inside of a cluster.
+func EncodeAll(list []*mesh.Endpoint, port mesh.Port, encode Encode) *Encoded {
 	return encodeAll(list, nil, func(b []byte, e *mesh.Endpoint) []byte { return encode(b, e, port) })
 }
 

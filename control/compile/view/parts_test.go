@@ -11,7 +11,9 @@ import (
 func TestPartsForgetPorts(t *testing.T) {
 	var encoded atomic.Uint64
 	list := []*mesh.Endpoint{{}, {}}
-	encode := func(b []byte, _ *mesh.Endpoint, _ mesh.Port) []byte { return append(b, 'e') }
+	encode := func() Encode {
+		return func(b []byte, _ *mesh.Endpoint, _ mesh.Port) []byte { return append(b, 'e') }
+	}
 	old, now := mesh.Port{Name: "http", Number: 80, TargetPort: 8080}, mesh.Port{Name: "http", Number: 80, TargetPort: 9090}
 	p := (*Parts)(nil).next(list, nil, &encoded)
 	p.On(old, encode)

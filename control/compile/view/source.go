@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"iter"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/heddle-mesh/heddle/mesh"
@@ -78,12 +77,12 @@ func NewSource() *Source {
 	return &Source{
 		Snapshot: mesh.NewSnapshot(&mesh.Settings{}),
 		Ports:    mesh.NewTable[uint16, []mesh.ServiceID](cmp.Compare[uint16]),
-		Orphans:  mesh.NewTable[mesh.Host, mesh.ServiceID](cmp.Compare[mesh.Host]),
+		Orphans:  mesh.NewTable[mesh.Host, mesh.ServiceID](mesh.CompareText[mesh.Host]),
 		Accounts: mesh.NewTable[mesh.ServiceID, string](mesh.CompareServiceID),
-		Leads:    mesh.NewTable[mesh.Host, []lead](cmp.Compare[mesh.Host]),
-		Aliases:  mesh.NewTable[mesh.Host, []mesh.ServiceID](cmp.Compare[mesh.Host]),
-		callers:  mesh.NewTable[string, []mesh.Host](cmp.Compare[string]),
-		short:    mesh.NewTable[string, int](strings.Compare),
+		Leads:    mesh.NewTable[mesh.Host, []lead](mesh.CompareText[mesh.Host]),
+		Aliases:  mesh.NewTable[mesh.Host, []mesh.ServiceID](mesh.CompareText[mesh.Host]),
+		callers:  mesh.NewTable[string, []mesh.Host](mesh.CompareText[string]),
+		short:    mesh.NewTable[string, int](mesh.CompareText[string]),
 		parts:    mesh.NewTable[mesh.ServiceID, *Parts](mesh.CompareServiceID),
 		encoded:  &atomic.Uint64{},
 		patches:  &patchIndex{},
