@@ -2,9 +2,10 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"os"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -19,7 +20,7 @@ import (
 func (d *Server) openRegistrar() {
 	o := register.Options{Objects: d.store, Accepted: d.accepted, Grace: d.opts.EntryGrace, Metrics: register.NewMetrics(d.metrics), Log: d.log.With("part", "registration")}
 	host, _ := os.Hostname()
-	o.Instance = fmt.Sprintf("%s-%d", host, os.Getpid())
+	o.Instance = host + "-" + strings.ToLower(rand.Text()[:6]) // another one after each start: streams do not outlive it
 	if d.apis.config == nil {
 		o.Entries, o.Collect = register.NewMemory(d.store), true
 	} else {
