@@ -286,7 +286,7 @@ func (v *visit) entryEndpoint(w *networking.WorkloadEntry, s mesh.Service, path 
 func (v *visit) endpoint(w *networking.WorkloadEntry, path string) *mesh.Endpoint {
 	ep := &mesh.Endpoint{
 		Ports: map[string]uint16{}, Labels: w.Labels, Network: mesh.NetworkID(w.Network), Cluster: mesh.DefaultCluster, Locality: mesh.ParseLocality(w.Locality),
-		Weight: w.Weight, MTLS: w.Labels["security.istio.io/tlsMode"] == "istio",
+		Weight: w.Weight, MTLS: mutual(w),
 		App: w.Labels["app"], Version: w.Labels["version"], WorkloadName: w.Labels["service.istio.io/workload-name"],
 		CanonicalService: w.Labels["service.istio.io/canonical-name"], CanonicalRevision: w.Labels["service.istio.io/canonical-revision"],
 	}
@@ -314,6 +314,12 @@ func (v *visit) endpoint(w *networking.WorkloadEntry, path string) *mesh.Endpoin
 		ep.Identity = identity.NewID(td, string(v.ns), w.ServiceAccount)
 	}
 	return ep
+}
+
+// mutual says whether a proxy in front of an endpoint takes mutual TLS: its label says so or, without one, that it has an identity.
+func mutual(w *networking.WorkloadEntry) bool {
+	mode, said := w.Labels["security.istio.io/tlsMode"]
+	return mode == "istio" || !said && w.ServiceAccount != ""
 }
 
 // workloadEntryFields are all of them.
