@@ -9,6 +9,10 @@ type LocalityBalance struct {
 	Distribute []Distribution // the first that fits the client counts, and nothing below
 	Labels     []LabelPriority
 	Failover   []RegionFailover
+	// Zoned is Istio's ZoneAwareLoadBalancerSetting: requests stay in the client's zone as far as that burdens no endpoint more than others, where there are Least endpoints in its
+	// region (0: the proxies' default), and go to other regions when its own is sick, whatever tells that. There is no distribution then.
+	Zoned bool
+	Least uint32
 }
 
 // Distribution shares the requests of clients at From out between localities; others get none.

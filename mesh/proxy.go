@@ -65,9 +65,14 @@ const (
 	FeatureOutlier      Feature = "outlier"
 	FeatureLeastRequest Feature = "least-request"
 	FeatureMaxRequests  Feature = "max-requests"
+	// FeatureLocalCluster: the proxy asks where its like run (metadata ENABLE_SELF_DISCOVERY), so requests can stay in its zone.
+	FeatureLocalCluster Feature = "local-cluster"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )
+
+// MetaSelfDiscovery is the variable of proxyMetadata by which a proxy is told to ask where its like run (Istio's name).
+const MetaSelfDiscovery = "ISTIO_META_ENABLE_SELF_DISCOVERY"
 
 // Proxy is a connected client of the control plane. Identity comes from its credential; the rest from its node, checked against the identity.
 type Proxy struct {
@@ -97,6 +102,9 @@ type Proxy struct {
 
 // Can says whether the proxy is able to do something.
 func (p *Proxy) Can(f Feature) bool {
+	if f == FeatureLocalCluster {
+		return p.Kind != Proxyless && p.Metadata["ENABLE_SELF_DISCOVERY"] == "true"
+	}
 	if p.Kind == Proxyless { // gRPC speaks HTTP/2 alone; what else it can do follows from its version
 		return f == FeatureHTTP2 || p.Features[f]
 	}

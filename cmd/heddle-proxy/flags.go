@@ -167,6 +167,7 @@ func (f *workload) add(s *pflag.FlagSet) {
 	s.StringArrayVar(&f.apps, "application", nil, "PORT=IP:PORT: where the workload listens for what arrives at a port of it, with interception mode NONE (repeated)")
 	s.StringVar(&f.w.Config, "proxy-config", "", "a ProxyConfig in JSON or YAML that counts for this proxy instead of the mesh's defaultConfig")
 	s.StringVar(&f.locality, "locality", "", "REGION/ZONE/SUBZONE")
+	s.BoolVar(&f.w.SelfDiscovery, "self-discovery", false, "learn where the proxies of like workloads run, so that requests can stay in the zone")
 	s.DurationVar(&f.ttl, "certificate-ttl", 0, "life of the certificate that is asked for; 0 leaves it to the CA")
 	s.StringArrayVar(&f.dns, "dns-address", []string{"127.0.0.1:15053", "[::1]:15053"}, "where names are answered (repeated)")
 	s.BoolVar(&f.noDNS, "no-dns", false, "answer no names")

@@ -41,7 +41,7 @@ func spread(p mesh.TrafficPolicy, near bool) *mesh.Snapshot {
 	}
 	s.Endpoints = s.Endpoints.With(id, set)
 	client := mesh.WorkloadID{Cluster: mesh.DefaultCluster, Namespace: "shop", Kind: "Pod", Name: "client"} // on the node of the endpoint in eu/b
-	s.Workloads = s.Workloads.With(client, &mesh.Workload{ID: client, Node: "n2"})
+	s.Workloads = s.Workloads.With(client, &mesh.Workload{ID: client, Node: "n2", Locality: place("eu/b"), Services: []mesh.WorkloadService{{Service: id}}})
 	return s
 }
 
@@ -50,6 +50,12 @@ func proxyAt(at, version string) *mesh.Proxy {
 	if version != "" {
 		p.Labels["version"] = version
 	}
+	return p
+}
+
+// alike is a proxy that asks where its like run.
+func alike(p *mesh.Proxy) *mesh.Proxy {
+	p.Metadata = map[string]string{"ENABLE_SELF_DISCOVERY": "true"}
 	return p
 }
 
@@ -103,6 +109,13 @@ func TestNearness(t *testing.T) {
 		"label with a value":    {with(mesh.LocalityBalance{Labels: []mesh.LabelPriority{{Key: "version", Value: &v1}}}), false, nil, proxyAt("eu/b", ""), "ap/a 0×1, eu/a 0×2, eu/b 1×1, us/a 0×1", false},
 		"labels, then a region": {with(mesh.LocalityBalance{Labels: []mesh.LabelPriority{{Key: "version", Value: &v1}}, Failover: []mesh.RegionFailover{{From: "eu", To: "us"}}}), false, nil, proxyAt("eu/a", ""), "ap/a 2×1, eu/a 0×2, eu/b 3×1, us/a 1×1", false},
 		"a Service that asks for it, without outlier detection": {mesh.TrafficPolicy{}, true, nil, proxyAt("eu/a", ""), "ap/a 2×1, eu/a 0×2, eu/b 1×1, us/a 2×1", false},
+		"zones, of a client that does not know its like":        {with(mesh.LocalityBalance{Zoned: true}), false, nil, proxyAt("eu/a", ""), plain, false},
+		"zones, without outlier detection":                      {mesh.TrafficPolicy{LoadBalancer: &mesh.LoadBalancer{Locality: &mesh.LocalityBalance{Zoned: true}}}, false, nil, alike(proxyAt("eu/a", "")), "ap/a 1×1, eu/a 0×2, eu/b 0×1, us/a 1×1", false},
+		"zones of the mesh":                                     {mesh.TrafficPolicy{}, false, &mesh.LocalityBalance{Zoned: true, Failover: []mesh.RegionFailover{{From: "us", To: "ap"}}}, alike(proxyAt("us/x", "")), "ap/a 1×1, eu/a 2×2, eu/b 2×1, us/a 0×1", false},
+		"zones and labels":                                      {with(mesh.LocalityBalance{Zoned: true, Labels: []mesh.LabelPriority{{Key: "version", Value: &v1}}}), false, nil, alike(proxyAt("eu/b", "")), "ap/a 1×1, eu/a 0×2, eu/b 2×1, us/a 1×1", false},
+		"zones off in the rule, before the mesh":                {with(mesh.LocalityBalance{Zoned: true, Off: true}), false, &mesh.LocalityBalance{}, alike(proxyAt("eu/a", "")), plain, false},
+		"the Service before the zones of the mesh":              {mesh.TrafficPolicy{}, true, &mesh.LocalityBalance{Zoned: true}, alike(proxyAt("eu/a", "")), "ap/a 2×1, eu/a 0×2, eu/b 1×1, us/a 2×1", false},
+		"a client whose workload's place is known":              {mesh.TrafficPolicy{Outlier: outlier}, false, nil, proxyAt("", ""), "ap/a 2×1, eu/a 1×2, eu/b 0×1, us/a 2×1", false},
 		"the rule before the Service":                           {with(mesh.LocalityBalance{Off: true}), true, nil, proxyAt("eu/a", ""), plain, false},
 	}
 	for name, tt := range tests {
@@ -161,5 +174,56 @@ func TestNearnessLeavesFewVariants(t *testing.T) {
 			t.Errorf("%s: %d variants, want at most %d", what, got, tt.want)
 		}
 		runtime.KeepAlive(held)
+	}
+}
+
+// TestAlike: a proxy's like are the endpoints of its services in its region, of its own ReplicaSet, each once.
+func TestAlike(t *testing.T) {
+	snap := spread(mesh.TrafficPolicy{}, false)
+	id := mesh.ServiceID{Namespace: "shop", Host: "d.shop.svc.cluster.local"}
+	again := mesh.ServiceID{Namespace: "shop", Host: "e.shop.svc.cluster.local"}
+	set, _ := snap.Endpoints.Get(id)
+	for i, e := range set.Endpoints {
+		if i != 1 {
+			e.Labels["pod-template-hash"] = "new"
+		}
+	}
+	snap.Endpoints = snap.Endpoints.With(again, &mesh.EndpointSet{Service: again, Endpoints: set.Endpoints[:1]})
+	w := mesh.WorkloadID{Cluster: mesh.DefaultCluster, Namespace: "shop", Kind: "Pod", Name: "client"}
+	snap.Workloads = snap.Workloads.With(w, &mesh.Workload{ID: w, Services: []mesh.WorkloadService{{Service: id}, {Service: again}}})
+	store, _ := New().Publish(snap)
+	hashed := func(p *mesh.Proxy) *mesh.Proxy {
+		p.Labels["pod-template-hash"] = "new"
+		return p
+	}
+	for name, tt := range map[string]struct {
+		client *mesh.Proxy
+		want   string
+	}{
+		"asks for nobody":     {proxyAt("eu/a", ""), "none"},
+		"any ReplicaSet":      {alike(proxyAt("eu/a", "")), "a 10.1.0.0 10.1.0.1, b 10.1.0.2"},
+		"of a new ReplicaSet": {alike(hashed(proxyAt("eu/b", ""))), "a 10.1.0.0, b 10.1.0.2"},
+		"alone in its region": {alike(proxyAt("us/x", "")), "a 10.1.0.3"},
+		"nobody":              {alike(proxyAt("af/x", "")), ""},
+	} {
+		got := "none"
+		if r, ok := store.Resource(tt.client, xds.Name{TypeURL: xds.Endpoints, Name: "local_cluster"}); ok {
+			m, err := golden.Decode(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var zones []string
+			for _, l := range m.(*endpointv3.ClusterLoadAssignment).Endpoints {
+				text := l.Locality.Zone
+				for _, e := range l.LbEndpoints {
+					text += " " + e.GetEndpoint().Address.GetSocketAddress().Address
+				}
+				zones = append(zones, text)
+			}
+			got = strings.Join(zones, ", ")
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
 	}
 }

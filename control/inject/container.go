@@ -129,6 +129,9 @@ func (b *builder) args(probers string) []string {
 	if w.udp {
 		args = append(args, "--capture-udp")
 	}
+	if w.self && !w.grpc {
+		args = append(args, "--self-discovery")
+	}
 	if probers != "" {
 		args = append(args, "--app-probes", "$("+proberEnv+")")
 	}

@@ -14,27 +14,29 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/heddle-mesh/heddle/mesh"
 )
 
 // wants is what an injection has to make, from settings and the pod's annotations.
 type wants struct {
-	own                        string // the ProxyConfig that the proxy announces as its own, "" where that of the mesh counts
-	config                     *meshconfig.ProxyConfig
-	templates                  []string
-	gateway, envoy             bool
-	grpc                       bool // an agent for programs with gRPC, and no proxy
-	native, hold, rewrite, dns bool
-	udp                        bool // datagrams to services go to the proxy
-	image                      string
-	resources                  corev1.ResourceRequirements
-	logLevel                   string
-	drain                      time.Duration
-	statusPort, readiness      int32 // readiness 0: no probe of the proxy
-	initialDelay, period, fail int32
-	traffic                    traffic
-	interception               string
-	volumes                    []corev1.Volume
-	mounts                     []corev1.VolumeMount
+	own                              string // the ProxyConfig that the proxy announces as its own, "" where that of the mesh counts
+	config                           *meshconfig.ProxyConfig
+	templates                        []string
+	gateway, envoy                   bool
+	grpc                             bool // an agent for programs with gRPC, and no proxy
+	native, hold, rewrite, dns, self bool
+	udp                              bool // datagrams to services go to the proxy
+	image                            string
+	resources                        corev1.ResourceRequirements
+	logLevel                         string
+	drain                            time.Duration
+	statusPort, readiness            int32 // readiness 0: no probe of the proxy
+	initialDelay, period, fail       int32
+	traffic                          traffic
+	interception                     string
+	volumes                          []corev1.Volume
+	mounts                           []corev1.VolumeMount
 }
 
 // traffic is what is captured, in the form of Istio's annotations.
@@ -118,8 +120,9 @@ func (b *builder) readProxy() {
 		b.refuse(annotation(keyProxyConfig), "concurrency %d is not between 0 and 1024", n)
 	}
 	w.dns = b.yes("proxyMetadata[ISTIO_META_DNS_CAPTURE]", w.config.GetProxyMetadata()["ISTIO_META_DNS_CAPTURE"], false)
+	w.self = b.yes("proxyMetadata["+mesh.MetaSelfDiscovery+"]", w.config.GetProxyMetadata()[mesh.MetaSelfDiscovery], false)
 	for _, key := range slices.Sorted(maps.Keys(w.config.GetProxyMetadata())) {
-		if key != "ISTIO_META_DNS_CAPTURE" {
+		if key != "ISTIO_META_DNS_CAPTURE" && key != mesh.MetaSelfDiscovery {
 			b.warn("ProxyConfig proxyMetadata[%s] becomes an environment variable that the proxy does not read", key)
 		}
 	}

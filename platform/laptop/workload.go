@@ -173,6 +173,9 @@ func (m *meshRun) proxyProcess(w *workload, supervisor *os.File) (fabric.Process
 	for k, v := range w.labels {
 		args = append(args, "--label", k+"="+v)
 	}
+	if w.labels["istio-locality"] != "" { // it runs in a zone, as far as others know, so it may want to know who else does
+		args = append(args, "--self-discovery")
+	}
 	// Two run at the same time while one replaces the other.
 	id := fmt.Sprintf("proxy:%s#%d", w.net(), m.runs.Add(1))
 	// The proxy stays root in its namespace: its own connections are told by their mark, which takes CAP_NET_ADMIN.

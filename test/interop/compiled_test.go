@@ -74,6 +74,7 @@ type compiled struct {
 	memo  *compile.Memo
 	store *compile.Store
 	told  []mesh.Problem // by translation
+	alike bool           // the proxies ask where their like run
 }
 
 func compileStep(t *testing.T, meshConfig, text string) compiled {
@@ -134,7 +135,7 @@ func compileMesh(dir, meshConfig, text string) (c compiled, problems []mesh.Prob
 	}
 	m := compile.New()
 	out, _ := m.Publish(snap)
-	return compiled{m, out, problems}, problems, nil
+	return compiled{m, out, problems, strings.Contains(meshConfig, mesh.MetaSelfDiscovery)}, problems, nil
 }
 
 // tells compares what the authors of the objects are told.
@@ -152,7 +153,7 @@ func (c compiled) tells(t *testing.T, s *step) {
 	var held []*xds.Resource
 	for _, name := range proxied {
 		for _, envoy := range []bool{false, true} {
-			p := proxyOf(name, envoy)
+			p := c.proxy(name, envoy)
 			proxies = append(proxies, p)
 			held = append(held, c.everything(p)...)
 		}
@@ -217,6 +218,15 @@ func discovered(r *xds.Resource) (names []xds.Name) {
 	return names
 }
 
+// proxy is a proxy of the world, as MeshConfig has it injected.
+func (c compiled) proxy(name string, envoy bool) *mesh.Proxy {
+	p := proxyOf(name, envoy)
+	if c.alike {
+		p.Metadata["ENABLE_SELF_DISCOVERY"] = "true"
+	}
+	return p
+}
+
 // proxyOf is what a proxy of the world says of itself.
 func proxyOf(name string, envoy bool) *mesh.Proxy {
 	trust, _ := identity.ParseTrustDomain(identity.DefaultTrustDomain)
@@ -264,7 +274,7 @@ func (c compiled) render(section string) (string, error) {
 		name, envoy := strings.CutPrefix(who, "envoy ")
 		what, path, _ := strings.Cut(what, " @ ")
 		short, resource, one := strings.Cut(what, " ")
-		p, url := proxyOf(name, envoy), golden.Types[short]
+		p, url := c.proxy(name, envoy), golden.Types[short]
 		if !one {
 			fmt.Fprintln(&out, strings.Join(slices.Collect(c.store.Names(p, url)), "\n"))
 			continue
@@ -288,7 +298,7 @@ func (c compiled) decodes(t *testing.T) {
 	t.Helper()
 	d := &decode.Decoder{Identity: true, Telemetry: true}
 	for _, name := range proxied {
-		for _, r := range c.everything(proxyOf(name, false)) {
+		for _, r := range c.everything(c.proxy(name, false)) {
 			if err := decodeOne(d, r); err != nil {
 				t.Errorf("heddle-proxy of %s refuses %s: %v", name, r.Name, err)
 			}

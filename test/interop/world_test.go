@@ -19,6 +19,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/control/token"
 	"github.com/heddle-mesh/heddle/data/node/capture"
+	"github.com/heddle-mesh/heddle/mesh"
 	"github.com/heddle-mesh/heddle/test/lab"
 )
 
@@ -55,6 +56,8 @@ type world struct {
 	changes int
 	// datagrams says whether what the client sends in datagrams is captured.
 	datagrams bool
+	// alike says whether the proxies ask where their like run.
+	alike bool
 }
 
 // buffer is a log that may be read while it is written.
@@ -140,6 +143,7 @@ func newWorld(t *testing.T, plane, meshConfig string, changes ...func(*world)) *
 	w.write("resolv.conf", "nameserver 10.78.0.20\n")
 	w.cert = certificate(t)
 	w.startControl(meshConfig)
+	w.alike = strings.Contains(meshConfig, mesh.MetaSelfDiscovery) // as injection makes of it
 	for _, name := range proxied {
 		w.startProxy(name)
 	}
@@ -233,6 +237,9 @@ func (w *world) startProxy(name string) {
 	if w.datagrams && name == "client" {
 		args = append(args, "--capture-udp")
 	}
+	if w.alike {
+		args = append(args, "--self-discovery")
+	}
 	for _, l := range labelsOf[name] {
 		args = append(args, "--label", l)
 	}
@@ -320,10 +327,10 @@ spec: {hosts: [marker-%d.interop], location: MESH_INTERNAL, resolution: STATIC, 
 `
 
 // load replaces the objects of the fixture before, and waits until every proxy has taken all of them.
-func (w *world) load(t *testing.T, mesh string) {
+func (w *world) load(t *testing.T, objects string) {
 	t.Helper()
 	w.changes++
-	w.write("mesh/fixture.yaml", withCertificate(w.cert, mesh)+fmt.Sprintf(marker, w.changes))
+	w.write("mesh/fixture.yaml", withCertificate(w.cert, objects)+fmt.Sprintf(marker, w.changes))
 	host := fmt.Sprintf("marker-%d.interop", w.changes)
 	for _, name := range proxied {
 		w.until(t, "the proxy of "+name+" knows the objects", func() bool {

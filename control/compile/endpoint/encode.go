@@ -50,6 +50,10 @@ func Encode(v *view.View, name string) ([]byte, bool) {
 		b, err := message.Bytes(datagramShares(v, name, to))
 		return b, err == nil
 	}
+	if name == view.LocalCluster && v.Can(mesh.FeatureLocalCluster) {
+		b, err := message.Bytes(localCluster(v))
+		return b, err == nil
+	}
 	if name == view.BlackHoleCluster && v.Kind() == mesh.Proxyless { // of clusters to which nothing may be sent
 		return message.AppendText(nil, assignmentName, name), true
 	}

@@ -89,8 +89,8 @@ func prioritize(v *view.View, near *mesh.LocalityBalance, groups []*group) {
 	order := make([]int, len(groups))
 	for i, g := range groups {
 		order[i] = g.behind * ranks
-		if len(near.Labels) == 0 || len(near.Failover) > 0 {
-			order[i] += distance(v, near.Failover, g.locality)
+		if near.Zoned || len(near.Labels) == 0 || len(near.Failover) > 0 {
+			order[i] += distance(v, near, g.locality)
 		}
 		used = append(used, order[i])
 	}
@@ -101,13 +101,17 @@ func prioritize(v *view.View, near *mesh.LocalityBalance, groups []*group) {
 	}
 }
 
-// distance is the rank of a locality; of other regions, those that are not the one to fail over to are one further.
-func distance(v *view.View, failover []mesh.RegionFailover, l mesh.Locality) int {
+// distance is the rank of a locality; of other regions, those that are not the one to fail over to are one further. Where the proxy itself keeps requests in its zone, all of
+// its region is near.
+func distance(v *view.View, near *mesh.LocalityBalance, l mesh.Locality) int {
 	rank := v.LocalityRank(l)
-	if rank < ranks-2 {
+	switch {
+	case rank < ranks-2 && near.Zoned:
+		return 0
+	case rank < ranks-2:
 		return rank
 	}
-	for _, f := range failover {
+	for _, f := range near.Failover {
 		if v.InLocality(mesh.LocalityPattern{Region: f.From}) {
 			if l.Region != f.To {
 				rank++

@@ -189,6 +189,7 @@ func (t *target) unread(v *view.View) {
 		tell(lb.Hash == nil && lb.Algorithm == mesh.LeastRequest && lb.Locality == nil && !v.Can(mesh.FeatureLeastRequest), "loadBalancer.simple",
 			"choose endpoints by turns, since not all of them know the least requests (gRFC A48)")
 	}
+	tell(v.Zones(t.service, t.policy), "loadBalancer.zoneAwareLbSetting", "do not know where their like run, so endpoints of all regions count alike")
 	t.unreadHash(v, tell)
 	if p := t.policy.Pool; p != nil {
 		tell(p.MaxConnections > 0, "connectionPool.tcp.maxConnections", "hold one connection to each endpoint")

@@ -158,10 +158,14 @@ func (t *target) localities(v *view.View, c *clusterv3.Cluster) {
 	if lb := t.policy.LoadBalancer; lb != nil && lb.Hash != nil && lb.Locality != nil && len(lb.Locality.Distribute) > 0 && !v.Can(mesh.FeatureBalance) {
 		t.incapable(v, "localityLbSetting.distribute", "some connected proxies have one ring or table for the endpoints of all localities alike")
 	}
-	if near != nil && len(near.Distribute) > 0 && c.GetType() != clusterv3.Cluster_ORIGINAL_DST {
+	switch {
+	case c.LbPolicy == clusterv3.Cluster_CLUSTER_PROVIDED:
+	case near != nil && len(near.Distribute) > 0:
 		c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 		}
+	default:
+		t.zones(v, c, near)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 const (
 	PassthroughCluster = "PassthroughCluster"
 	BlackHoleCluster   = "BlackHoleCluster"
+	// LocalCluster is what the proxies of like workloads form, where a proxy asks for it.
+	LocalCluster = "local_cluster"
 	// NamesCluster takes requests to unknown hosts, which it looks up.
 	NamesCluster              = "DynamicDNSCluster"
 	InboundPassthroughCluster = "InboundPassthroughCluster"

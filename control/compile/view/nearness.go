@@ -14,13 +14,13 @@ func (v *View) Nearness(s *mesh.Service, p mesh.TrafficPolicy) (near *mesh.Local
 	case near == nil:
 		near = &mesh.LocalityBalance{}
 	}
-	if near.Off {
+	if near.Off || near.Zoned && !v.Can(mesh.FeatureLocalCluster) {
 		return nil, false
 	}
 	if lb != nil && lb.Hash != nil && len(near.Distribute) > 0 && !v.Can(mesh.FeatureBalance) { // it has one ring for all localities
 		return nil, false
 	}
-	return near, p.Outlier != nil
+	return near, p.Outlier != nil || near.Zoned
 }
 
 // SameNode says whether an endpoint runs on the proxy's node; where that is not known it does not.
@@ -31,3 +31,30 @@ func (v *View) SameNode(e *mesh.Endpoint) bool {
 	}
 	return node != "" && v.LabelIs(mesh.LabelHostname, node)
 }
+
+// Zones says whether requests to a service are to stay in the client's zone under a policy, for clients that know where their like run.
+func (v *View) Zones(s *mesh.Service, p mesh.TrafficPolicy) bool {
+	near := v.Settings().Locality
+	if lb := p.LoadBalancer; lb != nil && lb.Locality != nil {
+		near = lb.Locality
+	} else if s.Near != mesh.Anywhere {
+		return false
+	}
+	return near != nil && near.Zoned && !near.Off
+}
+
+// Like says whether an endpoint is of those that do the same work as the proxy, in its region: of the same ReplicaSet, where that is known of the proxy's own (Istio's rule).
+func (v *View) Like(e *mesh.Endpoint) bool {
+	if v.LocalityRank(e.Locality) > 2 {
+		return false
+	}
+	for _, key := range likeness {
+		if !v.LabelIs(key, "") && !v.LabelIs(key, e.Labels[key]) {
+			return false
+		}
+	}
+	return true
+}
+
+// likeness are the labels by which the pods of one version of a workload are known.
+var likeness = []string{"pod-template-hash", "rollouts-pod-template-hash"}

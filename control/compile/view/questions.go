@@ -32,6 +32,7 @@ type (
 	application  struct{ port uint16 }
 	served       struct{}
 	configOf     struct{}
+	placed       struct{}
 )
 
 // The answer is the proxy's own ProxyConfig, or the one of nobody where it has none.
@@ -86,8 +87,8 @@ func selectorText(l mesh.Labels) string {
 }
 
 // Rank 0 is the same sub-zone, 1 the same zone, 2 the same region, 3 elsewhere.
-func (q localityRank) Answer(_ *Source, p *mesh.Proxy) any {
-	switch own := p.Locality; {
+func (q localityRank) Answer(s *Source, p *mesh.Proxy) any {
+	switch own := whereabouts(s, p); {
 	case own == q.locality:
 		return 0
 	case own.Region == q.locality.Region && own.Zone == q.locality.Zone:
@@ -98,10 +99,41 @@ func (q localityRank) Answer(_ *Source, p *mesh.Proxy) any {
 	return 3
 }
 
-func (q inLocality) Answer(_ *Source, p *mesh.Proxy) any { return q.pattern.Matches(p.Locality) }
+// placed: heddle-proxy finds itself among its like, whose places are known; stock Envoy is told in its bootstrap or not at all.
+func (placed) Answer(s *Source, p *mesh.Proxy) any {
+	return p.Locality != (mesh.Locality{}) || !p.Envoy && whereabouts(s, p) != (mesh.Locality{})
+}
+
+// Grounds are those of localityRank.
+func (placed) Grounds(_ *Source, p *mesh.Proxy) []mesh.Key { return whereaboutsOf(p) }
+
+// Grounds are the workloads that the proxy may be, where it does not say itself where it runs.
+func (q localityRank) Grounds(_ *Source, p *mesh.Proxy) []mesh.Key { return whereaboutsOf(p) }
+
+func (q inLocality) Answer(s *Source, p *mesh.Proxy) any { return q.pattern.Matches(whereabouts(s, p)) }
+
+// Grounds are those of localityRank.
+func (q inLocality) Grounds(_ *Source, p *mesh.Proxy) []mesh.Key { return whereaboutsOf(p) }
+
+// whereabouts is where the proxy runs: what it says, else what is known of its workload (of a pod, its node).
+func whereabouts(s *Source, p *mesh.Proxy) mesh.Locality {
+	if p.Locality == (mesh.Locality{}) {
+		if w := workloadOf(s, p); w != nil {
+			return w.Locality
+		}
+	}
+	return p.Locality
+}
+
+func whereaboutsOf(p *mesh.Proxy) []mesh.Key {
+	if p.Locality != (mesh.Locality{}) {
+		return nil
+	}
+	return workloadKeys(p)
+}
 
 func (q labelIs) Answer(s *Source, p *mesh.Proxy) any {
-	value, ok := mesh.Topology(q.key, p.Network, p.Cluster, p.Locality)
+	value, ok := mesh.Topology(q.key, p.Network, p.Cluster, whereabouts(s, p))
 	if q.key == mesh.LabelHostname {
 		if w := workloadOf(s, p); w != nil && w.Node != "" {
 			value, ok = w.Node, true
@@ -113,12 +145,15 @@ func (q labelIs) Answer(s *Source, p *mesh.Proxy) any {
 	return value == q.value
 }
 
-// Grounds are the workloads that the proxy may be, which know their node.
-func (q labelIs) Grounds(s *Source, p *mesh.Proxy) []mesh.Key {
-	if q.key != mesh.LabelHostname {
-		return nil
+// Grounds are the workloads that the proxy may be, which know their node and their place.
+func (q labelIs) Grounds(_ *Source, p *mesh.Proxy) []mesh.Key {
+	switch q.key {
+	case mesh.LabelHostname:
+		return workloadKeys(p)
+	case mesh.LabelRegion, mesh.LabelZone, mesh.LabelSubzone:
+		return whereaboutsOf(p)
 	}
-	return served{}.Grounds(s, p)
+	return nil
 }
 
 func (hasIPv4) Answer(_ *Source, p *mesh.Proxy) any {
@@ -193,7 +228,9 @@ func (served) Answer(s *Source, p *mesh.Proxy) any {
 }
 
 // Grounds are the workloads that the proxy may be.
-func (served) Grounds(_ *Source, p *mesh.Proxy) []mesh.Key {
+func (served) Grounds(_ *Source, p *mesh.Proxy) []mesh.Key { return workloadKeys(p) }
+
+func workloadKeys(p *mesh.Proxy) []mesh.Key {
 	ids := workloadIDs(p)
 	keys := make([]mesh.Key, len(ids))
 	for i, id := range ids {
@@ -247,6 +284,9 @@ func (v *View) LocalityRank(l mesh.Locality) int { return v.r.Ask(localityRank{l
 
 // InLocality says whether the proxy runs in a locality of a pattern.
 func (v *View) InLocality(p mesh.LocalityPattern) bool { return v.r.Ask(inLocality{p}).(bool) }
+
+// Placed says whether the proxy knows where it runs.
+func (v *View) Placed() bool { return v.r.Ask(placed{}).(bool) }
 
 // LabelIs says whether a label of the proxy, or its place where the label stands for that, has a value; "" asks for absence.
 func (v *View) LabelIs(key, value string) bool { return v.r.Ask(labelIs{key, value}).(bool) }

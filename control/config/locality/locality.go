@@ -1,4 +1,4 @@
-// Package locality reads Istio's LocalityLoadBalancerSetting, which stands in DestinationRules and in MeshConfig.
+// Package locality reads Istio's LocalityLoadBalancerSetting and ZoneAwareLoadBalancerSetting, which stand in DestinationRules and in MeshConfig.
 //
 // In: the message. Out: mesh.LocalityBalance, and mistakes by field. Pure; safe for concurrent use.
 package locality
@@ -29,6 +29,31 @@ func Read(x *networking.LocalityLoadBalancerSetting, invalid func(field, message
 			if l.Key == mesh.LabelRegion || l.Key == mesh.LabelZone || l.Key == mesh.LabelSubzone {
 				invalid(fmt.Sprintf("failoverPriority[%d]", i), "label "+l.Key+" and failover both say where requests go next, and only one may")
 			}
+		}
+	}
+	return out
+}
+
+// Zones reads Istio's ZoneAwareLoadBalancerSetting; nil stays nil.
+func Zones(x *networking.ZoneAwareLoadBalancerSetting, invalid func(field, message string)) *mesh.LocalityBalance {
+	if x == nil {
+		return nil
+	}
+	r := reader{invalid}
+	out := &mesh.LocalityBalance{Zoned: true, Off: x.Enabled != nil && !x.Enabled.Value, Labels: r.labels(x.FailoverPriority)}
+	var failover []*networking.LocalityLoadBalancerSetting_Failover
+	for _, f := range x.Failover {
+		failover = append(failover, &networking.LocalityLoadBalancerSetting_Failover{From: f.GetFrom(), To: f.GetTo()})
+	}
+	out.Failover = r.failover(failover)
+	if n := x.MinClusterSize; n != nil {
+		if out.Least = n.Value; n.Value == 0 {
+			invalid("minClusterSize", "0 is not a number of 1 or more")
+		}
+	}
+	for i, l := range out.Labels {
+		if l.Key == mesh.LabelRegion || l.Key == mesh.LabelZone || l.Key == mesh.LabelSubzone {
+			invalid(fmt.Sprintf("failoverPriority[%d]", i), "label "+l.Key+" has no place in it: regions are kept apart and zones preferred in any case")
 		}
 	}
 	return out

@@ -45,7 +45,6 @@ var reasons = []struct{ field, why string }{
 	{"certificates", "no certificates for names of services are made; cert-manager does that"},
 	{"hboneIdleTimeout", "no tunnels (HBONE) are made yet"},
 	{"serviceScopeConfigs", "services have no scope beyond exportTo yet: they are of one cluster"},
-	{"zoneAwareLbSetting", "no proxy is told where its like run, which it would have to know; localityLbSetting puts nearer endpoints first"},
 	{"proxyListenPort", "captured traffic goes to port 15001"},
 	{"proxyInboundListenPort", "captured traffic goes to port 15006"},
 }

@@ -28,7 +28,7 @@ var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExport
 	"ingressClass", "ingressControllerMode", "ingressSelector", "ingressService", "tcpKeepalive.*", "dnsRefreshRate", "inboundTrafficPolicy.mode", "outboundClusterStatName", "inboundClusterStatName",
 	"discoverySelectors[].*", "serviceEntryVisibility.*", "serviceSettings[].*", "defaultTrafficPolicy.*", "h2UpgradePolicy", "trustDomainAliases", "verifyCertificateAtClient",
 	"meshMTLS.minProtocolVersion", "meshMTLS.cipherSuites", "meshMTLS.ecdhCurves", "tlsDefaults.minProtocolVersion", "tlsDefaults.cipherSuites", "tlsDefaults.ecdhCurves",
-	"localityLbSetting.*", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
+	"localityLbSetting.*", "zoneAwareLbSetting.*", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
 	// These have an effect on pods that are injected (control/inject).
 	"defaultConfig.concurrency", "defaultConfig.terminationDrainDuration", "defaultConfig.discoveryAddress", "defaultConfig.statusPort", "defaultConfig.meshId",
 	"defaultConfig.interceptionMode=REDIRECT|TPROXY|NONE", "defaultConfig.holdApplicationUntilProxyStarts", "defaultConfig.image.imageType", "defaultConfig.proxyMetadata",
@@ -133,6 +133,14 @@ func Parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 		func(field, message string) {
 			err = errors.Join(err, fmt.Errorf("field localityLbSetting.%s: %s", field, message))
 		})
+	if zones := locality.Zones(in.ZoneAwareLbSetting, func(field, message string) {
+		err = errors.Join(err, fmt.Errorf("field zoneAwareLbSetting.%s: %s", field, message))
+	}); zones != nil {
+		if s.Locality != nil {
+			problems = append(problems, mesh.Problem{Field: "localityLbSetting", Code: mesh.CodeNotEnforced, Message: "zoneAwareLbSetting takes its place", Hint: "remove one of them"})
+		}
+		s.Locality = zones
+	}
 	return s, problems, err
 }
 

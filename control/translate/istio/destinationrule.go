@@ -13,7 +13,7 @@ import (
 
 // policyFields are honoured in each of the four places where a traffic policy stands.
 var policyFields = []string{
-	"loadBalancer.simple", "loadBalancer.warmup.*", "loadBalancer.warmupDurationSecs", "loadBalancer.consistentHash.*", "loadBalancer.localityLbSetting.*",
+	"loadBalancer.simple", "loadBalancer.warmup.*", "loadBalancer.warmupDurationSecs", "loadBalancer.consistentHash.*", "loadBalancer.localityLbSetting.*", "loadBalancer.zoneAwareLbSetting.*",
 	"connectionPool.tcp.maxConnections", "connectionPool.tcp.connectTimeout", "connectionPool.tcp.idleTimeout", "connectionPool.tcp.maxConnectionDuration",
 	"connectionPool.tcp.tcpKeepalive.*",
 	"connectionPool.http.http1MaxPendingRequests", "connectionPool.http.http2MaxRequests", "connectionPool.http.maxRequestsPerConnection",
@@ -84,7 +84,7 @@ func DestinationRule(o api.Object, in Lookup) (*mesh.Traffic, []mesh.Problem) {
 func (v *visit) idleFailovers(t *mesh.Traffic) {
 	always := v.in.Settings().Baseline.Outlier != nil
 	tell := func(p mesh.TrafficPolicy, outliers bool, path string) {
-		if lb := p.LoadBalancer; lb != nil && lb.Locality != nil && !outliers && len(lb.Locality.Failover)+len(lb.Locality.Labels) > 0 {
+		if lb := p.LoadBalancer; lb != nil && lb.Locality != nil && !lb.Locality.Zoned && !outliers && len(lb.Locality.Failover)+len(lb.Locality.Labels) > 0 {
 			v.Add(mesh.CodeNotEnforced, path+".loadBalancer.localityLbSetting", "set outlierDetection beside it", "without outlierDetection nothing tells that nearer endpoints fail, so it has no effect")
 		}
 	}

@@ -1,16 +1,19 @@
 package istio
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/mesh"
 	networking "istio.io/api/networking/v1beta1"
 )
 
-// proxyConfigFields are honoured where pods are injected; the proxy reads one of the environment variables.
+// proxyConfigFields are honoured where pods are injected; the proxy reads some of the environment variables.
 var proxyConfigFields = api.Fields("selector.matchLabels", "concurrency", "image.imageType", "environmentVariables")
 
-// proxyVariable is the environment variable that proxies read: whether they answer questions for names.
-const proxyVariable = "ISTIO_META_DNS_CAPTURE"
+// proxyVariables are the environment variables that count: whether proxies answer questions for names, and whether they ask where their like run.
+var proxyVariables = []string{"ISTIO_META_DNS_CAPTURE", mesh.MetaSelfDiscovery}
 
 // ProxyConfig says what has no effect of a ProxyConfig. Injection reads the rest (control/inject); pods that run already keep what they have, as in Istio.
 func ProxyConfig(o api.Object, in Lookup) []mesh.Problem {
@@ -29,8 +32,8 @@ func ProxyConfig(o api.Object, in Lookup) []mesh.Problem {
 		v.Invalid("spec.concurrency", "%d is negative", n)
 	}
 	for _, key := range sorted(spec.GetEnvironmentVariables()) {
-		if key != proxyVariable {
-			v.NotEnforced(keyed("spec.environmentVariables", key), "the proxy gets the variable and does not read it; it reads %s", proxyVariable)
+		if !slices.Contains(proxyVariables, key) {
+			v.NotEnforced(keyed("spec.environmentVariables", key), "the proxy gets the variable and does not read it; it reads %s", strings.Join(proxyVariables, " and "))
 		}
 	}
 	return v.Problems()

@@ -78,9 +78,22 @@ func (v *visit) utilization(x *networking.LoadBalancerSettings_BackendUtilizatio
 }
 
 func (v *visit) localityBalance(x *networking.LoadBalancerSettings, path string) *mesh.LocalityBalance {
-	path += ".localityLbSetting"
-	return locality.Read(x.LocalityLbSetting,
-		func(field, message string) { v.Invalid(path+"."+field, "%s", message) })
+	below := func(name string) func(field, message string) {
+		return func(field, message string) { v.Invalid(path+"."+name+"."+field, "%s", message) }
+	}
+	near := locality.Read(x.LocalityLbSetting, below("localityLbSetting"))
+	zones := locality.Zones(x.ZoneAwareLbSetting, below("zoneAwareLbSetting"))
+	switch {
+	case zones == nil:
+		return near
+	case near != nil:
+		v.Invalid(path+".zoneAwareLbSetting", "localityLbSetting and zoneAwareLbSetting exclude each other")
+	case !zones.Off && x.GetConsistentHash() != nil:
+		v.NotEnforced(path+".zoneAwareLbSetting", "consistentHash chooses among the endpoints of all zones alike, so only the order of regions counts")
+	case !zones.Off && x.GetBackendUtilization() != nil:
+		v.NotEnforced(path+".zoneAwareLbSetting", "backendUtilization weighs the endpoints of all zones alike, so only the order of regions counts")
+	}
+	return zones
 }
 
 func (v *visit) pool(x *networking.ConnectionPoolSettings, path string) *mesh.ConnectionPool {

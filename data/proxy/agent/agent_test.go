@@ -347,16 +347,17 @@ func TestBootstrapIsValid(t *testing.T) {
 	envoy := repository(t, ".cache", "envoy", "envoy")
 	o := Options{WorkDir: t.TempDir(), Mark: 1337, Workload: announce.Workload{Kind: announce.Sidecar, Name: "a", Namespace: "b", DNSDomain: "cluster.local",
 		IPs: []netip.Addr{netip.MustParseAddr("fd00::1")}, Labels: map[string]string{"k": "v"}, Zone: "z"}}
-	b, err := bootstrap(o, netip.MustParseAddrPort("127.0.0.1:1053"))
-	if err != nil || !json.Valid(b) {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(o.bootstrapFile(), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(envoy, "--mode", "validate", "-c", o.bootstrapFile()).CombinedOutput()
-	if err != nil {
-		t.Errorf("%v: %s", err, out)
+	for _, o.Workload.SelfDiscovery = range []bool{false, true} {
+		b, err := bootstrap(o, netip.MustParseAddrPort("127.0.0.1:1053"))
+		if err != nil || !json.Valid(b) || strings.Contains(string(b), `"local_cluster_name": "local_cluster"`) != o.Workload.SelfDiscovery {
+			t.Fatalf("%v %s", err, b)
+		}
+		if err := os.WriteFile(o.bootstrapFile(), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(envoy, "--mode", "validate", "-c", o.bootstrapFile()).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/heddle-mesh/heddle/data/proxy/announce"
 )
 
 type object = map[string]any
@@ -41,11 +43,20 @@ func bootstrap(o Options, resolver netip.AddrPort) ([]byte, error) {
 			object{"name": "admin", "admin_layer": object{}},
 		}},
 	}
+	manager := object{}
+	if o.Workload.SelfDiscovery {
+		manager["local_cluster_name"] = announce.LocalCluster
+		static := b["static_resources"].(object)
+		static["clusters"] = append(static["clusters"].([]any), object{"name": announce.LocalCluster, "type": "EDS", "eds_cluster_config": object{"eds_config": object{"ads": object{}, "resource_api_version": "V3"}}})
+	}
 	if o.Mark != 0 {
 		// A cluster's own bind configuration replaces the source address here, but not these options.
-		b["cluster_manager"] = object{"upstream_bind_config": object{"socket_options": []any{object{
+		manager["upstream_bind_config"] = object{"socket_options": []any{object{
 			"description": "SO_MARK: capture leaves the proxy's own connections alone", "level": solSocket, "name": soMark, "int_value": o.Mark, "state": "STATE_PREBIND",
-		}}}}
+		}}}
+	}
+	if len(manager) > 0 {
+		b["cluster_manager"] = manager
 	}
 	out, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {

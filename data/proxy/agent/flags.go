@@ -83,6 +83,7 @@ func (o *Options) bindWorkload(fs *flag.FlagSet) {
 	text(&w.Entry, "workload-entry", "", "WorkloadEntry that was made for the workload, whose health the proxy is to tell")
 	text(&w.DNSDomain, "dns-domain", "cluster.local", "services are named NAME.NAMESPACE.svc.DOMAIN")
 	text(&w.Interception, "interception-mode", "", "REDIRECT, TPROXY or NONE (default: REDIRECT, of a gateway NONE)")
+	fs.BoolVar(&w.SelfDiscovery, "self-discovery", false, "learn where the proxies of like workloads run, so that requests can stay in the zone")
 	fs.Func("locality", "REGION/ZONE/SUBZONE", func(s string) error {
 		parts := append(strings.SplitN(s, "/", 3), "", "")
 		w.Region, w.Zone, w.Subzone = parts[0], parts[1], parts[2]

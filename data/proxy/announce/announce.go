@@ -34,7 +34,10 @@ type Workload struct {
 	ClusterID, Network, Mesh string
 	TrustDomain, DNSDomain   string // DNSDomain is cluster.local: services end in svc.DOMAIN
 	Interception             string // REDIRECT, TPROXY or NONE
-	Region, Zone, Subzone    string
+	// Region, Zone and Subzone are where it runs; "" for what its labels say, see Place.
+	Region, Zone, Subzone string
+	// SelfDiscovery asks where the proxies of like workloads run: the cluster LocalCluster.
+	SelfDiscovery bool
 	// Applications are where the workload really listens for what arrives at a port of it, where nothing is captured: loopback addresses.
 	Applications map[uint16]netip.AddrPort
 	// Config is Istio's ProxyConfig for this proxy in JSON or YAML, "" where that of the mesh counts. It is told to the control plane as it is.
@@ -53,6 +56,9 @@ func Features() []string {
 
 // IstioVersion is the release of Istio whose names and forms of configuration the proxy is given; patches may be for some releases only (metadata ISTIO_VERSION).
 const IstioVersion = "1.31.1"
+
+// LocalCluster is the name of the cluster that the proxies of like workloads form (Istio's name).
+const LocalCluster = "local_cluster"
 
 // CapturesUDP is a feature of a proxy to which the datagrams of its workload are led.
 const CapturesUDP = "udp-capture"
@@ -126,6 +132,9 @@ func (w *Workload) Node() (*corev3.Node, error) {
 			delete(metadata, k)
 		}
 	}
+	if w.SelfDiscovery {
+		metadata["ENABLE_SELF_DISCOVERY"] = "true"
+	}
 	features := make([]any, len(w.Features))
 	for i, f := range w.Features {
 		features[i] = f
@@ -139,8 +148,8 @@ func (w *Workload) Node() (*corev3.Node, error) {
 		Id: fmt.Sprintf("%s~%s~%s.%s~%s.%s", w.Kind, ips[0], w.Name, w.Namespace, w.Namespace, w.Services()), Cluster: w.cluster(), Metadata: m,
 		UserAgentName: w.Agent, UserAgentVersionType: &corev3.Node_UserAgentVersion{UserAgentVersion: w.Version},
 	}
-	if w.Region+w.Zone+w.Subzone != "" {
-		n.Locality = &corev3.Locality{Region: w.Region, Zone: w.Zone, SubZone: w.Subzone}
+	if r, z, s := w.Place(); r+z+s != "" {
+		n.Locality = &corev3.Locality{Region: r, Zone: z, SubZone: s}
 	}
 	return n, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/accept"
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
 	"github.com/heddle-mesh/heddle/data/proxy/admin"
+	"github.com/heddle-mesh/heddle/data/proxy/announce"
 	"github.com/heddle-mesh/heddle/data/proxy/config/decode"
 	"github.com/heddle-mesh/heddle/data/proxy/config/live"
 	"github.com/heddle-mesh/heddle/data/proxy/dial"
@@ -140,6 +141,17 @@ func (s *Server) buildWorkers() error {
 	return s.buildPlane()
 }
 
+// localCluster is the cluster that this proxy and its like form, "" for none.
+func (s *Server) localCluster() string {
+	switch w := s.opts.Workload; {
+	case s.bootstrap != nil:
+		return s.bootstrap.LocalCluster
+	case w != nil && w.SelfDiscovery:
+		return announce.LocalCluster
+	}
+	return ""
+}
+
 // buildPlane gives the workers what they do.
 func (s *Server) buildPlane() (err error) {
 	gate := tls.NewGate(max(s.opts.Concurrency, 2))
@@ -148,9 +160,10 @@ func (s *Server) buildPlane() (err error) {
 		s.dialer.Outside = &dial.Outside{Relay: loop.Unix(absolute(s.opts.Outside)), Inside: s.opts.Inside}
 	}
 	s.clusters = upstream.NewSet(s.secrets, s.opts.Log)
-	if s.bootstrap != nil {
-		l := s.node.GetLocality()
-		s.clusters.Home = upstream.Home{Cluster: s.bootstrap.LocalCluster, Region: l.GetRegion(), Zone: l.GetZone(), Subzone: l.GetSubZone()}
+	l := s.node.GetLocality()
+	s.clusters.Home = upstream.Home{Cluster: s.localCluster(), Region: l.GetRegion(), Zone: l.GetZone(), Subzone: l.GetSubZone()}
+	if w := s.opts.Workload; w != nil {
+		s.clusters.Home.Addresses = w.IPs
 	}
 	s.clusters.Stats, s.clusters.Shard = s.registry, s.registry.NewShard()
 	s.clusters.Fail = func(h *upstream.Host) {
@@ -258,6 +271,14 @@ func (s *Server) start(ctx context.Context) error {
 			return err
 		}
 		s.bootstrap.Message, s.bootstrap.Listeners, s.bootstrap.Clusters = nil, nil, nil // many times as large as what is kept of them
+	} else if name := s.localCluster(); name != "" {
+		b, err := s.decoder().Alike(name)
+		if err != nil {
+			return err
+		}
+		if err := s.live.Static(b); err != nil {
+			return err
+		}
 	}
 	s.follow()
 	if s.xds != nil {

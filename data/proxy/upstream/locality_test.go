@@ -122,3 +122,31 @@ func TestZonesFollowTheProxies(t *testing.T) {
 		}
 	}
 }
+
+// TestTheZoneIsFoundByAddress: a proxy that is not told where it runs is where the local cluster has one of its addresses.
+func TestTheZoneIsFoundByAddress(t *testing.T) {
+	s := NewSet(nil, slog.New(slog.DiscardHandler))
+	s.Home = Home{Cluster: "self"}
+	mine := zone(1, 0, 0, 2, 0)
+	mine.Zone = "a"
+	other := zone(2, 0, 0, 2, 0)
+	other.Zone = "b"
+	all := &config.Assignment{Localities: []config.Locality{mine, other}}
+	app := &config.Cluster{Name: "app", Zones: &config.Zones{Percent: 100, Least: 4}, Panic: 50, Endpoints: all}
+	ch := NewChooser(rand.New(rand.NewPCG(1, 2)).Uint64)
+	for _, known := range []bool{false, true} {
+		if s.Home.Addresses = []netip.Addr{netip.MustParseAddr("fd00::1")}; known {
+			s.Home.Addresses = append(s.Home.Addresses, other.Endpoints[0].Address.Addr())
+		}
+		if err := s.Update(map[string]*config.Cluster{"app": app, "self": {Name: "self", Version: fmt.Sprint(known), Endpoints: all}}); err != nil {
+			t.Fatal(err)
+		}
+		zones := map[string]int{}
+		for range 400 {
+			zones[ch.Choose(s.Cluster("app"), Need{}).in.Zone]++
+		}
+		if known && zones["b"] != 400 || !known && (zones["a"] < 150 || zones["b"] < 150) {
+			t.Errorf("known %v: %v", known, zones)
+		}
+	}
+}

@@ -1,13 +1,18 @@
 package upstream
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
 
-// Home is where this proxy is: the cluster that it and its like form (local_cluster_name), and its own locality. The zero Home keeps no request in its zone.
+// Home is where this proxy is: the cluster that it and its like form (local_cluster_name), and its own locality, or else the addresses by which it finds itself in that cluster.
+// The zero Home keeps no request in its zone.
 type Home struct {
 	Cluster               string
 	Region, Zone, Subzone string
+	Addresses             []netip.Addr
 }
 
 // place names a locality, whatever its priority.
@@ -20,13 +25,17 @@ func (h Home) place() place { return place{h.Region, h.Zone, h.Subzone} }
 // around is how the healthy endpoints of the local cluster are spread over localities, in units of 1/10,000. It is never changed.
 type around struct {
 	of   map[place]uint64
+	here place   // where this proxy is
 	well float64 // percent of the endpoints that are healthy
 }
 
 // aroundOf counts endpoints of the first priority.
-func aroundOf(hosts []*Host) *around {
-	p, total, all := &around{of: map[place]uint64{}}, uint64(0), 0
+func aroundOf(hosts []*Host, home Home) *around {
+	p, total, all := &around{of: map[place]uint64{}, here: home.place()}, uint64(0), 0
 	for _, h := range hosts {
+		if home.place() == (place{}) && slices.Contains(home.Addresses, h.Address.Addr()) {
+			p.here = placeOf(h.in)
+		}
 		if h.priority > 0 {
 			continue
 		}
@@ -54,7 +63,7 @@ func (c *Cluster) zoned(def *config.Cluster, order []*gathered, w *weigher) (p p
 	if z == nil || local == nil || c.Name == c.set.Home.Cluster || local.well < def.Panic || def.Endpoints == nil {
 		return p, false
 	}
-	total, home, here := uint64(0), -1, c.set.Home.place()
+	total, home, here := uint64(0), -1, local.here
 	for i, g := range order {
 		total += uint64(len(g.hosts))
 		if g.locality >= 0 && placeOf(&def.Endpoints.Localities[g.locality]) == here && len(g.hosts) > 0 {
@@ -118,7 +127,7 @@ func (s *Set) relocate(local *Cluster, hosts []*Host) {
 	if s.Home.Cluster == "" || local.Name != s.Home.Cluster {
 		return
 	}
-	s.around.Store(aroundOf(hosts))
+	s.around.Store(aroundOf(hosts, s.Home))
 	for _, c := range s.All() {
 		if c != local && c.Config().Zones != nil {
 			c.mu.Lock()

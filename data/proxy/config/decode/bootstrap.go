@@ -7,6 +7,7 @@ import (
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"sigs.k8s.io/yaml"
@@ -120,6 +121,19 @@ func (d *Decoder) Bootstrap(file []byte) (*Bootstrap, error) {
 	}
 	r.names(out)
 	return finish(r, out)
+}
+
+// Alike is the bootstrap of a proxy without a file, which asks its control plane for the cluster that it and its like form.
+func (d *Decoder) Alike(cluster string) (*Bootstrap, error) {
+	m := &clusterv3.Cluster{
+		Name: cluster, ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+		EdsClusterConfig: &clusterv3.Cluster_EdsClusterConfig{EdsConfig: &corev3.ConfigSource{ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}}, ResourceApiVersion: corev3.ApiVersion_V3}},
+	}
+	c, err := d.Cluster("", m)
+	if err != nil {
+		return nil, err
+	}
+	return &Bootstrap{Clusters: []*config.Cluster{c}, Message: &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{m}}}}, nil
 }
 
 // names refuses two listeners, clusters or secrets of one name.
