@@ -28,7 +28,7 @@ var honouredMarks = []mark{
 	{"proxy.istio.io/config", []string{"WorkloadGroup"}},
 	{"istio.io/dry-run", []string{"AuthorizationPolicy"}},
 	{"networking.istio.io/enable-autoallocate-ip", []string{"ServiceEntry"}},
-	{"networking.istio.io/traffic-distribution", []string{"Service", "ServiceEntry"}},
+	{"networking.istio.io/traffic-distribution", []string{"Service", "ServiceEntry", "Namespace"}},
 	{"networking.istio.io/exportTo", []string{"Service"}},
 	{"topology.istio.io/network", []string{"Pod", "WorkloadEntry", "ServiceEntry"}},
 	{"topology.istio.io/cluster", []string{"Pod"}},

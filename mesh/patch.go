@@ -68,7 +68,7 @@ const (
 	PatchUnplaced    PatchClass = iota
 	PatchAfterAuthn             // behind the filters that authenticate
 	PatchAfterAuthz             // behind the filters that authorize
-	PatchBeforeStats            // right before the router, where filters that count stand
+	PatchBeforeStats            // right before the router: what counts requests comes behind all filters
 )
 
 // Patch is one change.

@@ -63,7 +63,7 @@ func (b *Builder) core(o api.Object, in translate.Lookup) (n nouns, problems []m
 	case *corev1.Node:
 		n.locality = kube.Node(o)
 	case *corev1.Service:
-		n.definition, problems = kube.Service(o, b.now.Settings.ClusterDomain, b.now.Settings.Exports.Services)
+		n.definition, problems = kube.Service(o, b.now.Settings.ClusterDomain, b.now.Settings.Exports.Services, istio.Distribution(mesh.Namespace(o.Meta.Namespace), in))
 	case *corev1.Secret:
 		n.secret = credential(o)
 	case *ingressv1.IngressSpec:

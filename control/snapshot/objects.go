@@ -137,7 +137,7 @@ func index[K comparable](m map[K]map[mesh.Ref]struct{}, k K, ref mesh.Ref, prese
 func (b *Builder) aboutObject(ref mesh.Ref) []question {
 	switch {
 	case ref.Kind == "Namespace":
-		return []question{{kind: askNamespace, from: mesh.Namespace(ref.Name)}}
+		return []question{{kind: askNamespace, from: mesh.Namespace(ref.Name)}, {kind: askObject, object: ref}}
 	case ref.Group == api.GroupGateway && slices.Contains(listedKinds, ref.Kind):
 		return []question{{kind: askListed, of: ref.Kind, from: ref.Namespace}, {kind: askNamespace, from: ref.Namespace}}
 	}

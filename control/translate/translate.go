@@ -194,5 +194,5 @@ func Marks(o api.Object, s *mesh.Settings) []mesh.Problem {
 		maps.DeleteFunc(o.Meta.Labels, func(key, _ string) bool { return key == "istio-injection" || key == "istio.io/rev" })
 	}
 	p.Marks(o)
-	return p.Problems()
+	return append(p.Problems(), istio.NamespaceDistribution(o)...)
 }

@@ -36,8 +36,8 @@ func ServiceHost(name, namespace, domain string) mesh.Host {
 	return mesh.Host(name + "." + namespace + ".svc." + domain)
 }
 
-// Service reads a Service; seen is who sees one that does not say it. It gives nil for one that stands for nothing.
-func Service(o api.Object, domain string, seen mesh.Visibility) (*registry.Definition, []mesh.Problem) {
+// Service reads a Service; seen is who sees one that does not say it, and near which endpoints go first then. It gives nil for one that stands for nothing.
+func Service(o api.Object, domain string, seen mesh.Visibility, near mesh.Nearness) (*registry.Definition, []mesh.Problem) {
 	svc, ok := o.Spec.(*corev1.Service)
 	if !ok {
 		return nil, nil
@@ -57,7 +57,7 @@ func Service(o api.Object, domain string, seen mesh.Visibility) (*registry.Defin
 	var more []mesh.Problem
 	s.ExportTo, more = exportTo(o, seen)
 	problems = append(problems, more...)
-	s.Near, more = distribution(o, deref(spec.TrafficDistribution))
+	s.Near, more = distribution(o, deref(spec.TrafficDistribution), near)
 	problems = append(problems, more...)
 	for i, p := range spec.Ports {
 		if p.Port < 1 || p.Port > maxPortsNumber {
@@ -154,8 +154,8 @@ func exportTo(o api.Object, seen mesh.Visibility) (mesh.Visibility, []mesh.Probl
 // annDistribution is the same as Service.spec.trafficDistribution, which goes before it.
 const annDistribution = "networking.istio.io/traffic-distribution"
 
-// distribution reads the field, or the annotation where there is none.
-func distribution(o api.Object, field string) (mesh.Nearness, []mesh.Problem) {
+// distribution reads the field, or the annotation where there is none; without either it is that of the namespace.
+func distribution(o api.Object, field string, of mesh.Nearness) (mesh.Nearness, []mesh.Problem) {
 	if field != "" {
 		near, known := mesh.ParseNearness(field)
 		if !known { // a later one: Kubernetes takes it for a wish to stay near
@@ -164,8 +164,11 @@ func distribution(o api.Object, field string) (mesh.Nearness, []mesh.Problem) {
 		return near, nil
 	}
 	text, ok := o.Meta.Annotations[annDistribution]
+	if !ok {
+		return of, nil
+	}
 	near, known := mesh.ParseNearness(text)
-	if ok && !known {
+	if !known {
 		return near, []mesh.Problem{{Object: o.Ref(), Field: "metadata.annotations[" + annDistribution + "]", Code: mesh.CodeInvalid,
 			Message: fmt.Sprintf("%q is none of the distributions, so endpoints everywhere are alike", text), Hint: "write PreferClose, PreferSameZone or PreferSameNode"}}
 	}

@@ -272,9 +272,6 @@ func (v *visit) operates(out *mesh.Patch, p *networking.EnvoyFilter_EnvoyConfigO
 		v.NotEnforced(path+".patch.filterClass", "it places filters that are added (applyTo HTTP_FILTER, operation ADD), so here it has no effect")
 		out.Class = mesh.PatchUnplaced
 	}
-	if out.Class == mesh.PatchBeforeStats {
-		v.NotEnforced(path+".patch.filterClass", "proxies have no filter that counts, so the filter stands right before the router, as without a class")
-	}
 	filters := out.Target == mesh.PatchNetworkFilter || out.Target == mesh.PatchHTTPFilter || out.Target == mesh.PatchListenerFilter
 	vain := false
 	switch out.Operation {

@@ -43,7 +43,7 @@ func (v *visit) object(out *mesh.Patch, m *networking.EnvoyFilter_EnvoyConfigObj
 func (v *visit) listenerMatch(out *mesh.Patch, m *networking.EnvoyFilter_ListenerMatch, path string) {
 	out.Match.Name, out.Match.Port, out.Match.ListenerFilter = m.GetName(), m.GetPortNumber(), m.GetListenerFilter()
 	if m.GetPortName() != "" {
-		v.NotEnforced(path+".portName", "ports of listeners have no names; use portNumber")
+		v.NotEnforced(path+".portName", "ports of listeners have no names, and Istio does not look at it either; use portNumber")
 	}
 	if m.GetListenerFilter() != "" && out.Target != mesh.PatchListenerFilter {
 		v.NotEnforced(path+".listenerFilter", "it counts for applyTo LISTENER_FILTER only")

@@ -12,7 +12,7 @@ import (
 
 // gatewayFields are honoured; the TLS settings are judged by api.Unenforced.
 var gatewayFields = api.Fields("selector", "servers[].port.number", "servers[].port.protocol", "servers[].port.name", "servers[].hosts",
-	"servers[].name", "servers[].bind", "servers[].tls.*", "servers[].port.targetPort")
+	"servers[].name", "servers[].bind", "servers[].tls.*", "servers[].port.targetPort", "servers[].defaultEndpoint")
 
 // Gateway gives the listeners that a Gateway describes, or nil when the object is broken. A server whose TLS settings cannot be enforced is there with a
 // reason to deny, so that nobody reaches what it should have protected.
@@ -44,6 +44,9 @@ func Gateway(o api.Object, in Lookup) (*mesh.Gateway, []mesh.Problem) {
 		}
 		names[s.Name] = true
 		server := v.server(s, path)
+		if s.DefaultEndpoint != "" {
+			v.NotEnforced(path+".defaultEndpoint", "defaultEndpoint %s has no effect, nor has it in Istio: it is for the ports of a Sidecar (ingress), and a gateway's routes say where requests go", shorten(s.DefaultEndpoint))
+		}
 		for _, field := range sorted(denials) {
 			if note.Under(field, path) {
 				server.Denied = denials[field]

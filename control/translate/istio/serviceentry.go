@@ -165,15 +165,14 @@ func (v *visit) entryReach(o api.Object, s *mesh.Service) {
 	}
 }
 
-// distributionMark says which endpoints go first.
-const distributionMark = "networking.istio.io/traffic-distribution"
-
 func (v *visit) entryDistribution(o api.Object, s *mesh.Service) {
-	said, ok := o.Meta.Annotations[distributionMark]
+	said, ok := o.Meta.Annotations[DistributionMark]
 	if near, known := mesh.ParseNearness(said); known {
 		s.Near = near
 	} else if ok {
-		v.Add(mesh.CodeInvalid, keyed("metadata.annotations", distributionMark), "write PreferClose, PreferSameZone or PreferSameNode", "%q is none of the distributions", shorten(said))
+		v.Add(mesh.CodeInvalid, keyed("metadata.annotations", DistributionMark), "write PreferClose, PreferSameZone or PreferSameNode", "%q is none of the distributions", shorten(said))
+	} else {
+		s.Near = Distribution(v.ns, v.in)
 	}
 }
 

@@ -37,7 +37,9 @@ func New(settings *mesh.Settings, objects []api.Object) *World {
 	w := &World{settings: settings, objects: map[mesh.Ref]api.Object{}, order: objects, services: map[mesh.Host][]*mesh.Service{}}
 	for _, o := range objects {
 		w.objects[o.Ref()] = o
-		if d, _ := kube.Service(o, cmp.Or(settings.ClusterDomain, "cluster.local"), settings.Exports.Services); d != nil {
+	}
+	for _, o := range objects {
+		if d, _ := kube.Service(o, cmp.Or(settings.ClusterDomain, "cluster.local"), settings.Exports.Services, istio.Distribution(o.Ref().Namespace, w)); d != nil {
 			w.add(d.Services)
 		}
 	}
@@ -210,6 +212,6 @@ func Core(o api.Object, settings *mesh.Settings) []mesh.Problem {
 	if o.Kind == nil || !o.Kind.Conditioned() {
 		return nil
 	}
-	_, problems := kube.Service(o, cmp.Or(settings.ClusterDomain, "cluster.local"), settings.Exports.Services)
+	_, problems := kube.Service(o, cmp.Or(settings.ClusterDomain, "cluster.local"), settings.Exports.Services, mesh.Anywhere)
 	return append(problems, translate.Marks(o, settings)...)
 }
