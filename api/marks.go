@@ -29,6 +29,8 @@ var honouredMarks = []mark{
 	{"istio.io/dry-run", []string{"AuthorizationPolicy"}},
 	{"networking.istio.io/enable-autoallocate-ip", []string{"ServiceEntry"}},
 	{"networking.istio.io/traffic-distribution", []string{"Service", "ServiceEntry", "Namespace"}},
+	{"alpha.istio.io/canonical-serviceaccounts", []string{"Service"}},
+	{"alpha.istio.io/kubernetes-serviceaccounts", []string{"Service"}},
 	{"networking.istio.io/exportTo", []string{"Service"}},
 	{"topology.istio.io/network", []string{"Pod", "WorkloadEntry", "ServiceEntry"}},
 	{"topology.istio.io/cluster", []string{"Pod"}},

@@ -89,7 +89,7 @@ var securityTable = []securityRow{
 			"tls.frontend.perPort[].port", "tls.frontend.perPort[].tls.validation.caCertificateRefs[].*", "tls.frontend.perPort[].tls.validation.mode=AllowValidOnly|AllowInsecureFallback",
 			"tls.backend.clientCertificateRef.*"),
 		more: unknownOptions,
-		why: "this TLS setting of a gateway is not enforced yet",
+		why:  "this TLS setting of a gateway is not enforced yet",
 	},
 	{
 		kind: "ListenerSet.gateway.networking.k8s.io", roots: []string{"listeners[].tls"},

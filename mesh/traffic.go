@@ -214,6 +214,8 @@ type Gateway struct {
 	ClientCertificate string
 	// Addresses are those that the load balancer in front of it shall have.
 	Addresses []netip.Addr
+	// WorkloadName and Account are the names that the objects made for it and their account shall have; "" for the usual one.
+	WorkloadName, Account string
 	// Overlays change the workloads that are made for the gateway.
 	Overlays []Overlay
 }

@@ -72,7 +72,7 @@ func Objects(g Gateway) ([]*unstructured.Unstructured, error) {
 	if !ok {
 		return nil, nil
 	}
-	d := deployment{g: g, spec: spec, name: Name(g.Object.Meta.Name, string(spec.GatewayClassName)), labels: map[string]any{}, annotations: map[string]any{}}
+	d := deployment{g: g, spec: spec, name: cmp.Or(g.Listens.WorkloadName, Name(g.Object.Meta.Name, string(spec.GatewayClassName))), labels: map[string]any{}, annotations: map[string]any{}}
 	if i := spec.Infrastructure; i != nil {
 		for k, v := range i.Labels {
 			d.labels[string(k)] = string(v)
@@ -107,8 +107,14 @@ func (d *deployment) object(apiVersion, kind string, rest map[string]any) *unstr
 	return &unstructured.Unstructured{Object: out}
 }
 
+func (d *deployment) accountName() string {
+	return cmp.Or(d.g.Listens.Account, Name(d.g.Object.Meta.Name, string(d.spec.GatewayClassName)))
+}
+
 func (d *deployment) account() *unstructured.Unstructured {
-	return d.object("v1", "ServiceAccount", nil)
+	u := d.object("v1", "ServiceAccount", nil)
+	u.SetName(d.accountName())
+	return u
 }
 
 func (d *deployment) selector() map[string]any {
@@ -131,7 +137,7 @@ func (d *deployment) deployment() *unstructured.Unstructured {
 		"template": map[string]any{
 			"metadata": map[string]any{"labels": labels, "annotations": annotations},
 			"spec": map[string]any{
-				"serviceAccountName": d.name,
+				"serviceAccountName": d.accountName(),
 				// The proxy listens on the ports that the listeners name, without a capability.
 				"securityContext": map[string]any{"seccompProfile": map[string]any{"type": "RuntimeDefault"}, "sysctls": []any{map[string]any{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}}},
 				"containers": []any{map[string]any{"name": "istio-proxy", "image": "auto", "securityContext": map[string]any{

@@ -63,7 +63,7 @@ func (b *Builder) core(o api.Object, in translate.Lookup) (n nouns, problems []m
 	case *corev1.Node:
 		n.locality = kube.Node(o)
 	case *corev1.Service:
-		n.definition, problems = kube.Service(o, b.now.Settings.ClusterDomain, b.now.Settings.Exports.Services, istio.Distribution(mesh.Namespace(o.Meta.Namespace), in))
+		n.definition, problems = kube.Service(o, b.serviceDefaults(mesh.Namespace(o.Meta.Namespace), in))
 	case *corev1.Secret:
 		n.secret = credential(o)
 	case *ingressv1.IngressSpec:
@@ -76,6 +76,11 @@ func (b *Builder) core(o api.Object, in translate.Lookup) (n nouns, problems []m
 		problems = append(problems, translate.Marks(o, b.now.Settings)...)
 	}
 	return n, problems, status
+}
+
+func (b *Builder) serviceDefaults(ns mesh.Namespace, in translate.Lookup) kube.Defaults {
+	s := b.now.Settings
+	return kube.Defaults{Domain: s.ClusterDomain, TrustDomain: s.TrustDomain, Seen: s.Exports.Services, Near: istio.Distribution(ns, in)}
 }
 
 // take reads a translation's result.

@@ -36,28 +36,35 @@ func ServiceHost(name, namespace, domain string) mesh.Host {
 	return mesh.Host(name + "." + namespace + ".svc." + domain)
 }
 
-// Service reads a Service; seen is who sees one that does not say it, and near which endpoints go first then. It gives nil for one that stands for nothing.
-func Service(o api.Object, domain string, seen mesh.Visibility, near mesh.Nearness) (*registry.Definition, []mesh.Problem) {
+// Defaults are what the mesh says where a Service does not: its domains, who sees one, and which endpoints go first.
+type Defaults struct {
+	Domain, TrustDomain string
+	Seen                mesh.Visibility
+	Near                mesh.Nearness
+}
+
+// Service reads a Service. It gives nil for one that stands for nothing.
+func Service(o api.Object, by Defaults) (*registry.Definition, []mesh.Problem) {
 	svc, ok := o.Spec.(*corev1.Service)
 	if !ok {
 		return nil, nil
 	}
 	spec := &svc.Spec
 	if spec.Type == corev1.ServiceTypeExternalName {
-		return alias(o, spec, domain, seen)
+		return alias(o, spec, by)
 	}
 	ns := mesh.Namespace(o.Meta.Namespace)
 	s := &mesh.Service{
-		ID: mesh.ServiceID{Namespace: ns, Host: ServiceHost(o.Meta.Name, o.Meta.Namespace, domain)}, Created: o.Meta.Created,
+		ID: mesh.ServiceID{Namespace: ns, Host: ServiceHost(o.Meta.Name, o.Meta.Namespace, by.Domain)}, Created: o.Meta.Created,
 		Headless: spec.ClusterIP == corev1.ClusterIPNone, NodeLocal: spec.InternalTrafficPolicy != nil && *spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal, Resolution: mesh.Static, Selector: spec.Selector, Labels: o.Meta.Labels,
-		ShortName: o.Meta.Name, Registry: registryName, Origin: o.Ref(),
+		ShortName: o.Meta.Name, Registry: registryName, Origin: o.Ref(), SubjectAltNames: accounts(o, by.TrustDomain),
 	}
 	d := &registry.Definition{Origin: o.Ref(), Services: []*mesh.Service{s}, Selector: spec.Selector, Targets: map[string]registry.Target{}, Slices: true, Unready: spec.PublishNotReadyAddresses}
 	problems := unhonoured(o, spec)
 	var more []mesh.Problem
-	s.ExportTo, more = exportTo(o, seen)
+	s.ExportTo, more = exportTo(o, by.Seen)
 	problems = append(problems, more...)
-	s.Near, more = distribution(o, deref(spec.TrafficDistribution), near)
+	s.Near, more = distribution(o, deref(spec.TrafficDistribution), by.Near)
 	problems = append(problems, more...)
 	for i, p := range spec.Ports {
 		if p.Port < 1 || p.Port > maxPortsNumber {
@@ -78,18 +85,40 @@ func Service(o api.Object, domain string, seen mesh.Visibility, near mesh.Nearne
 }
 
 // alias is a Service that is only another name of a host. As in Istio its ports mean nothing; where the host is no service of the mesh either, neither does the Service.
-func alias(o api.Object, spec *corev1.ServiceSpec, domain string, seen mesh.Visibility) (*registry.Definition, []mesh.Problem) {
+func alias(o api.Object, spec *corev1.ServiceSpec, by Defaults) (*registry.Definition, []mesh.Problem) {
 	to, err := mesh.ParseHost(spec.ExternalName)
 	if err != nil || to.IsWildcard() {
 		return nil, []mesh.Problem{{Object: o.Ref(), Field: "spec.externalName", Code: mesh.CodeInvalid, Message: fmt.Sprintf("%q is not a host", spec.ExternalName), Hint: "write the host that the Service stands for"}}
 	}
 	s := &mesh.Service{
-		ID: mesh.ServiceID{Namespace: mesh.Namespace(o.Meta.Namespace), Host: ServiceHost(o.Meta.Name, o.Meta.Namespace, domain)}, Created: o.Meta.Created, Alias: to,
+		ID: mesh.ServiceID{Namespace: mesh.Namespace(o.Meta.Namespace), Host: ServiceHost(o.Meta.Name, o.Meta.Namespace, by.Domain)}, Created: o.Meta.Created, Alias: to,
 		Labels: o.Meta.Labels, ShortName: o.Meta.Name, Registry: registryName, Origin: o.Ref(),
 	}
 	var problems []mesh.Problem
-	s.ExportTo, problems = exportTo(o, seen)
+	s.ExportTo, problems = exportTo(o, by.Seen)
 	return &registry.Definition{Origin: o.Ref(), Services: []*mesh.Service{s}, Slices: true}, problems
+}
+
+// Annotations with who else may answer for a Service besides the accounts of its endpoints, with commas between: identities as they are, and accounts of its namespace.
+const (
+	annIdentities = "alpha.istio.io/canonical-serviceaccounts"
+	annAccounts   = "alpha.istio.io/kubernetes-serviceaccounts"
+)
+
+func accounts(o api.Object, trustDomain string) (out []string) {
+	words := func(key string) (list []string) {
+		for word := range strings.SplitSeq(o.Meta.Annotations[key], ",") {
+			if word = strings.TrimSpace(word); word != "" {
+				list = append(list, word)
+			}
+		}
+		return list
+	}
+	out = words(annIdentities)
+	for _, account := range words(annAccounts) {
+		out = append(out, "spiffe://"+trustDomain+"/ns/"+o.Meta.Namespace+"/sa/"+account)
+	}
+	return out
 }
 
 func appProtocol(p corev1.ServicePort) string {

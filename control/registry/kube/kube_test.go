@@ -34,7 +34,7 @@ spec:
   ports:
   - {name: grpc-api, port: 9000, targetPort: api}
   - {name: http, port: 80, targetPort: 8080}
-`), "cluster.local", mesh.Visibility{}, mesh.Anywhere)
+`), Defaults{Domain: "cluster.local", Seen: mesh.Visibility{}})
 	if len(ps) > 0 {
 		t.Fatal(ps)
 	}
@@ -58,29 +58,29 @@ spec:
 }
 
 func TestServicesThatAreNotHonoured(t *testing.T) {
-	d, ps := Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {type: ExternalName, externalName: db.example.com}\n"), "cluster.local", mesh.Visibility{}, mesh.Anywhere)
+	d, ps := Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {type: ExternalName, externalName: db.example.com}\n"), Defaults{Domain: "cluster.local", Seen: mesh.Visibility{}})
 	if len(ps) != 0 || d.Services[0].Alias != "db.example.com" || len(d.Services[0].Ports) != 0 {
 		t.Error(d, ps)
 	}
-	d, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {type: ExternalName, externalName: '*.example.com'}\n"), "cluster.local", mesh.Visibility{}, mesh.Anywhere)
+	d, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {type: ExternalName, externalName: '*.example.com'}\n"), Defaults{Domain: "cluster.local", Seen: mesh.Visibility{}})
 	if d != nil || len(ps) != 1 || ps[0].Field != "spec.externalName" || ps[0].Code != mesh.CodeInvalid {
 		t.Error(d, ps)
 	}
-	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: nonsense, ports: [{port: 70000}]}\n"), "cluster.local", mesh.Visibility{}, mesh.Anywhere)
+	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: nonsense, ports: [{port: 70000}]}\n"), Defaults{Domain: "cluster.local", Seen: mesh.Visibility{}})
 	if len(ps) != 2 {
 		t.Error(ps)
 	}
 	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\n"+
-		"spec: {ports: [{port: 80}], sessionAffinity: ClientIP, internalTrafficPolicy: Local, trafficDistribution: PreferSameNode, publishNotReadyAddresses: true}\n"), "cluster.local", mesh.Visibility{}, mesh.Anywhere)
+		"spec: {ports: [{port: 80}], sessionAffinity: ClientIP, internalTrafficPolicy: Local, trafficDistribution: PreferSameNode, publishNotReadyAddresses: true}\n"), Defaults{Domain: "cluster.local", Seen: mesh.Visibility{}})
 	if len(ps) != 1 || ps[0].Field != "spec.sessionAffinity" || ps[0].Code != mesh.CodeNotEnforced {
 		t.Error(ps)
 	}
 	// What the API fills in asks for nothing.
-	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {ports: [{port: 80}], sessionAffinity: None, internalTrafficPolicy: Cluster}\n"), "cluster.local", mesh.Visibility{}, mesh.Anywhere)
+	_, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {ports: [{port: 80}], sessionAffinity: None, internalTrafficPolicy: Cluster}\n"), Defaults{Domain: "cluster.local", Seen: mesh.Visibility{}})
 	if len(ps) != 0 {
 		t.Error(ps)
 	}
-	d, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: None, ports: [{port: 80}]}\n"), "cluster.local", mesh.Visibility{}, mesh.Anywhere)
+	d, ps = Service(decode(t, "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop}\nspec: {clusterIP: None, ports: [{port: 80}]}\n"), Defaults{Domain: "cluster.local", Seen: mesh.Visibility{}})
 	if len(ps) != 0 || !d.Services[0].Headless || len(d.Services[0].Addresses) != 0 {
 		t.Error(d, ps)
 	}

@@ -17,7 +17,7 @@ spec: {controllerName: heddle.dev/gateway-controller}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: front, namespace: shop, labels: {istio.io/rev: canary}, annotations: {networking.istio.io/service-type: ClusterIP}}
+metadata: {name: front, namespace: shop, labels: {istio.io/rev: canary}, annotations: {networking.istio.io/service-type: ClusterIP, gateway.istio.io/name-override: edge, gateway.istio.io/service-account: edge}}
 spec:
   gatewayClassName: heddle
   infrastructure: {labels: {team: a}, annotations: {note: b}}
@@ -28,7 +28,11 @@ spec:
 	if got := world.Report(world.Load(&injects, []byte(objects), "")); strings.Contains(got, "not honoured") {
 		t.Error(got)
 	}
-	if got := world.Report(world.Load(settings, []byte(objects), "")); strings.Count(got, "is not honoured") < 3 {
+	wrong := strings.Replace(objects, "service-account: edge", "service-account: Edge.1", 1)
+	if got := world.Report(world.Load(&injects, []byte(wrong), "")); !strings.Contains(got, `"Edge.1" is no name for a Service, so NAME-CLASS counts`) || strings.Contains(got, "Account ") {
+		t.Error(got)
+	}
+	if got := world.Report(world.Load(settings, []byte(objects), "")); strings.Count(got, "is not honoured") < 5 {
 		t.Errorf("nobody makes workloads, and so nobody looks at infrastructure, revision and type: %s", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/translate/condition"
 	"github.com/heddle-mesh/heddle/control/translate/note"
 	"github.com/heddle-mesh/heddle/mesh"
+	"k8s.io/apimachinery/pkg/util/validation"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -76,7 +77,7 @@ func (v *visit) gateway(spec *gwv1.GatewaySpec) (d description) {
 	asked, service, wrong := v.addresses(spec)
 	made := service == "" && v.in.Settings().Injects // workloads, for it (control/deploy)
 	if made {
-		written.Meta.Labels, written.Meta.Annotations = without(v.obj.Meta.Labels, "istio.io/rev"), without(v.obj.Meta.Annotations, "networking.istio.io/service-type")
+		written.Meta.Labels, written.Meta.Annotations = without(v.obj.Meta.Labels, "istio.io/rev"), without(v.obj.Meta.Annotations, "networking.istio.io/service-type", nameMark, accountMark)
 		fields = deployedFields
 	}
 	v.Unhonoured(written, fields, nil)
@@ -85,6 +86,9 @@ func (v *visit) gateway(spec *gwv1.GatewaySpec) (d description) {
 		Namespace: v.ns, Selector: mesh.Labels{nameLabel: name}, Addresses: asked}
 	d.gateway, d.states = g, v.listeners(spec.Listeners, v, nil)
 	d.unresolved, d.unresolvedMessage = v.shown(g, spec)
+	if made {
+		g.WorkloadName, g.Account = v.nameOf(nameMark), v.nameOf(accountMark)
+	}
 	overlays, fault := v.parameters(spec, made)
 	g.Overlays = overlays
 	if d.refusal = v.refused(wrong, fault); d.refusal != nil {
@@ -102,10 +106,28 @@ func (v *visit) gateway(spec *gwv1.GatewaySpec) (d description) {
 	return d
 }
 
-func without(m map[string]string, key string) map[string]string {
+func without(m map[string]string, keys ...string) map[string]string {
 	m = maps.Clone(m)
-	delete(m, key)
+	for _, key := range keys {
+		delete(m, key)
+	}
 	return m
+}
+
+// Annotations with the names of what is made for a gateway.
+const (
+	nameMark    = "gateway.istio.io/name-override"
+	accountMark = "gateway.istio.io/service-account"
+)
+
+// nameOf reads such an annotation; one that no Service can have counts for nothing.
+func (v *visit) nameOf(mark string) string {
+	name, ok := v.obj.Meta.Annotations[mark]
+	if ok && len(validation.IsDNS1035Label(name)) > 0 {
+		v.Add(mesh.CodeNotEnforced, fmt.Sprintf("metadata.annotations[%q]", mark), "write up to 63 small letters, digits and hyphens, a letter first", "%.64q is no name for a Service, so NAME-CLASS counts", name)
+		return ""
+	}
+	return name
 }
 
 // refused judges what concerns all listeners, given the faults of addresses and parameters; it gives the condition that refuses the gateway, or nil. A refused gateway listens nowhere.

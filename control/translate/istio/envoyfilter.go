@@ -136,7 +136,7 @@ func (v *visit) patch(p *networking.EnvoyFilter_EnvoyConfigObjectPatch, path str
 	to, known := patchTargets[p.GetApplyTo()]
 	switch {
 	case p.GetApplyTo() == networking.EnvoyFilter_BOOTSTRAP:
-		v.Add(mesh.CodeNotEnforced, path+".applyTo", "change the agent's flags, or what the configuration can say", "a bootstrap is made beside the proxy before there is any configuration, so it is not patched")
+		v.Add(mesh.CodeNotEnforced, path+".applyTo", "change the agent's flags, or what the configuration can say", "a bootstrap is made beside the proxy before there is any configuration, so it is not patched; Istio has dropped it, too")
 		return nil
 	case !known:
 		v.Invalid(path+".applyTo", "it is missing: want LISTENER, HTTP_FILTER, CLUSTER or another of the kinds")

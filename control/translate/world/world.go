@@ -39,7 +39,7 @@ func New(settings *mesh.Settings, objects []api.Object) *World {
 		w.objects[o.Ref()] = o
 	}
 	for _, o := range objects {
-		if d, _ := kube.Service(o, cmp.Or(settings.ClusterDomain, "cluster.local"), settings.Exports.Services, istio.Distribution(o.Ref().Namespace, w)); d != nil {
+		if d, _ := kube.Service(o, serviceDefaults(settings, istio.Distribution(o.Ref().Namespace, w))); d != nil {
 			w.add(d.Services)
 		}
 	}
@@ -58,6 +58,10 @@ func New(settings *mesh.Settings, objects []api.Object) *World {
 		}
 	}
 	return w
+}
+
+func serviceDefaults(s *mesh.Settings, near mesh.Nearness) kube.Defaults {
+	return kube.Defaults{Domain: cmp.Or(s.ClusterDomain, "cluster.local"), TrustDomain: cmp.Or(s.TrustDomain, "cluster.local"), Seen: s.Exports.Services, Near: near}
 }
 
 func (w *World) add(services []*mesh.Service) {
@@ -212,6 +216,6 @@ func Core(o api.Object, settings *mesh.Settings) []mesh.Problem {
 	if o.Kind == nil || !o.Kind.Conditioned() {
 		return nil
 	}
-	_, problems := kube.Service(o, cmp.Or(settings.ClusterDomain, "cluster.local"), settings.Exports.Services, mesh.Anywhere)
+	_, problems := kube.Service(o, serviceDefaults(settings, mesh.Anywhere))
 	return append(problems, translate.Marks(o, settings)...)
 }
