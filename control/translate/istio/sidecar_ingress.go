@@ -87,8 +87,14 @@ func (v *visit) ingressTLS(out *mesh.IngressListener, x *networking.ServerTLSSet
 		return
 	}
 	mode, known := ingressModes[x.Mode]
-	if !known {
-		v.Add(mesh.CodeInvalid, path+".mode", "use SIMPLE, MUTUAL or OPTIONAL_MUTUAL", "mode %s does not end TLS with a certificate of its own", x.Mode)
+	switch {
+	case known:
+	case x.Mode == networking.ServerTLSSettings_ISTIO_MUTUAL:
+		v.Add(mesh.CodeInvalid, path+".mode", "leave tls out, and say in a PeerAuthentication which clients come in", "mode ISTIO_MUTUAL is refused here (in Istio, too): TLS of the mesh ends at every port where a PeerAuthentication does not switch it off")
+	case x.Mode == networking.ServerTLSSettings_AUTO_PASSTHROUGH:
+		v.Add(mesh.CodeInvalid, path+".mode", "use SIMPLE, MUTUAL or OPTIONAL_MUTUAL", "mode AUTO_PASSTHROUGH is refused here (in Istio, too): a sidecar leads to its own workload only")
+	default:
+		v.Add(mesh.CodeInvalid, path+".mode", "use SIMPLE, MUTUAL or OPTIONAL_MUTUAL, or leave tls out", "mode %s does not end TLS, so there is nothing to say of it", x.Mode)
 	}
 	if x.HttpsRedirect {
 		v.Invalid(path+".httpsRedirect", "a port that speaks TLS has nothing to redirect")
