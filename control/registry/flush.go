@@ -33,8 +33,8 @@ func (x *Index) Flush() Delta {
 		}
 	}
 	clear(x.dropped)
-	for id := range x.endpoints {
-		e := x.endpointSet(id)
+	for id, instances := range x.endpoints {
+		e := x.changed(id, instances)
 		if old := x.given[id]; e != nil && old != nil && slices.Equal(old.Endpoints, e.Endpoints) {
 			continue
 		}
@@ -50,6 +50,7 @@ func (x *Index) Flush() Delta {
 	}
 	clear(x.services)
 	clear(x.endpoints)
+	clear(x.stood)
 	clear(x.workloads)
 	return d
 }
@@ -140,14 +141,19 @@ func (x *Index) endpointSet(id mesh.ServiceID) *mesh.EndpointSet {
 	}
 	list = append(list, x.inline(d, s)...)
 	if len(d.Selector) > 0 {
-		for wid, in := range x.within[id.Namespace] {
-			if !(d.Slices && wid.Kind == KindPod) && d.Selector.Selects(in.Labels) && !in.Address.IsZero() {
+		for _, in := range x.within[id.Namespace] {
+			if d.selects(in) {
 				list = append(list, x.instanceEndpoint(d, s, in))
 			}
 		}
 	}
 	slices.SortFunc(list, compareEndpoints)
-	list = slices.CompactFunc(list, func(a, b *mesh.Endpoint) bool { return a.Address == b.Address && maps.Equal(a.Ports, b.Ports) })
+	all := len(list)
+	if list = slices.CompactFunc(list, double); len(list) < all {
+		x.doubled.add(id)
+	} else {
+		delete(x.doubled, id)
+	}
 	return &mesh.EndpointSet{Service: id, Endpoints: x.keep(id, list)}
 }
 
@@ -171,13 +177,20 @@ func (x *Index) keep(id mesh.ServiceID, list []*mesh.Endpoint) []*mesh.Endpoint 
 
 // compareEndpoints looks at ports, for which it makes lists, only where nothing else differs.
 func compareEndpoints(a, b *mesh.Endpoint) int {
-	if c := cmp.Or(cmp.Compare(a.Address.Kind(), b.Address.Kind()), a.Address.IP().Compare(b.Address.IP())); c != 0 {
+	if c := compareAddresses(a.Address, b.Address); c != 0 {
 		return c
 	}
-	if c := cmp.Or(cmp.Compare(a.Address.Text(), b.Address.Text()), mesh.CompareWorkloadID(a.Workload, b.Workload)); c != 0 {
+	if c := mesh.CompareWorkloadID(a.Workload, b.Workload); c != 0 {
 		return c
 	}
 	return slices.Compare(portList(a), portList(b))
+}
+
+func compareAddresses(a, b mesh.Address) int {
+	if c := cmp.Or(cmp.Compare(a.Kind(), b.Kind()), a.IP().Compare(b.IP())); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Text(), b.Text())
 }
 
 func portList(e *mesh.Endpoint) []uint16 { return slices.Sorted(maps.Values(e.Ports)) }

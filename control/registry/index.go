@@ -34,11 +34,14 @@ type Index struct {
 	onNode      map[string]set[mesh.WorkloadID]
 	nodes       map[string]mesh.Locality
 
-	services, endpoints set[mesh.ServiceID] // to be computed again
-	workloads           set[mesh.WorkloadID]
-	dropped             set[mesh.Ref]                        // objects whose definition was taken out, perhaps for another one
-	addressed           map[string]mesh.ServiceID            // services that hold given addresses, by the name under which they do
-	given               map[mesh.ServiceID]*mesh.EndpointSet // the last result, so that unchanged endpoints keep their pointer
+	services  set[mesh.ServiceID] // to be computed again
+	endpoints touched
+	workloads set[mesh.WorkloadID]
+	stood     map[mesh.WorkloadID]mesh.Address     // where instances that are touched were at the last result
+	dropped   set[mesh.Ref]                        // objects whose definition was taken out, perhaps for another one
+	addressed map[string]mesh.ServiceID            // services that hold given addresses, by the name under which they do
+	given     map[mesh.ServiceID]*mesh.EndpointSet // the last result, so that unchanged endpoints keep their pointer
+	doubled   set[mesh.ServiceID]                  // services of which the last result leaves endpoints out, because others are the same
 }
 
 // New makes an empty index.
@@ -48,7 +51,7 @@ func New(opts Options) *Index {
 		selecting: map[mesh.Namespace]map[mesh.Ref]*Definition{}, slices: map[mesh.Ref]*Slice{}, ofService: map[mesh.ServiceID]map[mesh.Ref]*Slice{},
 		links: map[link]map[mesh.ServiceID]int{}, instances: map[mesh.WorkloadID]*Instance{}, within: map[mesh.Namespace]map[mesh.WorkloadID]*Instance{},
 		podAt: map[netip.Addr]mesh.WorkloadID{}, onNode: map[string]set[mesh.WorkloadID]{}, nodes: map[string]mesh.Locality{},
-		services: set[mesh.ServiceID]{}, endpoints: set[mesh.ServiceID]{}, workloads: set[mesh.WorkloadID]{}, dropped: set[mesh.Ref]{}, addressed: map[string]mesh.ServiceID{}, given: map[mesh.ServiceID]*mesh.EndpointSet{},
+		services: set[mesh.ServiceID]{}, endpoints: touched{}, workloads: set[mesh.WorkloadID]{}, dropped: set[mesh.Ref]{}, addressed: map[string]mesh.ServiceID{}, given: map[mesh.ServiceID]*mesh.EndpointSet{}, doubled: set[mesh.ServiceID]{}, stood: map[mesh.WorkloadID]mesh.Address{},
 	}
 }
 
@@ -184,10 +187,13 @@ func (x *Index) SetInstance(id mesh.WorkloadID, in *Instance) {
 
 func (x *Index) touchInstance(id mesh.WorkloadID, in *Instance) {
 	x.workloads.add(id)
+	if _, known := x.stood[id]; !known {
+		x.stood[id] = in.Address
+	}
 	for _, d := range x.selecting[id.Namespace] {
 		if d.Selector.Selects(in.Labels) && !(d.Slices && id.Kind == KindPod) {
 			for _, s := range d.Services {
-				x.endpoints.add(s.ID)
+				x.endpoints.part(s.ID, id)
 			}
 		}
 	}
