@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -46,6 +47,9 @@ func Entry(group api.Object, p *mesh.Proxy) (o api.Object, err error) {
 	}
 	spec.Address = p.Addresses[0].String()
 	spec.Labels = merged(spec.GetLabels(), from.GetMetadata().GetLabels(), p.Labels)
+	if err := sound(spec.Labels, p); err != nil {
+		return o, err
+	}
 	if network := p.Metadata["NETWORK"]; network != "" {
 		spec.Network = network
 	}
@@ -60,6 +64,25 @@ func Entry(group api.Object, p *mesh.Proxy) (o api.Object, err error) {
 		Meta: api.Meta{Name: name, Namespace: string(p.Namespace), Labels: maps.Clone(spec.Labels), Annotations: marks}}
 	return o, nil
 }
+
+// mostLabels bounds what a proxy may say of its workload.
+const mostLabels = 256
+
+// sound says whether labels, of which a proxy gave some, may be those of an object.
+func sound(l map[string]string, p *mesh.Proxy) error {
+	if len(l) > mostLabels {
+		return refuse("the entry of proxy %q would have %d labels; an object has %d at most", short(p.ID), len(l), mostLabels)
+	}
+	for k, v := range l {
+		if len(validation.IsQualifiedName(k)) > 0 || len(validation.IsValidLabelValue(v)) > 0 {
+			return refuse("the entry of proxy %q would have the label %q with value %q, which is none; correct the metadata LABELS", short(p.ID), short(k), short(v))
+		}
+	}
+	return nil
+}
+
+// short bounds what others wrote where it is told.
+func short(s string) string { return s[:min(len(s), 100)] }
 
 // describe says of a proxy what its entry says of the workload and the proxy itself does not.
 func describe(p *mesh.Proxy, o api.Object) {

@@ -3,6 +3,7 @@ package register
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -238,6 +239,14 @@ func TestRefusals(t *testing.T) {
 		{func(*mesh.Proxy) {}, false, "must prove"},
 		{func(p *mesh.Proxy) { p.Addresses = nil }, true, "no address of its own"},
 		{func(p *mesh.Proxy) { p.ServiceAccount = "other" }, true, "service account web"},
+		{func(p *mesh.Proxy) { p.Labels = mesh.Labels{"a b": "c"} }, true, `the label "a b" with value "c", which is none`},
+		{func(p *mesh.Proxy) { p.Labels = mesh.Labels{"a": strings.Repeat("x", 64)} }, true, "which is none"},
+		{func(p *mesh.Proxy) {
+			p.Labels = mesh.Labels{}
+			for i := range 300 {
+				p.Labels[fmt.Sprint("l", i)] = "x"
+			}
+		}, true, "301 labels"},
 		{func(p *mesh.Proxy) { p.Namespace = "other" }, true, "WorkloadGroup other/vms, which does not exist"},
 	} {
 		p := proxy("10.0.0.1")

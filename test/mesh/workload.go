@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -30,8 +31,9 @@ type Workload struct {
 
 	m                *Mesh
 	account, version string
-	group, config    string // of a machine
-	socket           string // of the proxy's admin pages
+	group, config    string        // of a machine
+	life             time.Duration // of its certificate, 0 for the authority's; a workload with one comes over TLS
+	socket           string        // of the proxy's admin pages
 	proxy            *running
 }
 
@@ -79,6 +81,45 @@ func (m *Mesh) Machine(name, group, account, probe string, handler http.Handler)
 	w.start(at)
 	w.ready()
 	return w
+}
+
+// Remote is a client that comes over TLS, with a certificate of a short life.
+func (m *Mesh) Remote(name string, life time.Duration) *Workload {
+	m.t.Helper()
+	w := m.workload(name, name, "v1")
+	w.life = life
+	w.start(netip.AddrPort{})
+	m.sync()
+	w.ready()
+	return w
+}
+
+// Forget takes the workload's token away, from the workload and from the control plane.
+func (w *Workload) Forget() {
+	w.m.t.Helper()
+	must(w.m.t, os.Remove(w.m.path(w.Name+".token")))
+	must(w.m.t, os.Remove(w.m.path("tokens/"+w.Name)))
+}
+
+// Disconnect ends the workload's stream to the control plane.
+func (w *Workload) Disconnect() {
+	w.m.t.Helper()
+	must(w.m.t, w.m.plane.Disconnect(w.Name+"."+namespace))
+}
+
+// Certificate is the serial number of the workload's certificate.
+func (w *Workload) Certificate() string {
+	var certs struct {
+		Certificates []struct {
+			Chain []struct {
+				Serial string `json:"serial_number"`
+			} `json:"cert_chain"`
+		}
+	}
+	if json.Unmarshal([]byte(w.admin("/certs")), &certs) != nil || len(certs.Certificates) == 0 || len(certs.Certificates[0].Chain) == 0 {
+		return ""
+	}
+	return certs.Certificates[0].Chain[0].Serial
 }
 
 // From is a client: the workload of that name, or else one that has nothing but a proxy.
@@ -133,6 +174,9 @@ func (w *Workload) start(app netip.AddrPort) {
 		o.Probe = asked.Run
 	}
 	o.XDS.Address, o.XDS.TokenFile = "unix:"+m.path("xds.sock"), m.path(w.Name+".token")
+	if w.life > 0 {
+		o.XDS.Address, o.XDS.RootCert, o.XDS.Name, o.SVIDTTL = m.plane.Secure(), m.path("state/ca/root-cert.pem"), "localhost", w.life
+	}
 	o.CA = o.XDS
 	s, err := proxy.New(o)
 	must(m.t, err)

@@ -31,7 +31,7 @@ type Plane struct {
 func New(ctx context.Context, dir string, log *slog.Logger) (*Plane, error) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	s, err := server.New(ctx, server.Options{
-		ConfigDir: in("config"), MeshConfig: in("meshconfig.yaml"), XDSSockets: []string{in("xds.sock")}, HTTPAddress: "127.0.0.1:0",
+		ConfigDir: in("config"), MeshConfig: in("meshconfig.yaml"), XDSSockets: []string{in("xds.sock")}, XDSTLSAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0",
 		TokenFile: in("debug-token"), JoinTokens: in("tokens"), StateDir: in("state"), Log: log, EntryGrace: time.Second,
 	})
 	return &Plane{server: s, token: in("debug-token")}, err
@@ -39,6 +39,14 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Plane, error) {
 
 // Run serves until the context ends.
 func (p *Plane) Run(ctx context.Context) error { return p.server.Run(ctx) }
+
+// Secure is where it serves xDS and certificates over TLS.
+func (p *Plane) Secure() string { return p.server.XDSAddresses()[0] }
+
+// Disconnect ends the streams of a proxy, NAME.NAMESPACE; they come back by themselves.
+func (p *Plane) Disconnect(proxy string) error {
+	return p.ask(http.MethodPost, "/debug/force_disconnect?proxy="+proxy, nil)
+}
 
 // Ready says whether it serves.
 func (p *Plane) Ready() bool { return p.page("/ready", nil) == nil }
@@ -83,8 +91,10 @@ func (p *Plane) Problems() ([]string, error) {
 }
 
 // page reads one of its pages.
-func (p *Plane) page(path string, into any) error {
-	req, err := http.NewRequest(http.MethodGet, "http://"+p.server.HTTPAddress()+path, nil)
+func (p *Plane) page(path string, into any) error { return p.ask(http.MethodGet, path, into) }
+
+func (p *Plane) ask(method, path string, into any) error {
+	req, err := http.NewRequest(method, "http://"+p.server.HTTPAddress()+path, nil)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type Config struct {
 	Dial            func(context.Context, string) (net.Conn, error) // instead of the network; nil is the network
 	TLS             *tls.Config                                     // nil: plaintext
 	TokenFile       string                                          // a bearer token, read anew for every stream; "" for none
+	Token           func() (string, error)                          // instead of reading TokenFile; "" sends none, since something else proves who the client is
 	Node            *corev3.Node
 	StateOfTheWorld bool // instead of delta
 	Handler         Handler

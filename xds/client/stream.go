@@ -37,13 +37,21 @@ func (cfg *Config) local() bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// bearer sends the token of a file.
+// bearer sends the token of a file, or what stands for it.
 type bearer struct {
 	file   string
+	read   func() (string, error)
 	secure bool
 }
 
 func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	if b.read != nil {
+		t, err := b.read()
+		if err != nil || t == "" {
+			return nil, err
+		}
+		return map[string]string{"authorization": "Bearer " + t}, nil
+	}
 	t, err := os.ReadFile(b.file)
 	if err != nil {
 		return nil, fmt.Errorf("read the token: %w", err)
@@ -64,7 +72,7 @@ func (c *Client) dial() (*grpc.ClientConn, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(largestMessage)),
 	}
 	if c.cfg.TokenFile != "" {
-		opts = append(opts, grpc.WithPerRPCCredentials(bearer{c.cfg.TokenFile, c.cfg.TLS != nil}))
+		opts = append(opts, grpc.WithPerRPCCredentials(bearer{c.cfg.TokenFile, c.cfg.Token, c.cfg.TLS != nil}))
 	}
 	target := c.cfg.Target
 	if c.cfg.Dial != nil {

@@ -56,6 +56,7 @@ func (a *agent) open() (err error) {
 	if err := a.folder(); err != nil {
 		return err
 	}
+	a.o.own = func() *secret.SVID { return a.rotation.Current() }
 	authority, err := secret.NewClient(a.o.channel(a.o.CAAddress))
 	if err != nil {
 		return err

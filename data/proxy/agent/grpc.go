@@ -57,6 +57,7 @@ func (g *grpcAgent) open() error {
 	if err := os.Chmod(g.o.WorkDir, g.o.folderMode()); err != nil {
 		return fmt.Errorf("make the agent's folder: %w", err)
 	}
+	g.o.own = func() *secret.SVID { return g.rotation.Current() }
 	authority, err := secret.NewClient(g.o.channel(g.o.CAAddress))
 	if err != nil {
 		return err

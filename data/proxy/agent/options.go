@@ -52,6 +52,7 @@ type Options struct {
 	Stdout, Stderr *os.File      // Envoy's; default are the process's own
 	Log            *slog.Logger
 
+	own       func() *secret.SVID // the workload's certificate
 	probes    *kubelet.Handler
 	probe     *probe.Probe // of the workload's health; nil for none
 	grpc      bool         // of RunGRPC: no Envoy
@@ -174,5 +175,5 @@ func (o *Options) workDir() (err error) {
 }
 
 func (o *Options) channel(address string) secret.Channel {
-	return secret.Channel{Address: address, TokenFile: o.TokenFile, RootCert: o.RootCertFile, Name: o.ServerName, ClusterID: o.Workload.ClusterID, Dial: o.dialer().gRPC(address)}
+	return secret.Channel{Address: address, TokenFile: o.TokenFile, RootCert: o.RootCertFile, Name: o.ServerName, ClusterID: o.Workload.ClusterID, Own: o.own, Dial: o.dialer().gRPC(address)}
 }

@@ -33,6 +33,7 @@ const largestMessage = 256 << 20
 // one stream, which lives as long as Envoy does. Without names it carries whatever streams there are, in both forms of the protocol.
 type relay struct {
 	channel secret.Channel
+	opts    []grpc.DialOption
 	conn    *grpc.ClientConn
 	names   func(table []byte) error
 	log     *slog.Logger
@@ -48,14 +49,15 @@ func newRelay(c secret.Channel, names func([]byte) error, log *slog.Logger) (*re
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient(c.Target(), grpc.WithTransportCredentials(creds), grpc.WithContextDialer(c.Dial), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+	opts := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithContextDialer(c.Dial), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newFrames()), grpc.MaxCallRecvMsgSize(largestMessage)))
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newFrames()), grpc.MaxCallRecvMsgSize(largestMessage))}
+	conn, err := grpc.NewClient(c.Target(), opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the control plane at %s: %w", c.Address, err)
 	}
-	return &relay{channel: c, conn: conn, names: names, log: log, open: map[*exchange]struct{}{}}, nil
+	return &relay{channel: c, opts: opts, conn: conn, names: names, log: log, open: map[*exchange]struct{}{}}, nil
 }
 
 func (r *relay) close() { _ = r.conn.Close() }
@@ -128,7 +130,23 @@ func (r *relay) serve(_ any, down grpc.ServerStream) error {
 	return err
 }
 
+// connection is what a stream goes over: the one of all streams or, where the workload's certificate is shown in place of a token, one that has shown it.
+func (r *relay) connection() (conn *grpc.ClientConn, done func(), err error) {
+	if r.channel.Proof() == nil {
+		return r.conn, func() {}, nil
+	}
+	if conn, err = grpc.NewClient(r.channel.Target(), r.opts...); err != nil {
+		return nil, nil, fmt.Errorf("connect to the control plane at %s: %w", r.channel.Address, err)
+	}
+	return conn, func() { _ = conn.Close() }, nil // its stream is over
+}
+
 func (x *exchange) run(ctx context.Context, method string) (err error) {
+	conn, closing, err := x.relay.connection()
+	if err != nil {
+		return grpcstatus.Error(codes.Unavailable, err.Error())
+	}
+	defer closing()
 	token, err := x.relay.channel.Token()
 	if err != nil {
 		return grpcstatus.Error(codes.Unauthenticated, err.Error())
@@ -139,7 +157,7 @@ func (x *exchange) run(ctx context.Context, method string) (err error) {
 	if id := x.relay.channel.ClusterID; id != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "clusterid", id)
 	}
-	if x.up, err = x.relay.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method); err != nil {
+	if x.up, err = conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method); err != nil {
 		return err
 	}
 	done := make(chan error, 1)

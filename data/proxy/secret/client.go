@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -25,6 +27,8 @@ type Channel struct {
 	RootCert  string // PEM file that verifies the server; "" is plaintext, for loopback and for servers that ask for no credential
 	Name      string // server name in the certificate, "" for the host of Address
 	ClusterID string
+	// Own is the workload's certificate, nil before the first one. Where the token is over or gone it proves the identity in its place, so that a machine whose token nobody renews goes on.
+	Own func() *SVID
 	// Dial connects instead of the network, such as with the mark of the proxy's own traffic; nil is the network.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
@@ -75,16 +79,16 @@ func (c Channel) Credentials() (credentials.TransportCredentials, error) {
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("read the control plane's root certificate: %s holds no PEM certificate", c.RootCert)
 	}
-	return credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: c.Name, MinVersion: tls.VersionTLS12}), nil
+	return credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: c.Name, MinVersion: tls.VersionTLS12, GetClientCertificate: c.Certificate}), nil
 }
 
 func loopback(address string) bool {
 	return strings.HasPrefix(address, "127.") || strings.HasPrefix(address, "[::1]") || strings.HasPrefix(address, "localhost:")
 }
 
-// Token is the current bearer token, "" without a token file.
+// Token is the current bearer token, "" without a token file, and where the workload's certificate is shown instead.
 func (c Channel) Token() (string, error) {
-	if c.TokenFile == "" {
+	if c.TokenFile == "" || c.Proof() != nil {
 		return "", nil
 	}
 	b, err := os.ReadFile(c.TokenFile)
@@ -92,6 +96,42 @@ func (c Channel) Token() (string, error) {
 		return "", fmt.Errorf("read token: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// Proof is the certificate that proves the identity in place of the token; nil where the token is good, or there is no certificate that is.
+func (c Channel) Proof() *SVID {
+	if c.Own == nil || c.TokenFile == "" || c.RootCert == "" {
+		return nil
+	}
+	now := time.Now()
+	if b, err := os.ReadFile(c.TokenFile); err == nil && !over(strings.TrimSpace(string(b)), now) {
+		return nil
+	}
+	if s := c.Own(); s != nil && now.Before(s.NotAfter) {
+		return s
+	}
+	return nil
+}
+
+// Certificate is what is shown in a handshake: the proof, or nothing.
+func (c Channel) Certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if s := c.Proof(); s != nil {
+		return &s.TLS, nil
+	}
+	return &tls.Certificate{}, nil
+}
+
+// over says whether a token's time is up, if it is one that says so (JSON Web Token, RFC 7519 section 4.1.4). Nobody trusts that word but the one who would send it.
+func over(token string, now time.Time) bool {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return false
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct {
+		Expiry float64 `json:"exp"`
+	}
+	return err == nil && json.Unmarshal(raw, &claims) == nil && claims.Expiry > 0 && now.After(time.Unix(int64(claims.Expiry), 0))
 }
 
 // CreateCertificate calls istio.v1.auth.IstioCertificateService/CreateCertificate.

@@ -7,12 +7,16 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -234,6 +238,45 @@ func TestATokenNeverTravelsInPlaintextToAnotherMachine(t *testing.T) {
 	for _, a := range []string{"127.0.0.1:15010", "[::1]:15010", "unix:/run/xds.sock"} {
 		if _, err := NewClient(Channel{Address: a, TokenFile: "/token"}); err != nil {
 			t.Errorf("%s: %v", a, err)
+		}
+	}
+}
+
+// A token that is over is not sent where the workload's certificate proves the same; one that says nothing of its end is believed.
+func TestCertificateInPlaceOfAToken(t *testing.T) {
+	a := newAuthority(t)
+	good, err := Request(t.Context(), a, id, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := *good
+	old.NotAfter = time.Now().Add(-time.Second)
+	jwt := func(end time.Time) string {
+		return "e30." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp": %d}`, end.Unix())) + ".c2ln"
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	for _, c := range []struct {
+		name, token, root string
+		own               *SVID
+		sent              string
+		shown             bool
+	}{
+		{"a good token", jwt(time.Now().Add(time.Minute)), "/root", good, jwt(time.Now().Add(time.Minute)), false},
+		{"a token that is over", jwt(time.Now().Add(-time.Minute)), "/root", good, "", true},
+		{"a token that is over, before there is a certificate", jwt(time.Unix(1, 0)), "/root", nil, jwt(time.Unix(1, 0)), false},
+		{"a token and a certificate that are over", jwt(time.Unix(1, 0)), "/root", &old, jwt(time.Unix(1, 0)), false},
+		{"an opaque token", "secret", "/root", good, "secret", false},
+		{"no JSON", "a.b.c", "/root", good, "a.b.c", false},
+		{"plaintext", jwt(time.Unix(1, 0)), "", good, jwt(time.Unix(1, 0)), false},
+	} {
+		if err := os.WriteFile(file, []byte(c.token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ch := Channel{Address: "localhost:1", TokenFile: file, RootCert: c.root, Own: func() *SVID { return c.own }}
+		sent, err := ch.Token()
+		cert, _ := ch.Certificate(nil)
+		if err != nil || sent != c.sent || (len(cert.Certificate) > 0) != c.shown {
+			t.Errorf("%s: sends %q, shows %d certificates, %v", c.name, sent, len(cert.Certificate), err)
 		}
 	}
 }

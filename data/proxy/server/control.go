@@ -21,12 +21,18 @@ func (s *Server) buildControl() error {
 	c := client.Config{Node: s.node, Handler: s.live, Log: s.opts.Log, StateOfTheWorld: s.opts.World}
 	switch {
 	case s.opts.Workload != nil && s.opts.XDS.Address != "":
-		c.Target, c.TokenFile = s.opts.XDS.Address, s.opts.XDS.TokenFile
-		t, err := channelTLS(s.opts.XDS)
+		channel := s.opts.XDS
+		if s.rotation != nil {
+			channel.Own = s.rotation.Current
+		}
+		c.Target, c.TokenFile, c.Token = channel.Address, channel.TokenFile, channel.Token
+		t, err := channelTLS(channel)
 		if err != nil {
 			return err
 		}
-		c.TLS = t
+		if c.TLS = t; t != nil {
+			t.GetClientCertificate = channel.Certificate
+		}
 	case s.bootstrap != nil && s.bootstrap.ADS != nil:
 		a := s.bootstrap.ADS
 		c.Target, c.StateOfTheWorld = a.Target, a.StateOfTheWorld

@@ -210,6 +210,7 @@ func (s *Server) buildIdentity() (err error) {
 	if s.opts.Mark != 0 && !strings.HasPrefix(ca.Address, "unix:") {
 		ca.Dial = func(ctx context.Context, address string) (net.Conn, error) { return s.dialMarked(ctx, "tcp", address) }
 	}
+	ca.Own = func() *secret.SVID { return s.rotation.Current() }
 	authority, err := secret.NewClient(ca)
 	if err != nil {
 		return err
