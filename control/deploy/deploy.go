@@ -60,6 +60,16 @@ func Name(gateway, class string) string {
 	return name
 }
 
+// Names are those that objects made for a gateway have.
+func Names(o api.Object, g *mesh.Gateway) []string {
+	spec, ok := o.Spec.(*gwv1.GatewaySpec)
+	if !ok {
+		return nil
+	}
+	usual := Name(o.Meta.Name, string(spec.GatewayClassName))
+	return []string{cmp.Or(g.WorkloadName, usual), cmp.Or(g.Account, usual)}
+}
+
 // Kinds are those of the objects.
 var Kinds = []schema.GroupVersionKind{
 	{Version: "v1", Kind: "ServiceAccount"}, {Group: "apps", Version: "v1", Kind: "Deployment"}, {Version: "v1", Kind: "Service"},

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/control/config/kube"
@@ -23,18 +23,24 @@ func (d *Server) deployGateways(ctx context.Context) {
 	d.apis.cluster.Deploy(ctx, kube.Deployment{
 		Mark:  map[string]string{deploy.ManagedLabel: deploy.ManagedBy, deploy.RevisionLabel: file.Revision},
 		Kinds: deploy.Kinds,
-		Want:  func() ([]*unstructured.Unstructured, bool) { return d.gatewayObjects(file) }, Changed: d.published,
+		Want:  func() (kube.Wanted, bool) { return d.gatewayObjects(file) }, Changed: d.published,
 	}, d.log.With("part", "gateways"))
 }
 
-// gatewayObjects renders them for the snapshot of now; without one it is not known what is wanted. A gateway belongs to the revision that its label names.
-func (d *Server) gatewayObjects(file inject.Config) (all []*unstructured.Unstructured, known bool) {
+// gatewayObjects renders them for the snapshot of now; without one it is not known what is wanted. A gateway belongs to the revision that its label names. What was made for one that is
+// refused stays as it is: its owner's mistake shall not cost it the address of its load balancer.
+func (d *Server) gatewayObjects(file inject.Config) (all kube.Wanted, known bool) {
 	snap := d.publisher.Current()
 	if snap == nil {
-		return nil, false
+		return all, false
 	}
 	for _, g := range snap.Gateways.All() {
 		e, ok := d.store.Get(g.Origin)
+		if ok && g.Refused {
+			for _, name := range deploy.Names(e.Object, g) {
+				all.Stay = append(all.Stay, types.NamespacedName{Namespace: e.Object.Meta.Namespace, Name: name})
+			}
+		}
 		if !ok || g.ID.Set || !deploy.Wanted(g) || e.Object.Meta.UID == "" {
 			continue
 		}
@@ -51,7 +57,7 @@ func (d *Server) gatewayObjects(file inject.Config) (all []*unstructured.Unstruc
 			if err != nil {
 				d.log.Error("a gateway's workloads cannot be made", "part", "gateways", "error", err)
 			}
-			all = append(all, objects...)
+			all.Objects = append(all.Objects, objects...)
 		}
 	}
 	return all, true

@@ -61,6 +61,16 @@ func (a Answers) ListenerSets(of mesh.Ref) (out []api.Object) {
 	return out
 }
 
+// ClassDefaults are the ConfigMaps of the root namespace that say for which class of gateways they are.
+func (a Answers) ClassDefaults() (out []api.Object) {
+	for e := range a.Store.All() {
+		if gateway.IsClassDefault(e.Object, a.Snapshot.Settings.RootNamespace) {
+			out = append(out, e.Object)
+		}
+	}
+	return out
+}
+
 // DefaultGateways are the Gateways that take routes which name no parent.
 func (a Answers) DefaultGateways() (out []mesh.Ref) {
 	for e := range a.Store.All() {

@@ -143,6 +143,7 @@ func (b *Builder) update(ref mesh.Ref) {
 	e, ok := b.get(ref)
 	b.present(ref, ok)
 	b.presentSet(ref, e)
+	b.presentClassDefault(ref, e)
 	b.presentDefault(ref, ok)
 	b.recheck(b.aboutObject(ref))
 	if ref.Kind == "Service" && ref.Group == api.GroupCore {

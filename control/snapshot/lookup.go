@@ -165,6 +165,11 @@ func (l lookup) ListenerSets(gateway mesh.Ref) []api.Object {
 	return list
 }
 
+// ClassDefaults are the ConfigMaps of the root namespace that say for which class of gateways they are.
+func (l lookup) ClassDefaults() []api.Object {
+	return l.listed("ConfigMap", l.b.now.Settings.RootNamespace)
+}
+
 // DefaultGateways are the Gateways that take routes which name no parent.
 func (l lookup) DefaultGateways() []mesh.Ref {
 	list, version := l.b.findDefaults()

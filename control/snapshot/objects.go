@@ -34,7 +34,7 @@ func (b *Builder) findObject(ref mesh.Ref) (api.Object, objectVersion) {
 	return last, objectVersion{spec: last.Spec}
 }
 
-// listKey names the objects of a kind of the Gateway API in a namespace.
+// listKey names the objects of a kind of the Gateway API in a namespace, or the ConfigMaps for classes of gateways.
 type listKey struct {
 	kind string
 	ns   mesh.Namespace
@@ -78,6 +78,13 @@ func (b *Builder) presentSet(ref mesh.Ref, e *config.Entry) {
 		put(b.sets, parent, ref, struct{}{})
 		b.setOf[ref] = parent
 		b.recheck([]question{{kind: askSets, object: parent}})
+	}
+}
+
+// presentClassDefault keeps the index of ConfigMaps for classes of gateways, by what they say now.
+func (b *Builder) presentClassDefault(ref mesh.Ref, e *config.Entry) {
+	if ref.Kind == "ConfigMap" && ref.Namespace == b.now.Settings.RootNamespace {
+		index(b.listed, listKey{ref.Kind, ref.Namespace}, ref, e != nil && gateway.IsClassDefault(e.Object, ref.Namespace))
 	}
 }
 
@@ -141,7 +148,11 @@ func (b *Builder) aboutObject(ref mesh.Ref) []question {
 	case ref.Group == api.GroupGateway && slices.Contains(listedKinds, ref.Kind):
 		return []question{{kind: askListed, of: ref.Kind, from: ref.Namespace}, {kind: askNamespace, from: ref.Namespace}}
 	}
-	return []question{{kind: askObject, object: ref}, {kind: askNamespace, from: ref.Namespace}}
+	out := []question{{kind: askObject, object: ref}, {kind: askNamespace, from: ref.Namespace}}
+	if ref.Kind == "ConfigMap" {
+		out = append(out, question{kind: askListed, of: ref.Kind, from: ref.Namespace})
+	}
+	return out
 }
 
 // stated is what an object's status should say, before what others add to it.

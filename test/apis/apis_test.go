@@ -283,6 +283,21 @@ func (m *two) deploys(t *testing.T) {
 	if m.config.get(account, "shop", "front-heddle") != nil {
 		t.Error("the configuration API got workloads")
 	}
+	parameters := func(key string) {
+		m.cluster.remove("v1 ConfigMap", "shop", "front")
+		m.cluster.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: front, namespace: shop}\ndata: {" + key + ": \"metadata: {annotations: {parameters: of-the-cluster}}\"}\n")
+	}
+	parameters("mistake")
+	until(t, "a mistake in the parameters is told", func() bool {
+		return strings.HasPrefix(m.config.condition(gateway, "shop", "front", "Accepted"), "False InvalidParameters")
+	})
+	if now := m.cluster.get(account, "shop", "front-heddle"); now == nil || now.GetUID() != u.GetUID() || now.GetDeletionTimestamp() != nil {
+		t.Errorf("it cost the gateway its workloads: %v", now)
+	}
+	parameters("serviceAccount")
+	until(t, "the gateway is accepted again", func() bool {
+		return strings.HasPrefix(m.config.condition(gateway, "shop", "front", "Accepted"), "True")
+	})
 	m.config.remove(gateway, "shop", "front")
 	until(t, "they go with the gateway", func() bool { return m.cluster.get(account, "shop", "front-heddle") == nil })
 	m.config.apply(front("shop"))

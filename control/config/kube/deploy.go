@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 )
 
@@ -24,8 +25,14 @@ const deployAgain = time.Minute
 type Deployment struct {
 	Mark    map[string]string // labels of every object; what has them and is not wanted is removed
 	Kinds   []schema.GroupVersionKind
-	Want    func() (objects []*unstructured.Unstructured, known bool) // not known: nothing is touched
-	Changed <-chan struct{}                                           // Want gives something else now
+	Want    func() (Wanted, bool) // false: it is not known, and nothing is touched
+	Changed <-chan struct{}       // Want gives something else now
+}
+
+// Wanted are objects as they shall be, and the names of others that stay as they are, if they are there.
+type Wanted struct {
+	Objects []*unstructured.Unstructured
+	Stay    []types.NamespacedName
 }
 
 // Deploy keeps the cluster as wanted until ctx ends. An object of the same name that is somebody else's is left alone, and told.
@@ -64,7 +71,12 @@ func (w *deployer) once(ctx context.Context) bool {
 		return true // until Changed
 	}
 	ok, fresh := true, map[string][]byte{}
-	for _, u := range wanted {
+	for _, name := range wanted.Stay {
+		for _, gvk := range w.d.Kinds {
+			fresh[gvk.Kind+" "+name.String()] = nil
+		}
+	}
+	for _, u := range wanted.Objects {
 		key := u.GetKind() + " " + u.GetNamespace() + "/" + u.GetName()
 		text, err := u.MarshalJSON()
 		if err == nil && !bytes.Equal(w.done[key], text) {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	k8stesting "k8s.io/client-go/testing"
 )
@@ -21,7 +22,7 @@ func serviceOf(name string, marks map[string]any) *unstructured.Unstructured {
 func TestDeploy(t *testing.T) {
 	ours := map[string]any{"made-by": "us"}
 	dyn := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{services: "ServiceList"},
-		serviceOf("foreign", nil), serviceOf("left-over", ours))
+		serviceOf("foreign", nil), serviceOf("left-over", ours), serviceOf("stays", ours))
 	var mu sync.Mutex
 	broken, applied, looked := true, 0, 0
 	dyn.PrependReactor("patch", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
@@ -40,11 +41,11 @@ func TestDeploy(t *testing.T) {
 	})
 	want, known, changed := []*unstructured.Unstructured(nil), false, make(chan struct{}, 1)
 	go (&Client{dynamic: dyn}).Deploy(t.Context(), Deployment{Mark: map[string]string{"made-by": "us"}, Kinds: []schema.GroupVersionKind{{Version: "v1", Kind: "Service"}}, Changed: changed,
-		Want: func() ([]*unstructured.Unstructured, bool) {
+		Want: func() (Wanted, bool) {
 			mu.Lock()
 			defer mu.Unlock()
 			looked++
-			return want, known
+			return Wanted{want, []types.NamespacedName{{Namespace: "shop", Name: "stays"}}}, known
 		}}, slog.New(slog.DiscardHandler))
 	has := func(name string) bool {
 		_, err := dyn.Resource(services).Namespace("shop").Get(t.Context(), name, metav1.GetOptions{})
@@ -62,6 +63,9 @@ func TestDeploy(t *testing.T) {
 	changed <- struct{}{}
 	within(t, "what is wanted, after the API was away", func() bool { return has("front") })
 	within(t, "what is not wanted goes", func() bool { return !has("left-over") })
+	if !has("stays") {
+		t.Error("what is to stay as it is went")
+	}
 	if u, err := dyn.Resource(services).Namespace("shop").Get(t.Context(), "foreign", metav1.GetOptions{}); err != nil || len(u.GetLabels()) > 0 {
 		t.Errorf("an object of somebody else was changed: %v %v", u, err)
 	}

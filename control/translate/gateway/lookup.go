@@ -34,6 +34,8 @@ type Lookup interface {
 	BackendTLSPolicies(ns mesh.Namespace) []api.Object
 	// ListenerSets are those, of any namespace, whose parent is a Gateway.
 	ListenerSets(gateway mesh.Ref) []api.Object
+	// ClassDefaults are the ConfigMaps of the root namespace that say for which class they are (IsClassDefault).
+	ClassDefaults() []api.Object
 	// DefaultGateways are the Gateways that take routes which name no parent (SetDefault), in order.
 	DefaultGateways() []mesh.Ref
 	// NamespaceLabels are the labels of a namespace; false when it does not exist.

@@ -39,14 +39,19 @@ var parameterKinds = map[string]parameterKind{
 // kept are the fields that belong to the control plane: with others the objects would not be found again, or serve nothing.
 var kept = [][]string{{"apiVersion"}, {"kind"}, {"status"}, {"metadata", "name"}, {"metadata", "namespace"}, {"metadata", "ownerReferences"}, {"spec", "selector"}, {"spec", "scaleTargetRef"}}
 
-// parameters reads the patches of a gateway's workloads, those of its class before its own; made says that there are such workloads. fault is one sentence with the field, "" if all is well.
+// parameters reads the patches of a gateway's workloads, those for its class, those that the class names, and its own; made says that there are such workloads. fault is one sentence with the field, "" if all is well.
 func (v *visit) parameters(spec *gwv1.GatewaySpec, made bool) (out []mesh.Overlay, fault string) {
 	if made {
+		if out, fault = classDefaults(string(spec.GatewayClassName), v.in); fault != "" {
+			return nil, "spec.gatewayClassName: " + fault
+		}
 		o, _ := v.in.Object(mesh.Ref{Group: api.GroupGateway, Kind: "GatewayClass", Name: string(spec.GatewayClassName)})
 		if class, ok := o.Spec.(*gwv1.GatewayClassSpec); ok {
-			if out, fault = classParameters(class, v.in); fault != "" {
+			more, fault := classParameters(class, v.in)
+			if fault != "" {
 				return nil, fmt.Sprintf("spec.gatewayClassName: parametersRef of %s: %s", o.Ref(), fault)
 			}
+			out = append(out, more...)
 		}
 	}
 	if spec.Infrastructure == nil || spec.Infrastructure.ParametersRef == nil {
@@ -64,6 +69,29 @@ func (v *visit) parameters(spec *gwv1.GatewaySpec, made bool) (out []mesh.Overla
 		return nil, at + fault
 	}
 	return append(out, own...), ""
+}
+
+// classMark is the label of a ConfigMap of the root namespace that names the class whose gateways it is for, as in Istio.
+const classMark = "gateway.istio.io/defaults-for-class"
+
+// IsClassDefault says whether an object is a ConfigMap with patches for the gateways of a class.
+func IsClassDefault(o api.Object, root mesh.Namespace) bool {
+	_, is := o.Spec.(*corev1.ConfigMap)
+	return is && o.Meta.Labels[classMark] != "" && mesh.Namespace(o.Meta.Namespace) == root
+}
+
+// classDefaults reads the oldest one for a class.
+func classDefaults(class string, in Lookup) (out []mesh.Overlay, fault string) {
+	var oldest api.Object
+	for _, o := range in.ClassDefaults() {
+		if o.Meta.Labels[classMark] == class && (oldest.Kind == nil || o.Meta.Created.Before(oldest.Meta.Created)) {
+			oldest = o
+		}
+	}
+	if oldest.Kind == nil {
+		return nil, ""
+	}
+	return overlays(oldest.Ref().Namespace, oldest.Meta.Name, in)
 }
 
 // classParameters reads the patches of the workloads of a class's gateways.

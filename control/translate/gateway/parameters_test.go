@@ -70,6 +70,14 @@ data: {deployment: %q}
 			}
 		})
 	}
+	labelled := strings.Replace(fmt.Sprintf(gateway, "", "ConfigMap", "size", "deployment", "spec: {replicas: 4}"), "---", "---\napiVersion: v1\nkind: ConfigMap\n"+
+		"metadata: {name: defaults, namespace: istio-system, labels: {gateway.istio.io/defaults-for-class: heddle}}\ndata: {deployment: 'spec: {replicas: 2}', podDisruptionBudget: 'spec: {minAvailable: 1}'}\n---", 1)
+	if got := world.Report(world.Load(&injects, []byte(labelled), "")); !inOrder(got, `Patch "{\"spec\":{\"replicas\":2}}"`, `Patch "{\"spec\":{\"minAvailable\":1}}"`, `Patch "{\"spec\":{\"replicas\":4}}"`) {
+		t.Error("the defaults of the class, then the gateway's own: ", got)
+	}
+	if got := world.Report(world.Load(&injects, []byte(strings.Replace(labelled, "{replicas: 2}", "{replicas: two}", 1)), "")); !strings.Contains(got, "Accepted: spec.gatewayClassName: ConfigMap defaults, data.deployment: ") {
+		t.Error(got)
+	}
 	for _, c := range []struct{ name, namespace, configMap, text, want string }{
 		{"the class's", ", namespace: edge", "sizes", "spec: {replicas: 3}", `"{\"spec\":{\"replicas\":3}}"`},
 		{"of no namespace", "", "sizes", "{}", "spec.parametersRef: ConfigMap sizes is of no namespace; write parametersRef.namespace"},
@@ -83,4 +91,16 @@ data: {deployment: %q}
 			}
 		})
 	}
+}
+
+// inOrder says whether a text has these parts one behind the other.
+func inOrder(text string, parts ...string) bool {
+	for _, part := range parts {
+		_, rest, ok := strings.Cut(text, part)
+		if !ok {
+			return false
+		}
+		text = rest
+	}
+	return true
 }

@@ -144,6 +144,16 @@ func (w *World) ListenerSets(of mesh.Ref) (out []api.Object) {
 	return out
 }
 
+// ClassDefaults are the ConfigMaps of the root namespace that say for which class of gateways they are.
+func (w *World) ClassDefaults() (out []api.Object) {
+	for _, o := range w.order {
+		if gateway.IsClassDefault(o, w.settings.RootNamespace) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
 // DefaultGateways are the Gateways that take routes which name no parent.
 func (w *World) DefaultGateways() (out []mesh.Ref) {
 	for _, o := range w.order {
