@@ -69,9 +69,10 @@ answered; a second Ctrl-C does not wait.`,
 	f.StringVar(&r.Service, "service", "", "service that the workload is a part of")
 	f.StringVarP(&r.Namespace, "namespace", "n", "default", "namespace of the workload")
 	f.StringVar(&r.Version, "version", "v1", "label version of the workload")
+	f.StringVar(&r.Locality, "locality", "", "REGION/ZONE/SUBZONE that the workload is said to run in")
 	f.Uint16Var(&r.Port, "port", 0, "port that the command listens on (default: that of the service, if there is one; else it only calls others)")
 	f.BoolVar(&r.TCP, "tcp", false, "the port speaks something else than HTTP/1.1")
-	for _, name := range []string{"name", "namespace", "version", "port", "service"} {
+	for _, name := range []string{"name", "namespace", "version", "port", "service", "locality"} {
 		_ = c.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 	return c

@@ -3,6 +3,7 @@ package laptop
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,23 @@ func TestRunRequestIsChecked(t *testing.T) {
 	for _, bad := range []RunRequest{{}, {Name: "Hello"}, {Name: "a.b"}, {Name: "-a"}, {Name: "a-"}, {Name: strings.Repeat("a", 41)}, {Name: "a", Namespace: "../x"}, {Name: "a", Version: "v 1"}} {
 		if err := bad.check(); err == nil || !strings.Contains(err.Error(), "is not a name") {
 			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
+
+func TestLocalityOfARun(t *testing.T) {
+	for text, good := range map[string]bool{"": true, "eu": true, "eu/eu-a": true, "eu/eu-a/1": true, "eu/eu-a/1/2": false, "eu/": false, "eu/*": false, "EU": false, "a\nb": false} {
+		r := RunRequest{Name: "hello", Locality: text}
+		err := r.check()
+		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), "is not a place") {
+			t.Errorf("%q: %v", text, err)
+		}
+		if err != nil {
+			continue
+		}
+		var o struct{ Spec struct{ Locality string } }
+		if err := yaml.Unmarshal([]byte(entryObject(&workload{name: "hello", namespace: "default", app: "hello", version: "v1", account: "hello", locality: text, reached: netip.MustParseAddr("10.78.0.1")}, true)), &o); err != nil || o.Spec.Locality != text {
+			t.Errorf("%q: %+v %v", text, o, err)
 		}
 	}
 }

@@ -67,6 +67,9 @@ spec:
 	if w.entryPort != 0 {
 		fmt.Fprintf(&b, "  ports: {%q: %d}\n", w.portName, w.entryPort)
 	}
+	if w.locality != "" {
+		fmt.Fprintf(&b, "  locality: %q\n", w.locality)
+	}
 	return b.String()
 }
 

@@ -1,6 +1,10 @@
 package laptop
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // order is what a caller asks of the running mesh: to take in a process, or to replace a proxy.
 type order struct {
@@ -12,6 +16,7 @@ type order struct {
 type RunRequest struct {
 	Name, Namespace, Version string
 	Service                  string // that it serves; "" is Name
+	Locality                 string // REGION/ZONE/SUBZONE that it is said to run in; "" for none
 	Port                     uint16 // 0: that of the service if there is one, else it only calls others
 	TCP                      bool
 	Path                     string // absolute
@@ -45,6 +50,13 @@ func (r *RunRequest) check() error {
 		if !name(f.value) {
 			return fmt.Errorf("%s %q is not a name: use lower-case letters, digits and dashes, at most 40", f.flag, f.value)
 		}
+	}
+	if r.Locality == "" {
+		return nil
+	}
+	parts := strings.Split(r.Locality, "/")
+	if len(parts) > 3 || slices.ContainsFunc(parts, func(p string) bool { return !name(p) }) {
+		return fmt.Errorf("--locality %q is not a place: write REGION, REGION/ZONE or REGION/ZONE/SUBZONE, of lower-case letters, digits and dashes", r.Locality)
 	}
 	return nil
 }

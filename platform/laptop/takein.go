@@ -23,7 +23,7 @@ func (m *meshRun) takeIn(inner context.Context, c fdmsg.Conn, buf []byte, r *Run
 		return nil, errors.New("three standard descriptors are needed")
 	}
 	w := &workload{name: r.Name, namespace: r.Namespace, app: r.Service, version: r.Version, account: r.Service, port: r.Port, tcp: r.TCP,
-		labels: map[string]string{"app": r.Service, "version": r.Version}, about: "started by heddle run"}
+		labels: map[string]string{"app": r.Service, "version": r.Version}, locality: r.Locality, about: "started by heddle run"}
 	m.place(w)
 	if over := len(w.admin) - longestSocket; over > 0 {
 		return nil, fmt.Errorf("--name %s and --namespace %s are %d characters too long together for a socket in %s; choose shorter ones", w.name, w.namespace, over, m.dir.path)

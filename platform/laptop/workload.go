@@ -40,6 +40,7 @@ type workload struct {
 	addresses          []netip.Addr
 	reached            netip.Addr // the one of them that others reach it by
 	labels             map[string]string
+	locality           string // REGION/ZONE/SUBZONE, "" for none
 	gateway            bool
 	inherited          []inheritedSocket // listening sockets of the host
 	sockets            handover.Keeper   // of its proxy: who connects or asks waits in them while it is started again, or replaced
@@ -173,8 +174,8 @@ func (m *meshRun) proxyProcess(w *workload, supervisor *os.File) (fabric.Process
 	for k, v := range w.labels {
 		args = append(args, "--label", k+"="+v)
 	}
-	if w.labels["istio-locality"] != "" { // it runs in a zone, as far as others know, so it may want to know who else does
-		args = append(args, "--self-discovery")
+	if w.locality != "" { // it may want to know who else runs where
+		args = append(args, "--locality", w.locality, "--self-discovery")
 	}
 	// Two run at the same time while one replaces the other.
 	id := fmt.Sprintf("proxy:%s#%d", w.net(), m.runs.Add(1))
