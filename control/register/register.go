@@ -65,9 +65,10 @@ type Options struct {
 	Objects  Objects
 	Accepted Accepted
 	Entries  Entries
-	Instance string        // of this control plane among others
-	Grace    time.Duration // after which the entry of a proxy that left is removed; default 10 s
-	Refresh  time.Duration // between two signs of life of an entry; default 10 min
+	Sound    func(group api.Object) bool // what decoding cannot say of a group
+	Instance string                      // of this control plane among others
+	Grace    time.Duration               // after which the entry of a proxy that left is removed; default 10 s
+	Refresh  time.Duration               // between two signs of life of an entry; default 10 min
 	// Collect says that nobody else removes the entries of a group that is gone, as Kubernetes does by their owner.
 	Collect bool
 	Metrics *Metrics // nil: not counted
@@ -245,7 +246,7 @@ func (r *Registrar) group(p *mesh.Proxy, name string) (api.Object, error) {
 	if !ok {
 		return api.Object{}, refuse("the proxy wants to be registered in WorkloadGroup %s/%s, which does not exist; create it, or correct the metadata %s", p.Namespace, name, metaGroup)
 	}
-	if api.Valid(e.Problems) {
+	if api.Valid(e.Problems) && (r.opts.Sound == nil || r.opts.Sound(e.Object)) {
 		return e.Object, nil
 	}
 	if last, ok := r.opts.Accepted.Get(ref); ok {

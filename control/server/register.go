@@ -13,12 +13,13 @@ import (
 	"github.com/heddle-mesh/heddle/control/config/kube"
 	"github.com/heddle-mesh/heddle/control/register"
 	"github.com/heddle-mesh/heddle/control/serve"
+	"github.com/heddle-mesh/heddle/control/translate/istio"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
 // openRegistrar makes what keeps the entries of workloads outside of Kubernetes: in the API that has the groups, or in memory beside a folder.
 func (d *Server) openRegistrar() {
-	o := register.Options{Objects: d.store, Accepted: d.accepted, Grace: d.opts.EntryGrace, Metrics: register.NewMetrics(d.metrics), Log: d.log.With("part", "registration")}
+	o := register.Options{Objects: d.store, Accepted: d.accepted, Sound: istio.SoundGroup, Grace: d.opts.EntryGrace, Metrics: register.NewMetrics(d.metrics), Log: d.log.With("part", "registration")}
 	host, _ := os.Hostname()
 	o.Instance = host + "-" + strings.ToLower(rand.Text()[:6]) // another one after each start: streams do not outlive it
 	if d.apis.config == nil {

@@ -101,6 +101,30 @@ func TestWorkloadByHand(t *testing.T) {
 	client.until("nobody knows whether the workload is well", func() bool { return !client.has(handCluster, "10.0.0.9") })
 }
 
+// A group that breaks goes on as it was; one that never was valid registers nobody.
+func TestBrokenGroups(t *testing.T) {
+	m := startMesh(t, vms)
+	m.write("mesh.yaml", strings.NewReplacer("http: 9090", "http: 9191", "probe: {httpGet: {port: 9090}}", "probe: {periodSeconds: 1}").Replace(vms)+`
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: never, namespace: shop}
+spec: {probe: {tcpSocket: {port: 1}}}
+`)
+	ref := api.Ref{Group: api.GroupNetworking, Kind: "WorkloadGroup", Namespace: "shop", Name: "never"}
+	m.wait("the groups are read", func() bool { _, there := m.d.store.Get(ref); return there })
+	workload := m.connect("vm-1", "web", "AUTO_REGISTER_GROUP=web-vms")
+	workload.subscribe(xds.Listener, "*")
+	workload.until("what arrives at the registered port", func() bool {
+		return strings.Contains(string(workload.held[xds.Listener]["virtualInbound"]), "inbound|9090||")
+	})
+	never := m.connect("vm-2", "web", "AUTO_REGISTER_GROUP=never")
+	never.subscribe(xds.Listener, "*")
+	if _, err := never.stream.Recv(); err == nil || !strings.Contains(err.Error(), "WorkloadGroup shop/never, which is not valid; its status says why") {
+		t.Error(err)
+	}
+}
+
 func TestRefusedRegistrations(t *testing.T) {
 	m := startMesh(t, vms)
 	for _, c := range []struct{ account, metadata, want string }{

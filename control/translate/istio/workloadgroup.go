@@ -35,6 +35,9 @@ func WorkloadGroup(o api.Object, in Lookup) []mesh.Problem {
 	return v.Problems()
 }
 
+// SoundGroup says whether a WorkloadGroup can be registered by.
+func SoundGroup(o api.Object) bool { return api.Valid(WorkloadGroup(o, nil)) } // nothing else is asked about it
+
 // labels checks labels that objects are to have.
 func (v *visit) labels(l map[string]string, path string) {
 	for _, key := range sorted(l) {
