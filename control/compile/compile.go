@@ -14,6 +14,7 @@ import (
 
 	"github.com/heddle-mesh/heddle/control/compile/endpoint"
 	"github.com/heddle-mesh/heddle/control/compile/listener"
+	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/nametable"
 	"github.com/heddle-mesh/heddle/control/compile/patch"
 	"github.com/heddle-mesh/heddle/control/compile/route"
@@ -26,6 +27,7 @@ import (
 // compute compiles one name. An empty name is the list of names of its type.
 func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *result) *result {
 	v := view.New(s, r)
+	defer v.Done()
 	if n.Name == "" {
 		out := &result{list: true}
 		v.Listing(func() { out.names = list(v, n.TypeURL) })
@@ -48,12 +50,13 @@ func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *re
 	if m == nil {
 		return trials(v, &result{absent: true, notices: noticesOf(v.Notices())})
 	}
-	res, err := xds.New(n, m, v.Origins()...)
+	body, err := message.Bytes(m)
 	if err != nil { // a string that is not UTF-8, which the parsers do not let through: nothing is better than half of it
 		return &result{absent: true, notices: noticesOf(v.Notices())}
 	}
-	res.Claims = claims
-	return trials(v, &result{resource: *res, notices: noticesOf(v.Notices())})
+	out := &result{resource: *xds.FromBytes(n, body, v.Origins()...), notices: noticesOf(v.Notices())}
+	out.resource.Claims = claims
+	return trials(v, out)
 }
 
 // assignment compiles endpoints, whose bytes are put together from parts.

@@ -27,6 +27,8 @@ type Cache[S, A any, N, K comparable, V any] struct {
 	// dismissed are leaves without their askers, which are about to ask again; those that none comes back to are let go of at the next revision.
 	dismissed []*leaf[S, A, N, K, V]
 	made      uint64
+	paths     [8][]step[S, A] // those of the last results
+	turn      int
 	workers   sync.Pool                   // of *worker
 	died      func(*entry[S, A, N, K, V]) // is sweep
 }
@@ -166,7 +168,7 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 	if c.entries[e.name] != e { // it was emptied and let go meanwhile
 		c.entries[e.name] = e
 	}
-	l = &leaf[S, A, N, K, V]{home: e, at: -1, path: slices.Clone(r.path), parts: parts}
+	l = &leaf[S, A, N, K, V]{home: e, at: -1, path: c.path(r.path), parts: parts}
 	for _, s := range l.path {
 		if g, ok := s.question.(Grounded[S, A, K]); ok {
 			l.grounded = append(l.grounded, g)
@@ -183,6 +185,18 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 	r.reset()
 	c.workers.Put(w)
 	return v, l
+}
+
+// path is a copy of a path, or one that was given lately: nearly all results are of the same few.
+func (c *Cache[S, A, N, K, V]) path(p []step[S, A]) []step[S, A] {
+	for _, known := range c.paths {
+		if slices.Equal(known, p) {
+			return known
+		}
+	}
+	c.turn = (c.turn + 1) % len(c.paths)
+	c.paths[c.turn] = slices.Clone(p)
+	return c.paths[c.turn]
 }
 
 // share gives the living value with the same identity instead of a new one, and watches a new one die.

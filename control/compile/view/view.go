@@ -4,6 +4,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/heddle-mesh/heddle/internal/memo"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -38,8 +39,30 @@ type resolved struct {
 	service *mesh.Service
 }
 
-// New is a view for one computation.
-func New(s *Source, r *Reader) *View { return &View{s: s, r: r} }
+var unused = sync.Pool{New: func() any { return &View{} }}
+
+// New is a view for one computation, which ends with Done.
+func New(s *Source, r *Reader) *View {
+	v := unused.Get().(*View)
+	v.s, v.r = s, r
+	return v
+}
+
+// Done lets go of a view; nothing may be asked of it any more. What it gave stays as it is.
+func (v *View) Done() {
+	const room = 64 // what a list of many objects took is not kept
+	origins, parts := v.origins, v.parts
+	clear(origins)
+	clear(parts)
+	*v = View{}
+	if cap(origins) <= room {
+		v.origins = origins[:0]
+	}
+	if cap(parts) <= room {
+		v.parts = parts[:0]
+	}
+	unused.Put(v)
+}
 
 // Origins are the users' objects that the result comes from, ordered.
 func (v *View) Origins() []string {
