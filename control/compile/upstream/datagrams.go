@@ -31,7 +31,7 @@ func datagrams(v *view.View, name string, port uint16, host mesh.Host) *clusterv
 		return nil
 	}
 	c := base(v, name)
-	c.Metadata = t.metadata()
+	c.Metadata = t.metadata(v)
 	t.discovery(v, c)
 	t.pool(c, nil)
 	c.UpstreamConnectionOptions = nil
@@ -63,7 +63,7 @@ func datagramShares(v *view.View, name string, to gate.Datagrams) *clusterv3.Clu
 		}
 	}
 	c.Metadata = servicesOf(services, first.Port)
-	c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+	lbConfig(c).LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 	}
 	return c

@@ -25,7 +25,7 @@ func (t *target) client(v *view.View, name string) *clusterv3.Cluster {
 	if t.rule != nil {
 		t.unread(v)
 	}
-	c := &clusterv3.Cluster{Name: name, Metadata: t.metadata()}
+	c := &clusterv3.Cluster{Name: name, Metadata: t.metadata(v)}
 	t.clientOutliers(v, c)
 	if !t.clientSecurity(v, c) {
 		// A cluster without endpoints: calls fail at once, while clients wait long for a cluster that is missing, before they make any call of the target.

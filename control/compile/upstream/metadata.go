@@ -4,12 +4,13 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
 // metadata names the service and the rule behind a cluster as Istio does; telemetry reads it. It is frozen.
-func (t *target) metadata() *corev3.Metadata {
-	b, entry, at := message.BeginMetadata(make([]byte, 0, 320), message.IstioKey)
+func (t *target) metadata(v *view.View) *corev3.Metadata {
+	b, entry, at := message.BeginMetadata(v.Scratch(384), message.IstioKey)
 	if t.rule != nil {
 		b = message.AppendTextField(b, "config", "/apis/networking.istio.io/v1alpha3/namespaces/"+string(t.rule.Origin.Namespace)+"/destination-rule/"+t.rule.Origin.Name)
 	}

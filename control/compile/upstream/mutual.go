@@ -7,7 +7,6 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
@@ -31,12 +30,57 @@ const (
 	nameKind        protowire.Number = 1
 	nameMatcher     protowire.Number = 2
 	matcherExact    protowire.Number = 1
+
+	clusterMatches protowire.Number = 43 // transport_socket_matches of Cluster
+	matchName      protowire.Number = 1
+	matchCriteria  protowire.Number = 2
+	matchSocket    protowire.Number = 3
+	socketName     protowire.Number = 1
+	socketConfig   protowire.Number = 3
+	anyURL         protowire.Number = 1
+	anyValue       protowire.Number = 2
+)
+
+const (
+	tlsSocket = "envoy.transport_sockets.tls"
+	// mutualSize is what a transport socket of the mesh's mutual TLS takes where the names are not many.
+	mutualSize = 768
 )
 
 var contextType = message.TypeURL(&tlsv3.UpstreamTlsContext{})
 
-// mutual is the mesh's own mutual TLS: keys and roots made beside the proxy, the server known by the identities of the service's endpoints.
-func (t *target) mutual(v *view.View, rule *mesh.ClientTLS) *anypb.Any {
+// either is the encoded transports of a cluster with endpoints that take the mesh's mutual TLS, as their metadata says, and others that take none.
+func (t *target) either(v *view.View) []byte {
+	return t.appendMatches(v.Scratch(mutualSize+256), v)
+}
+
+func (t *target) appendMatches(b []byte, v *view.View) []byte {
+	b, at := message.Begin(b, clusterMatches)
+	b, criteria := message.Begin(message.AppendText(b, matchName, "tlsMode-istio"), matchCriteria)
+	b = message.End(message.AppendTextField(b, "tlsMode", "istio"), criteria)
+	b, socket := message.Begin(b, matchSocket)
+	if t.policy.Proxy == 0 {
+		b = t.appendMutual(b, v, nil)
+	} else {
+		b = append(b, encoded(t.announced(message.Raw[corev3.TransportSocket](t.appendMutual(nil, v, nil))))...)
+	}
+	b = message.End(message.End(b, socket), at)
+	if t.policy.Proxy == 0 {
+		return append(b, unprotected...)
+	}
+	return appendUnprotected(b, t.announced(raw))
+}
+
+var unprotected = appendUnprotected(nil, raw)
+
+func appendUnprotected(b []byte, s *corev3.TransportSocket) []byte {
+	b, at := message.Begin(b, clusterMatches)
+	b = appendField(message.AppendText(b, matchName, "tlsMode-disabled"), matchCriteria, nil)
+	return message.End(appendField(b, matchSocket, encoded(s)), at)
+}
+
+// appendMutual appends a transport socket of the mesh's own mutual TLS: keys and roots made beside the proxy, the server known by the identities of the service's endpoints.
+func (t *target) appendMutual(b []byte, v *view.View, rule *mesh.ClientTLS) []byte {
 	sni := view.SNI(t.port.Number, t.subset, t.service.ID.Host)
 	names := aliases(append(v.Accounts(t.service.ID), t.service.SubjectAltNames...), v.Settings().TrustAliases)
 	if rule != nil {
@@ -49,7 +93,9 @@ func (t *target) mutual(v *view.View, rule *mesh.ClientTLS) *anypb.Any {
 	}
 	own, roots := local(v.Can(mesh.FeatureSecretSocket))
 
-	b, common := message.Begin(make([]byte, 0, 512), contextCommon)
+	b, config := message.Begin(message.AppendText(b, socketName, tlsSocket), socketConfig)
+	b, context := message.Begin(message.AppendText(b, anyURL, contextType), anyValue)
+	b, common := message.Begin(b, contextCommon)
 	b = appendField(b, commonParams, params(v.Settings().MeshTLS))
 	for _, p := range t.alpn() {
 		b = message.AppendText(b, commonALPN, p)
@@ -63,7 +109,7 @@ func (t *target) mutual(v *view.View, rule *mesh.ClientTLS) *anypb.Any {
 	b = message.End(b, check)
 	b = appendField(b, combinedSecret, roots)
 	b = message.End(message.End(b, validation), common)
-	return &anypb.Any{TypeUrl: contextType, Value: message.AppendText(b, contextSNI, sni)}
+	return message.End(message.End(message.AppendText(b, contextSNI, sni), context), config)
 }
 
 func appendField(b []byte, field protowire.Number, encoded []byte) []byte {

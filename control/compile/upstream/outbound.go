@@ -9,6 +9,7 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/heddle-mesh/heddle/control/compile/endpoint"
 	"github.com/heddle-mesh/heddle/control/compile/gate"
@@ -92,7 +93,7 @@ func outbound(v *view.View, name string) *clusterv3.Cluster {
 
 	c := base(v, name)
 	c.AltStatName = t.statName(v)
-	c.Metadata = t.metadata()
+	c.Metadata = t.metadata(v)
 	t.discovery(v, c)
 	t.pool(c, t.budget(v))
 	t.balancer(v, c)
@@ -126,7 +127,7 @@ func (t *target) secured(v *view.View) {
 func (t *target) passed(v *view.View, name string) *clusterv3.Cluster {
 	c := base(v, name)
 	c.AltStatName = t.statName(v)
-	c.Metadata = t.metadata()
+	c.Metadata = t.metadata(v)
 	t.discovery(v, c)
 	t.pool(c, nil)
 	t.balancer(v, c)
@@ -141,7 +142,7 @@ func (t *target) passed(v *view.View, name string) *clusterv3.Cluster {
 func (t *target) denied(v *view.View, name, why string) *clusterv3.Cluster {
 	c := base(v, name)
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-	c.Metadata = t.metadata()
+	c.Metadata = t.metadata(v)
 	var origin mesh.Ref
 	if t.rule != nil {
 		origin = t.rule.Origin
@@ -157,6 +158,26 @@ func (t *target) denied(v *view.View, name, why string) *clusterv3.Cluster {
 	return c
 }
 
+// plainBalance says nothing of balancing, frozen.
+var plainBalance = message.Frozen(&clusterv3.Cluster_CommonLbConfig{})
+
+// lbConfig is what a cluster says of balancing, to be changed.
+func lbConfig(c *clusterv3.Cluster) *clusterv3.Cluster_CommonLbConfig {
+	if c.CommonLbConfig == plainBalance {
+		c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{}
+	}
+	return c.CommonLbConfig
+}
+
+var usualTimeout = message.Frozen(message.Duration(defaultConnectTimeout))
+
+func connectTimeout(d time.Duration) *durationpb.Duration {
+	if d == defaultConnectTimeout {
+		return usualTimeout
+	}
+	return message.Duration(d)
+}
+
 // base has what all clusters share.
 func base(v *view.View, name string) *clusterv3.Cluster {
 	timeout := v.Settings().ConnectTimeout
@@ -164,8 +185,8 @@ func base(v *view.View, name string) *clusterv3.Cluster {
 		timeout = defaultConnectTimeout
 	}
 	c := &clusterv3.Cluster{
-		Name: name, ConnectTimeout: message.Duration(timeout), CircuitBreakers: unbounded,
-		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{},
+		Name: name, ConnectTimeout: connectTimeout(timeout), CircuitBreakers: unbounded,
+		CommonLbConfig: plainBalance,
 	}
 	if v.Kind() != mesh.Proxyless {
 		c.PerConnectionBufferLimitBytes = message.SetUInt32(v.ProxyConfig().Connections.ClusterBuffer)
@@ -185,6 +206,9 @@ func (t *target) direct(v *view.View) bool {
 	return t.service.Headless && v.Kind() == mesh.Sidecar
 }
 
+// byEDS is shared: who sets another type sets another specifier.
+var byEDS = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
+
 func (t *target) discovery(v *view.View, c *clusterv3.Cluster) {
 	switch {
 	case t.service.Resolution == mesh.ClientNames:
@@ -192,7 +216,7 @@ func (t *target) discovery(v *view.View, c *clusterv3.Cluster) {
 	case t.direct(v):
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
 	case t.service.Resolution == mesh.Static:
-		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
+		c.ClusterDiscoveryType = byEDS
 		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: message.ADS(), ServiceName: c.Name}
 	default:
 		t.dns(v, c)

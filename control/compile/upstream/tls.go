@@ -9,7 +9,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
@@ -21,70 +20,51 @@ const systemRoots = "/etc/ssl/certs/ca-certificates.crt"
 
 // security sets the transport: what the DestinationRule says, else mutual TLS with every endpoint that takes it (auto-mTLS).
 func (t *target) security(v *view.View, c *clusterv3.Cluster) {
-	t.transport(v, c)
-	if t.policy.Proxy != 0 && c.TransportSocket == nil && len(c.TransportSocketMatches) == 0 {
+	if !t.transport(v, c) && t.policy.Proxy != 0 {
 		c.TransportSocket = t.announced(raw)
 	}
 }
 
-func (t *target) transport(v *view.View, c *clusterv3.Cluster) {
+// transport says whether there is one.
+func (t *target) transport(v *view.View, c *clusterv3.Cluster) bool {
 	rule := t.policy.TLS
 	if rule == nil {
 		if !v.Settings().AutoMTLS || t.service.External || t.service.Resolution == mesh.ClientNames {
-			return
+			return false
 		}
 		if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
-			t.dialled(v, c)
-			return
+			return t.dialled(v, c)
 		}
-		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{
-			{Name: "tlsMode-istio", Match: takesMutual, TransportSocket: t.announced(secure(t.mutual(v, nil)))}, t.plain(),
-		}
-		return
+		message.Append(c, t.either(v))
+		return true
 	}
 	switch rule.Mode {
 	case mesh.TLSDisable:
+		return false
 	case mesh.TLSIstioMutual:
-		c.TransportSocket = t.announced(secure(t.mutual(v, rule)))
+		c.TransportSocket = t.announced(message.Raw[corev3.TransportSocket](t.appendMutual(v.Scratch(mutualSize), v, rule)))
 	default:
 		c.TransportSocket = t.announced(socket(t.originate(v, rule)))
 	}
-}
-
-// takesMutual is what the metadata of endpoints says that take the mesh's mutual TLS.
-var takesMutual = message.Struct(message.Fields{"tlsMode": "istio"})
-
-var plain = message.Frozen(unprotected(raw))
-
-// plain is the transport to endpoints that do not take the mesh's mutual TLS.
-func (t *target) plain() *clusterv3.Cluster_TransportSocketMatch {
-	if t.policy.Proxy == 0 {
-		return plain
-	}
-	return unprotected(t.announced(raw))
-}
-
-func unprotected(s *corev3.TransportSocket) *clusterv3.Cluster_TransportSocketMatch {
-	return &clusterv3.Cluster_TransportSocketMatch{Name: "tlsMode-disabled", Match: message.Struct(nil), TransportSocket: s}
+	return true
 }
 
 // dialled is auto-mTLS for a cluster without endpoints of its own: no endpoint can be told from another there, so all must take it.
-func (t *target) dialled(v *view.View, c *clusterv3.Cluster) {
+func (t *target) dialled(v *view.View, c *clusterv3.Cluster) bool {
 	endpoints := v.Endpoints(t.service.ID)
 	for _, e := range endpoints {
 		if !e.MTLS {
-			return
+			return false
 		}
 	}
 	if len(endpoints) > 0 {
-		c.TransportSocket = t.announced(secure(t.mutual(v, nil)))
+		c.TransportSocket = t.announced(message.Raw[corev3.TransportSocket](t.appendMutual(v.Scratch(mutualSize), v, nil)))
 	}
+	return len(endpoints) > 0
 }
 
-func socket(ctx *tlsv3.UpstreamTlsContext) *corev3.TransportSocket { return secure(message.Any(ctx)) }
-
-func secure(ctx *anypb.Any) *corev3.TransportSocket {
-	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: ctx}}
+func socket(ctx *tlsv3.UpstreamTlsContext) *corev3.TransportSocket {
+	return &corev3.TransportSocket{Name: tlsSocket, ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: message.Any(ctx)}}
 }
 
 // alternatives accepts any of the names: URIs, SPIFFE identities among them, and DNS names.

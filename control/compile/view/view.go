@@ -22,6 +22,7 @@ type View struct {
 	notices []mesh.Problem
 	scope   *Scope // nil until it is asked for
 	listing bool
+	scratch []byte
 	// covered says that a wider key was read, which changes whenever what is read now does.
 	covered bool
 	// shaped and settled say that the shape and the settings were read.
@@ -48,13 +49,24 @@ func New(s *Source, r *Reader) *View {
 	return v
 }
 
+// Scratch is room for n bytes that nobody needs any more when the view is done: parts of a message that is encoded by then.
+func (v *View) Scratch(n int) []byte {
+	const chunk = 4 << 10
+	at := len(v.scratch)
+	if cap(v.scratch)-at < n {
+		v.scratch, at = make([]byte, 0, max(chunk, n)), 0
+	}
+	v.scratch = v.scratch[:at+n]
+	return v.scratch[at : at : at+n]
+}
+
 // Done lets go of a view; nothing may be asked of it any more. What it gave stays as it is.
 func (v *View) Done() {
 	const room = 64 // what a list of many objects took is not kept
-	origins, parts := v.origins, v.parts
+	origins, parts, scratch := v.origins, v.parts, v.scratch
 	clear(origins)
 	clear(parts)
-	*v = View{}
+	*v = View{scratch: scratch[:0]}
 	if cap(origins) <= room {
 		v.origins = origins[:0]
 	}
