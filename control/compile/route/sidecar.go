@@ -216,13 +216,15 @@ func sidecarHost(v *view.View, route, name string) *routev3.VirtualHost {
 		return nil
 	}
 	routes := p.rules(host, v.MeshRoutes(host, port))
+	domains := []string{"*"} // of a listener at the service's own address: whatever host is asked for
+	if r.host == "" {
+		domains = r.domains(aliases(v, t.service), port)
+	}
+	h := virtualHost(v, name, domains, routes)
 	if len(routes) == 0 {
-		routes = p.fallback(t.service)
+		p.serve(h, t.service)
 	}
-	if r.host != "" { // the listener is the service's own address: whatever host is asked for
-		return virtualHost(v, name, []string{"*"}, routes)
-	}
-	return virtualHost(v, name, r.domains(aliases(v, t.service), port), routes)
+	return h
 }
 
 // aliases are the names by which a client calls a service: its host, the short forms of a Kubernetes service that no other service has for a name,
