@@ -36,6 +36,7 @@ type Source struct {
 	// callers are the hosts whose rules with a workload selector name a Secret (by the names that it has in SDS), ordered.
 	callers mesh.Table[string, []mesh.Host]
 	shape   shape
+	hosts   *hostIndex
 	// clientNames are the services that go by the names that clients give, ordered.
 	clientNames []mesh.ServiceID
 }
@@ -85,6 +86,7 @@ func NewSource() *Source {
 		short:    mesh.NewTable[string, int](mesh.CompareText[string]),
 		parts:    mesh.NewTable[mesh.ServiceID, *Parts](mesh.CompareServiceID),
 		encoded:  &atomic.Uint64{},
+		hosts:    &hostIndex{},
 		patches:  &patchIndex{},
 	}
 }
@@ -94,8 +96,11 @@ func (s *Source) Encoded() uint64 { return s.encoded.Load() }
 
 // Next is the source of a later snapshot, and the keys that differ: those of the snapshot and those of the indexes.
 func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
-	next := &Source{Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, Aliases: s.Aliases, short: s.short, patches: s.patches, parts: s.parts, encoded: s.encoded, callers: s.callers, clientNames: s.clientNames}
+	next := &Source{hosts: &hostIndex{}, Snapshot: snapshot, Ports: s.Ports, Orphans: s.Orphans, Accounts: s.Accounts, Leads: s.Leads, Aliases: s.Aliases, short: s.short, patches: s.patches, parts: s.parts, encoded: s.encoded, callers: s.callers, clientNames: s.clientNames}
 	keys := slices.Collect(mesh.Diff(s.Snapshot, snapshot))
+	if services := (mesh.Key{Noun: mesh.OfServices}); !slices.Contains(keys, services) && !slices.Contains(keys, mesh.Key{Noun: mesh.OfHosts}) {
+		next.hosts = s.hosts
+	}
 	ports, ends, orphans, names := portChanges{}, map[string]int{}, false, false
 	var endpoints []mesh.ServiceID
 	if slices.Contains(keys, mesh.Key{Noun: mesh.OfFilters}) {

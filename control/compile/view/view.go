@@ -211,11 +211,27 @@ func (v *View) remember(h mesh.Host, named func(mesh.Host) (*mesh.Service, bool)
 
 // named finds the service of a host: what its Sidecar imports before what routes lead to, that of its own namespace before others, then the oldest.
 func (v *View) named(h mesh.Host) (*mesh.Service, bool) {
+	if s := v.s.plainHost(h); s != nil && v.open() {
+		if !v.covered {
+			note(v, mesh.OfHosts, h)
+			note(v, mesh.OfServices, s.ID)
+		}
+		v.From(s.Origin)
+		return s, true
+	}
 	ids, _ := read(v, mesh.OfHosts, v.s.Hosts, h)
 	if s, ok := v.choose(ids, func(id mesh.ServiceID) bool { return v.reach(id) == imported }); ok || !v.scopes() {
 		return s, ok
 	}
 	return v.choose(ids, func(id mesh.ServiceID) bool { return v.reach(id) == led })
+}
+
+// open says that the proxy knows all services that are exported to it.
+func (v *View) open() bool {
+	if v.scope != nil {
+		return v.scope.Open()
+	}
+	return !v.scopes()
 }
 
 func (v *View) choose(ids []mesh.ServiceID, wanted func(mesh.ServiceID) bool) (*mesh.Service, bool) {
