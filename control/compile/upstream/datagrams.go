@@ -63,7 +63,7 @@ func datagramShares(v *view.View, name string, to gate.Datagrams) *clusterv3.Clu
 		}
 	}
 	c.Metadata = servicesOf(services, first.Port)
-	lbConfig(c).LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+	c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 	}
 	return c

@@ -158,17 +158,6 @@ func (t *target) denied(v *view.View, name, why string) *clusterv3.Cluster {
 	return c
 }
 
-// plainBalance says nothing of balancing, frozen.
-var plainBalance = message.Frozen(&clusterv3.Cluster_CommonLbConfig{})
-
-// lbConfig is what a cluster says of balancing, to be changed.
-func lbConfig(c *clusterv3.Cluster) *clusterv3.Cluster_CommonLbConfig {
-	if c.CommonLbConfig == plainBalance {
-		c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{}
-	}
-	return c.CommonLbConfig
-}
-
 var usualTimeout = message.Frozen(message.Duration(defaultConnectTimeout))
 
 func connectTimeout(d time.Duration) *durationpb.Duration {
@@ -186,7 +175,7 @@ func base(v *view.View, name string) *clusterv3.Cluster {
 	}
 	c := &clusterv3.Cluster{
 		Name: name, ConnectTimeout: connectTimeout(timeout), CircuitBreakers: unbounded,
-		CommonLbConfig: plainBalance,
+		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{},
 	}
 	if v.Kind() != mesh.Proxyless {
 		c.PerConnectionBufferLimitBytes = message.SetUInt32(v.ProxyConfig().Connections.ClusterBuffer)

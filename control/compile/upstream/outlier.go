@@ -47,7 +47,7 @@ func (t *target) outliers(v *view.View, c *clusterv3.Cluster) {
 		d.FailurePercentageThreshold, d.EnforcingFailurePercentage = message.UInt32(*p), message.UInt32(100)
 	}
 	c.OutlierDetection = d
-	lbConfig(c).HealthyPanicThreshold = &typev3.Percent{Value: float64(o.MinHealthPercent)}
+	c.CommonLbConfig.HealthyPanicThreshold = &typev3.Percent{Value: float64(o.MinHealthPercent)}
 }
 
 // errors says which answers are errors to outlier detection, where the rule names their codes.

@@ -161,7 +161,7 @@ func (t *target) localities(v *view.View, c *clusterv3.Cluster) {
 	switch {
 	case c.LbPolicy == clusterv3.Cluster_CLUSTER_PROVIDED:
 	case near != nil && len(near.Distribute) > 0:
-		lbConfig(c).LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+		c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 		}
 	default:

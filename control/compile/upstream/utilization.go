@@ -32,7 +32,7 @@ func (t *target) utilization(v *view.View, c *clusterv3.Cluster) {
 	}
 	policy := balancing("envoy.load_balancing_policies.client_side_weighted_round_robin", w)
 	if c.CommonLbConfig.GetLocalityWeightedLbConfig() != nil {
-		lbConfig(c).LocalityConfigSpecifier = nil
+		c.CommonLbConfig.LocalityConfigSpecifier = nil
 		policy = balancing("envoy.load_balancing_policies.wrr_locality", &localityv3.WrrLocality{EndpointPickingPolicy: policy})
 	}
 	c.LbPolicy, c.LbConfig, c.LoadBalancingPolicy = clusterv3.Cluster_ROUND_ROBIN, nil, policy
