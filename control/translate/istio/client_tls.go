@@ -2,6 +2,7 @@ package istio
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"slices"
 	"strings"
 
@@ -71,6 +72,7 @@ func (v *visit) clientCredential(name *string, t *mesh.ClientTLS, path string) (
 	rest, isMap := strings.CutPrefix(written, configMap)
 	switch *name = credential(written); {
 	case isMap && t.Mode == mesh.TLSMutual && strings.HasSuffix(path, ".credentialName"):
+		*name = ""
 		v.Add(mesh.CodeInvalid, path, "write it as caCertCredentialName", "a ConfigMap has no certificate and key that a client of mode MUTUAL could show")
 	case isMap:
 		*name = ""
@@ -98,12 +100,29 @@ func (v *visit) rootsOf(name, path string) (roots, revoked []byte, missing strin
 		missing = "there is no ConfigMap " + object + " in namespace " + string(v.ns)
 	} else if roots, revoked = mapEntry(m, "cacert", "ca.crt"), mapEntry(m, "crl", "ca.crl"); !x509.NewCertPool().AppendCertsFromPEM(roots) {
 		missing = "ConfigMap " + object + " in namespace " + string(v.ns) + " has no certificate of an authority in ca.crt"
+	} else if !revocations(revoked) {
+		missing = "ConfigMap " + object + " in namespace " + string(v.ns) + " has something else than lists of revoked certificates in ca.crl"
 	}
 	if missing != "" {
 		v.NotFound(path, "", "%s", missing)
 		return nil, nil, missing
 	}
 	return roots, revoked, ""
+}
+
+// revocations says whether a text holds lists of revoked certificates, in PEM, and nothing else; proxies refuse what does not.
+func revocations(text []byte) bool {
+	for len(text) > 0 {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			return strings.TrimSpace(string(text)) == ""
+		}
+		if _, err := x509.ParseRevocationList(block.Bytes); err != nil || block.Type != "X509 CRL" {
+			return false
+		}
+		text = rest
+	}
+	return true
 }
 
 // mapEntry is what a ConfigMap has under the first of some keys that it has.
