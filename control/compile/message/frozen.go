@@ -39,6 +39,12 @@ func Append(m proto.Message, fields []byte) {
 	r.SetUnknown(fields)
 }
 
+// Extend is Append of what more appends, put together in room, which is of nobody else then.
+func Extend(m proto.Message, room []byte, more func([]byte) []byte) {
+	r := m.ProtoReflect()
+	r.SetUnknown(more(append(room, r.GetUnknown()...)))
+}
+
 func mustBytes(m proto.Message) []byte {
 	b, err := Bytes(m)
 	if err != nil { // a string that is not UTF-8, which the parsers of mesh do not let through

@@ -49,11 +49,7 @@ const (
 
 var contextType = message.TypeURL(&tlsv3.UpstreamTlsContext{})
 
-// either is the encoded transports of a cluster with endpoints that take the mesh's mutual TLS, as their metadata says, and others that take none.
-func (t *target) either(v *view.View) []byte {
-	return t.appendMatches(v.Scratch(mutualSize+256), v)
-}
-
+// appendMatches appends the transports of a cluster with endpoints that take the mesh's mutual TLS, as their metadata says, and others that take none.
 func (t *target) appendMatches(b []byte, v *view.View) []byte {
 	b, at := message.Begin(b, clusterMatches)
 	b, criteria := message.Begin(message.AppendText(b, matchName, "tlsMode-istio"), matchCriteria)

@@ -35,7 +35,7 @@ func (t *target) transport(v *view.View, c *clusterv3.Cluster) bool {
 		if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
 			return t.dialled(v, c)
 		}
-		message.Append(c, t.either(v))
+		message.Extend(c, v.Scratch(mutualSize+256), func(b []byte) []byte { return t.appendMatches(b, v) })
 		return true
 	}
 	switch rule.Mode {

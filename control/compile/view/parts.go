@@ -98,10 +98,11 @@ func EncodeAll(list []*mesh.Endpoint, port mesh.Port, encode Encode) *Encoded {
 func encodeAll(list []*mesh.Endpoint, before *Encoded, encode func([]byte, *mesh.Endpoint) []byte) *Encoded {
 	out := &Encoded{endpoints: list, ends: make([]int, 0, len(list))}
 	if before == nil {
-		const typical = 192 // with what most meshes say of an endpoint
+		const typical = 120 // with what most meshes say of an endpoint
+		out.bytes = make([]byte, 0, typical*len(list))
 		for i, e := range list {
-			if left := len(list) - i; cap(out.bytes)-len(out.bytes) < typical { // they are all about as long as those so far
-				out.bytes = slices.Grow(out.bytes, typical+left*(len(out.bytes)/max(1, i)+8))
+			if i == 1 { // they are all about as long as the first one
+				out.bytes = slices.Grow(out.bytes, (len(list)-1)*len(out.bytes))
 			}
 			out.bytes = encode(out.bytes, e)
 			out.ends = append(out.ends, len(out.bytes))
