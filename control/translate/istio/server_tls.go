@@ -125,7 +125,7 @@ func (v *visit) certificates(t *mesh.ServerTLS, x *networking.ServerTLSSettings,
 		for i, c := range x.TlsCertificates {
 			t.Files = append(t.Files, v.files(c.GetServerCertificate(), c.GetPrivateKey(), at(path+".tlsCertificates", i)))
 			if c.GetCaCertificates() != "" {
-				v.Add(mesh.CodeInvalid, at(path+".tlsCertificates", i)+".caCertificates", "write caCertificates of tls", "the roots are those of the server, not of one of its certificates (in Istio, too)")
+				v.Add(mesh.CodeNotEnforced, at(path+".tlsCertificates", i)+".caCertificates", "write caCertificates of tls", "the roots are those of the server, not of one of its certificates, so these have no effect (nor have they in Istio)")
 			}
 		}
 	}
