@@ -43,6 +43,7 @@ type Memo struct {
 // New makes a Memo of an empty mesh.
 func New() *Memo {
 	m := &Memo{cache: memo.New(memo.Rules[*view.Source, mesh.Proxy, xds.Name, mesh.Key, result]{
+		Common:  view.Common,
 		Compute: compute,
 		Same:    func(r *result) string { return r.identity() },
 		Strong:  func(r *result) bool { return r.absent || r.list },

@@ -41,6 +41,8 @@ type Rules[S, A any, N, K comparable, V any] struct {
 	Compute func(source S, name N, r *Reader[S, A, K], part func(N) *V) *V
 	// Same identifies equal values: values of one name with the same (non-empty) identity share one pointer.
 	Same func(*V) string
+	// Common are keys that nearly every value reads, at most eight. It is kept with each leaf whether it read them, not with the key: when one changes all leaves are gone through.
+	Common []K
 	// Strong says that nobody outside holds the value (it says that there is nothing, or it is handed out in parts): it lives as long as an asker of it.
 	Strong func(*V) bool
 }
@@ -71,6 +73,7 @@ type leaf[S, A any, N, K comparable, V any] struct {
 	parts     map[*leaf[S, A, N, K, V]]struct{} // what the value is made of: when one of them is stale, so is the value
 	wholes    map[*leaf[S, A, N, K, V]]struct{} // what is made of the value
 	reads     []link[S, A, N, K, V]
+	common    uint8 // which of the common keys were read, a bit for each
 	grounds   []link[S, A, N, K, V]
 	grounding map[K]struct{} // the keys of grounds, when they are many
 	value     weak.Pointer[V]
@@ -238,6 +241,10 @@ func (c *Cache[S, A, N, K, V]) plant(e *entry[S, A, N, K, V], l *leaf[S, A, N, K
 	e.leaves = append(e.leaves, l)
 	l.reads = make([]link[S, A, N, K, V], 0, len(reads))
 	for _, k := range reads {
+		if i := slices.Index(c.rules.Common, k); i >= 0 {
+			l.common |= 1 << i
+			continue
+		}
 		c.read(k, l)
 	}
 	for part := range l.parts {
@@ -429,6 +436,11 @@ func (c *Cache[S, A, N, K, V]) Advance(rev Revision, changed iter.Seq[K], swap f
 		}
 	}
 	for k := range changed {
+		if i := slices.Index(c.rules.Common, k); i >= 0 {
+			for _, l := range c.having(1 << i) {
+				c.expire(l, tell)
+			}
+		}
 		s := c.index[k]
 		if s == nil {
 			continue
@@ -446,6 +458,18 @@ func (c *Cache[S, A, N, K, V]) Advance(rev Revision, changed iter.Seq[K], swap f
 		}
 	}
 	return stale
+}
+
+// having are the leaves that read a common key.
+func (c *Cache[S, A, N, K, V]) having(bit uint8) (out []*leaf[S, A, N, K, V]) {
+	for _, e := range c.entries {
+		for _, l := range e.leaves {
+			if l.common&bit != 0 {
+				out = append(out, l)
+			}
+		}
+	}
+	return out
 }
 
 // expire takes out a leaf that read what changed, and all that is made of it.

@@ -75,7 +75,7 @@ func program(s source, name string, r *Reader[source, asker, string], part func(
 
 func newCache(strong bool) *testCache {
 	return New(Rules[source, asker, string, string, value]{
-		Compute: program, Same: func(v *value) string { return v.text }, Strong: func(*value) bool { return strong },
+		Common: []string{"k1", "k2"}, Compute: program, Same: func(v *value) string { return v.text }, Strong: func(*value) bool { return strong },
 	})
 }
 

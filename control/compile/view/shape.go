@@ -12,6 +12,9 @@ type shape struct {
 
 var shapeKey = mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "shape"}}
 
+// Common are the keys that nearly every computation reads.
+var Common = []mesh.Key{{Noun: mesh.OfSettings}, shapeKey}
+
 // with adds what a source has.
 func (x shape) with(s *Source) shape {
 	x.sidecars = x.sidecars || s.Sidecars.Len() > 0
