@@ -29,10 +29,9 @@ func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *re
 	v := view.New(s, r)
 	defer v.Done()
 	if n.Name == "" {
-		out := &result{list: true}
+		out := &result{list: true, rare: &rare{}}
 		v.Listing(func() { out.names = list(v, n.TypeURL) })
-		out.notices = noticesOf(v.Notices())
-		return trials(v, out)
+		return told(v, out)
 	}
 	if n.TypeURL == xds.NameTable {
 		if n.Name != nametable.Name {
@@ -44,33 +43,40 @@ func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *re
 		return assignment(v, n)
 	}
 	if n.TypeURL == xds.Route {
-		return trials(v, routeConfiguration(v, n, part))
+		return told(v, routeConfiguration(v, n, part))
 	}
 	m, claims := compiled(v, n)
 	if m == nil {
-		return trials(v, &result{absent: true, notices: noticesOf(v.Notices())})
+		return told(v, &result{absent: true})
 	}
 	body, err := message.Bytes(m)
 	if err != nil { // a string that is not UTF-8, which the parsers do not let through: nothing is better than half of it
-		return &result{absent: true, notices: noticesOf(v.Notices())}
+		return told(v, &result{absent: true})
 	}
-	out := &result{resource: *xds.FromBytes(n, body, v.Origins()...), notices: noticesOf(v.Notices())}
+	out := &result{resource: *xds.FromBytes(n, body, v.Origins()...)}
 	out.resource.Claims = claims
-	return trials(v, out)
+	return told(v, out)
 }
 
 // assignment compiles endpoints, whose bytes are put together from parts.
 func assignment(v *view.View, n xds.Name) *result {
 	body, ok := endpoint.Encode(v, n.Name)
 	if !ok {
-		return &result{absent: true, notices: noticesOf(v.Notices())}
+		return told(v, &result{absent: true})
 	}
-	return &result{resource: *xds.FromBytes(n, body, v.Origins()...), notices: noticesOf(v.Notices())}
+	return told(v, &result{resource: *xds.FromBytes(n, body, v.Origins()...)})
 }
 
-// trials notes which patches were looked at.
-func trials(v *view.View, r *result) *result {
-	r.tried, r.applied = v.Trials()
+// told notes what is to be told of a result, and which patches were looked at.
+func told(v *view.View, r *result) *result {
+	tried, applied := v.Trials()
+	if len(v.Notices())+len(tried)+len(applied) == 0 {
+		return r
+	}
+	if r.rare == nil {
+		r.rare = &rare{}
+	}
+	r.notices, r.tried, r.applied = noticesOf(v.Notices()), tried, applied
 	return r
 }
 

@@ -22,12 +22,24 @@ import (
 type result struct {
 	resource xds.Resource
 	absent   bool
-	names    []string
 	list     bool
-	notices  []mesh.Problem
+	*rare    // nil for nothing
+}
+
+// rare is what few results have.
+type rare struct {
+	names   []string
+	notices []mesh.Problem
 	// tried are patches that the proxy has, applied are those that matched something here.
 	tried, applied []*mesh.Patch
 	parts          []*result // what the resource is made of: held so that it is not made again for another proxy or for the next snapshot
+}
+
+func (r *result) more() *rare {
+	if r.rare == nil {
+		return &rare{}
+	}
+	return r.rare
 }
 
 type cache = memo.Cache[*view.Source, mesh.Proxy, xds.Name, mesh.Key, result]
@@ -53,7 +65,8 @@ func New() *Memo {
 }
 
 func (r *result) identity() string {
-	if len(r.resource.Origins)+len(r.notices)+len(r.applied) == 0 {
+	more := r.more()
+	if len(r.resource.Origins)+len(more.notices)+len(more.applied) == 0 {
 		return r.resource.Version
 	}
 	var b strings.Builder
@@ -63,10 +76,10 @@ func (r *result) identity() string {
 		b.WriteByte('\n')
 		b.WriteString(o)
 	}
-	for _, n := range r.notices {
+	for _, n := range more.notices {
 		b.WriteString("\n" + n.String())
 	}
-	for _, p := range r.applied {
+	for _, p := range more.applied {
 		b.WriteString("\n" + p.ID)
 	}
 	return b.String()
@@ -105,11 +118,12 @@ func (m *Memo) Notices() []mesh.Problem {
 	var out []mesh.Problem
 	tried, applied := map[string]*mesh.Patch{}, map[string]bool{}
 	for _, r := range m.cache.All() {
-		out = append(out, r.notices...)
-		for _, p := range r.tried {
+		more := r.more()
+		out = append(out, more.notices...)
+		for _, p := range more.tried {
 			tried[p.ID] = p
 		}
-		for _, p := range r.applied {
+		for _, p := range more.applied {
 			applied[p.ID] = true
 		}
 	}
@@ -153,7 +167,7 @@ func (s *Store) get(p *mesh.Proxy, n xds.Name) *result {
 
 // Names lists, in order, what a wildcard subscriber of the type must hold.
 func (s *Store) Names(p *mesh.Proxy, typeURL string) iter.Seq[string] {
-	return slices.Values(s.get(p, xds.Name{TypeURL: typeURL}).names)
+	return slices.Values(s.get(p, xds.Name{TypeURL: typeURL}).more().names)
 }
 
 // Resource is a resource as the proxy must have it, or false when there is none.

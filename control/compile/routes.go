@@ -28,20 +28,20 @@ func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *
 	var hosts []string
 	v.Listing(func() { shell, hosts = route.Compile(v, n.Name) }) // it comes from what its virtual hosts come from
 	if shell == nil {
-		return &result{absent: true, notices: noticesOf(v.Notices())}
+		return &result{absent: true}
 	}
 	if shell = patch.Routes(v, shell); shell.Vhds == nil {
 		hosts = patch.Hosts(v, n.Name, hosts)
 	}
 	body, err := message.Bytes(shell)
 	if err != nil {
-		return &result{absent: true, notices: noticesOf(v.Notices())}
+		return &result{absent: true}
 	}
-	out := &result{parts: make([]*result, 0, len(hosts))}
+	out := &result{rare: &rare{parts: make([]*result, 0, len(hosts))}}
 	size, claims := len(body), 0
 	for _, h := range hosts {
 		p := part(xds.Name{TypeURL: routePart, Name: n.Name + "/" + h})
-		v.Include(p.resource.Origins, p.notices)
+		v.Include(p.resource.Origins, p.more().notices)
 		if p.absent {
 			continue
 		}
@@ -64,7 +64,6 @@ func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *
 		body = protowire.AppendBytes(body, encoded)
 	}
 	out.resource = *xds.FromBytes(n, body, v.Origins()...)
-	out.notices = noticesOf(v.Notices())
 	return out
 }
 

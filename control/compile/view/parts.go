@@ -1,7 +1,6 @@
 package view
 
 import (
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,8 +14,24 @@ type Parts struct {
 	encoded   *atomic.Uint64 // how many endpoints were encoded since the start
 
 	mu  sync.Mutex
-	by  map[mesh.Port]*Encoded
-	old map[mesh.Port]*Encoded // of the endpoints before, until they were looked at
+	by  []onPort // mostly one: no map is as small
+	old []onPort // of the endpoints before, until they were looked at; of other ports than those in by
+}
+
+// onPort are the endpoints on one port.
+type onPort struct {
+	port    mesh.Port
+	encoded *Encoded
+}
+
+// on is what a list has for a port, nil for nothing.
+func on(list []onPort, port mesh.Port) *Encoded {
+	for i := range list {
+		if list[i].port == port {
+			return list[i].encoded
+		}
+	}
+	return nil
 }
 
 // Encoded are the endpoints of a service on one port, one behind the other. Immutable.
@@ -52,13 +67,7 @@ func (p *Parts) next(endpoints []*mesh.Endpoint, ports []mesh.Port, encoded *ato
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.by)+len(p.old) == 0 {
-		return out
-	}
-	out.old = make(map[mesh.Port]*Encoded, len(p.by))
-	maps.Copy(out.old, p.old)
-	maps.Copy(out.old, p.by)
-	maps.DeleteFunc(out.old, func(port mesh.Port, _ *Encoded) bool { return !slices.Contains(ports, port) })
+	out.old = slices.DeleteFunc(slices.Concat(p.by, p.old), func(x onPort) bool { return !slices.Contains(ports, x.port) })
 	p.old = nil
 	return out
 }
@@ -73,19 +82,16 @@ func (p *Parts) On(port mesh.Port, begin func() Encode) *Encoded {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.by[port]; e != nil {
+	if e := on(p.by, port); e != nil {
 		return e
 	}
 	encode := begin()
-	e := encodeAll(p.endpoints, p.old[port], func(b []byte, x *mesh.Endpoint) []byte {
+	e := encodeAll(p.endpoints, on(p.old, port), func(b []byte, x *mesh.Endpoint) []byte {
 		p.encoded.Add(1)
 		return encode(b, x, port)
 	})
-	if p.by == nil {
-		p.by = make(map[mesh.Port]*Encoded, 1)
-	}
-	p.by[port] = e
-	delete(p.old, port)
+	p.by = append(p.by, onPort{port, e})
+	p.old = slices.DeleteFunc(p.old, func(x onPort) bool { return x.port == port })
 	return e
 }
 
@@ -98,11 +104,10 @@ func EncodeAll(list []*mesh.Endpoint, port mesh.Port, encode Encode) *Encoded {
 func encodeAll(list []*mesh.Endpoint, before *Encoded, encode func([]byte, *mesh.Endpoint) []byte) *Encoded {
 	out := &Encoded{endpoints: list, ends: make([]int, 0, len(list))}
 	if before == nil {
-		const typical = 120 // with what most meshes say of an endpoint
-		out.bytes = make([]byte, 0, typical*len(list))
+		out.bytes = make([]byte, 0, 192)
 		for i, e := range list {
 			if i == 1 { // they are all about as long as the first one
-				out.bytes = slices.Grow(out.bytes, (len(list)-1)*len(out.bytes))
+				out.bytes = slices.Grow(out.bytes, (len(list)-1)*(len(out.bytes)+1))
 			}
 			out.bytes = encode(out.bytes, e)
 			out.ends = append(out.ends, len(out.bytes))
