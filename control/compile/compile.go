@@ -3,7 +3,6 @@ package compile
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -164,21 +163,5 @@ func socket(a *corev3.Address) string {
 
 func domains(resource string, h *routev3.VirtualHost) []string {
 	config, _ := xds.RouteOf(resource)
-	var b strings.Builder // one text for all
-	size := 0
-	for _, d := range h.GetDomains() {
-		size += len(config) + 1 + len(d)
-	}
-	b.Grow(size)
-	for _, d := range h.GetDomains() {
-		b.WriteString(config)
-		b.WriteByte('/')
-		b.WriteString(d)
-	}
-	all, out := b.String(), make([]string, 0, len(h.GetDomains()))
-	for _, d := range h.GetDomains() {
-		n := len(config) + 1 + len(d)
-		out, all = append(out, all[:n]), all[n:]
-	}
-	return out
+	return message.Affixed(config+"/", h.GetDomains(), "")
 }

@@ -9,6 +9,7 @@ import (
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
+	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 )
@@ -287,22 +288,11 @@ func (r sidecarRoute) domains(names []string, port uint16) []string {
 
 // hostDomains are names with and without the port.
 func hostDomains(names []string, port uint16) []string {
-	end, size := ":"+strconv.Itoa(int(port)), 0
-	for _, n := range names {
-		size += len(n) + len(end)
-	}
-	var b strings.Builder // one text for all
-	b.Grow(size)
-	for _, n := range names {
-		b.WriteString(n)
-		b.WriteString(end)
-	}
-	all, out := b.String(), make([]string, 0, 2*len(names))
-	for _, n := range names {
-		if out = append(out, n); n != "*" {
-			out = append(out, all[:len(n)+len(end)])
+	out := make([]string, 0, 2*len(names))
+	for i, with := range message.Affixed("", names, ":"+strconv.Itoa(int(port))) {
+		if out = append(out, names[i]); names[i] != "*" {
+			out = append(out, with)
 		}
-		all = all[len(n)+len(end):]
 	}
 	return out
 }

@@ -14,7 +14,7 @@ const (
 )
 
 func callersKey(secret string) mesh.Key {
-	return mesh.Key{Noun: mesh.OfDerived, Name: derived{index: "callers", secret: secret}}
+	return mesh.Key{Noun: mesh.OfDerived, Name: callersOf{secret}}
 }
 
 // credentialsOf are the names in SDS of what rules with a workload selector have their workloads read. Such rules count in their own namespace only.

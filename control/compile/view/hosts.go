@@ -23,9 +23,7 @@ func (s *Source) plainHost(h mesh.Host) *mesh.Service {
 			return nil
 		}
 		s.hosts.once.Do(func() { s.hosts.plain.Store(s.plainHosts()) })
-		if m = s.hosts.plain.Load(); m == nil {
-			return nil // somebody else is about to make it
-		}
+		m = s.hosts.plain.Load()
 	}
 	return (*m)[h]
 }

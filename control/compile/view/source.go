@@ -43,9 +43,8 @@ type Source struct {
 
 // derived names an entry of an index of Source in a mesh.Key.
 type derived struct {
-	index  string
-	port   uint16
-	secret string
+	index string
+	port  uint16
 }
 
 // These name entries of other indexes, each by no more than it needs, since they are many.
@@ -53,6 +52,7 @@ type (
 	accountsFor struct{ service mesh.ServiceID }
 	leadsTo     struct{ host mesh.Host }
 	aliasesFor  struct{ host mesh.Host }
+	callersOf   struct{ secret string }
 )
 
 // portKey is which services have a port, and what each of them is.
