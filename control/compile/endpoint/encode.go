@@ -62,13 +62,13 @@ func Encode(v *view.View, name string) ([]byte, bool) {
 		return nil, false
 	}
 	parts, list := v.Parts(c.service.ID)
-	return c.encode(v, name, list, parts.On(c.port, begin)), true
+	return c.encode(v, name, list, parts.On(c.port, work(v, name, list))), true
 }
 
 // Assignment are endpoints on a port of their service as a message, to be put into a cluster. policy is what the client obeys towards it.
 func Assignment(v *view.View, name string, endpoints []*mesh.Endpoint, s *mesh.Service, p mesh.Port, subset mesh.Labels, policy mesh.TrafficPolicy) *endpointv3.ClusterLoadAssignment {
 	c := chosen{service: s, port: p, subset: subset, policy: policy}
-	return decoded(c.encode(v, name, endpoints, view.EncodeAll(endpoints, p, begin())))
+	return decoded(c.encode(v, name, endpoints, work(v, name, endpoints).All(endpoints, p)))
 }
 
 // decoded is the message of an assignment's bytes. Of a text that is not UTF-8, which the parsers do not let through, nothing is better than half of it.
@@ -107,16 +107,24 @@ func (c *chosen) encode(v *view.View, name string, list []*mesh.Endpoint, encode
 	if near != nil {
 		ordered = arrange(v, near, failover, ordered)
 	}
-	size := len(name) + 8
+	if len(ordered) == 1 && len(ordered[0].runs) == 1 && encoded.Whole(ordered[0].runs[0].first, ordered[0].runs[0].last) {
+		b := v.Scratch(beside(name, ordered[0].locality))
+		b = ordered[0].head(message.AppendText(b, assignmentName, name), encoded)
+		at := len(b)
+		b = ordered[0].tail(b)
+		return encoded.Within(b[:at], b[at:])
+	}
+	size := len(name) + 4
 	for _, g := range ordered {
-		size += len(g.locality.Region) + len(g.locality.Zone) + len(g.locality.Subzone) + 32
-		for _, r := range g.runs {
-			size += len(encoded.Between(r.first, r.last))
-		}
+		size += beside("", g.locality) + g.size(encoded)
 	}
 	b := message.AppendText(make([]byte, 0, size), assignmentName, name)
 	for _, g := range ordered {
-		b = g.append(b, encoded)
+		b = g.head(b, encoded)
+		for _, r := range g.runs {
+			b = append(b, encoded.Between(r.first, r.last)...)
+		}
+		b = g.tail(b)
 	}
 	return b
 }
@@ -124,17 +132,53 @@ func (c *chosen) encode(v *view.View, name string, list []*mesh.Endpoint, encode
 // run is a row of endpoints by their places in the list.
 type run struct{ first, last int }
 
-func (g *group) append(b []byte, encoded *view.Encoded) []byte {
-	b, at := message.Begin(b, assignmentEndpoints)
-	b, in := message.Begin(b, localityOf)
+// beside is about how many bytes an assignment has for a locality beside the endpoints.
+func beside(name string, l mesh.Locality) int {
+	return len(name) + len(l.Region) + len(l.Zone) + len(l.Subzone) + 48
+}
+
+// size is how many bytes the endpoints of a group take.
+func (g *group) size(encoded *view.Encoded) (n int) {
+	for _, r := range g.runs {
+		n += len(encoded.Between(r.first, r.last))
+	}
+	return n
+}
+
+// head appends what comes before the endpoints of a locality.
+func (g *group) head(b []byte, encoded *view.Encoded) []byte {
+	text := func(s string) int {
+		if s == "" {
+			return 0
+		}
+		return protowire.SizeTag(1) + protowire.SizeBytes(len(s))
+	}
+	of := text(g.locality.Region) + text(g.locality.Zone) + text(g.locality.Subzone)
+	var tail [tailRoom]byte
+	all := protowire.SizeTag(localityOf) + protowire.SizeBytes(of) + g.size(encoded) + len(g.tail(tail[:0]))
+	b = protowire.AppendVarint(protowire.AppendTag(b, assignmentEndpoints, protowire.BytesType), uint64(all))
+	b = protowire.AppendVarint(protowire.AppendTag(b, localityOf, protowire.BytesType), uint64(of))
 	b = message.AppendText(b, 1, g.locality.Region)
 	b = message.AppendText(b, 2, g.locality.Zone)
-	b = message.End(message.AppendText(b, 3, g.locality.Subzone), in)
-	for _, r := range g.runs {
-		b = append(b, encoded.Between(r.first, r.last)...)
-	}
+	return message.AppendText(b, 3, g.locality.Subzone)
+}
+
+// tailRoom is more than a tail takes.
+const tailRoom = 24
+
+// tail appends what comes behind the endpoints of a locality.
+func (g *group) tail(b []byte) []byte {
 	b = message.AppendUInt32(b, localityWeight, g.weight)
-	return message.End(message.AppendNumber(b, localityRank, uint64(g.priority)), at)
+	return message.AppendNumber(b, localityRank, uint64(g.priority))
+}
+
+// work is how the endpoints of a service are encoded.
+func work(v *view.View, name string, list []*mesh.Endpoint) view.Work {
+	w := view.Work{Begin: begin, Before: beside(name, mesh.Locality{}), Scratch: v.Scratch(64 + 128*len(list))}
+	if len(list) > 0 {
+		w.Before = beside(name, list[0].Locality)
+	}
+	return w
 }
 
 // begin starts a row of endpoints of a service.

@@ -13,9 +13,10 @@ type Parts struct {
 	endpoints []*mesh.Endpoint
 	encoded   *atomic.Uint64 // how many endpoints were encoded since the start
 
-	mu  sync.Mutex
-	by  []onPort // mostly one: no map is as small
-	old []onPort // of the endpoints before, until they were looked at; of other ports than those in by
+	mu   sync.Mutex
+	by   []onPort  // mostly one: no map is as small
+	room [1]onPort // for that one
+	old  []onPort  // of the endpoints before, until they were looked at; of other ports than those in by
 }
 
 // onPort are the endpoints on one port.
@@ -34,29 +35,43 @@ func on(list []onPort, port mesh.Port) *Encoded {
 	return nil
 }
 
-// Encoded are the endpoints of a service on one port, one behind the other. Immutable.
+// Encoded are the endpoints of a service on one port, one behind the other. Immutable, but for the room around the bytes.
 type Encoded struct {
 	endpoints []*mesh.Endpoint
+	ends      []uint32 // where in bytes an endpoint ends
 	bytes     []byte
-	ends      []int // where in bytes an endpoint ends
+	around    []byte // has the bytes in it, with room before and behind them
+	before    int    // how much room is before them
+	taken     atomic.Bool
 }
 
+// behind is the room behind the bytes: for the weight and the priority of a locality.
+const behind = 24
+
 // Of are the bytes of an endpoint by its place in the list; none where the endpoint does not have the port.
-func (e *Encoded) Of(i int) []byte {
-	start := 0
-	if i > 0 {
-		start = e.ends[i-1]
-	}
-	return e.bytes[start:e.ends[i]]
-}
+func (e *Encoded) Of(i int) []byte { return e.Between(i, i) }
 
 // Between are the bytes of the endpoints from the first to the last, both included.
 func (e *Encoded) Between(first, last int) []byte {
-	start := 0
+	start := uint32(0)
 	if first > 0 {
 		start = e.ends[first-1]
 	}
 	return e.bytes[start:e.ends[last]]
+}
+
+// Whole says whether the endpoints from the first to the last are all that there are.
+func (e *Encoded) Whole(first, last int) bool { return first == 0 && last == len(e.ends)-1 }
+
+// Within are the bytes of all endpoints with others before and after them. The first that asks, and needs no more than the room that is there, is given them without a copy.
+func (e *Encoded) Within(before, after []byte) []byte {
+	start, end := e.before-len(before), e.before+len(e.bytes)+len(after)
+	if start < 0 || end > len(e.around) || !e.taken.CompareAndSwap(false, true) {
+		return slices.Concat(before, e.bytes, after)
+	}
+	copy(e.around[start:], before)
+	copy(e.around[e.before+len(e.bytes):], after)
+	return e.around[start:end:end]
 }
 
 // next are the parts of a service whose endpoints changed. What was encoded for a port that the service does not have any more is let go of.
@@ -75,8 +90,15 @@ func (p *Parts) next(endpoints []*mesh.Endpoint, ports []mesh.Port, encoded *ato
 // Encode appends the bytes of an endpoint on a port, which depend on nothing else.
 type Encode func(b []byte, e *mesh.Endpoint, port mesh.Port) []byte
 
-// On are the endpoints on a port of the service. begin starts a row of them; what it gives must be the same for every call.
-func (p *Parts) On(port mesh.Port, begin func() Encode) *Encoded {
+// Work is what endpoints are encoded with.
+type Work struct {
+	Begin   func() Encode // starts a row of endpoints; what comes out must be the same for every call
+	Before  int           // the room that is wanted before the bytes
+	Scratch []byte        // is written to
+}
+
+// On are the endpoints on a port of the service.
+func (p *Parts) On(port mesh.Port, w Work) *Encoded {
 	if p == nil {
 		return &Encoded{}
 	}
@@ -85,59 +107,66 @@ func (p *Parts) On(port mesh.Port, begin func() Encode) *Encoded {
 	if e := on(p.by, port); e != nil {
 		return e
 	}
-	encode := begin()
-	e := encodeAll(p.endpoints, on(p.old, port), func(b []byte, x *mesh.Endpoint) []byte {
-		p.encoded.Add(1)
-		return encode(b, x, port)
-	})
+	e, count := w.all(p.endpoints, port, on(p.old, port))
+	p.encoded.Add(count)
+	if p.by == nil {
+		p.by = p.room[:0]
+	}
 	p.by = append(p.by, onPort{port, e})
 	p.old = slices.DeleteFunc(p.old, func(x onPort) bool { return x.port == port })
 	return e
 }
 
-// EncodeAll are endpoints on a port that nobody keeps: those inside of a cluster.
-func EncodeAll(list []*mesh.Endpoint, port mesh.Port, encode Encode) *Encoded {
-	return encodeAll(list, nil, func(b []byte, e *mesh.Endpoint) []byte { return encode(b, e, port) })
+// All are endpoints on a port that nobody keeps: those inside of a cluster.
+func (w Work) All(list []*mesh.Endpoint, port mesh.Port) *Encoded {
+	e, _ := w.all(list, port, nil)
+	return e
 }
 
-// encodeAll encodes what was not there before and copies the rest.
-func encodeAll(list []*mesh.Endpoint, before *Encoded, encode func([]byte, *mesh.Endpoint) []byte) *Encoded {
-	out := &Encoded{endpoints: list, ends: make([]int, 0, len(list))}
-	if before == nil {
-		out.bytes = make([]byte, 0, 192)
-		for i, e := range list {
-			if i == 1 { // they are all about as long as the first one
-				out.bytes = slices.Grow(out.bytes, (len(list)-1)*(len(out.bytes)+1))
-			}
-			out.bytes = encode(out.bytes, e)
-			out.ends = append(out.ends, len(out.bytes))
+// all encodes what was not there before, tells how many that were, and copies the rest.
+func (w Work) all(list []*mesh.Endpoint, port mesh.Port, before *Encoded) (out *Encoded, count uint64) {
+	out = &Encoded{endpoints: list, ends: make([]uint32, 0, len(list)), before: w.Before}
+	b, encode := w.Scratch[:0], w.Begin()
+	seek := before.seeker()
+	for _, e := range list {
+		if was, ok := seek(e); ok {
+			b = append(b, was...)
+		} else {
+			b = encode(b, e, port)
+			count++
 		}
-		return out
+		out.ends = append(out.ends, uint32(len(b)))
 	}
-	out.bytes = make([]byte, 0, len(before.bytes)+len(before.bytes)/max(1, len(before.endpoints))+16)
+	out.around = make([]byte, w.Before+len(b)+behind)
+	out.bytes = out.around[w.Before : w.Before+len(b) : w.Before+len(b)]
+	copy(out.bytes, b)
+	return out, count
+}
+
+// seeker finds the bytes of endpoints that are asked for in about the order of the list.
+func (e *Encoded) seeker() func(*mesh.Endpoint) ([]byte, bool) {
+	if e == nil {
+		return func(*mesh.Endpoint) ([]byte, bool) { return nil, false }
+	}
 	at := 0 // both lists have the same order, so that the next one is nearly always where the last one was found
 	var places map[*mesh.Endpoint]int
-	for _, e := range list {
-		if at >= len(before.endpoints) || before.endpoints[at] != e {
+	return func(x *mesh.Endpoint) ([]byte, bool) {
+		if at >= len(e.endpoints) || e.endpoints[at] != x {
 			if places == nil {
-				places = make(map[*mesh.Endpoint]int, len(before.endpoints))
-				for i, x := range before.endpoints {
+				places = make(map[*mesh.Endpoint]int, len(e.endpoints))
+				for i, x := range e.endpoints {
 					places[x] = i
 				}
 			}
-			i, known := places[e]
+			i, known := places[x]
 			if !known {
-				out.bytes = encode(out.bytes, e)
-				out.ends = append(out.ends, len(out.bytes))
-				continue
+				return nil, false
 			}
 			at = i
 		}
-		out.bytes = append(out.bytes, before.Of(at)...)
-		out.ends = append(out.ends, len(out.bytes))
 		at++
+		return e.Of(at - 1), true
 	}
-	return out
 }
 
 // Parts are the endpoints of a service in an encoded form. Asking is a read of the endpoints.

@@ -62,11 +62,17 @@ func (v *View) Scratch(n int) []byte {
 
 // Done lets go of a view; nothing may be asked of it any more. What it gave stays as it is.
 func (v *View) Done() {
-	const room = 64 // what a list of many objects took is not kept
+	const (
+		room = 64       // what a list of many objects took is not kept
+		most = 64 << 10 // nor is what a large message took
+	)
 	origins, parts, scratch := v.origins, v.parts, v.scratch
 	clear(origins)
 	clear(parts)
-	*v = View{scratch: scratch[:0]}
+	*v = View{}
+	if cap(scratch) <= most {
+		v.scratch = scratch[:0]
+	}
 	if cap(origins) <= room {
 		v.origins = origins[:0]
 	}
