@@ -2,7 +2,6 @@ package memo
 
 import (
 	"iter"
-	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -27,7 +26,7 @@ type Cache[S, A any, N, K comparable, V any] struct {
 	// dismissed are leaves without their askers, which are about to ask again; those that none comes back to are let go of at the next revision.
 	dismissed []*leaf[S, A, N, K, V]
 	made      uint64
-	paths     [8][]step[S, A] // those of the last results
+	paths     [8]*path[S, A, K] // those of the last results
 	turn      int
 	workers   sync.Pool                   // of *worker
 	died      func(*entry[S, A, N, K, V]) // is sweep
@@ -45,47 +44,6 @@ type Rules[S, A any, N, K comparable, V any] struct {
 	Common []K
 	// Strong says that nobody outside holds the value (it says that there is nothing, or it is handed out in parts): it lives as long as an asker of it.
 	Strong func(*V) bool
-}
-
-type entry[S, A any, N, K comparable, V any] struct {
-	name    N
-	working sync.Mutex // one computation of the name at a time
-	root    node[S, A, N, K, V]
-	leaves  []*leaf[S, A, N, K, V]
-	past    []*leaf[S, A, N, K, V] // valid until the current revision began
-	values  []identified[V]
-	// The first leaf and the first value of a name, which mostly are the only ones.
-	leafRoom  [1]*leaf[S, A, N, K, V]
-	valueRoom [1]identified[V]
-}
-
-// identified is a value that may be shared, by its identity.
-type identified[V any] struct {
-	id    string
-	value weak.Pointer[V]
-}
-
-type leaf[S, A any, N, K comparable, V any] struct {
-	home      *entry[S, A, N, K, V]
-	at        int // its place among the home's leaves, -1 when it was taken out
-	path      []step[S, A]
-	grounded  []Grounded[S, A, K]
-	parts     map[*leaf[S, A, N, K, V]]struct{} // what the value is made of: when one of them is stale, so is the value
-	wholes    map[*leaf[S, A, N, K, V]]struct{} // what is made of the value
-	reads     []link[S, A, N, K, V]
-	common    uint8 // which of the common keys were read, a bit for each
-	grounds   []link[S, A, N, K, V]
-	grounding map[K]struct{} // the keys of grounds, when they are many
-	value     weak.Pointer[V]
-	strong    *V
-	askers    map[weak.Pointer[A]]struct{}
-}
-
-func (l *leaf[S, A, N, K, V]) get() *V {
-	if l.strong != nil {
-		return l.strong
-	}
-	return l.value.Value()
 }
 
 // New makes an empty cache at revision 0.
@@ -128,7 +86,7 @@ func (c *Cache[S, A, N, K, V]) value(source S, asker *A, name N) (*V, *leaf[S, A
 	e := c.entries[name]
 	if e == nil {
 		e = &entry[S, A, N, K, V]{name: name}
-		e.leaves, e.values = e.leafRoom[:0], e.valueRoom[:0]
+		e.leaves = e.room[:0]
 		c.entries[name] = e
 	}
 	v, l := c.hit(e, source, asker)
@@ -171,17 +129,14 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 	if c.entries[e.name] != e { // it was emptied and let go meanwhile
 		c.entries[e.name] = e
 	}
-	l = &leaf[S, A, N, K, V]{home: e, at: -1, path: c.path(r.path), parts: parts}
-	for _, s := range l.path {
-		if g, ok := s.question.(Grounded[S, A, K]); ok {
-			l.grounded = append(l.grounded, g)
-		}
+	l = &leaf[S, A, N, K, V]{home: e, at: -1, path: c.path(r.path)}
+	if parts != nil {
+		l.more().parts = parts
 	}
 	if c.rules.Strong(v) {
-		l.strong = v
+		l.more().strong = v
 	} else {
-		v = c.share(e, v)
-		l.value = weak.Make(v)
+		v, l.value = c.share(e, v)
 	}
 	c.plant(e, l, r.reads)
 	c.hold(l, source, asker)
@@ -191,53 +146,47 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 }
 
 // path is a copy of a path, or one that was given lately: nearly all results are of the same few.
-func (c *Cache[S, A, N, K, V]) path(p []step[S, A]) []step[S, A] {
+func (c *Cache[S, A, N, K, V]) path(p []step[S, A]) *path[S, A, K] {
 	for _, known := range c.paths {
-		if slices.Equal(known, p) {
+		if known != nil && slices.Equal(known.steps, p) {
 			return known
 		}
 	}
 	c.turn = (c.turn + 1) % len(c.paths)
-	c.paths[c.turn] = slices.Clone(p)
+	c.paths[c.turn] = newPath[S, A, K](slices.Clone(p))
 	return c.paths[c.turn]
 }
 
 // share gives the living value with the same identity instead of a new one, and watches a new one die.
-func (c *Cache[S, A, N, K, V]) share(e *entry[S, A, N, K, V], v *V) *V {
+func (c *Cache[S, A, N, K, V]) share(e *entry[S, A, N, K, V], v *V) (*V, weak.Pointer[V]) {
 	id := c.rules.Same(v)
-	for i := range e.values {
-		if e.values[i].id != id {
-			continue
-		}
-		if old := e.values[i].value.Value(); old != nil {
-			return old
-		}
-		e.values = slices.Delete(e.values, i, i+1)
-		break
+	if was, old := e.values.find(id); old != nil {
+		return old, was
 	}
-	e.values = append(e.values, identified[V]{id, weak.Make(v)})
+	w := weak.Make(v)
+	e.values.add(identified[V]{id, w})
 	runtime.AddCleanup(v, c.died, e)
-	return v
+	return v, w
 }
 
 func (c *Cache[S, A, N, K, V]) plant(e *entry[S, A, N, K, V], l *leaf[S, A, N, K, V], reads []K) {
-	if old := e.at(l.path); old != nil { // its value has died; what is made of it is made of the new one, which read the same
-		for whole := range old.wholes {
-			delete(whole.parts, old)
-			whole.parts[l] = struct{}{}
-			l.partOf(whole)
+	if old := e.at(l.path.steps); old != nil { // its value has died; what is made of it is made of the new one, which read the same
+		for whole := range old.wholes.all() {
+			delete(whole.rare.parts, old)
+			whole.rare.parts[l] = struct{}{}
+			l.wholes.add(whole)
 		}
-		clear(old.wholes)
+		old.wholes = set[*leaf[S, A, N, K, V]]{}
 		c.remove(old)
 	}
 	if e.root.plant(l) {
 		for _, other := range slices.Clone(e.leaves) {
-			if e.at(other.path) != other {
+			if e.at(other.path.steps) != other {
 				c.remove(other)
 			}
 		}
 	}
-	l.at = len(e.leaves)
+	l.at = int32(len(e.leaves))
 	e.leaves = append(e.leaves, l)
 	l.reads = make([]link[S, A, N, K, V], 0, len(reads))
 	for _, k := range reads {
@@ -247,74 +196,29 @@ func (c *Cache[S, A, N, K, V]) plant(e *entry[S, A, N, K, V], l *leaf[S, A, N, K
 		}
 		c.read(k, l)
 	}
-	for part := range l.parts {
-		part.partOf(l)
+	for part := range l.parts() {
+		part.wholes.add(l)
 	}
-}
-
-func (l *leaf[S, A, N, K, V]) partOf(whole *leaf[S, A, N, K, V]) {
-	if l.wholes == nil {
-		l.wholes = map[*leaf[S, A, N, K, V]]struct{}{}
-	}
-	l.wholes[whole] = struct{}{}
-}
-
-// at is the leaf at the end of exactly this path.
-func (e *entry[S, A, N, K, V]) at(path []step[S, A]) *leaf[S, A, N, K, V] {
-	n := &e.root
-	for depth := 0; n != nil && n.leaf == nil; depth++ {
-		if depth == len(path) || n.question != path[depth].question {
-			return nil
-		}
-		n = n.branch(path[depth].answer)
-	}
-	if n == nil || !slices.Equal(n.leaf.path, path) {
-		return nil
-	}
-	return n.leaf
-}
-
-// agrees says whether an asker gives the answers of the leaf's path, from the question at a depth on.
-func (l *leaf[S, A, N, K, V]) agrees(source S, asker *A, depth int) bool {
-	for _, s := range l.path[depth:] {
-		if s.question.Answer(source, asker) != s.answer {
-			return false
-		}
-	}
-	return true
-}
-
-// partsFrom says whether another leaf that has the same path up to a depth comes to another answer of the same question behind it. If it does not, both cannot be results of one function.
-func (l *leaf[S, A, N, K, V]) partsFrom(other *leaf[S, A, N, K, V], depth int) bool {
-	for i := depth; i < len(l.path) && i < len(other.path); i++ {
-		if l.path[i].question != other.path[i].question {
-			return false
-		}
-		if l.path[i].answer != other.path[i].answer {
-			return true
-		}
-	}
-	return false
 }
 
 // hold records what must be known of an asker of a leaf: the data that its own answers rest on, and that it keeps a strong leaf alive.
 func (c *Cache[S, A, N, K, V]) hold(l *leaf[S, A, N, K, V], source S, asker *A) {
-	for _, g := range l.grounded {
+	for _, g := range l.path.grounded {
 		for _, k := range g.Grounds(source, asker) {
 			c.ground(k, l)
 		}
 	}
-	if l.strong == nil {
+	if !l.strong() {
 		return
 	}
 	p := weak.Make(asker)
-	if _, ok := l.askers[p]; ok {
+	if _, ok := l.rare.askers[p]; ok {
 		return
 	}
-	if l.askers == nil {
-		l.askers = map[weak.Pointer[A]]struct{}{}
+	if l.rare.askers == nil {
+		l.rare.askers = map[weak.Pointer[A]]struct{}{}
 	}
-	l.askers[p] = struct{}{}
+	l.rare.askers[p] = struct{}{}
 	if c.askers[p] == nil {
 		c.askers[p] = map[*leaf[S, A, N, K, V]]struct{}{}
 		runtime.AddCleanup(asker, c.gone, p)
@@ -327,7 +231,7 @@ func (c *Cache[S, A, N, K, V]) gone(p weak.Pointer[A]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for l := range c.askers[p] {
-		delete(l.askers, p)
+		delete(l.rare.askers, p)
 		c.release(l)
 	}
 	delete(c.askers, p)
@@ -335,19 +239,19 @@ func (c *Cache[S, A, N, K, V]) gone(p weak.Pointer[A]) {
 
 // dismiss forgets who asked for a strong leaf: they ask again, and whoever is answered otherwise must not keep it alive.
 func (c *Cache[S, A, N, K, V]) dismiss(l *leaf[S, A, N, K, V]) {
-	if l.strong == nil {
+	if !l.strong() {
 		return
 	}
-	for p := range l.askers {
+	for p := range l.rare.askers {
 		delete(c.askers[p], l)
 	}
-	clear(l.askers)
+	clear(l.rare.askers)
 	c.dismissed = append(c.dismissed, l)
 }
 
 // release takes a leaf out when nobody needs it any more. A leaf that something is made of stays, since it says when that is stale.
 func (c *Cache[S, A, N, K, V]) release(l *leaf[S, A, N, K, V]) {
-	if len(l.wholes) > 0 || len(l.askers) > 0 || l.strong == nil && l.get() != nil {
+	if l.wanted() || !l.strong() && l.get() != nil {
 		return
 	}
 	c.remove(l)
@@ -358,7 +262,7 @@ func (c *Cache[S, A, N, K, V]) release(l *leaf[S, A, N, K, V]) {
 func (c *Cache[S, A, N, K, V]) sweep(e *entry[S, A, N, K, V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e.values = slices.DeleteFunc(e.values, func(x identified[V]) bool { return x.value.Value() == nil })
+	e.values.sweep()
 	for _, l := range slices.Clone(e.leaves) {
 		if l.get() == nil {
 			c.release(l)
@@ -369,7 +273,7 @@ func (c *Cache[S, A, N, K, V]) sweep(e *entry[S, A, N, K, V]) {
 
 // drop lets an empty entry go.
 func (c *Cache[S, A, N, K, V]) drop(e *entry[S, A, N, K, V]) {
-	if len(e.leaves) == 0 && len(e.values) == 0 && len(e.past) == 0 && c.entries[e.name] == e {
+	if len(e.leaves) == 0 && e.values.empty() && len(e.past) == 0 && c.entries[e.name] == e {
 		delete(c.entries, e.name)
 	}
 }
@@ -388,16 +292,21 @@ func (c *Cache[S, A, N, K, V]) remove(l *leaf[S, A, N, K, V]) {
 	for i := range l.reads {
 		c.unlink(l.reads[i])
 	}
-	for i := range l.grounds {
-		c.unlink(l.grounds[i])
+	l.reads = nil
+	r := l.rare
+	if r == nil {
+		return
 	}
-	l.reads, l.grounds, l.grounding = nil, nil, nil
-	for p := range l.askers {
+	for i := range r.grounds {
+		c.unlink(r.grounds[i])
+	}
+	r.grounds, r.grounding = nil, nil
+	for p := range r.askers {
 		delete(c.askers[p], l)
 	}
-	clear(l.askers)
-	for part := range l.parts {
-		delete(part.wholes, l)
+	clear(r.askers)
+	for part := range r.parts {
+		part.wholes.remove(l)
 		c.release(part)
 	}
 }
@@ -474,7 +383,7 @@ func (c *Cache[S, A, N, K, V]) having(bit uint8) (out []*leaf[S, A, N, K, V]) {
 
 // expire takes out a leaf that read what changed, and all that is made of it.
 func (c *Cache[S, A, N, K, V]) expire(l *leaf[S, A, N, K, V], tell func(*leaf[S, A, N, K, V], *V)) {
-	wholes := slices.Collect(maps.Keys(l.wholes))
+	wholes := slices.Collect(l.wholes.all())
 	if l.at < 0 {
 		return
 	}
@@ -500,7 +409,7 @@ func (c *Cache[S, A, N, K, V]) All() iter.Seq2[N, *V] {
 	var items []item
 	for n, e := range c.entries {
 		for _, l := range e.leaves {
-			if v := l.get(); v != nil && (l.strong == nil || len(l.askers)+len(l.wholes) > 0) {
+			if v := l.get(); v != nil && (!l.strong() || l.wanted()) {
 				items = append(items, item{n, v})
 			}
 		}

@@ -4,7 +4,7 @@ package memo
 type slot[S, A any, N, K comparable, V any] struct {
 	key  K
 	refs []ref[S, A, N, K, V]
-	room [4]ref[S, A, N, K, V] // for the first refs: most keys never have more
+	room [3]ref[S, A, N, K, V] // for the first refs: most keys never have more
 }
 
 // ref is a leaf in a slot: its link back is the i-th of its reads or of its grounds.
@@ -23,7 +23,7 @@ type link[S, A any, N, K comparable, V any] struct {
 // back is where a leaf keeps its link of a ref.
 func (r ref[S, A, N, K, V]) back() *link[S, A, N, K, V] {
 	if r.grounds {
-		return &r.leaf.grounds[r.i]
+		return &r.leaf.rare.grounds[r.i]
 	}
 	return &r.leaf.reads[r.i]
 }
@@ -69,45 +69,47 @@ func (c *Cache[S, A, N, K, V]) unlink(l link[S, A, N, K, V]) {
 
 // ground puts a leaf under a key that the answer of one of its askers rests on, if it is not there yet.
 func (c *Cache[S, A, N, K, V]) ground(k K, l *leaf[S, A, N, K, V]) {
-	if l.grounding != nil {
-		if _, ok := l.grounding[k]; ok {
+	g := l.more()
+	if g.grounding != nil {
+		if _, ok := g.grounding[k]; ok {
 			return
 		}
-		l.grounding[k] = struct{}{}
+		g.grounding[k] = struct{}{}
 	} else {
-		for i := range l.grounds {
-			if l.grounds[i].slot.key == k {
+		for i := range g.grounds {
+			if g.grounds[i].slot.key == k {
 				return
 			}
 		}
-		if len(l.grounds) >= few {
-			l.grounding = make(map[K]struct{}, 4*few)
-			for i := range l.grounds {
-				l.grounding[l.grounds[i].slot.key] = struct{}{}
+		if len(g.grounds) >= few {
+			g.grounding = make(map[K]struct{}, 4*few)
+			for i := range g.grounds {
+				g.grounding[g.grounds[i].slot.key] = struct{}{}
 			}
-			l.grounding[k] = struct{}{}
+			g.grounding[k] = struct{}{}
 		}
 	}
-	l.grounds = append(l.grounds, link[S, A, N, K, V]{})
-	c.slot(k).put(ref[S, A, N, K, V]{leaf: l, i: int32(len(l.grounds) - 1), grounds: true})
+	g.grounds = append(g.grounds, link[S, A, N, K, V]{})
+	c.slot(k).put(ref[S, A, N, K, V]{leaf: l, i: int32(len(g.grounds) - 1), grounds: true})
 }
 
 // unground takes back what ground did.
 func (c *Cache[S, A, N, K, V]) unground(k K, l *leaf[S, A, N, K, V]) {
-	for i := range l.grounds {
-		if l.grounds[i].slot.key != k {
+	g := l.more()
+	for i := range g.grounds {
+		if g.grounds[i].slot.key != k {
 			continue
 		}
-		c.unlink(l.grounds[i])
-		last := len(l.grounds) - 1
+		c.unlink(g.grounds[i])
+		last := len(g.grounds) - 1
 		if i < last {
-			moved := l.grounds[last]
-			l.grounds[i] = moved
+			moved := g.grounds[last]
+			g.grounds[i] = moved
 			moved.slot.refs[moved.at].i = int32(i)
 		}
-		l.grounds[last] = link[S, A, N, K, V]{}
-		l.grounds = l.grounds[:last]
-		delete(l.grounding, k)
+		g.grounds[last] = link[S, A, N, K, V]{}
+		g.grounds = g.grounds[:last]
+		delete(g.grounding, k)
 		return
 	}
 }

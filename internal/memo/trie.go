@@ -5,10 +5,14 @@ import "slices"
 // node is a place in the decision trie of a name: either a question with a branch for each answer seen, or a leaf. The questions of a leaf's path that nothing else shares have
 // no nodes: they are asked one after the other.
 type node[S, A any, N, K comparable, V any] struct {
+	leaf  *leaf[S, A, N, K, V]
+	split *split[S, A, N, K, V]
+}
+
+type split[S, A any, N, K comparable, V any] struct {
 	question Question[S, A]
 	branches []branch[S, A, N, K, V]
 	by       map[any]int // the places of the branches by their answers, when they are many
-	leaf     *leaf[S, A, N, K, V]
 }
 
 type branch[S, A any, N, K comparable, V any] struct {
@@ -17,7 +21,7 @@ type branch[S, A any, N, K comparable, V any] struct {
 }
 
 // branch is what follows an answer, or nil.
-func (n *node[S, A, N, K, V]) branch(answer any) *node[S, A, N, K, V] {
+func (n *split[S, A, N, K, V]) branch(answer any) *node[S, A, N, K, V] {
 	if n.by != nil {
 		if i, ok := n.by[answer]; ok {
 			return n.branches[i].node
@@ -33,7 +37,7 @@ func (n *node[S, A, N, K, V]) branch(answer any) *node[S, A, N, K, V] {
 }
 
 // grow adds a branch.
-func (n *node[S, A, N, K, V]) grow(answer any) *node[S, A, N, K, V] {
+func (n *split[S, A, N, K, V]) grow(answer any) *node[S, A, N, K, V] {
 	next := &node[S, A, N, K, V]{}
 	n.branches = append(n.branches, branch[S, A, N, K, V]{answer, next})
 	if n.by != nil {
@@ -48,7 +52,7 @@ func (n *node[S, A, N, K, V]) grow(answer any) *node[S, A, N, K, V] {
 }
 
 // cut takes a branch out.
-func (n *node[S, A, N, K, V]) cut(answer any) {
+func (n *split[S, A, N, K, V]) cut(answer any) {
 	at := slices.IndexFunc(n.branches, func(b branch[S, A, N, K, V]) bool { return b.answer == answer })
 	last := len(n.branches) - 1
 	n.branches[at] = n.branches[last]
@@ -71,10 +75,10 @@ func (n *node[S, A, N, K, V]) find(source S, asker *A) *leaf[S, A, N, K, V] {
 			}
 			return nil
 		}
-		if n.question == nil {
+		if n.split == nil {
 			return nil
 		}
-		n = n.branch(n.question.Answer(source, asker))
+		n = n.split.branch(n.split.question.Answer(source, asker))
 	}
 	return nil
 }
@@ -91,17 +95,17 @@ func (n *node[S, A, N, K, V]) plant(l *leaf[S, A, N, K, V]) (dropped bool) {
 			n.push(depth)
 		}
 		switch {
-		case n.question == nil:
+		case n.split == nil:
 			n.leaf = l
 			return dropped
-		case depth == len(l.path) || n.question != l.path[depth].question:
+		case depth == len(l.path.steps) || n.split.question != l.path.steps[depth].question:
 			*n = node[S, A, N, K, V]{leaf: l}
 			return true
 		}
-		answer := l.path[depth].answer
-		next := n.branch(answer)
+		answer := l.path.steps[depth].answer
+		next := n.split.branch(answer)
 		if next == nil {
-			next = n.grow(answer)
+			next = n.split.grow(answer)
 		}
 		n = next
 	}
@@ -110,8 +114,8 @@ func (n *node[S, A, N, K, V]) plant(l *leaf[S, A, N, K, V]) (dropped bool) {
 // push moves the leaf that a node holds one question down.
 func (n *node[S, A, N, K, V]) push(depth int) {
 	l := n.leaf
-	n.leaf, n.question = nil, l.path[depth].question
-	n.grow(l.path[depth].answer).leaf = l
+	n.leaf, n.split = nil, &split[S, A, N, K, V]{question: l.path.steps[depth].question}
+	n.split.grow(l.path.steps[depth].answer).leaf = l
 }
 
 // prune takes a leaf out and the branches that become empty with it. It says whether the node itself is empty now.
@@ -122,14 +126,14 @@ func (n *node[S, A, N, K, V]) prune(l *leaf[S, A, N, K, V], depth int) bool {
 		}
 		return n.leaf == nil
 	}
-	if depth == len(l.path) || n.question != l.path[depth].question {
-		return n.question == nil
+	if n.split == nil || depth == len(l.path.steps) || n.split.question != l.path.steps[depth].question {
+		return n.split == nil
 	}
-	answer := l.path[depth].answer
-	if next := n.branch(answer); next != nil && next.prune(l, depth+1) {
-		n.cut(answer)
+	answer := l.path.steps[depth].answer
+	if next := n.split.branch(answer); next != nil && next.prune(l, depth+1) {
+		n.split.cut(answer)
 	}
-	if len(n.branches) == 0 {
+	if len(n.split.branches) == 0 {
 		*n = node[S, A, N, K, V]{}
 		return true
 	}

@@ -11,7 +11,7 @@ func newWorker[S, A any, N, K comparable, V any](c *Cache[S, A, N, K, V]) *worke
 	w := &worker[S, A, N, K, V]{}
 	w.part = func(name N) *V {
 		v, l := c.value(w.reader.source, w.reader.asker, name)
-		w.reader.include(l.path)
+		w.reader.include(l.path.steps)
 		if w.parts == nil {
 			w.parts = map[*leaf[S, A, N, K, V]]struct{}{}
 		}
