@@ -49,6 +49,7 @@ func compute(s *view.Source, n xds.Name, r *view.Reader, part func(xds.Name) *re
 		return told(v, &result{absent: true})
 	}
 	body, err := message.Bytes(m)
+	done(m)
 	if err != nil { // a string that is not UTF-8, which the parsers do not let through: nothing is better than half of it
 		return told(v, &result{absent: true})
 	}
@@ -113,7 +114,7 @@ func compiled(v *view.View, n xds.Name) (proto.Message, []string) {
 	case routePart:
 		config, host, _ := cutLast(n.Name)
 		h := virtualHost(v, config, host)
-		return present(h), domains(n.Name, h)
+		return present(h), h.GetDomains() // of one route configuration, so that its name need not stand before them
 	case xds.VirtualHost:
 		config, host, ok := cutLast(n.Name)
 		if !ok {
@@ -130,6 +131,16 @@ func compiled(v *view.View, n xds.Name) (proto.Message, []string) {
 		return present(patch.Extension(v, n.Name)), nil
 	}
 	return nil, nil
+}
+
+// done gives back what is encoded and will not be looked at again.
+func done(m proto.Message) {
+	switch m := m.(type) {
+	case *clusterv3.Cluster:
+		upstream.Done(m)
+	case *routev3.VirtualHost:
+		route.Done(m)
+	}
 }
 
 // present turns a nil pointer into a nil message.

@@ -38,7 +38,7 @@ func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *
 		return &result{absent: true}
 	}
 	out := &result{rare: &rare{parts: make([]*result, 0, len(hosts))}}
-	size, claims := len(body), 0
+	size, domains := len(body), 0
 	for _, h := range hosts {
 		p := part(xds.Name{TypeURL: routePart, Name: n.Name + "/" + h})
 		v.Include(p.resource.Origins, p.more().notices)
@@ -46,19 +46,16 @@ func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *
 			continue
 		}
 		out.parts = append(out.parts, p)
-		size, claims = size+len(p.resource.Body)+protowire.SizeTag(virtualHostsField)+protowire.SizeVarint(uint64(len(p.resource.Body))), claims+len(p.resource.Claims)
+		size, domains = size+len(p.resource.Body)+protowire.SizeTag(virtualHostsField)+protowire.SizeVarint(uint64(len(p.resource.Body))), domains+len(p.resource.Claims)
 	}
 	body = slices.Grow(body, size-len(body))
-	taken := make(map[string]bool, claims)
+	taken := newTextSet(domains)
 	for _, p := range out.parts {
 		encoded := p.resource.Body
-		if slices.ContainsFunc(p.resource.Claims, func(d string) bool { return taken[d] }) {
-			if encoded = without(p, n.Name, taken); encoded == nil {
+		if clash := taken.add(p.resource.Claims); len(clash) > 0 {
+			if encoded = without(p, clash); encoded == nil {
 				continue
 			}
-		}
-		for _, d := range p.resource.Claims {
-			taken[d] = true
 		}
 		body = protowire.AppendTag(body, virtualHostsField, protowire.BytesType)
 		body = protowire.AppendBytes(body, encoded)
@@ -67,13 +64,13 @@ func routeConfiguration(v *view.View, n xds.Name, part func(xds.Name) *result) *
 	return out
 }
 
-// without is a virtual host without the domains that an earlier one has, since two with one domain would be refused as a whole. Nil: none is left.
-func without(p *result, config string, taken map[string]bool) []byte {
+// without is a virtual host without the domains that earlier ones have, since two with one domain would be refused as a whole. Nil: none is left.
+func without(p *result, taken []string) []byte {
 	h := &routev3.VirtualHost{}
 	if err := proto.Unmarshal(p.resource.Body, h); err != nil {
 		return nil
 	}
-	h.Domains = slices.DeleteFunc(h.Domains, func(d string) bool { return taken[config+"/"+d] })
+	h.Domains = slices.DeleteFunc(h.Domains, func(d string) bool { return slices.Contains(taken, d) })
 	if len(h.Domains) == 0 {
 		return nil
 	}

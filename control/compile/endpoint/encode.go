@@ -1,9 +1,6 @@
 package endpoint
 
 import (
-	"maps"
-	"slices"
-
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -82,7 +79,7 @@ func decoded(b []byte) *endpointv3.ClusterLoadAssignment {
 
 // encode puts together those of the endpoints in the list that the cluster takes, grouped by locality.
 func (c *chosen) encode(v *view.View, name string, list []*mesh.Endpoint, encoded *view.Encoded) []byte {
-	groups := map[place]*group{}
+	var groups grouping
 	near, failover := v.Nearness(c.service, c.policy)
 	grpc := v.Kind() == mesh.Proxyless // which refuses assignments with other than TCP addresses (gRFC A27)
 	local := v.Settings().ClusterLocal(c.service.ID.Host)
@@ -94,7 +91,7 @@ func (c *chosen) encode(v *view.View, name string, list []*mesh.Endpoint, encode
 		if !c.takes(e) || c.service.NodeLocal && !v.SameNode(e) || grpc && e.Address.Kind() == mesh.AddrUnix || len(encoded.Of(i)) == 0 {
 			continue
 		}
-		g := groupOf(v, groups, last, near, failover, e)
+		g := groups.of(v, last, near, failover, e)
 		g.weight += max(e.Weight, 1)
 		if n := len(g.runs); n > 0 && g.runs[n-1].last == i-1 {
 			g.runs[n-1].last = i
@@ -103,7 +100,7 @@ func (c *chosen) encode(v *view.View, name string, list []*mesh.Endpoint, encode
 		}
 		last = g
 	}
-	ordered := slices.SortedFunc(maps.Values(groups), comparePlaces)
+	ordered := groups.ordered()
 	if near != nil {
 		ordered = arrange(v, near, failover, ordered)
 	}

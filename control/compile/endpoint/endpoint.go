@@ -53,23 +53,6 @@ func choose(v *view.View, name string) (c chosen, ok bool) {
 	return c, true
 }
 
-// groupOf is the group of an endpoint, made if need be. last is that of the endpoint before, which it nearly always is.
-func groupOf(v *view.View, groups map[place]*group, last *group, near *mesh.LocalityBalance, failover bool, e *mesh.Endpoint) *group {
-	at := place{locality: e.Locality}
-	if failover && len(near.Distribute) == 0 {
-		at.behind = behind(v, near.Labels, e)
-	}
-	if last != nil && last.place == at {
-		return last
-	}
-	g := groups[at]
-	if g == nil {
-		g = &group{place: at}
-		groups[at] = g
-	}
-	return g
-}
-
 // PortOf is the number that an endpoint listens on for a service port, 0 when it does not serve the port.
 func PortOf(e *mesh.Endpoint, p mesh.Port) uint16 {
 	if n, ok := e.Ports[p.Name]; ok {

@@ -22,6 +22,40 @@ type group struct {
 	runs     []run
 }
 
+// grouping are the groups of a cluster's endpoints.
+type grouping struct {
+	list []*group
+	by   map[place]*group // nil up to the second group
+}
+
+// of is the group of an endpoint, made if need be. last is that of the endpoint before, which it nearly always is.
+func (x *grouping) of(v *view.View, last *group, near *mesh.LocalityBalance, failover bool, e *mesh.Endpoint) *group {
+	at := place{locality: e.Locality}
+	if failover && len(near.Distribute) == 0 {
+		at.behind = behind(v, near.Labels, e)
+	}
+	if last != nil && last.place == at {
+		return last
+	}
+	g := x.by[at]
+	if g != nil {
+		return g
+	}
+	g = &group{place: at}
+	if x.list = append(x.list, g); len(x.list) == 2 {
+		x.by = map[place]*group{x.list[0].place: x.list[0]}
+	}
+	if x.by != nil {
+		x.by[at] = g
+	}
+	return g
+}
+
+func (x *grouping) ordered() []*group {
+	slices.SortFunc(x.list, comparePlaces)
+	return x.list
+}
+
 func comparePlaces(a, b *group) int {
 	x, y := a.locality, b.locality
 	return cmp.Or(cmp.Compare(x.Region, y.Region), cmp.Compare(x.Zone, y.Zone), cmp.Compare(x.Subzone, y.Subzone), cmp.Compare(a.behind, b.behind))

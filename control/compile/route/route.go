@@ -4,6 +4,8 @@
 package route
 
 import (
+	"sync"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -65,5 +67,16 @@ func Names(v *view.View) []string {
 }
 
 func virtualHost(v *view.View, name string, domains []string, routes []*routev3.Route) *routev3.VirtualHost {
-	return &routev3.VirtualHost{Name: name, Domains: domains, Routes: routes, IncludeRequestAttemptCount: !v.ProxyConfig().NoAttemptCount}
+	h := unused.Get().(*routev3.VirtualHost)
+	h.Name, h.Domains, h.Routes, h.IncludeRequestAttemptCount = name, domains, routes, !v.ProxyConfig().NoAttemptCount
+	return h
+}
+
+// unused are virtual hosts that were encoded: there are as many as hosts, and none of them is looked at twice.
+var unused = sync.Pool{New: func() any { return &routev3.VirtualHost{} }}
+
+// Done takes back a virtual host, which nobody may have or use any more. Its domains stay as they are.
+func Done(h *routev3.VirtualHost) {
+	h.Reset()
+	unused.Put(h)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -167,16 +168,23 @@ func connectTimeout(d time.Duration) *durationpb.Duration {
 	return message.Duration(d)
 }
 
+// unused are clusters that were encoded: there are as many as services, and none of them is looked at twice.
+var unused = sync.Pool{New: func() any { return &clusterv3.Cluster{} }}
+
+// Done takes back a cluster, which nobody may have or use any more.
+func Done(c *clusterv3.Cluster) {
+	c.Reset()
+	unused.Put(c)
+}
+
 // base has what all clusters share.
 func base(v *view.View, name string) *clusterv3.Cluster {
 	timeout := v.Settings().ConnectTimeout
 	if timeout <= 0 {
 		timeout = defaultConnectTimeout
 	}
-	c := &clusterv3.Cluster{
-		Name: name, ConnectTimeout: connectTimeout(timeout), CircuitBreakers: unbounded,
-		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{},
-	}
+	c := unused.Get().(*clusterv3.Cluster)
+	c.Name, c.ConnectTimeout, c.CircuitBreakers, c.CommonLbConfig = name, connectTimeout(timeout), unbounded, &clusterv3.Cluster_CommonLbConfig{}
 	if v.Kind() != mesh.Proxyless {
 		c.PerConnectionBufferLimitBytes = message.SetUInt32(v.ProxyConfig().Connections.ClusterBuffer)
 	}

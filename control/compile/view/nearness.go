@@ -12,7 +12,7 @@ func (v *View) Nearness(s *mesh.Service, p mesh.TrafficPolicy) (near *mesh.Local
 	case s.Near != mesh.Anywhere:
 		return mesh.Nearest(s.Near), true
 	case near == nil:
-		near = &mesh.LocalityBalance{}
+		near = anyhow
 	}
 	if near.Off || near.Zoned && !v.Can(mesh.FeatureLocalCluster) {
 		return nil, false
@@ -22,6 +22,9 @@ func (v *View) Nearness(s *mesh.Service, p mesh.TrafficPolicy) (near *mesh.Local
 	}
 	return near, p.Outlier != nil || near.Zoned
 }
+
+// anyhow is a mesh that says nothing.
+var anyhow = &mesh.LocalityBalance{}
 
 // SameNode says whether an endpoint runs on the proxy's node; where that is not known it does not.
 func (v *View) SameNode(e *mesh.Endpoint) bool {

@@ -113,6 +113,7 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 			switch k.Noun {
 			case mesh.OfServices:
 				ports.compare(s.Snapshot, snapshot, name)
+				keys = append(keys, mesh.Key{Noun: mesh.OfHosts, Name: name.Host}) // who asks for a host gets its service
 				names = next.indexClientNames(name) || names
 				keys = append(keys, next.indexAlias(s.Snapshot, name)...)
 			case mesh.OfEndpoints:

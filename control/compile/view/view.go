@@ -219,8 +219,7 @@ func (v *View) remember(h mesh.Host, named func(mesh.Host) (*mesh.Service, bool)
 func (v *View) named(h mesh.Host) (*mesh.Service, bool) {
 	if s := v.s.plainHost(h); s != nil && v.open() {
 		if !v.covered {
-			note(v, mesh.OfHosts, h)
-			note(v, mesh.OfServices, s.ID)
+			note(v, mesh.OfHosts, h) // which changes when the service does
 		}
 		v.From(s.Origin)
 		return s, true
