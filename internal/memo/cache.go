@@ -147,12 +147,14 @@ func (c *Cache[S, A, N, K, V]) work(e *entry[S, A, N, K, V], source S, asker *A)
 
 // path is a copy of a path, or one that was given lately: nearly all results are of the same few.
 func (c *Cache[S, A, N, K, V]) path(p []step[S, A]) *path[S, A, K] {
-	for _, known := range c.paths {
-		if known != nil && slices.Equal(known.steps, p) {
+	for i := range c.paths {
+		at := (c.turn + i) % len(c.paths) // mostly the last one
+		if known := c.paths[at]; known != nil && slices.Equal(known.steps, p) {
+			c.turn = at
 			return known
 		}
 	}
-	c.turn = (c.turn + 1) % len(c.paths)
+	c.turn = (c.turn + len(c.paths) - 1) % len(c.paths)
 	c.paths[c.turn] = newPath[S, A, K](slices.Clone(p))
 	return c.paths[c.turn]
 }

@@ -130,6 +130,7 @@ func (s *Source) Next(snapshot *mesh.Snapshot) (*Source, []mesh.Key) {
 				orphans = next.indexOrphan(name) || orphans
 			}
 			if k.Noun == mesh.OfTraffic {
+				keys = append(keys, mesh.Key{Noun: mesh.OfHosts, Name: name}) // and its rules: nearly everything that asks for the one asks for the other
 				keys = append(keys, next.indexCallers(s.Snapshot, name)...)
 			}
 			if k.Noun == mesh.OfHosts {
