@@ -171,16 +171,12 @@ func (g *group) tail(b []byte) []byte {
 
 // work is how the endpoints of a service are encoded.
 func work(v *view.View, name string, list []*mesh.Endpoint) view.Work {
+	begin := func() view.Encode { return (&row{data: v.Scratch(128)}).append }
 	w := view.Work{Begin: begin, Before: beside(name, mesh.Locality{}), Scratch: v.Scratch(64 + 128*len(list))}
 	if len(list) > 0 {
 		w.Before = beside(name, list[0].Locality)
 	}
 	return w
-}
-
-// begin starts a row of endpoints of a service.
-func begin() view.Encode {
-	return (&row{data: make([]byte, 0, 128)}).append
 }
 
 // row keeps the encoded metadata of the endpoint before, which those of a service mostly have in common.

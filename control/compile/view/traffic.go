@@ -16,7 +16,7 @@ func (v *View) Traffic(s *mesh.Service) *mesh.Traffic { return v.traffic(s, true
 func (v *View) ownTraffic(s *mesh.Service) *mesh.Traffic { return v.traffic(s, false) }
 
 func (v *View) traffic(s *mesh.Service, selectors bool) *mesh.Traffic {
-	var said [][]*mesh.Traffic // the narrowest host first
+	var said [][]*mesh.Traffic                                                                   // the narrowest host first
 	for _, rules := range covers(v, mesh.OfHosts, v.s.Traffic, v.shape().wideRules, s.ID.Host) { // a host's key is its rules' too
 		if len(rules) > 0 {
 			said = append(said, rules)
