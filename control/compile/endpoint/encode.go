@@ -172,7 +172,7 @@ func (g *group) tail(b []byte) []byte {
 // work is how the endpoints of a service are encoded.
 func work(v *view.View, name string, list []*mesh.Endpoint) view.Work {
 	begin := func() view.Encode { return (&row{data: v.Scratch(128)}).append }
-	w := view.Work{Begin: begin, Before: beside(name, mesh.Locality{}), Scratch: v.Scratch(64 + 128*len(list))}
+	w := view.Work{Begin: begin, View: v, Before: beside(name, mesh.Locality{})}
 	if len(list) > 0 {
 		w.Before = beside(name, list[0].Locality)
 	}

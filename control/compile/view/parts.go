@@ -92,9 +92,9 @@ type Encode func(b []byte, e *mesh.Endpoint, port mesh.Port) []byte
 
 // Work is what endpoints are encoded with.
 type Work struct {
-	Begin   func() Encode // starts a row of endpoints; what comes out must be the same for every call
-	Before  int           // the room that is wanted before the bytes
-	Scratch []byte        // is written to
+	View   *View         // lends room
+	Begin  func() Encode // starts a row of endpoints; what comes out must be the same for every call
+	Before int           // the room that is wanted before the bytes
 }
 
 // On are the endpoints on a port of the service.
@@ -126,8 +126,8 @@ func (w Work) All(list []*mesh.Endpoint, port mesh.Port) *Encoded {
 // all encodes what was not there before, tells how many that were, and copies the rest.
 func (w Work) all(list []*mesh.Endpoint, port mesh.Port, before *Encoded) (out *Encoded, count uint64) {
 	out = &Encoded{endpoints: list, ends: make([]uint32, 0, len(list)), before: w.Before}
-	b, encode := w.Scratch[:0], w.Begin()
-	seek := before.seeker()
+	b, encode := w.room(list, before), w.Begin()
+	start, seek := len(b), before.seeker()
 	for _, e := range list {
 		if was, ok := seek(e); ok {
 			b = append(b, was...)
@@ -135,12 +135,22 @@ func (w Work) all(list []*mesh.Endpoint, port mesh.Port, before *Encoded) (out *
 			b = encode(b, e, port)
 			count++
 		}
-		out.ends = append(out.ends, uint32(len(b)))
+		out.ends = append(out.ends, uint32(len(b)-start))
 	}
-	out.around = make([]byte, w.Before+len(b)+behind)
-	out.bytes = out.around[w.Before : w.Before+len(b) : w.Before+len(b)]
-	copy(out.bytes, b)
+	if start == 0 { // now it is known how much room they need
+		b = append(make([]byte, w.Before, w.Before+len(b)+behind), b...)
+	}
+	out.around = append(b, make([]byte, behind)...)
+	out.bytes = b[w.Before:len(b):len(b)]
 	return out, count
+}
+
+// room is where endpoints are encoded: with the room before them where it is known about how many bytes they take, else in room that is lent, from its beginning on.
+func (w Work) room(list []*mesh.Endpoint, before *Encoded) []byte {
+	if before == nil {
+		return w.View.Scratch(64 + 128*len(list))
+	}
+	return make([]byte, w.Before, w.Before+len(before.bytes)+len(before.bytes)/max(1, len(before.endpoints))+behind+16)
 }
 
 // seeker finds the bytes of endpoints that are asked for in about the order of the list.

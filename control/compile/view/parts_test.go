@@ -16,11 +16,11 @@ func TestPartsForgetPorts(t *testing.T) {
 	}
 	old, now := mesh.Port{Name: "http", Number: 80, TargetPort: 8080}, mesh.Port{Name: "http", Number: 80, TargetPort: 9090}
 	p := (*Parts)(nil).next(list, nil, &encoded)
-	p.On(old, Work{Begin: encode})
+	p.On(old, Work{View: &View{}, Begin: encode, Before: 1})
 	for range 3 { // nobody asks in between
 		p = p.next(list, []mesh.Port{old}, &encoded)
 	}
-	if p.On(old, Work{Begin: encode}); encoded.Load() != 2 {
+	if p.On(old, Work{View: &View{}, Begin: encode, Before: 1}); encoded.Load() != 2 {
 		t.Errorf("%d endpoints encoded, want each of the two once", encoded.Load())
 	}
 	if p = p.next(list, []mesh.Port{now}, &encoded); len(p.old) != 0 {
@@ -30,7 +30,7 @@ func TestPartsForgetPorts(t *testing.T) {
 
 // The first assignment of all endpoints is written around them, others are copies, and so is one that needs more room.
 func TestEndpointsWithin(t *testing.T) {
-	work := Work{Begin: func() Encode {
+	work := Work{View: &View{}, Begin: func() Encode {
 		return func(b []byte, e *mesh.Endpoint, _ mesh.Port) []byte { return append(b, e.Node...) }
 	}, Before: 2}
 	e := work.All([]*mesh.Endpoint{{Node: "one"}, {Node: ""}, {Node: "two"}}, mesh.Port{})
