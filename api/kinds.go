@@ -87,7 +87,7 @@ var Kinds = []*Kind{
 	istio(GroupNetworking, "ProxyConfig", "proxyconfigs", networkingbeta.ProxyConfig{}, handled, "v1beta1"),
 	istio(GroupExtensions, "WasmPlugin", "wasmplugins", extensions.WasmPlugin{}, secure, "v1alpha1"),
 	istio(GroupExtensions, "TrafficExtension", "trafficextensions", extensions.TrafficExtension{}, secure, "v1alpha1"),
-	istio(GroupTelemetry, "Telemetry", "telemetries", telemetry.Telemetry{}, 0, "v1", "v1alpha1"),
+	istio(GroupTelemetry, "Telemetry", "telemetries", telemetry.Telemetry{}, handled, "v1", "v1alpha1"),
 	istio(GroupSecurity, "PeerAuthentication", "peerauthentications", security.PeerAuthentication{}, handled|secure, "v1", "v1beta1"),
 	istio(GroupSecurity, "RequestAuthentication", "requestauthentications", security.RequestAuthentication{}, secure, "v1", "v1beta1"),
 	istio(GroupSecurity, "AuthorizationPolicy", "authorizationpolicies", security.AuthorizationPolicy{}, handled|secure, "v1", "v1beta1"),

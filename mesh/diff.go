@@ -28,6 +28,7 @@ const (
 	OfBackendTLS
 	OfSidecars
 	OfFilters
+	OfTelemetry
 	// OfDerived is for indexes that a reader keeps for itself; Diff never gives it.
 	OfDerived
 )
@@ -67,7 +68,8 @@ func Diff(before, after *Snapshot) iter.Seq[Key] {
 			changed(OfSecrets, before.Secrets, after.Secrets, yield) &&
 			changed(OfBackendTLS, before.BackendTLS, after.BackendTLS, yield) &&
 			changed(OfSidecars, before.Sidecars, after.Sidecars, yield) &&
-			changed(OfFilters, before.Filters, after.Filters, yield)
+			changed(OfFilters, before.Filters, after.Filters, yield) &&
+			changed(OfTelemetry, before.Telemetry, after.Telemetry, yield)
 	}
 }
 

@@ -78,6 +78,11 @@ func CompareFilters(a, b *EnvoyFilter) int {
 	return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Created.Compare(b.Created), CompareRef(a.Origin, b.Origin))
 }
 
+// CompareTelemetry puts the oldest first.
+func CompareTelemetry(a, b *Telemetry) int {
+	return cmp.Or(a.Created.Compare(b.Created), CompareRef(a.Origin, b.Origin))
+}
+
 // NewSnapshot is an empty snapshot whose tables can be changed, with the given settings.
 func NewSnapshot(settings *Settings) *Snapshot {
 	return &Snapshot{
@@ -99,5 +104,6 @@ func NewSnapshot(settings *Settings) *Snapshot {
 		BackendTLS: NewTable[ServiceID, []*BackendTLS](CompareServiceID),
 		Sidecars:   NewTable[Namespace, []*SidecarScope](CompareText[Namespace]),
 		Filters:    NewTable[Namespace, []*EnvoyFilter](CompareText[Namespace]),
+		Telemetry:  NewTable[Namespace, []*Telemetry](CompareText[Namespace]),
 	}
 }

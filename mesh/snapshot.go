@@ -24,4 +24,5 @@ type Snapshot struct {
 	BackendTLS Table[ServiceID, []*BackendTLS]   // for each of its ports at most one
 	Sidecars   Table[Namespace, []*SidecarScope] // by namespace of the object: those with a selector first, then the oldest first
 	Filters    Table[Namespace, []*EnvoyFilter]  // by namespace of the object, in the order in which they are applied
+	Telemetry  Table[Namespace, []*Telemetry]    // by namespace of the object, oldest first
 }

@@ -330,6 +330,9 @@ type Settings struct {
 	AutoMTLS         bool
 	AccessLogFile    string
 	AccessLogJSON    bool
+	AccessLogFormat  LogFormat        // accessLogFormat, with JSON for the encoding; the zero value is Istio's
+	Providers        []Provider       // extensionProviders, in their order
+	Defaults         DefaultProviders // defaultProviders
 	ConnectTimeout   time.Duration
 	DetectionTimeout time.Duration // protocol detection; 0 waits for ever
 	ClusterDomain    string        // cluster.local

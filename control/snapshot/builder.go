@@ -61,6 +61,7 @@ type Builder struct {
 	authz      *shelf[mesh.Namespace, *mesh.Authorization]
 	denials    *shelf[mesh.Namespace, *mesh.Denial]
 	filters    *shelf[mesh.Namespace, *mesh.EnvoyFilter]
+	telemetry  *shelf[mesh.Namespace, *mesh.Telemetry]
 	rivalry    rivalry
 }
 
@@ -69,7 +70,7 @@ func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects,
 	b := &Builder{opts: opts, objects: objects, accepted: accepted, index: registry.New(opts), now: *mesh.NewSnapshot(settings), asked: newAsked(),
 		nouns: map[mesh.Ref]nouns{}, status: map[mesh.Ref]stated{}, listed: map[listKey]map[mesh.Ref]struct{}{}, sets: map[mesh.Ref]map[mesh.Ref]struct{}{}, setOf: map[mesh.Ref]mesh.Ref{}, defaults: map[mesh.Ref]struct{}{}, within: map[mesh.Namespace]map[mesh.Ref]struct{}{},
 		members: members{chosen: map[mesh.Namespace]bool{}, left: map[mesh.Namespace]map[mesh.Ref]struct{}{}},
-		rivalry: rivalry{hosts: map[mesh.Host]struct{}{}, rules: map[mesh.Host]struct{}{}, sidecars: map[mesh.Namespace]struct{}{}, gates: map[mesh.GatewayID]struct{}{}},
+		rivalry: rivalry{hosts: map[mesh.Host]struct{}{}, rules: map[mesh.Host]struct{}{}, sidecars: map[mesh.Namespace]struct{}{}, telemetry: map[mesh.Namespace]struct{}{}, gates: map[mesh.GatewayID]struct{}{}},
 		dirty:   map[mesh.Ref]struct{}{}, told: map[mesh.Ref]struct{}{}}
 	b.problems, b.from = map[mesh.Ref]map[string][]mesh.Problem{}, map[string]map[mesh.Ref]struct{}{}
 	origin := func(r *mesh.Route) mesh.Ref { return r.Origin }
@@ -89,6 +90,7 @@ func NewBuilder(settings *mesh.Settings, opts registry.Options, objects Objects,
 	b.denials = newShelf(&b.now.Denials, func(x, y *mesh.Denial) int { return mesh.CompareRef(x.Origin, y.Origin) },
 		func(d *mesh.Denial) mesh.Ref { return d.Origin })
 	b.filters = newShelf(&b.now.Filters, mesh.CompareFilters, func(f *mesh.EnvoyFilter) mesh.Ref { return f.Origin })
+	b.telemetry = newShelf(&b.now.Telemetry, mesh.CompareTelemetry, func(t *mesh.Telemetry) mesh.Ref { return t.Origin })
 	return b
 }
 
@@ -202,7 +204,7 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 	n.route, n.traffic, n.gateway = keep(old.route, n.route), keep(old.traffic, n.traffic), keep(old.gateway, n.gateway)
 	n.sidecar = keep(old.sidecar, n.sidecar)
 	n.authn, n.authz, n.secret = keep(old.authn, n.authn), keep(old.authz, n.authz), keep(old.secret, n.secret)
-	n.filter = keep(old.filter, n.filter)
+	n.filter, n.telemetry = keep(old.filter, n.filter), keep(old.telemetry, n.telemetry)
 	keepAll(old.more, n.more)
 	keepAll(old.denials, n.denials)
 	keepAll(old.backendTLS, n.backendTLS)
@@ -233,6 +235,9 @@ func (b *Builder) put(ref mesh.Ref, n nouns) {
 	}
 	if n.filter != old.filter {
 		b.filters.set(ref, one(n.filter, ref.Namespace))
+	}
+	if n.telemetry != old.telemetry {
+		b.putTelemetry(ref, n.telemetry)
 	}
 	if n.secret != old.secret {
 		id := mesh.SecretID{Namespace: ref.Namespace, Name: ref.Name}

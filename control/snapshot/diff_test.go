@@ -17,7 +17,7 @@ import (
 var nounNames = map[mesh.Noun]string{
 	mesh.OfServices: "service", mesh.OfHosts: "host", mesh.OfEndpoints: "endpoints", mesh.OfWorkloads: "workload", mesh.OfRoutes: "route", mesh.OfMeshRoutes: "mesh route",
 	mesh.OfGateRoutes: "gate route", mesh.OfTraffic: "traffic", mesh.OfGateways: "gateway", mesh.OfAuthn: "authn", mesh.OfAuthz: "authz", mesh.OfDenials: "denials",
-	mesh.OfSecrets: "secret", mesh.OfBackendTLS: "backend TLS", mesh.OfCalled: "called", mesh.OfSidecars: "sidecars", mesh.OfFilters: "filters",
+	mesh.OfSecrets: "secret", mesh.OfBackendTLS: "backend TLS", mesh.OfCalled: "called", mesh.OfSidecars: "sidecars", mesh.OfFilters: "filters", mesh.OfTelemetry: "telemetry",
 }
 
 // What the difference of two snapshots names is exactly what differs between two that are made from nothing: nothing is missed, and nothing that is the same is told.

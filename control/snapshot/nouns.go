@@ -32,6 +32,7 @@ type nouns struct {
 	authn      *mesh.PeerAuthn
 	authz      *mesh.Authorization
 	filter     *mesh.EnvoyFilter
+	telemetry  *mesh.Telemetry
 	denials    []*mesh.Denial
 	secret     *mesh.Secret
 }
@@ -85,7 +86,7 @@ func (b *Builder) serviceDefaults(ns mesh.Namespace, in translate.Lookup) kube.D
 
 // take reads a translation's result.
 func (b *Builder) take(o api.Object, r translate.Result) nouns {
-	n := nouns{route: r.Route, traffic: r.Traffic, gateway: r.Gateway, sidecar: r.Sidecar, authn: r.PeerAuthn, authz: r.Authorization, filter: r.Filter, denials: r.Denials, backendTLS: r.BackendTLS}
+	n := nouns{route: r.Route, traffic: r.Traffic, gateway: r.Gateway, sidecar: r.Sidecar, authn: r.PeerAuthn, authz: r.Authorization, filter: r.Filter, telemetry: r.Telemetry, denials: r.Denials, backendTLS: r.BackendTLS}
 	if r.Entry != nil {
 		n.definition = b.entry(o, r.Entry)
 	}

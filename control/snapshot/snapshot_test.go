@@ -301,6 +301,7 @@ func flat(s *mesh.Snapshot) map[string]any {
 	collect(out, "called", s.Called.All())
 	collect(out, "sidecars", s.Sidecars.All())
 	collect(out, "filters", s.Filters.All())
+	collect(out, "telemetry", s.Telemetry.All())
 	return out
 }
 
@@ -330,6 +331,7 @@ var pieces = []string{
 	"apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: far}\nspec: {ports: [{name: http, port: 80}]}\n",
 	"apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: %[1]s, namespace: shop}\nspec: {workloadSelector: {labels: {app: %[2]s}}, egress: [{port: {number: 8%[3]d, name: http, protocol: HTTP}, hosts: [\"./%[2]s.shop.svc.cluster.local\"]}]}\n",
 	"apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: %[1]s, namespace: shop}\nspec: {workloadSelector: {labels: {app: %[2]s}}, priority: %[3]d, configPatches: [{applyTo: CLUSTER, patch: {operation: REMOVE}}]}\n",
+	"apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: %[1]s, namespace: shop}\nspec: {selector: {matchLabels: {app: %[2]s}}, accessLogging: [{providers: [{name: p%[3]d}]}]}\n",
 	"apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: %[1]s, namespace: shop}\nspec: {targetRefs: [{group: '', kind: Service, name: %[2]s}], validation: {hostname: a%[3]d.example.com, caCertificateRefs: [{group: '', kind: ConfigMap, name: %[1]s}]}}\n",
 	"apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: %[1]s, namespace: shop}\nspec: {targetRefs: [{group: '', kind: Service, name: %[2]s}, {group: '', kind: Service, name: %[1]s}], validation: {hostname: a%[3]d.example.com, wellKnownCACertificates: System}}\n",
 	"apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {name: %[1]s, namespace: shop}\nspec: {parentRef: {name: %[2]s}, listeners: [{name: s, port: 9%[3]d, protocol: HTTP}]}\n",

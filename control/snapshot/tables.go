@@ -180,11 +180,12 @@ func (b *Builder) tellPolicies(routes ...*mesh.Route) {
 
 // rivalry remembers what several objects claim and where that changed in a batch, so that many objects that claim one thing are compared once, and not once for each.
 type rivalry struct {
-	hosts    map[mesh.Host]struct{}      // of VirtualServices
-	rules    map[mesh.Host]struct{}      // of DestinationRules
-	sidecars map[mesh.Namespace]struct{} // with Sidecars
-	gates    map[mesh.GatewayID]struct{} // of the Gateway API
-	compared int                         // how many claims were compared, ever
+	hosts     map[mesh.Host]struct{}      // of VirtualServices
+	rules     map[mesh.Host]struct{}      // of DestinationRules
+	sidecars  map[mesh.Namespace]struct{} // with Sidecars
+	telemetry map[mesh.Namespace]struct{} // with Telemetries
+	gates     map[mesh.GatewayID]struct{} // of the Gateway API
+	compared  int                         // how many claims were compared, ever
 }
 
 // tellConflicts tells the objects that claim the same thing about each other, and takes back what is no longer so.
@@ -204,6 +205,11 @@ func (b *Builder) tellConflicts() {
 		b.rivalry.compared += len(list)
 		b.tell("sidecars of "+string(ns), istio.SidecarConflicts(list))
 	}
+	for ns := range b.rivalry.telemetry {
+		list, _ := b.now.Telemetry.Get(ns)
+		b.rivalry.compared += len(list)
+		b.tell("telemetry of "+string(ns), istio.TelemetryConflicts(list))
+	}
 	for g := range b.rivalry.gates {
 		routes, _ := b.now.GateRoutes.Get(g)
 		b.rivalry.compared += len(routes)
@@ -212,6 +218,7 @@ func (b *Builder) tellConflicts() {
 	clear(b.rivalry.hosts)
 	clear(b.rivalry.rules)
 	clear(b.rivalry.sidecars)
+	clear(b.rivalry.telemetry)
 	clear(b.rivalry.gates)
 }
 
@@ -245,6 +252,12 @@ func (b *Builder) putTraffic(ref mesh.Ref, t *mesh.Traffic) {
 func (b *Builder) putSidecar(ref mesh.Ref, s *mesh.SidecarScope) {
 	for _, ns := range b.sidecars.set(ref, one(s, ref.Namespace)) {
 		b.rivalry.sidecars[ns] = struct{}{}
+	}
+}
+
+func (b *Builder) putTelemetry(ref mesh.Ref, t *mesh.Telemetry) {
+	for _, ns := range b.telemetry.set(ref, one(t, ref.Namespace)) {
+		b.rivalry.telemetry[ns] = struct{}{}
 	}
 }
 

@@ -33,6 +33,7 @@ type Result struct {
 	PeerAuthn     *mesh.PeerAuthn
 	Authorization *mesh.Authorization
 	Filter        *mesh.EnvoyFilter
+	Telemetry     *mesh.Telemetry
 	Denials       []*mesh.Denial
 	BackendTLS    []*mesh.BackendTLS // BackendTLSPolicy
 	More          []*mesh.Route      // Ingress, one for each host
@@ -143,6 +144,8 @@ func (r *Result) istio(o api.Object, in Lookup) (problems []mesh.Problem) {
 		r.Authorization, r.Denials, problems = istio.AuthorizationPolicy(o, in)
 	case "EnvoyFilter":
 		r.Filter, r.Denials, problems = istio.EnvoyFilter(o, in)
+	case "Telemetry":
+		r.Telemetry, problems = istio.Telemetry(o, in)
 	case "ProxyConfig":
 		problems = istio.ProxyConfig(o, in)
 	default:

@@ -28,6 +28,7 @@ func (r *run) exchange(x *exchange) outcome {
 		e.Forget()
 	}
 	from := r.logs[x.logger].size()
+	defer r.checkLogs(x, r.sizes(x))
 	if strings.HasPrefix(x.url, "tcp://") || strings.HasPrefix(x.url, "tls://") {
 		return r.tcp(x)
 	}
@@ -171,6 +172,35 @@ func (r *run) checkMirrors(x *exchange) {
 		}
 		if len(r.echoes[name].Requests()) == 0 {
 			r.t.Errorf("%s: endpoint %s saw no copy", x, name)
+		}
+	}
+}
+
+// sizes are how much has been logged before an exchange, where it looks.
+func (r *run) sizes(x *exchange) map[string]int {
+	out := map[string]int{}
+	for _, l := range x.logged {
+		out[l.at] = r.logs[l.at].size()
+	}
+	return out
+}
+
+// checkLogs waits for what must be logged, and then looks for what must not: all lines of an exchange are written together.
+func (r *run) checkLogs(x *exchange, from map[string]int) {
+	r.t.Helper()
+	has := func(l logged) bool { return strings.Contains(r.logs[l.at].from(from[l.at]), l.part) }
+	for _, l := range x.logged {
+		end := time.Now().Add(10 * time.Second)
+		for !l.absent && !has(l) && time.Now().Before(end) {
+			time.Sleep(20 * time.Millisecond)
+		}
+		if !l.absent && !has(l) {
+			r.t.Errorf("%s: the log of %s has no %q: %s", x, l.at, l.part, r.logs[l.at].from(from[l.at]))
+		}
+	}
+	for _, l := range x.logged {
+		if l.absent && has(l) {
+			r.t.Errorf("%s: the log of %s has %q: %s", x, l.at, l.part, r.logs[l.at].from(from[l.at]))
 		}
 	}
 }

@@ -59,6 +59,8 @@ func (f *fixture) exchanges() (all []exchange) {
 //	= statuses 200 503                 over repetitions, exactly this set
 //	= mirrored b                       endpoint b saw a copy
 //	= flag UF                          response flag in the access log of the client's proxy, or: UF at PROXY
+//	= log part at PROXY                a line that its access log got for this exchange has this in it; at HOST (a, b, ...) what arrives at its receivers (sinks_test.go)
+//	= no-log part at PROXY             no such line has it; say beside it what comes there, so that there is something to wait for
 //	~ body heddle-proxy part of it      the body may differ between the data planes; on this one it has this in it. A comment says why
 //	* 20                               repetitions; * 20 at once: concurrently
 type exchange struct {
@@ -79,11 +81,18 @@ type exchange struct {
 	shares                  []share
 	mirrored                []string
 	flag, logger            string
+	logged                  []logged
 	bodies                  map[string]string // part of a body that may differ, by plane
 }
 
 // String says where it stands.
 func (x *exchange) String() string { return fmt.Sprintf("step %d, line %d", x.step, x.line) }
+
+// logged is what a log has, or must not have.
+type logged struct {
+	part, at string
+	absent   bool
+}
 
 type share struct {
 	endpoint         string
@@ -293,6 +302,12 @@ func (x *exchange) readUpstream(rest string) error {
 		if x.flag, x.logger, found = strings.Cut(value, " at "); !found {
 			x.logger = "client"
 		}
+	case "log", "no-log":
+		l := logged{part: value, at: "client", absent: what == "no-log"}
+		if i := strings.LastIndex(value, " at "); i >= 0 {
+			l.part, l.at = value[:i], value[i+len(" at "):]
+		}
+		x.logged = append(x.logged, l)
 	case "header", "header~", "no-header":
 		name, v, _ := strings.Cut(value, ":")
 		x.upstream = append(x.upstream, expectation{what: what, name: name, value: strings.TrimSpace(v)})

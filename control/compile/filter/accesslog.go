@@ -1,12 +1,22 @@
 package filter
 
 import (
+	"cmp"
+	"reflect"
+	"strconv"
+	"strings"
+
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
+	"github.com/heddle-mesh/heddle/telemetry"
 )
 
 // field is one value of the access log: its JSON key and its operator, in the order of Istio's default text format.
@@ -66,27 +76,108 @@ func textFormat() string {
 	return s + "\n"
 }
 
-// AccessLog is Istio's default access log, or nothing when the mesh has none.
-func AccessLog(s *mesh.Settings) []*accesslogv3.AccessLog {
-	if s.AccessLogFile == "" {
-		return nil
+// AccessLog are the access logs of a side of the traffic: those that Telemetries and MeshConfig's default providers ask for, else that of MeshConfig's accessLogFile.
+func AccessLog(v *view.View, side mesh.Side) (out []*accesslogv3.AccessLog) {
+	list, said := v.Loggers(side)
+	if s := v.Settings(); !said && s.AccessLogFile != "" {
+		return []*accesslogv3.AccessLog{fileLog(v, &mesh.FileLog{Path: s.AccessLogFile, Format: meshFormat(s)}, "accessLogFormat")}
 	}
-	format := &corev3.SubstitutionFormatString{}
-	if s.AccessLogJSON {
-		fields := message.Fields{}
-		for _, f := range logFields {
-			fields[f.key] = f.operator
+	for _, l := range list {
+		f, field := *l.File, "extensionProviders["+strconv.Quote(l.Name)+"].envoyFileAccessLog.logFormat"
+		if l.Name == mesh.MeshLog && reflect.ValueOf(f.Format).IsZero() && !f.OmitEmpty {
+			f.Format, field = meshFormat(v.Settings()), "accessLogFormat"
 		}
-		format.Format = &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: message.Struct(fields)}
-	} else {
-		format.Format = &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
-			Specifier: &corev3.DataSource_InlineString{InlineString: textFormat()},
-		}}
+		out = append(out, fileLog(v, &f, field))
 	}
-	return []*accesslogv3.AccessLog{{
-		Name: "envoy.access_loggers.file",
-		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: message.Any(&filev3.FileAccessLog{
-			Path: s.AccessLogFile, AccessLogFormat: &filev3.FileAccessLog_LogFormat{LogFormat: format},
-		})},
+	return out
+}
+
+// common is a text with operators as far as the proxy knows them; MeshConfig's owner is told of others.
+func common(v *view.View, text, field string) string {
+	if !strings.Contains(text, "%") || v.Can(mesh.FeatureExtensions) {
+		return text
+	}
+	out, lost := telemetry.Common(text)
+	for _, name := range lost {
+		v.Notice(mesh.Problem{
+			Object: mesh.Ref{Kind: "MeshConfig", Name: field}, Field: field, Code: mesh.CodeNotEnforced,
+			Message: "heddle-proxy does not know the operator %" + name + "%, and writes a dash in its place", Hint: "leave it out, or run the workload with stock Envoy",
+		})
+	}
+	return out
+}
+
+// meshFormat is what MeshConfig says of the format.
+func meshFormat(s *mesh.Settings) mesh.LogFormat {
+	f := s.AccessLogFormat
+	f.JSON = s.AccessLogJSON
+	return f
+}
+
+func fileLog(v *view.View, f *mesh.FileLog, field string) *accesslogv3.AccessLog {
+	return logTo("envoy.access_loggers.file", &filev3.FileAccessLog{
+		Path: cmp.Or(f.Path, "/dev/stdout"), AccessLogFormat: &filev3.FileAccessLog_LogFormat{LogFormat: logFormat(v, f, field)},
+	})
+}
+
+func logTo(name string, config proto.Message) *accesslogv3.AccessLog {
+	return &accesslogv3.AccessLog{Name: name, ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: message.Any(config)}}
+}
+
+func logFormat(v *view.View, f *mesh.FileLog, field string) *corev3.SubstitutionFormatString {
+	out := &corev3.SubstitutionFormatString{OmitEmptyValues: f.OmitEmpty}
+	if f.Format.JSON {
+		out.Format = &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: logObject(v, f.Format.Labels, field)}
+		return out
+	}
+	out.Format = &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+		Specifier: &corev3.DataSource_InlineString{InlineString: logText(common(v, f.Format.Text, field))},
 	}}
+	return out
+}
+
+// logObject is a format as an object; without labels it is Istio's.
+func logObject(v *view.View, labels map[string]any, field string) *structpb.Struct {
+	if len(labels) > 0 {
+		if s, err := structpb.NewStruct(commonValue(v, labels, field).(map[string]any)); err == nil {
+			return s
+		}
+	}
+	fields := message.Fields{}
+	for _, f := range logFields {
+		fields[f.key] = f.operator
+	}
+	return message.Struct(fields)
+}
+
+// commonValue is common of all texts in a value.
+func commonValue(v *view.View, value any, field string) any {
+	switch x := value.(type) {
+	case string:
+		return common(v, x, field)
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for key, one := range x {
+			out[key] = commonValue(v, one, field)
+		}
+		return out
+	case []any:
+		out := make([]any, len(x))
+		for i, one := range x {
+			out[i] = commonValue(v, one, field)
+		}
+		return out
+	}
+	return value
+}
+
+// logText is a format as a line of a file: it ends with a line feed.
+func logText(s string) string {
+	switch {
+	case s == "":
+		return textFormat()
+	case strings.HasSuffix(s, "\n"):
+		return s
+	}
+	return s + "\n"
 }

@@ -12,6 +12,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -30,12 +31,12 @@ type Share struct {
 type Limits struct{ Idle, Life time.Duration }
 
 // TCP passes a connection on to one of the clusters; one that goes by the connection's server name is passed to alone.
-func TCP(s *mesh.Settings, l Limits, shares ...Share) (out []*listenerv3.Filter) {
+func TCP(v *view.View, side mesh.Side, l Limits, shares ...Share) (out []*listenerv3.Filter) {
 	if len(shares) == 1 && shares[0].Names != nil {
 		out = append(out, lookupSNI(shares[0].Names, shares[0].NamePort))
 	}
 	p := &tcpv3.TcpProxy{
-		StatPrefix: shares[0].Cluster, AccessLog: AccessLog(s), IdleTimeout: message.Set(l.Idle), MaxDownstreamConnectionDuration: message.Set(l.Life),
+		StatPrefix: shares[0].Cluster, AccessLog: AccessLog(v, side), IdleTimeout: message.Set(l.Idle), MaxDownstreamConnectionDuration: message.Set(l.Life),
 	}
 	if len(shares) == 1 {
 		p.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: shares[0].Cluster}

@@ -8,6 +8,7 @@ import (
 	udpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/udp/udp_proxy/v3"
 
 	"github.com/heddle-mesh/heddle/control/compile/message"
+	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -20,9 +21,9 @@ func UDP(cluster string, source bool) *listenerv3.ListenerFilter {
 }
 
 // CapturedUDP passes on what a workload sends, whatever its length, and logs the sessions.
-func CapturedUDP(s *mesh.Settings, cluster string, source bool) *listenerv3.ListenerFilter {
+func CapturedUDP(v *view.View, cluster string, source bool) *listenerv3.ListenerFilter {
 	c := udpProxy(cluster, source)
-	c.AccessLog, c.UpstreamSocketConfig = AccessLog(s), &corev3.UdpSocketConfig{MaxRxDatagramSize: message.UInt64(longest)}
+	c.AccessLog, c.UpstreamSocketConfig = AccessLog(v, mesh.ClientSide), &corev3.UdpSocketConfig{MaxRxDatagramSize: message.UInt64(longest)}
 	return inspector("envoy.filters.udp_listener.udp_proxy", c)
 }
 

@@ -45,7 +45,7 @@ func virtualOutboundUDP(v *view.View) *listenerv3.Listener {
 		return nil
 	}
 	l := &listenerv3.Listener{Name: view.VirtualOutboundUDP, UseOriginalDst: message.True(), UdpListenerConfig: filter.AnyLength()}
-	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.CapturedUDP(v.Settings(), view.BlackHoleCluster, false)}
+	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.CapturedUDP(v, view.BlackHoleCluster, false)}
 	outboundListener(v, l, outboundPort, true)
 	overUDP(l.Address)
 	for _, a := range l.AdditionalAddresses {
@@ -65,7 +65,7 @@ func captured(v *view.View, name string, ip netip.Addr, port uint16) *listenerv3
 	first := to.First()
 	h := v.Hash(first.Host, "", first.Port)
 	l := &listenerv3.Listener{Name: name, Address: message.Socket(ip, port), UdpListenerConfig: filter.AnyLength()}
-	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.CapturedUDP(v.Settings(), to.Cluster(), h != nil && h.SourceIP)}
+	l.ListenerFilters = []*listenerv3.ListenerFilter{filter.CapturedUDP(v, to.Cluster(), h != nil && h.SourceIP)}
 	overUDP(l.Address)
 	return outboundListener(v, l, port, false)
 }

@@ -64,7 +64,7 @@ func gatewayListener(v *view.View, name string) *listenerv3.Listener {
 		f := tcpAt(v, p.TCP[0])
 		l.FilterChains = append(l.FilterChains, f.chains(v, guard, func() *listenerv3.FilterChainMatch { return &listenerv3.FilterChainMatch{} })...)
 		if len(f.rest) > 0 {
-			l.DefaultFilterChain = &listenerv3.FilterChain{Filters: append(guard.TCP(), filter.TCP(v.Settings(), f.limit, f.rest...)...)}
+			l.DefaultFilterChain = &listenerv3.FilterChain{Filters: append(guard.TCP(), filter.TCP(v, mesh.ClientSide, f.limit, f.rest...)...)}
 		}
 	}
 	if len(p.Plain) > 0 && len(p.TCP) > 0 {
@@ -121,14 +121,14 @@ func terminating(v *view.View, s gate.Server, guard filter.Guard, named map[stri
 	if s.Gateway.ID.Dialect == mesh.GatewayAPI {
 		for _, r := range s.TLSRoutes(v) {
 			if to := shares(v, r.Rule.Backends, s.Port); len(to) > 0 {
-				chain(r.Names, append(guard.TCP(), filter.TCP(v.Settings(), limitsTo(v, r.Rule.Backends, s.Port), to...)...)...)
+				chain(r.Names, append(guard.TCP(), filter.TCP(v, mesh.ClientSide, limitsTo(v, r.Rule.Backends, s.Port), to...)...)...)
 			}
 		}
 	}
 	f, before := tcpAt(v, s), len(out)
 	switch {
 	case len(f.rest) > 0:
-		chain(s.ServerNames(), append(guard.TCP(), filter.TCP(v.Settings(), f.limit, f.rest...)...)...)
+		chain(s.ServerNames(), append(guard.TCP(), filter.TCP(v, mesh.ClientSide, f.limit, f.rest...)...)...)
 	case len(f.ways) > 0:
 		chain(s.ServerNames(), Nowhere(v)...)
 	case len(out) == 0:
@@ -159,7 +159,7 @@ func refusing(v *view.View, s gate.Server, named map[string]bool) []*listenerv3.
 
 // Nowhere closes a connection.
 func Nowhere(v *view.View) []*listenerv3.Filter {
-	return filter.TCP(v.Settings(), filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster})
+	return filter.TCP(v, mesh.ClientSide, filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster})
 }
 
 // unclaimed are the server names that no older server of the port has, and takes them; no name at all is one too, for whatever others leave. Of names that are taken the owner
@@ -188,7 +188,7 @@ func passing(v *view.View, s gate.Server, guard filter.Guard, named map[string]b
 			return
 		}
 		out = append(out, &listenerv3.FilterChain{
-			FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}, Filters: append(guard.TCP(), filter.TCP(v.Settings(), within, to...)...),
+			FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"}, Filters: append(guard.TCP(), filter.TCP(v, mesh.ClientSide, within, to...)...),
 		})
 	}
 	if s.TLS.Mode == mesh.ServerAutoPassthrough {

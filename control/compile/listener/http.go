@@ -25,10 +25,18 @@ type manager struct {
 	strangers  bool // clients whose certificates nobody has verified
 }
 
+// side is the side of the traffic, as Telemetry has it.
+func (m *manager) side() mesh.Side {
+	if m.inbound {
+		return mesh.ServerSide
+	}
+	return mesh.ClientSide
+}
+
 func (m *manager) filter(v *view.View) *listenerv3.Filter {
 	s := v.Settings()
 	c := &hcmv3.HttpConnectionManager{
-		StatPrefix: m.statPrefix, CodecType: hcmv3.HttpConnectionManager_AUTO, AccessLog: filter.AccessLog(s),
+		StatPrefix: m.statPrefix, CodecType: hcmv3.HttpConnectionManager_AUTO, AccessLog: filter.AccessLog(v, m.side()),
 		UseRemoteAddress: message.False(), StreamIdleTimeout: message.Duration(0),
 		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 	}

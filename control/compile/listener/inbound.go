@@ -69,7 +69,7 @@ func virtualInbound(v *view.View) *listenerv3.Listener {
 		FilterChains: []*listenerv3.FilterChain{{
 			Name:             "virtualInbound-blackhole",
 			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: message.UInt32(inboundPort)},
-			Filters:          filter.TCP(s, filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster}),
+			Filters:          filter.TCP(v, mesh.ServerSide, filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster}),
 		}},
 	}
 	var plain, told []uint16 // ports without TLS of ours, and ports whose protocol need not be found
@@ -173,11 +173,11 @@ func (a arrival) chains(v *view.View) []*listenerv3.FilterChain {
 		}
 		switch {
 		case unguarded || denied:
-			c.Filters = filter.TCP(v.Settings(), filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster})
+			c.Filters = filter.TCP(v, mesh.ServerSide, filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster})
 		case w.http:
 			c.Filters = []*listenerv3.Filter{a.manager(v, guard).filter(v)}
 		default:
-			c.Filters = append(guard.TCP(), filter.TCP(v.Settings(), a.limits, filter.Share{Cluster: a.cluster})...)
+			c.Filters = append(guard.TCP(), filter.TCP(v, mesh.ServerSide, a.limits, filter.Share{Cluster: a.cluster})...)
 		}
 		out = append(out, c)
 	}

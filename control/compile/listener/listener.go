@@ -155,15 +155,14 @@ func bindAny(v *view.View, l *listenerv3.Listener, port uint16) {
 
 // virtualOutbound takes everything that leaves the workload and hands it to the listener of its destination; what none takes goes where it wanted.
 func virtualOutbound(v *view.View) *listenerv3.Listener {
-	s := v.Settings()
 	rest, _ := v.Unknown()
 	l := &listenerv3.Listener{Name: view.VirtualOutbound, UseOriginalDst: message.True(), FilterChains: []*listenerv3.FilterChain{
 		{
 			Name:             "virtualOutbound-blackhole", // a connection to the port itself would come back for ever
 			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: message.UInt32(outboundPort)},
-			Filters:          filter.TCP(s, filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster}),
+			Filters:          filter.TCP(v, mesh.ClientSide, filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster}),
 		},
-		{Name: "virtualOutbound-catchall-tcp", Filters: filter.TCP(s, filter.Limits{}, filter.Share{Cluster: rest})},
+		{Name: "virtualOutbound-catchall-tcp", Filters: filter.TCP(v, mesh.ClientSide, filter.Limits{}, filter.Share{Cluster: rest})},
 	}}
 	return outboundListener(v, l, outboundPort, true)
 }

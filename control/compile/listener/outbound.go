@@ -59,7 +59,6 @@ func shared(v *view.View, name string, port uint16) *listenerv3.Listener {
 	if !plan.Shared() {
 		return nil
 	}
-	s := v.Settings()
 	l := &listenerv3.Listener{Name: name}
 	unknown, _ := v.Unknown()
 	rest := []filter.Share{{Cluster: unknown}}
@@ -91,7 +90,7 @@ func shared(v *view.View, name string, port uint16) *listenerv3.Listener {
 			}
 		}
 	}
-	l.DefaultFilterChain = &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: filter.TCP(s, filter.Limits{}, rest...)}
+	l.DefaultFilterChain = &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: filter.TCP(v, mesh.ClientSide, filter.Limits{}, rest...)}
 	sniff(v, l)
 	return outboundListener(v, l, port, false)
 }
@@ -154,7 +153,7 @@ func transports(named bool) []string {
 }
 
 func tcpFilters(v *view.View, t view.Target) []*listenerv3.Filter {
-	return filter.TCP(v.Settings(), limits(v, t), tcpFork(v, t).rest...)
+	return filter.TCP(v, mesh.ClientSide, limits(v, t), tcpFork(v, t).rest...)
 }
 
 // bySource are the chains of TCP rules that ask where a connection comes from; transports are what connections may be, as far as that matters on the listener.
@@ -275,7 +274,7 @@ func tlsChains(v *view.View, t view.Target) []*listenerv3.FilterChain {
 	chain := func(names []string, to []filter.Share) {
 		out = append(out, &listenerv3.FilterChain{
 			FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: names, TransportProtocol: "tls"},
-			Filters:          filter.TCP(v.Settings(), limits(v, t), to...),
+			Filters:          filter.TCP(v, mesh.ClientSide, limits(v, t), to...),
 		})
 	}
 	named := map[string]bool{}

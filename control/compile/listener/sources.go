@@ -62,7 +62,7 @@ func (f *fork) chains(v *view.View, guard filter.Guard, with func() *listenerv3.
 		for _, p := range w.from {
 			match.SourcePrefixRanges = append(match.SourcePrefixRanges, message.Prefix(p))
 		}
-		out = append(out, &listenerv3.FilterChain{FilterChainMatch: match, Filters: append(guard.TCP(), filter.TCP(v.Settings(), w.limit, w.to...)...)})
+		out = append(out, &listenerv3.FilterChain{FilterChainMatch: match, Filters: append(guard.TCP(), filter.TCP(v, mesh.ClientSide, w.limit, w.to...)...)})
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import "github.com/heddle-mesh/heddle/mesh"
 // the shape alone is read, which is one key for all. What was there once counts as there, so that objects that come and go do not compile everything again each time.
 type shape struct {
 	sidecars, aliases, calls, backendTLS bool
+	telemetry                            bool
 	wideRules, wideRoutes                bool // of hosts that cover others
 	patches                              [patchKinds]bool
 }
@@ -20,6 +21,7 @@ func (x shape) with(s *Source) shape {
 	x.sidecars = x.sidecars || s.Sidecars.Len() > 0
 	x.aliases = x.aliases || s.Aliases.Len() > 0
 	x.calls = x.calls || s.Called.Len() > 0
+	x.telemetry = x.telemetry || s.Telemetry.Len() > 0
 	x.backendTLS = x.backendTLS || s.BackendTLS.Len() > 0
 	x.wideRules = x.wideRules || hasWildcard(s.Traffic)
 	x.wideRoutes = x.wideRoutes || hasWildcard(s.MeshRoutes)

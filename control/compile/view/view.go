@@ -28,6 +28,7 @@ type View struct {
 	// shaped and settled say that the shape and the settings were read.
 	shaped, settled bool
 	tried           []*mesh.Patch
+	telemetry       *[]*mesh.Telemetry // that counts, nil until it is asked for
 	applied         []*mesh.Patch
 	// recent are the hosts that were resolved last: a computation asks again and again for the same few.
 	recent [2]resolved

@@ -1,6 +1,9 @@
 package settings
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // reasons say of fields that have no effect what follows from that or what to write instead.
 var reasons = []struct{ field, why string }{
@@ -34,8 +37,16 @@ var reasons = []struct{ field, why string }{
 	{"defaultConfig.proxyHeaders.preserveHttp1HeaderCase", "header names are sent in lower case"},
 	{"defaultConfig.proxyHeaders.metadataExchangeHeaders", "proxies do not exchange metadata in headers, so there is nothing to leave out"},
 	{"defaultConfig.connectionSettings", "connections are bounded by the proxy's memory alone"},
-	{"extensionProviders", "no provider is called yet: access logs go to files, metrics are scraped, and policies that name a provider are refused"},
-	{"defaultProviders", "no provider is called yet: access logs go to files, and metrics are scraped"},
+	{"extensionProviders.envoyExtAuthzHttp", "policies that name a provider are refused: no server is asked for them yet"},
+	{"extensionProviders.envoyExtAuthzGrpc", "policies that name a provider are refused: no server is asked for them yet"},
+	{"extensionProviders.lightstep", "Istio has removed the provider; use opentelemetry"},
+	{"extensionProviders.datadog", "spans are sent by OTLP and to Zipkin; Datadog's agent takes OTLP"},
+	{"extensionProviders.stackdriver", "spans are sent by OTLP and to Zipkin; Google Cloud takes OTLP"},
+	{"extensionProviders.opencensus", "Istio has removed the provider; use opentelemetry"},
+	{"extensionProviders.skywalking", "spans are sent by OTLP and to Zipkin; SkyWalking takes both"},
+	{"extensionProviders.sds", "certificates of gateways come from Secrets and ConfigMaps"},
+	{"extensionProviders", "proxies report no traces of their own yet, and access logs go to files"},
+	{"defaultProviders.tracing", "proxies report no traces of their own yet; they pass on the headers of traces"},
 	{"enableTracing", "proxies report no traces of their own yet; they pass on the headers of traces"},
 	{"accessLogFormat", "the access log has Istio's default format"},
 	{"enableEnvoyAccessLogService", "access logs go to files: no log service is called yet"},
@@ -49,10 +60,14 @@ var reasons = []struct{ field, why string }{
 	{"proxyInboundListenPort", "captured traffic goes to port 15006"},
 }
 
+// indices are the places in lists.
+var indices = regexp.MustCompile(`\[[^\]]*\]`)
+
 // reason is what the owner of a field without effect is told.
 func reason(field string) string {
+	field = indices.ReplaceAllString(field, "")
 	for _, r := range reasons {
-		if field == r.field || strings.HasPrefix(field, r.field+".") || strings.HasPrefix(field, r.field+"[") {
+		if field == r.field || strings.HasPrefix(field, r.field+".") {
 			return "the setting is not honoured: " + r.why
 		}
 	}

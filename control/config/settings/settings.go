@@ -28,6 +28,7 @@ var honoured = api.Fields("defaultServiceExportTo", "defaultVirtualServiceExport
 	"ingressClass", "ingressControllerMode", "ingressSelector", "ingressService", "tcpKeepalive.*", "dnsRefreshRate", "inboundTrafficPolicy.mode", "outboundClusterStatName", "inboundClusterStatName",
 	"discoverySelectors[].*", "serviceEntryVisibility.*", "serviceSettings[].*", "defaultTrafficPolicy.*", "h2UpgradePolicy", "trustDomainAliases", "verifyCertificateAtClient",
 	"meshMTLS.minProtocolVersion", "meshMTLS.cipherSuites", "meshMTLS.ecdhCurves", "tlsDefaults.minProtocolVersion", "tlsDefaults.cipherSuites", "tlsDefaults.ecdhCurves",
+	"accessLogFormat", "extensionProviders[].name", "extensionProviders[].envoyFileAccessLog.*", "extensionProviders[].prometheus", "defaultProviders.accessLogging", "defaultProviders.metrics",
 	"localityLbSetting.*", "zoneAwareLbSetting.*", "pathNormalization.normalization=DEFAULT|NONE|BASE|MERGE_SLASHES|DECODE_AND_MERGE_SLASHES",
 	// These have an effect on pods that are injected (control/inject).
 	"defaultConfig.concurrency", "defaultConfig.terminationDrainDuration", "defaultConfig.discoveryAddress", "defaultConfig.statusPort", "defaultConfig.meshId",
@@ -129,6 +130,7 @@ func Parse(raw []byte) (*mesh.Settings, []mesh.Problem, error) {
 		return nil, nil, err
 	}
 	err = errors.Join(baseline(s, in.GetDefaultTrafficPolicy(), &problems), discovery(s, in, &problems), unknown(s, in.GetOutboundTrafficPolicy(), &problems))
+	problems = append(problems, unserved(s, in)...)
 	s.Locality = locality.Read(in.LocalityLbSetting,
 		func(field, message string) {
 			err = errors.Join(err, fmt.Errorf("field localityLbSetting.%s: %s", field, message))
@@ -186,7 +188,6 @@ func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
 		s.AutoMTLS = in.EnableAutoMtls.Value
 	}
 	s.Ingress = ingress(in)
-	s.AccessLogFile, s.AccessLogJSON = in.AccessLogFile, in.AccessLogEncoding == meshconfig.MeshConfig_JSON
 	if err := exports(s, in); err != nil {
 		return nil, err
 	}
@@ -210,6 +211,8 @@ func settings(in *meshconfig.MeshConfig) (*mesh.Settings, error) {
 		return nil, fmt.Errorf("field defaultConfig: %w", err)
 	}
 	r := reader{}
+	r.meshLog(s, in)
+	r.providers(s, in)
 	s.Retry = r.retry(in.DefaultHttpRetryPolicy, "defaultHttpRetryPolicy")
 	s.InboundRetry = r.retry(in.DefaultInboundHttpRetryPolicy, "defaultInboundHttpRetryPolicy")
 	s.Keepalive = r.keepalive(in.TcpKeepalive)

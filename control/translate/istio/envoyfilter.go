@@ -124,10 +124,10 @@ func (v *visit) target(t *types.PolicyTargetReference, path string) mesh.Labels 
 		}
 		return mesh.Labels{"gateway.networking.k8s.io/gateway-class-name": t.GetName()}
 	case "/Service", "core/Service", api.GroupNetworking + "/ServiceEntry":
-		v.NotEnforced(path, "services are patched at waypoints, and there are none in this mesh")
+		v.NotEnforced(path, "what is said of services counts at waypoints, and there are none in this mesh")
 		return nil
 	}
-	v.Invalid(path+".kind", "%s of group %q cannot be patched: want a Gateway, GatewayClass, Service or ServiceEntry", t.GetKind(), t.GetGroup())
+	v.Invalid(path+".kind", "%s of group %q cannot be referred to: want a Gateway, GatewayClass, Service or ServiceEntry", t.GetKind(), t.GetGroup())
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 
 // unhandled says what follows from a kind that nothing reads yet.
 var unhandled = map[string]string{
-	"Telemetry":             "proxies keep the default metrics and access log",
 	"WasmPlugin":            "the plug-in is not run",
 	"TrafficExtension":      "the extension is not run",
 	"RequestAuthentication": "tokens are not checked",

@@ -51,6 +51,16 @@ func Conflicts(results []Result) []mesh.Problem {
 	for _, ns := range slices.Sorted(maps.Keys(scopes)) {
 		out = append(out, istio.SidecarConflicts(scopes[ns])...)
 	}
+	told := map[mesh.Namespace][]*mesh.Telemetry{}
+	for _, r := range results {
+		if r.Telemetry != nil {
+			told[r.Telemetry.Origin.Namespace] = append(told[r.Telemetry.Origin.Namespace], r.Telemetry)
+		}
+	}
+	for _, ns := range slices.Sorted(maps.Keys(told)) {
+		slices.SortFunc(told[ns], mesh.CompareTelemetry)
+		out = append(out, istio.TelemetryConflicts(told[ns])...)
+	}
 	gates := map[mesh.GatewayID][]*mesh.Route{}
 	for _, r := range results {
 		if r.Route != nil {
@@ -199,6 +209,9 @@ func (r Result) nouns() (out []any) {
 	}
 	if r.Filter != nil {
 		out = append(out, r.Filter)
+	}
+	if r.Telemetry != nil {
+		out = append(out, r.Telemetry)
 	}
 	for _, t := range r.BackendTLS {
 		out = append(out, t)
