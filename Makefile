@@ -15,7 +15,7 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 build: $(BIN)/heddle-apiserver crds ## build the binaries into bin/
-	@echo "build: heddle, heddled, heddle-proxy, heddle-node, heddle-cni, heddle-sample"
+	@echo "build: heddle, heddled, heddle-proxy, heddle-node, heddle-cni, heddle-observe, heddle-sample"
 	@mkdir -p $(BIN)
 	@go build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
 

@@ -101,6 +101,8 @@ var bans = []ban{
 		reason: "Envoy's resource types stay at the two ends of the wire"},
 	{prefix: "github.com/envoyproxy/go-control-plane/envoy/extensions", allowed: []string{"control/compile", "data/proxy", "xds/catalog", "cli", "control/serve", "test"},
 		reason: "Envoy's resource types stay at the two ends of the wire"},
+	{prefix: "github.com/prometheus/prometheus", allowed: []string{"platform/observe", "cmd/heddle-observe", "test"},
+		reason: "Prometheus' database and engine are in heddle-observe alone (decision 050)"},
 	{prefix: "golang.org/x/net/http2", allowed: []string{"test"}, reason: "the data path has its own codecs"},
 }
 
@@ -162,12 +164,16 @@ func TestBannedImports(t *testing.T) {
 	}
 }
 
+// prometheus is Prometheus itself; its client libraries have other names.
+const prometheus = "github.com/prometheus/prometheus/"
+
 // links lists what a binary must not contain.
 var links = map[string][]string{
-	"cmd/heddle-proxy": {"k8s.io/", module + "/control"},
-	"cmd/heddled":      {"k8s.io/kubernetes"},
+	"cmd/heddle":       {prometheus},
+	"cmd/heddle-proxy": {"k8s.io/", module + "/control", module + "/platform", prometheus},
+	"cmd/heddled":      {"k8s.io/kubernetes", module + "/platform", prometheus},
 	"cmd/heddle-cni":   {"k8s.io/", "net/http", "google.golang.org/", module + "/control", module + "/platform", module + "/data/proxy"},
-	"cmd/heddle-node":  {"k8s.io/kubernetes", module + "/control", module + "/data/proxy"},
+	"cmd/heddle-node":  {"k8s.io/kubernetes", prometheus, module + "/control", module + "/data/proxy"},
 }
 
 func TestBinariesLinkOnlyTheirOwn(t *testing.T) {

@@ -38,6 +38,7 @@ Where those are forbidden, --mode proxy does without, by HTTP_PROXY, and says wh
 			tellWhenReady := readyPipe(e.Environ)
 			o.RunDir, o.BinDir, o.Mode, o.Out, o.Log, o.Env = e.RunDir, filepath.Dir(e.Self), laptop.Mode(mode), e.Out, e.Log, e.Environ
 			o.GatewayPortAsked, o.APIPortAsked = cmd.Flags().Changed("port"), cmd.Flags().Changed("api-port")
+			o.MetricsPortAsked = cmd.Flags().Changed("metrics-port")
 			if detach {
 				return e.detached(cmd.Context(), os.Args[1:])
 			}
@@ -57,6 +58,10 @@ Where those are forbidden, --mode proxy does without, by HTTP_PROXY, and says wh
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"auto", "root", "rootless", "proxy"}, cobra.ShellCompDirectiveNoFileComp))
 	f.IntVar(&o.GatewayPort, "port", laptop.DefaultGatewayPort, "port of the ingress on this machine; 0 takes any free one")
 	f.IntVar(&o.APIPort, "api-port", laptop.DefaultAPIPort, "port of the API server on this machine; 0 takes any free one")
+	f.BoolVar(&o.Metrics, "metrics", true, "keep the metrics of all proxies and answer PromQL by Prometheus' HTTP API")
+	f.IntVar(&o.MetricsPort, "metrics-port", laptop.DefaultMetricsPort, "port of that API on this machine; 0 takes any free one")
+	f.DurationVar(&o.MetricsRetention, "metrics-retention", 24*time.Hour, "how long metrics are kept")
+	f.DurationVar(&o.MetricsEvery, "metrics-every", 5*time.Second, "how often metrics are read")
 	f.Float64Var(&o.Rate, "rate", 5, "requests a second of the traffic generator; 0 switches it off")
 	f.DurationVar(&o.Deadline, "timeout", 60*time.Second, "give up when the mesh is not ready after this time")
 	return c

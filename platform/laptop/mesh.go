@@ -38,21 +38,22 @@ type meshRun struct {
 	runs       atomic.Int64       // of proxies
 	processLog map[string]string
 
-	telling    sync.Mutex // held while the status file is written
-	joining    sync.Mutex // held while a workload finds, makes or gives up its service
-	mu         sync.Mutex
-	next       int // addresses given so far
-	workloads  []*workload
-	ready      bool
-	readyAfter time.Duration
-	message    string
+	telling     sync.Mutex // held while the status file is written
+	toldTargets []byte     // what the file of scraped targets says; needs telling
+	joining     sync.Mutex // held while a workload finds, makes or gives up its service
+	mu          sync.Mutex
+	next        int // addresses given so far
+	workloads   []*workload
+	ready       bool
+	readyAfter  time.Duration
+	message     string
 }
 
 // ports of the host.
 type ports struct {
-	gateway, api, debug, admin int
-	gatewayListener            *os.File
-	adminListener              net.Listener
+	gateway, api, debug, admin, metrics int
+	gatewayListener                     *os.File
+	adminListener                       net.Listener
 }
 
 // ErrStopped says that a mesh was told to end before it was ready.
@@ -63,7 +64,10 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	if err := o.pick(); err != nil {
 		return err
 	}
-	for _, name := range []string{"heddle-apiserver", "heddled", "heddle-proxy", "heddle-sample"} {
+	for _, name := range []string{"heddle-apiserver", "heddled", "heddle-proxy", "heddle-sample", observeBinary} {
+		if name == observeBinary && !o.Metrics {
+			continue
+		}
 		if _, err := o.binary(name); err != nil {
 			return err
 		}
@@ -151,6 +155,9 @@ func (m *meshRun) bringUp(start, inner context.Context) error {
 		return err
 	}
 	m.serveAdmin(inner)
+	if err := m.startMetrics(inner); err != nil {
+		return err
+	}
 	if err := m.serveControl(inner); err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ const (
 const (
 	DefaultGatewayPort = 8080
 	DefaultAPIPort     = 6443
+	DefaultMetricsPort = 9090
 )
 
 // DefaultProxyMemory is the limit of a proxy's memory in MiB: enough for some hundred requests at a time.
@@ -45,7 +46,7 @@ const (
 // Options of Run.
 type Options struct {
 	RunDir string
-	BinDir string // where heddle-apiserver, heddled, heddle-proxy and heddle-sample are
+	BinDir string // where heddle-apiserver, heddled, heddle-proxy, heddle-observe and heddle-sample are
 	Mode   Mode
 	Empty  bool // without the shop
 	Keep   bool // leave the run folder (data, logs) when it ends
@@ -55,8 +56,13 @@ type Options struct {
 	GatewayPort, APIPort int
 	GatewayPortAsked     bool
 	APIPortAsked         bool
-	Rate                 float64 // requests a second of the visitor; 0: none
-	ProxyMemory          int     // limit of each proxy's memory, MiB
+	Metrics              bool // keep the metrics of all proxies, and answer PromQL
+	MetricsPort          int  // as the other ports
+	MetricsPortAsked     bool
+	MetricsRetention     time.Duration
+	MetricsEvery         time.Duration // how often targets are scraped
+	Rate                 float64       // requests a second of the visitor; 0: none
+	ProxyMemory          int           // limit of each proxy's memory, MiB
 	Deadline             time.Duration
 	Out                  io.Writer // what the user reads
 	Log                  *slog.Logger
@@ -69,6 +75,7 @@ const (
 	memoryAPIServer = 300 << 20
 	memoryHeddled   = 80 << 20
 	memorySample    = 16 << 20
+	memoryObserve   = 256 << 20
 )
 
 // pick decides the mode that ModeAuto stands for.
@@ -102,7 +109,7 @@ func (o *Options) check() error {
 	for _, p := range []struct {
 		flag string
 		port int
-	}{{"--port", o.GatewayPort}, {"--api-port", o.APIPort}} {
+	}{{"--port", o.GatewayPort}, {"--api-port", o.APIPort}, {"--metrics-port", o.MetricsPort}} {
 		if p.port < 0 || p.port > 65535 {
 			return fmt.Errorf("%s %d is not a port; use 1 to 65535, or 0 for any free one", p.flag, p.port)
 		}
@@ -116,11 +123,20 @@ func (o *Options) check() error {
 	if o.ProxyMemory < minProxyMemory || o.ProxyMemory > maxProxyMemory {
 		return fmt.Errorf("--proxy-memory %d is not possible; use MiB, from %d to %d", o.ProxyMemory, minProxyMemory, maxProxyMemory)
 	}
+	if o.Metrics && o.MetricsRetention < minRetention {
+		return fmt.Errorf("--metrics-retention %s is too short; use %s or more, or --metrics=false for none", o.MetricsRetention, minRetention)
+	}
+	if o.Metrics && (o.MetricsEvery < time.Second || o.MetricsEvery > time.Minute) {
+		return fmt.Errorf("--metrics-every %s is not possible; use 1s to 1m", o.MetricsEvery)
+	}
 	if o.Deadline <= 0 {
 		return fmt.Errorf("--timeout %s leaves no time to start; use more than 0s", o.Deadline)
 	}
 	return nil
 }
+
+// minRetention is that of the store of metrics.
+const minRetention = time.Hour
 
 // maxRate is more than the visitor can make.
 const maxRate = 10_000

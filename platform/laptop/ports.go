@@ -33,6 +33,14 @@ func (m *meshRun) openPorts() error {
 	}
 	m.ports.api = api.Addr().(*net.TCPAddr).Port
 	api.Close() // the server binds it itself a moment later
+	if m.opts.Metrics {
+		metrics, err := m.listen("metrics", "--metrics-port", m.opts.MetricsPort, DefaultMetricsPort, m.opts.MetricsPortAsked)
+		if err != nil {
+			return err
+		}
+		m.ports.metrics = metrics.Addr().(*net.TCPAddr).Port
+		metrics.Close() // the store binds it itself a moment later
+	}
 	if m.ports.adminListener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("open a port for the proxies' admin pages: %w", err)
 	}

@@ -147,7 +147,7 @@ func ownFolder(path string, entries []os.DirEntry) bool {
 const lockFile = "lock"
 
 // kept are the parts of the folder that --keep leaves, and a later start uses again.
-var kept = []string{"api", "ca", "log", "state", marker, lockFile}
+var kept = []string{"api", "ca", "log", "metrics", "state", marker, lockFile}
 
 // remove takes everything out of the folder but the named entries.
 func (d runDir) remove(but []string) error {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-var binaries = []string{"heddle", "heddled", "heddle-proxy", "heddle-sample", "heddle-apiserver"}
+var binaries = []string{"heddle", "heddled", "heddle-proxy", "heddle-observe", "heddle-sample", "heddle-apiserver"}
 
 // status is what `heddle status -o json` promises to scripts.
 type status struct {
