@@ -27,6 +27,7 @@ type status struct {
 	Kubeconfig        string
 	Debug             string
 	DebugToken        string
+	Metrics           string
 	ReadyAfterSeconds float64
 	Workloads         []struct {
 		Name, Namespace, Version, Address, ProxyAdmin string
@@ -182,7 +183,7 @@ func (h *home) must(args ...string) string {
 // up starts a mesh in the background on free ports.
 func (h *home) up(args ...string) (printed string) {
 	h.t.Helper()
-	return h.must(append([]string{"up", "--detach", "--port", "0", "--api-port", "0"}, args...)...)
+	return h.must(append([]string{"up", "--detach", "--port", "0", "--api-port", "0", "--metrics-port", "0"}, args...)...)
 }
 
 func (h *home) status() (s status) {
