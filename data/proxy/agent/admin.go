@@ -53,10 +53,12 @@ func openAdmin(a *agent) (*admin, error) {
 		_, _ = fmt.Fprintln(w, "OK") // the reader is gone otherwise
 		a.quit()
 	})
+	numbers := a.metrics.page(s.transport)
+	all.Handle("GET /stats/prometheus", numbers)
 	all.Handle("/", proxy)
 	status := http.NewServeMux()
 	status.HandleFunc("GET /healthz/ready", ready)
-	status.Handle("GET /stats/prometheus", proxy)
+	status.Handle("GET /stats/prometheus", numbers)
 	errs := []error{s.unix(a.o.AdminSocket, all)}
 	for _, address := range a.o.Status {
 		errs = append(errs, s.tcp("status-address", address, kubelet.Status(a.o.probes, a.quit, status)))

@@ -31,6 +31,7 @@ type agent struct {
 	local    *local
 	envoy    *envoy
 	admin    *admin
+	metrics  *metrics
 	quit     context.CancelFunc // asks Run to drain and return
 }
 
@@ -69,10 +70,13 @@ func (a *agent) open() (err error) {
 	if a.relay, err = newRelay(a.o.channel(a.o.XDSAddress), a.setNames, a.log.With("part", "xds")); err != nil {
 		return err
 	}
-	if a.local, err = listenLocal(a.o.socket(), a.relay, newSecrets(a.rotation, a.log.With("part", "sds"))); err != nil {
+	if a.metrics, err = newMetrics(&a.o); err != nil {
 		return err
 	}
-	a.envoy = &envoy{o: a.o, log: a.log.With("part", "envoy"), silence: a.relay.silence}
+	if a.local, err = listenLocal(a.o.socket(), a.relay, a.metrics, newSecrets(a.rotation, a.log.With("part", "sds"))); err != nil {
+		return err
+	}
+	a.envoy = &envoy{o: a.o, environment: a.metrics.environment, log: a.log.With("part", "envoy"), silence: a.relay.silence}
 	a.admin, err = openAdmin(a)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/heddle-mesh/heddle/data/proxy/announce"
 )
@@ -84,6 +85,7 @@ func node(o Options) (json.RawMessage, error) {
 	}
 	n.UserAgentName, n.UserAgentVersionType = "", nil
 	delete(n.GetMetadata().GetFields(), "HEDDLE_FEATURES")
+	n.Metadata.Fields[metaEntries] = structpb.NewStringValue("true")
 	b, err := protojson.Marshal(n)
 	if err != nil {
 		return nil, fmt.Errorf("write Envoy's bootstrap: %w", err)

@@ -30,10 +30,11 @@ const (
 
 // envoy is the child process.
 type envoy struct {
-	o        Options
-	log      *slog.Logger
-	silence  func()
-	draining atomic.Bool
+	o           Options
+	log         *slog.Logger
+	silence     func()
+	environment []string
+	draining    atomic.Bool
 }
 
 // supervise starts Envoy, again when it ends by itself, and drains it when the context ends.
@@ -76,7 +77,7 @@ func (e *envoy) command() *exec.Cmd {
 		args = append(args, "--concurrency", strconv.Itoa(e.o.Concurrency))
 	}
 	cmd := exec.Command(e.o.Envoy, args...)
-	cmd.Stdout, cmd.Stderr, cmd.Env = e.o.Stdout, e.o.Stderr, []string{"PATH=/usr/bin:/bin"}
+	cmd.Stdout, cmd.Stderr, cmd.Env = e.o.Stdout, e.o.Stderr, append([]string{"PATH=/usr/bin:/bin"}, e.environment...)
 	// A group of its own: a Ctrl-C at the terminal must not end it before it has drained.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	return cmd

@@ -71,7 +71,7 @@ func (g *grpcAgent) open() error {
 	if g.relay, err = newRelay(g.o.channel(g.o.XDSAddress), nil, g.log.With("part", "xds")); err != nil {
 		return err
 	}
-	if g.local, err = listenLocal(g.o.socket(), g.relay, nil); err != nil {
+	if g.local, err = listenLocal(g.o.socket(), g.relay, nil, nil); err != nil {
 		return err
 	}
 	if g.o.Shared {

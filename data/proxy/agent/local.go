@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	secretv3 "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
@@ -20,8 +21,8 @@ type local struct {
 	server   *grpc.Server
 }
 
-// listenLocal serves the control plane's stream and the secrets (nil for none) on one socket.
-func listenLocal(path string, r *relay, s *secrets) (*local, error) {
+// listenLocal serves the control plane's stream, and the secrets and the counters of traffic (nil for none), on one socket.
+func listenLocal(path string, r *relay, m *metrics, s *secrets) (*local, error) {
 	l, err := listenUnix(path)
 	if err != nil {
 		return nil, err
@@ -29,6 +30,9 @@ func listenLocal(path string, r *relay, s *secrets) (*local, error) {
 	g := grpc.NewServer(grpc.ForceServerCodecV2(newFrames()), grpc.UnknownServiceHandler(r.serve), grpc.MaxRecvMsgSize(largestMessage))
 	if s != nil {
 		secretv3.RegisterSecretDiscoveryServiceServer(g, s)
+	}
+	if m != nil {
+		accesslogv3.RegisterAccessLogServiceServer(g, m.tally)
 	}
 	return &local{listener: l, server: g}, nil
 }

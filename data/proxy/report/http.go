@@ -33,7 +33,7 @@ func (r *Requests) Talking(x *stream.Exchange) {
 func (r *Requests) messages(x *stream.Exchange, f *Facts) {
 	if request, response := x.Messages(); request|response > 0 {
 		f.Messages, f.Code, f.Status, f.Flags = true, 0, "", "" // what is known only at the end
-		r.Reporter.messages(x.Worker().Loop.Index(), f, request, response)
+		r.Reporter.Messages(x.Worker().Loop.Index(), f, request, response)
 	}
 }
 

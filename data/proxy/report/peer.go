@@ -28,7 +28,15 @@ const maxPeers = 1024
 
 // NewPeers prepares the own headers of a node.
 func NewPeers(r *Reporter, nodeID string) (*Peers, error) {
-	w := r.own
+	text, err := Introduction(r.own)
+	if err != nil {
+		return nil, err
+	}
+	return &Peers{reporter: r, id: []byte(nodeID), metadata: []byte(text)}, nil
+}
+
+// Introduction is what a workload says of itself, as the header has it.
+func Introduction(w Workload) (string, error) {
 	labels := map[string]any{}
 	for k, v := range map[string]string{"app": w.App, "version": w.Version, "service.istio.io/canonical-name": w.Service, "service.istio.io/canonical-revision": w.Revision} {
 		if v != "" {
@@ -37,13 +45,13 @@ func NewPeers(r *Reporter, nodeID string) (*Peers, error) {
 	}
 	s, err := structpb.NewStruct(map[string]any{"NAME": w.Name, "NAMESPACE": w.Namespace, "WORKLOAD_NAME": w.Name, "CLUSTER_ID": w.Cluster, "LABELS": labels})
 	if err != nil {
-		return nil, fmt.Errorf("build peer metadata: %w", err)
+		return "", fmt.Errorf("build peer metadata: %w", err)
 	}
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(s)
 	if err != nil {
-		return nil, fmt.Errorf("build peer metadata: %w", err)
+		return "", fmt.Errorf("build peer metadata: %w", err)
 	}
-	return &Peers{reporter: r, id: []byte(nodeID), metadata: []byte(base64.StdEncoding.EncodeToString(b))}, nil
+	return base64.StdEncoding.EncodeToString(b), nil
 }
 
 // Request implements stream.Filter.
@@ -122,13 +130,13 @@ func (r *Reporter) peer(index int, header []byte) *peer {
 	if w.peers == nil || len(w.peers) >= maxPeers {
 		w.peers = map[string]*peer{}
 	}
-	fresh := &peer{text: string(header), workload: parsePeer(header)}
+	fresh := &peer{text: string(header), workload: ParsePeer(header)}
 	w.peers[fresh.text] = fresh
 	return fresh
 }
 
-// parsePeer reads Istio's peer metadata.
-func parsePeer(header []byte) (w Workload) {
+// ParsePeer reads Istio's peer metadata.
+func ParsePeer(header []byte) (w Workload) {
 	b, err := base64.StdEncoding.AppendDecode(nil, header)
 	s := &structpb.Struct{}
 	if err != nil || proto.Unmarshal(b, s) != nil {

@@ -54,7 +54,7 @@ func FuzzParsePeer(f *testing.F) {
 	f.Add([]byte("!"))
 	f.Add([]byte(strings.Repeat("A", 100)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if w := parsePeer(b); w.Name == "" && w != (Workload{}) {
+		if w := ParsePeer(b); w.Name == "" && w != (Workload{}) {
 			t.Fatalf("%+v", w)
 		}
 	})

@@ -130,25 +130,27 @@ func (r *Reporter) Request(index int, f *Facts, duration time.Duration, received
 }
 
 // Opened counts a connection whose upstream is connected.
-func (r *Reporter) opened(index int, f *Facts) {
+func (r *Reporter) Opened(index int, f *Facts) {
 	w := &r.workers[index]
 	w.shard.Inc(r.find(w, f).opened)
 }
 
-func (r *Reporter) closed(index int, f *Facts) {
+// Closed counts a connection that has ended.
+func (r *Reporter) Closed(index int, f *Facts) {
 	w := &r.workers[index]
 	w.shard.Inc(r.find(w, f).closed)
 }
 
-func (r *Reporter) moved(index int, f *Facts, received, sent uint64) {
+// Moved counts bytes of a connection, as the server received and sent them.
+func (r *Reporter) Moved(index int, f *Facts, received, sent uint64) {
 	w := &r.workers[index]
 	s := r.find(w, f)
 	w.shard.Add(s.received, received)
 	w.shard.Add(s.sent, sent)
 }
 
-// messages counts gRPC messages.
-func (r *Reporter) messages(index int, f *Facts, request, response uint64) {
+// Messages counts gRPC messages of requests and responses.
+func (r *Reporter) Messages(index int, f *Facts, request, response uint64) {
 	w := &r.workers[index]
 	s := r.find(w, f)
 	w.shard.Add(s.asked, request)

@@ -91,8 +91,8 @@ func TestInboundRequest(t *testing.T) {
 func TestMessages(t *testing.T) {
 	r, registry := reporter()
 	f := Facts{Direction: config.Inbound, GRPC: true, Messages: true, Mutual: true, SourceID: "spiffe://cluster.local/ns/front/sa/gateway"}
-	r.messages(0, &f, 3, 40)
-	r.messages(0, &f, 0, 2)
+	r.Messages(0, &f, 3, 40)
+	r.Messages(0, &f, 0, 2)
 	page := text(t, registry)
 	for metric, value := range map[string]string{"istio_request_messages_total": "3", "istio_response_messages_total": "42"} {
 		got := line(t, page, metric)
@@ -108,10 +108,10 @@ func TestMessages(t *testing.T) {
 func TestConnection(t *testing.T) {
 	r, registry := reporter()
 	f := Facts{Direction: config.Outbound, TCP: true, Cluster: "PassthroughCluster"}
-	r.opened(0, &f)
-	r.moved(0, &f, 10, 20)
-	r.moved(0, &f, 1, 2)
-	r.closed(0, &f)
+	r.Opened(0, &f)
+	r.Moved(0, &f, 10, 20)
+	r.Moved(0, &f, 1, 2)
+	r.Closed(0, &f)
 	page := text(t, registry)
 	for metric, value := range map[string]string{"istio_tcp_connections_opened_total": "1", "istio_tcp_connections_closed_total": "1", "istio_tcp_received_bytes_total": "11", "istio_tcp_sent_bytes_total": "22"} {
 		got := line(t, page, metric)

@@ -54,7 +54,7 @@ func (c *Connections) Opened(w *loop.Worker, r *tcp.Record) {
 	if r.Config.Telemetry {
 		f := c.facts(r)
 		f.Flags = ""
-		c.Reporter.opened(w.Index(), &f)
+		c.Reporter.Opened(w.Index(), &f)
 	}
 }
 
@@ -63,7 +63,7 @@ func (c *Connections) Moved(w *loop.Worker, r *tcp.Record, received, sent uint64
 	if r.Config.Telemetry {
 		f := c.facts(r)
 		f.Flags = ""
-		c.Reporter.moved(w.Index(), &f, received, sent)
+		c.Reporter.Moved(w.Index(), &f, received, sent)
 	}
 }
 
@@ -71,7 +71,7 @@ func (c *Connections) Moved(w *loop.Worker, r *tcp.Record, received, sent uint64
 func (c *Connections) Closed(w *loop.Worker, r *tcp.Record) {
 	if r.Config.Telemetry {
 		f := c.facts(r)
-		c.Reporter.closed(w.Index(), &f)
+		c.Reporter.Closed(w.Index(), &f)
 	}
 	if len(r.Config.AccessLogs) == 0 {
 		return
