@@ -67,6 +67,8 @@ const (
 	FeatureMaxRequests  Feature = "max-requests"
 	// FeatureLocalCluster: the proxy asks where its like run (metadata ENABLE_SELF_DISCOVERY), so requests can stay in its zone.
 	FeatureLocalCluster Feature = "local-cluster"
+	// FeatureEntries: an agent on the cluster sds-grpc counts what access log entries tell (metadata HEDDLE_ENTRIES); otherwise the proxy counts by itself.
+	FeatureEntries Feature = "entries"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
 	FeatureSecretSocket Feature = "secret-socket"
 )
@@ -104,6 +106,9 @@ type Proxy struct {
 func (p *Proxy) Can(f Feature) bool {
 	if f == FeatureLocalCluster {
 		return p.Kind != Proxyless && p.Metadata["ENABLE_SELF_DISCOVERY"] == "true"
+	}
+	if f == FeatureEntries {
+		return p.Kind != Proxyless && p.Envoy && p.Metadata["HEDDLE_ENTRIES"] == "true"
 	}
 	if p.Kind == Proxyless { // gRPC speaks HTTP/2 alone; what else it can do follows from its version
 		return f == FeatureHTTP2 || p.Features[f]

@@ -53,5 +53,6 @@ func TCP(v *view.View, side mesh.Side, l Limits, shares ...Share) (out []*listen
 	if t := shares[0].Tunnel; t != nil {
 		p.TunnelingConfig = &tcpv3.TcpProxy_TunnelingConfig{Hostname: net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port))), UsePost: t.Post}
 	}
+	TellTCP(v, p, side)
 	return append(out, network("envoy.filters.network.tcp_proxy", p))
 }

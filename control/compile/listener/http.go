@@ -22,6 +22,7 @@ type manager struct {
 	inbound    bool
 	edge       bool
 	guard      filter.Guard
+	mutual     bool // the mesh's TLS ends here
 	strangers  bool // clients whose certificates nobody has verified
 }
 
@@ -74,6 +75,7 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 		c.HttpFilters = append(c.HttpFilters, filter.Session())
 	}
 	c.HttpFilters = append(c.HttpFilters, filter.Router(own.NoDebugHeaders))
+	filter.TellHTTP(v, c, m.side(), m.mutual)
 	return filter.Manager(c)
 }
 

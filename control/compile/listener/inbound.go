@@ -175,7 +175,9 @@ func (a arrival) chains(v *view.View) []*listenerv3.FilterChain {
 		case unguarded || denied:
 			c.Filters = filter.TCP(v, mesh.ServerSide, filter.Limits{}, filter.Share{Cluster: view.BlackHoleCluster})
 		case w.http:
-			c.Filters = []*listenerv3.Filter{a.manager(v, guard).filter(v)}
+			m := a.manager(v, guard)
+			m.mutual = w.mutual
+			c.Filters = []*listenerv3.Filter{m.filter(v)}
 		default:
 			c.Filters = append(guard.TCP(), filter.TCP(v, mesh.ServerSide, a.limits, filter.Share{Cluster: a.cluster})...)
 		}

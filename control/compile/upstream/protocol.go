@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/heddle-mesh/heddle/control/compile/filter"
 	"github.com/heddle-mesh/heddle/control/compile/message"
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
@@ -42,20 +43,35 @@ const (
 	clients // the version in which the client asks
 )
 
-// plainHTTP are the encoded options of clusters of which no more than the version is said.
-var plainHTTP = [...][]byte{one: httpEntry(one.options()), two: httpEntry(two.options()), clients: httpEntry(clients.options())}
+// plainHTTP are the encoded options of clusters of which no more than the version is said, and introducingHTTP with the filters that tell servers who calls.
+var (
+	plainHTTP       = [...][]byte{one: httpEntry(one.options()), two: httpEntry(two.options()), clients: httpEntry(clients.options())}
+	introducingHTTP = [...][]byte{one: httpEntry(introducing(one.options())), two: httpEntry(introducing(two.options())), clients: httpEntry(introducing(clients.options()))}
+)
+
+func introducing(o *httpv3.HttpProtocolOptions) *httpv3.HttpProtocolOptions {
+	o.HttpFilters = filter.Introducing()
+	return o
+}
 
 // protocol says which HTTP version goes upstream, and what else is to be said of it.
 func (t *target) protocol(v *view.View, c *clusterv3.Cluster) {
 	if !t.proto.IsHTTP() && t.proto != mesh.Auto {
 		return
 	}
-	said := version(v, t.towards(v))
+	said, introduces := version(v, t.towards(v)), t.meshed(v, c) && v.Can(mesh.FeatureEntries)
 	if asked, _ := t.provedBy(); t.policy.Pool == nil && t.policy.Outlier == nil && !asked {
-		message.Append(c, plainHTTP[said])
+		if introduces {
+			message.Append(c, introducingHTTP[said])
+		} else {
+			message.Append(c, plainHTTP[said])
+		}
 		return
 	}
 	o := said.options()
+	if introduces {
+		o = introducing(o)
+	}
 	t.errors(v, o)
 	if p := t.policy.Pool; p != nil {
 		idle := cmp.Or(p.HTTPIdleTimeout, p.TCPIdleTimeout)

@@ -29,11 +29,12 @@ func (t *target) security(v *view.View, c *clusterv3.Cluster) {
 func (t *target) transport(v *view.View, c *clusterv3.Cluster) bool {
 	rule := t.policy.TLS
 	if rule == nil {
-		if !v.Settings().AutoMTLS || t.service.External || t.service.Resolution == mesh.ClientNames {
+		if !t.meshed(v, c) {
 			return false
 		}
 		if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
-			return t.dialled(v, c)
+			c.TransportSocket = t.announced(message.Raw[corev3.TransportSocket](t.appendMutual(v.Scratch(mutualSize), v, nil)))
+			return true
 		}
 		message.Extend(c, v.Scratch(mutualSize+256), func(b []byte) []byte { return t.appendMatches(b, v) })
 		return true
@@ -49,18 +50,23 @@ func (t *target) transport(v *view.View, c *clusterv3.Cluster) bool {
 	return true
 }
 
-// dialled is auto-mTLS for a cluster without endpoints of its own: no endpoint can be told from another there, so all must take it.
-func (t *target) dialled(v *view.View, c *clusterv3.Cluster) bool {
+// meshed says whether the mesh's mutual TLS is spoken with servers: with all of them, or with those that take it. In a cluster without endpoints of its own no endpoint can be told from
+// another, so all must take it.
+func (t *target) meshed(v *view.View, c *clusterv3.Cluster) bool {
+	if t.service == nil {
+		return false
+	}
+	if rule := t.policy.TLS; rule != nil {
+		return rule.Mode == mesh.TLSIstioMutual
+	}
+	if !v.Settings().AutoMTLS || t.service.External || t.service.Resolution == mesh.ClientNames {
+		return false
+	}
+	if c.GetType() != clusterv3.Cluster_ORIGINAL_DST {
+		return true
+	}
 	endpoints := v.Endpoints(t.service.ID)
-	for _, e := range endpoints {
-		if !e.MTLS {
-			return false
-		}
-	}
-	if len(endpoints) > 0 {
-		c.TransportSocket = t.announced(message.Raw[corev3.TransportSocket](t.appendMutual(v.Scratch(mutualSize), v, nil)))
-	}
-	return len(endpoints) > 0
+	return len(endpoints) > 0 && !slices.ContainsFunc(endpoints, func(e *mesh.Endpoint) bool { return !e.MTLS })
 }
 
 func socket(ctx *tlsv3.UpstreamTlsContext) *corev3.TransportSocket {
