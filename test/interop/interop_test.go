@@ -41,8 +41,8 @@ var differs = map[string]string{
 	"x-b3-parentspanid":             "random",
 	"x-b3-sampled":                  "stock Envoy has no tracer configured",
 	"x-envoy-attempt-count":         "compared by its own fixture",
-	"x-envoy-peer-metadata":         "stock Envoy has no peer metadata filter",
-	"x-envoy-peer-metadata-id":      "stock Envoy has no peer metadata filter",
+	"x-envoy-peer-metadata":         "stock Envoy introduces itself to servers that it asks about requests, too; and a patch may take away the filter that removes it",
+	"x-envoy-peer-metadata-id":      "the same",
 	"x-echo-key":                    "unique for each data plane",
 }
 

@@ -109,7 +109,8 @@ func TellTCP(v *view.View, p *tcpv3.TcpProxy, side mesh.Side) {
 	}
 	atEnd(p.AccessLog, datav3.AccessLogType_TcpConnectionEnd)
 	p.AccessLog = append(p.AccessLog, logTo("envoy.access_loggers.tcp_grpc", &alsv3.TcpGrpcAccessLogConfig{CommonConfig: entries(side, false)}))
-	p.AccessLogOptions = &tcpv3.TcpProxy_TcpAccessLogOptions{AccessLogFlushInterval: message.Duration(entryInterval), FlushAccessLogOnConnected: true}
+	// Envoy connects to the application while its client's handshake goes on, so that it is not known yet who that is.
+	p.AccessLogOptions = &tcpv3.TcpProxy_TcpAccessLogOptions{AccessLogFlushInterval: message.Duration(entryInterval), FlushAccessLogOnConnected: side == mesh.ClientSide}
 }
 
 // atEnd keeps logs for users to the end of a request or connection: what goes on meanwhile is told to the agent alone.

@@ -15,6 +15,7 @@ const tellEvery = 5 * time.Second
 type talk struct {
 	looked, on bool
 	heard      bool // the response has begun
+	other      bool // which is no gRPC
 	in, out    codec.GRPCMessages
 	told       [2]uint64
 	at         loop.Time // when
@@ -45,6 +46,10 @@ func (x *Exchange) replied(p []byte) {
 			x.talk.heard = true
 			kind, _ := x.Response.Value(codec.ContentType)
 			x.talk.out.Text = !x.web.On && bytes.HasPrefix(kind, []byte(webText))
+			x.talk.other = !codec.IsGRPC(kind) && !webType(kind)
+		}
+		if x.talk.other {
+			return
 		}
 		x.talk.out.Feed(p)
 		x.tell()
