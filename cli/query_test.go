@@ -24,7 +24,7 @@ func metricsStore(t *testing.T) (address, tokenFile string) {
 		t.Fatal(err)
 	}
 	s, err := observe.New(observe.Options{
-		Config: config, Dir: filepath.Join(dir, "data"), Address: "127.0.0.1:0", TokenFile: filepath.Join(dir, "token"), Retention: time.Hour, Log: slog.New(slog.DiscardHandler),
+		Config: config, Dir: filepath.Join(dir, "data"), Address: "127.0.0.1:0", TokenFile: filepath.Join(dir, "token"), Retention: time.Hour, Block: time.Hour, Log: slog.New(slog.DiscardHandler),
 		Series: scrape.Limits{Series: 10, PerTarget: 10}, Queries: query.Limits{Timeout: time.Second, Samples: 1000, Concurrent: 1, Lookback: time.Minute},
 	})
 	if err != nil {

@@ -62,6 +62,7 @@ Where those are forbidden, --mode proxy does without, by HTTP_PROXY, and says wh
 	f.IntVar(&o.MetricsPort, "metrics-port", laptop.DefaultMetricsPort, "port of that API on this machine; 0 takes any free one")
 	f.DurationVar(&o.MetricsRetention, "metrics-retention", 24*time.Hour, "how long metrics are kept")
 	f.DurationVar(&o.MetricsEvery, "metrics-every", 5*time.Second, "how often metrics are read")
+	f.StringVar(&o.MetricsConfig, "metrics-config", "", "`file` in Prometheus' language with remote_write, scrape_configs and global.external_labels to add; paths in it are absolute")
 	f.Float64Var(&o.Rate, "rate", 5, "requests a second of the traffic generator; 0 switches it off")
 	f.DurationVar(&o.Deadline, "timeout", 60*time.Second, "give up when the mesh is not ready after this time")
 	return c

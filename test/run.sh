@@ -10,6 +10,8 @@ if ! command -v gcc >/dev/null; then
 fi
 echo "== packages ${race:+with the race detector}"
 CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(apis|e2e|bench|soak|interop|pod)')
+echo "== metrics, with labels held as in the build"
+go test -tags dedupelabels -timeout 5m ./platform/observe/...
 echo "== what fixtures compile to"
 CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -run TestCompiled ./test/interop
 echo "== allocation assertions, without the race detector"

@@ -33,9 +33,13 @@ func main() {
 	}
 }
 
+// garbage is how much of it there may be, in percent of what is in use: most of a store's memory lives for hours, so that collecting it often is cheap.
+const garbage = 50
+
 // settings are what the command line says besides the server's own.
 type settings struct {
 	o        observe.Options
+	check    bool
 	memory   int64
 	maxSize  int64
 	logLevel slog.Level
@@ -50,11 +54,13 @@ func command(ctx context.Context) *cobra.Command {
 	}
 	f, o := c.Flags(), &s.o
 	f.StringVar(&o.Config, "config", "", "`file` in Prometheus' language: global, scrape_configs (with file_sd_configs, kubernetes_sd_configs and static_configs) and remote_write; SIGHUP reads it again")
+	f.BoolVar(&s.check, "check", false, "read the configuration, say whether it is right, and end")
 	f.StringVar(&o.Dir, "data-dir", "", "`folder` of the samples; made if it does not exist")
 	f.StringVar(&o.Address, "http-address", "127.0.0.1:9090", "address of the API")
 	f.StringVar(&o.TokenFile, "token-file", "", "`file` with the bearer token of the API; made if it does not exist; needed unless the address is a loopback address")
 	f.DurationVar(&o.Retention, "retention", 24*time.Hour, "how long samples are kept")
-	f.Int64Var(&s.maxSize, "retention-size", 1024, "how many `MiB` of samples are kept on disk, the youngest two hours in any case; 0 for no limit")
+	f.Int64Var(&s.maxSize, "retention-size", 1024, "how many `MiB` of samples are kept on disk, what is in memory besides; 0 for no limit")
+	f.DurationVar(&o.Block, "block", 2*time.Hour, "how much time a block on disk holds; one and a half of it are in memory and in the write-ahead log")
 	f.IntVar(&o.Series.Series, "max-series", 400_000, "how many series there may be; what is beyond is refused, counted and told")
 	f.IntVar(&o.Series.PerTarget, "max-series-per-target", 50_000, "how many series one target may have")
 	f.DurationVar(&o.Queries.Timeout, "query-timeout", 30*time.Second, "how long a query may take")
@@ -66,8 +72,8 @@ func command(ctx context.Context) *cobra.Command {
 	return c
 }
 
-// check finds settings that mean nothing.
-func (s *settings) check() error {
+// meaningful finds settings that mean nothing.
+func (s *settings) meaningful() error {
 	if s.o.Config == "" || s.o.Dir == "" {
 		return errors.New("--config and --data-dir are needed: what to scrape, and where to keep it; heddle observe scrape-config prints a configuration")
 	}
@@ -88,17 +94,23 @@ func (s *settings) check() error {
 }
 
 func (s *settings) run(ctx context.Context, f *pflag.FlagSet) error {
-	if err := s.check(); err != nil {
+	o := s.o
+	o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: s.logLevel}))
+	if s.check {
+		return observe.Check(o.Config, o.Log)
+	}
+	if err := s.meaningful(); err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
 	}
 	if s.memory > 0 {
 		debug.SetMemoryLimit(s.memory)
 	}
 	go resident.Keep(ctx, 0)
-	o := s.o
 	o.MaxBytes, o.Version, o.Flags = s.maxSize<<20, version, map[string]string{}
 	f.VisitAll(func(v *pflag.Flag) { o.Flags[v.Name] = v.Value.String() })
-	o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: s.logLevel}))
 	klog.SetSlogLogger(o.Log.With("part", "kubernetes"))
 	server, err := observe.New(o)
 	if err != nil {

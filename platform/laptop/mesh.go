@@ -128,6 +128,9 @@ func (m *meshRun) bringUp(start, inner context.Context) error {
 	if err := m.openPorts(); err != nil {
 		return err
 	}
+	if err := m.prepareMetrics(start); err != nil {
+		return err
+	}
 	m.sayMode()
 	m.say("starting the API server and the control plane")
 	all := m.plan()

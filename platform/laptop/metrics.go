@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"strconv"
+	"strings"
 
 	"github.com/heddle-mesh/heddle/platform/observe/jobs"
 )
@@ -23,28 +25,58 @@ func (m *meshRun) startMetrics(inner context.Context) error {
 	if err != nil {
 		return err
 	}
-	folder := m.dir.join("metrics")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("make the folder of metrics: %w", err)
-	}
 	m.telling.Lock()
 	err = m.tellTargets()
 	m.telling.Unlock()
 	if err != nil {
 		return err
 	}
-	config := m.dir.join("metrics", "config.yaml")
-	if err := os.WriteFile(config, []byte(jobs.FromFile(m.dir.join("metrics", targetsFile), m.opts.MetricsEvery)), 0o644); err != nil {
+	return m.daemon(inner, "observe", path, "--config", m.metricsConfig(), "--data-dir", m.dir.join("metrics", "data"), "--http-address", m.metricsAddress(),
+		"--retention", m.opts.MetricsRetention.String(), "--block", metricsBlock, "--retention-size", strconv.Itoa(metricsMiB), "--max-series", strconv.Itoa(metricsSeries), "--query-max-samples", "5000000",
+		"--memory-limit", strconv.Itoa(memoryObserve), "--log-level", "warn")
+}
+
+func (m *meshRun) metricsConfig() string { return m.dir.join("metrics", "config.yaml") }
+
+// prepareMetrics writes the configuration of metrics, and makes sure that the store understands what the user added.
+func (m *meshRun) prepareMetrics(ctx context.Context) error {
+	if !m.opts.Metrics {
+		return nil
+	}
+	if err := os.MkdirAll(m.dir.join("metrics"), 0o700); err != nil {
+		return fmt.Errorf("make the folder of metrics: %w", err)
+	}
+	text := jobs.FromFile(m.dir.join("metrics", targetsFile), m.opts.MetricsEvery)
+	file := m.opts.MetricsConfig
+	if file != "" {
+		more, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("read --metrics-config: %w", err)
+		}
+		if text, err = jobs.With(text, more); err != nil {
+			return fmt.Errorf("--metrics-config %s: %w", file, err)
+		}
+	}
+	if err := os.WriteFile(m.metricsConfig(), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the configuration of metrics: %w", err)
 	}
-	return m.daemon(inner, "observe", path, "--config", config, "--data-dir", m.dir.join("metrics", "data"), "--http-address", m.metricsAddress(),
-		"--retention", m.opts.MetricsRetention.String(), "--retention-size", strconv.Itoa(metricsMiB), "--max-series", strconv.Itoa(metricsSeries), "--query-max-samples", "5000000",
-		"--memory-limit", strconv.Itoa(memoryObserve), "--log-level", "warn")
+	if file == "" {
+		return nil
+	}
+	path, err := m.opts.binary(observeBinary)
+	if err != nil {
+		return err
+	}
+	if out, err := exec.CommandContext(ctx, path, "--check", "--config", m.metricsConfig()).CombinedOutput(); err != nil {
+		return fmt.Errorf("--metrics-config %s: %s", file, strings.TrimPrefix(strings.TrimSpace(string(out)), observeBinary+": "))
+	}
+	return nil
 }
 
 // Bounds of the metrics of one machine.
 const (
 	metricsMiB    = 512
+	metricsBlock  = "30m" // the run folder may be in memory, and the write-ahead log has one and a half of it
 	metricsSeries = 100_000
 )
 

@@ -61,6 +61,7 @@ type Options struct {
 	MetricsPortAsked     bool
 	MetricsRetention     time.Duration
 	MetricsEvery         time.Duration // how often targets are scraped
+	MetricsConfig        string        // file in Prometheus' language: remote_write and more; "" for none
 	Rate                 float64       // requests a second of the visitor; 0: none
 	ProxyMemory          int           // limit of each proxy's memory, MiB
 	Deadline             time.Duration

@@ -32,6 +32,7 @@ type Options struct {
 	TokenFile string // bearer token of the API; made if it does not exist; "" for none, on loopback addresses only
 	Retention time.Duration
 	MaxBytes  int64
+	Block     time.Duration // see store.Options
 	Series    scrape.Limits
 	Queries   query.Limits
 	Flags     map[string]string // as the API tells them
@@ -79,7 +80,7 @@ func New(o Options) (s *Server, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if s.store, err = store.Open(store.Options{Dir: o.Dir, Retention: o.Retention, MaxBytes: o.MaxBytes, Log: o.Log.With("part", "store"), Registry: registry}); err != nil {
+	if s.store, err = store.Open(store.Options{Dir: o.Dir, Retention: o.Retention, MaxBytes: o.MaxBytes, Block: o.Block, Log: o.Log.With("part", "store"), Registry: registry}); err != nil {
 		return nil, err
 	}
 	if s.scraper, err = scrape.New(scrape.Options{Store: s.store, Limits: o.Series, Log: o.Log, Registry: registry}); err != nil {
@@ -94,6 +95,16 @@ func New(o Options) (s *Server, err error) {
 	}
 	s.server = &http.Server{Handler: guard.wrap(s.query), ReadHeaderTimeout: 10 * time.Second}
 	return s, nil
+}
+
+// Check says what is wrong with a configuration, as New and Reload would.
+func Check(file string, log *slog.Logger) error {
+	c, err := scrape.Load(file, log)
+	if err != nil {
+		return err
+	}
+	_, err = c.GetScrapeConfigs()
+	return err
 }
 
 // Address is where the API is served.

@@ -67,7 +67,7 @@ func options(t *testing.T, config string) Options {
 		t.Fatal(err)
 	}
 	return Options{
-		Config: file, Dir: filepath.Join(dir, "data"), Address: "127.0.0.1:0", Retention: time.Hour, Version: "test", Log: slog.New(slog.DiscardHandler),
+		Config: file, Dir: filepath.Join(dir, "data"), Address: "127.0.0.1:0", Retention: time.Hour, Block: time.Hour, Version: "test", Log: slog.New(slog.DiscardHandler),
 		Series: scrape.Limits{Series: 1000, PerTarget: 1000}, Queries: query.Limits{Timeout: 10 * time.Second, Samples: 100_000, Concurrent: 4, Lookback: 5 * time.Minute},
 	}
 }

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/api"
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/storage/remote"
 )
 
 // flaky answers after 30 ms, /bad with 500.
@@ -67,7 +71,9 @@ func TestMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h.up("--empty", "--metrics-every", "1s")
+	h.mistakenMetrics()
+	received := h.receiver()
+	h.up("--empty", "--metrics-every", "1s", "--metrics-config", "more.yaml")
 	s := h.status()
 	namespaces := h.namespaces(s.PID)
 	if s.Metrics == "" || !strings.Contains(h.must("status"), "metrics     "+s.Metrics+"\n") {
@@ -95,6 +101,9 @@ func TestMetrics(t *testing.T) {
 	t.Run("flagger", func(t *testing.T) { m.flagger(t) })
 	t.Run("keda", func(t *testing.T) { m.keda(t) })
 	t.Run("targets", func(t *testing.T) { m.targets(t) })
+	t.Run("remote write", func(t *testing.T) {
+		eventually(t, 20*time.Second, func() string { return received(truth["200"]) })
+	})
 	t.Run("query", func(t *testing.T) { h.query(t, truth) })
 	t.Run("killed", func(t *testing.T) { h.killedMetrics(t, m, truth) })
 	for _, p := range []interface{ Signal(os.Signal) error }{client.Process, server.Process} {
@@ -106,6 +115,62 @@ func TestMetrics(t *testing.T) {
 	m.becomes(t, `absent(up{workload="flaky"})`, `{workload="flaky"}=1`)
 	h.must("down")
 	h.nothingLeft(namespaces)
+}
+
+// mistakenMetrics: what is wrong with the metrics is said before anything starts.
+func (h *home) mistakenMetrics() {
+	h.t.Helper()
+	for text, want := range map[string]string{
+		"rule_files: [a]":               "heddle: --metrics-config more.yaml: rule_files cannot be set; use remote_write, scrape_configs and global.external_labels\n",
+		"remote_write: [{uri: a}]":      "field uri not found in type config.plain\n",
+		"scrape_configs: [{job: mesh}]": "field job not found in type config.ScrapeConfig\n",
+	} {
+		if err := os.WriteFile(filepath.Join(h.dir, "more.yaml"), []byte(text), 0o644); err != nil {
+			h.t.Fatal(err)
+		}
+		if out, errs, code := h.call("up", "--empty", "--metrics-config", "more.yaml"); code != 1 || !strings.HasPrefix(errs, "heddle: --metrics-config more.yaml: ") || !strings.HasSuffix(errs, want) {
+			h.t.Errorf("%s: %d %s%s", text, code, out, errs)
+		}
+	}
+}
+
+// receiver is another Prometheus, which the mesh sends its samples to; it tells what is missing yet of a number of requests.
+func (h *home) receiver() (missing func(requests float64) string) {
+	h.t.Helper()
+	var mu sync.Mutex
+	last := "nothing was received"
+	var most float64
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		all, err := remote.DecodeWriteRequest(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil || r.Header.Get("X-Scope-OrgID") != "mesh" {
+			last = fmt.Sprint("a bad request: ", r.Header, err)
+			return
+		}
+		for _, s := range all.Timeseries {
+			labels := map[string]string{}
+			for _, l := range s.Labels {
+				labels[l.Name] = l.Value
+			}
+			if labels["__name__"] == "istio_requests_total" && labels["site"] == "here" && labels["reporter"] == "destination" && labels["response_code"] == "200" {
+				most = max(most, s.Samples[len(s.Samples)-1].Value)
+			}
+		}
+	}))
+	h.t.Cleanup(srv.Close)
+	text := "global: {external_labels: {site: here}}\nremote_write: [{url: '" + srv.URL + "', headers: {X-Scope-OrgID: mesh}}]\n"
+	if err := os.WriteFile(filepath.Join(h.dir, "more.yaml"), []byte(text), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+	return func(requests float64) string {
+		mu.Lock()
+		defer mu.Unlock()
+		if most == requests {
+			return ""
+		}
+		return fmt.Sprintf("of %g requests %g were told; %s", requests, most, last)
+	}
 }
 
 // metrics is a client of the API.

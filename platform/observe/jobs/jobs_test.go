@@ -143,3 +143,30 @@ func TestFromFile(t *testing.T) {
 		}
 	}
 }
+
+// TestWith: what a user adds is in the configuration, beside what the mesh has; anything else is refused by its name.
+func TestWith(t *testing.T) {
+	text, err := With(FromFile("targets.json", time.Second), []byte("global: {external_labels: {site: lab}}\nremote_write: [{url: 'http://a/push', headers: {X-Scope-OrgID: b}}]\nscrape_configs: [{job_name: mine}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := load(t, text); len(all) != 2 || all["mine"] == nil || time.Duration(all["mesh"].ScrapeInterval) != time.Second {
+		t.Errorf("%s", text)
+	}
+	for _, want := range []string{"site: lab", "url: http://a/push", "X-Scope-OrgID: b"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	for more, want := range map[string]string{
+		"rule_files: [a]":               "rule_files cannot be set; use remote_write, scrape_configs and global.external_labels",
+		"global: {scrape_interval: 1s}": "global.scrape_interval is the mesh's; of global only external_labels can be set",
+		"global: 1":                     "global is not an object",
+		"scrape_configs: 1":             "scrape_configs is not a list",
+		"a: [":                          "it is not YAML: ",
+	} {
+		if _, err := With(FromFile("targets.json", time.Second), []byte(more)); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", more, err, want)
+		}
+	}
+}

@@ -21,8 +21,8 @@ const (
 	MinRetention = time.Hour
 	// segment is the size of a file of the write-ahead log. Small files go sooner.
 	segment = 32 << 20
-	// block is how much time the youngest block on disk holds. Younger samples are in memory and in the write-ahead log.
-	block = 2 * time.Hour
+	// MinBlock is the shortest block: writing one takes longer than the samples of a few scrapes are worth.
+	MinBlock = time.Minute
 )
 
 // Options of Open.
@@ -30,6 +30,7 @@ type Options struct {
 	Dir       string        // made if it does not exist
 	Retention time.Duration // samples that are older go, a block at a time
 	MaxBytes  int64         // of blocks and write-ahead log: the oldest blocks go; 0 for no limit
+	Block     time.Duration // how much time the youngest block on disk holds; up to one and a half of it are in memory and in the write-ahead log
 	Log       *slog.Logger
 	Registry  prometheus.Registerer
 }
@@ -44,6 +45,9 @@ func Open(o Options) (*Store, error) {
 	if o.Retention < MinRetention {
 		return nil, fmt.Errorf("a retention of %s is too short; use %s or more", o.Retention, MinRetention)
 	}
+	if o.Block < MinBlock || o.Block > o.Retention {
+		return nil, fmt.Errorf("blocks of %s are not possible; use %s up to the retention, which is %s", o.Block, MinBlock, o.Retention)
+	}
 	if o.MaxBytes < 0 {
 		return nil, fmt.Errorf("a size of %d bytes is not possible; use 0 for no limit", o.MaxBytes)
 	}
@@ -55,8 +59,8 @@ func Open(o Options) (*Store, error) {
 	opts.MaxBytes = o.MaxBytes
 	opts.WALSegmentSize = segment
 	opts.WALCompression = compression.Snappy
-	opts.MinBlockDuration = block.Milliseconds()
-	opts.MaxBlockDuration = max(block, o.Retention/10).Milliseconds()
+	opts.MinBlockDuration = o.Block.Milliseconds()
+	opts.MaxBlockDuration = max(o.Block, o.Retention/10).Milliseconds()
 	opts.FloatChunkEncoding = chunkenc.EncXOR
 	opts.HeadChunksWriteQueueSize = 0
 	db, err := tsdb.Open(o.Dir, o.Log, o.Registry, opts, tsdb.NewDBStats())
@@ -66,5 +70,5 @@ func Open(o Options) (*Store, error) {
 	return &Store{DB: db}, nil
 }
 
-// Series is how many series are in memory: those of the last two to three hours.
+// Series is how many series are in memory: those of the last one to one and a half blocks.
 func (s *Store) Series() int { return int(s.Head().NumSeries()) }

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 func open(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := Open(Options{Dir: dir, Retention: MinRetention, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	s, err := Open(Options{Dir: dir, Retention: MinRetention, Block: MinRetention, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func add(s *Store, series string, t int64, v float64) error {
 
 // write stores samples, says how many are stored, and goes on until it is killed.
 func write(dir string) {
-	s, err := Open(Options{Dir: dir, Retention: MinRetention, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	s, err := Open(Options{Dir: dir, Retention: MinRetention, Block: MinRetention, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		panic(err)
 	}
@@ -158,7 +158,7 @@ func TestSecondOpenIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	defer s.Close()
-	if other, err := Open(Options{Dir: dir, Retention: MinRetention, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}); err == nil {
+	if other, err := Open(Options{Dir: dir, Retention: MinRetention, Block: MinRetention, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()}); err == nil {
 		other.Close()
 		t.Fatal("a folder was opened twice")
 	}
@@ -166,9 +166,11 @@ func TestSecondOpenIsRefused(t *testing.T) {
 
 func TestMeaninglessOptions(t *testing.T) {
 	for want, o := range map[string]Options{
-		"a retention of 1m0s is too short; use 1h0m0s or more":         {Retention: time.Minute},
-		"a size of -1 bytes is not possible; use 0 for no limit":       {Retention: MinRetention, MaxBytes: -1},
-		"make the folder of metrics: mkdir /dev/null: not a directory": {Retention: MinRetention, Dir: "/dev/null/metrics"},
+		"blocks of 0s are not possible; use 1m0s up to the retention, which is 1h0m0s":     {Retention: MinRetention},
+		"blocks of 2h0m0s are not possible; use 1m0s up to the retention, which is 1h0m0s": {Retention: MinRetention, Block: 2 * MinRetention},
+		"a retention of 1m0s is too short; use 1h0m0s or more":                             {Retention: time.Minute},
+		"a size of -1 bytes is not possible; use 0 for no limit":                           {Retention: MinRetention, Block: MinBlock, MaxBytes: -1},
+		"make the folder of metrics: mkdir /dev/null: not a directory":                     {Retention: MinRetention, Block: MinBlock, Dir: "/dev/null/metrics"},
 	} {
 		if _, err := Open(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
