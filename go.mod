@@ -2,6 +2,10 @@ module github.com/heddle-mesh/heddle
 
 go 1.26.0
 
+ignore ./ui/node_modules
+
+ignore ./test/ui/node_modules
+
 require (
 	cel.dev/cel-go v0.33.2
 	github.com/andybalholm/brotli v1.2.1
