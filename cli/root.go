@@ -51,7 +51,7 @@ func Root(e Env) *cobra.Command {
 	root.SetOut(e.Out)
 	root.SetErr(e.Err)
 	root.SetFlagErrorFunc(flagError)
-	for _, c := range []func(*Env) *cobra.Command{up, down, status, run, kubeconfig, kubectl, proxyStatus, proxyConfig, proxyRestart, tap, injectCommand, installCommand, uninstallCommand, checkCommand, validateCommand, analyzeCommand, sampleCommand, workloadCommand, queryCommand, observeCommand, version, fabricServe} {
+	for _, c := range []func(*Env) *cobra.Command{up, down, status, run, kubeconfig, kubectl, proxyStatus, proxyConfig, proxyRestart, tap, injectCommand, installCommand, uninstallCommand, checkCommand, validateCommand, analyzeCommand, sampleCommand, workloadCommand, queryCommand, observeCommand, dashboardCommand, version, fabricServe} {
 		root.AddCommand(c(&e))
 	}
 	root.InitDefaultCompletionCmd()

@@ -29,8 +29,8 @@ func status(e *Env) *cobra.Command {
 			if !s.Ready {
 				state = "not ready: " + s.Message
 			}
-			_, _ = fmt.Fprintf(e.Out, "mesh        %s (process %d, mode %s, since %s)\ningress     %s\nAPI server  %s\nkubeconfig  %s\nheddled     %s\nmetrics     %s\n\n",
-				state, s.PID, s.Mode, s.Started, s.Gateway, s.API, s.Kubeconfig, s.Debug, cmp.Or(s.Metrics, "none (--metrics=false)"))
+			_, _ = fmt.Fprintf(e.Out, "mesh        %s (process %d, mode %s, since %s)\ningress     %s\nAPI server  %s\nkubeconfig  %s\nheddled     %s\nmetrics     %s\ndashboard   %s\n\n",
+				state, s.PID, s.Mode, s.Started, s.Gateway, s.API, s.Kubeconfig, s.Debug, cmp.Or(s.Metrics, "none (--metrics=false)"), cmp.Or(s.Dashboard, "none (--dashboard=false)"))
 			t := newTable("NAME", "NAMESPACE", "VERSION", "ADDRESS", "READY", "RESTARTS")
 			if format == "wide" {
 				t.header = append(t.header, "ADMIN", "ABOUT")

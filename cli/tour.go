@@ -10,7 +10,11 @@ import (
 // tour prints what is running and what to try; each command works as printed.
 func tour(out io.Writer, s *laptop.Status, command string, empty bool) {
 	_, _ = fmt.Fprintf(out, "heddle: ready after %.1f s (%s)\n\n", s.ReadyAfter, modes[s.Mode])
-	_, _ = fmt.Fprintf(out, "  ingress     %s\n  API server  %s\n  kubeconfig  %s\n  logs        %s/log\n\n", s.Gateway, s.API, s.Kubeconfig, s.RunDir)
+	_, _ = fmt.Fprintf(out, "  ingress     %s\n  API server  %s\n  kubeconfig  %s\n  logs        %s/log\n", s.Gateway, s.API, s.Kubeconfig, s.RunDir)
+	if s.Dashboard != "" {
+		_, _ = fmt.Fprintf(out, "  dashboard   %s\n              (logs in once; %s dashboard gives another)\n", s.Dashboard, command)
+	}
+	_, _ = fmt.Fprintln(out)
 	if !empty {
 		for _, w := range s.Workloads {
 			_, _ = fmt.Fprintf(out, "  %-22s %-12s %s\n", w.Name, w.Address, w.About)

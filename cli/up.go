@@ -38,12 +38,16 @@ Where those are forbidden, --mode proxy does without, by HTTP_PROXY, and says wh
 			tellWhenReady := readyPipe(e.Environ)
 			o.RunDir, o.BinDir, o.Mode, o.Out, o.Log, o.Env = e.RunDir, filepath.Dir(e.Self), laptop.Mode(mode), e.Out, e.Log, e.Environ
 			o.GatewayPortAsked, o.APIPortAsked = cmd.Flags().Changed("port"), cmd.Flags().Changed("api-port")
-			o.MetricsPortAsked = cmd.Flags().Changed("metrics-port")
+			o.MetricsPortAsked, o.DashboardPortAsked = cmd.Flags().Changed("metrics-port"), cmd.Flags().Changed("dashboard-port")
 			if detach {
 				return e.detached(cmd.Context(), os.Args[1:])
 			}
 			return laptop.Run(cmd.Context(), o, func(s *laptop.Status) {
-				tour(e.out(), s, e.command(), o.Empty)
+				shown := *s
+				if link, err := laptop.DashboardLink(cmd.Context(), s); err == nil {
+					shown.Dashboard = link
+				}
+				tour(e.out(), &shown, e.command(), o.Empty)
 				tellWhenReady()
 			})
 		},
@@ -63,6 +67,8 @@ Where those are forbidden, --mode proxy does without, by HTTP_PROXY, and says wh
 	f.DurationVar(&o.MetricsRetention, "metrics-retention", 24*time.Hour, "how long metrics are kept")
 	f.DurationVar(&o.MetricsEvery, "metrics-every", 5*time.Second, "how often metrics are read")
 	f.StringVar(&o.MetricsConfig, "metrics-config", "", "`file` in Prometheus' language with remote_write, scrape_configs and global.external_labels to add; paths in it are absolute")
+	f.BoolVar(&o.Dashboard, "dashboard", true, "serve the dashboard on this machine")
+	f.IntVar(&o.DashboardPort, "dashboard-port", laptop.DefaultDashboardPort, "port of the dashboard on this machine; 0 takes any free one")
 	f.Float64Var(&o.Rate, "rate", 5, "requests a second of the traffic generator; 0 switches it off")
 	f.DurationVar(&o.Deadline, "timeout", 60*time.Second, "give up when the mesh is not ready after this time")
 	return c

@@ -18,6 +18,9 @@ import (
 // options are what the flags say; they are read once.
 type options struct {
 	server.Options
+	dashboard    string // address; "" is none
+	metricsURL   string // of a Prometheus; "" is none
+	metricsToken string // file
 	logLevel     slog.Level
 	memoryLimit  size
 	printVersion bool
@@ -36,6 +39,9 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.XDSTLSAddress, "xds-tls-address", "", "`address` of xDS and certificates over TLS, such as :15012; empty: none")
 	f.Var((*list)(&o.XDSSockets), "xds-socket", "`path` of a unix socket for xDS and certificates; may be given several times")
 	f.StringVar(&o.HTTPAddress, "http-address", "127.0.0.1:15014", "`address` of /ready, /metrics, /version and /debug")
+	f.StringVar(&o.dashboard, "dashboard-address", "", "`address` of the dashboard, such as 127.0.0.1:20001; empty: none")
+	f.StringVar(&o.metricsURL, "metrics-url", "", "`URL` of the Prometheus from which the dashboard draws traffic, such as http://127.0.0.1:9090; empty: none")
+	f.StringVar(&o.metricsToken, "metrics-token-file", "", "`file` with the bearer token that it wants")
 	f.StringVar(&o.WebhookAddress, "webhook-address", "", "`address` of the webhooks that validate objects and inject pods, such as :15017; empty: none")
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` under which the Kubernetes API reaches the webhook; empty: made from its address")
 	f.StringVar(&o.WebhookName, "webhook-name", "", "`name` under which the validating webhook is registered (default: heddled-NAMESPACE)")
@@ -82,6 +88,9 @@ func parse(args []string) (options, error) {
 	}
 	if o.ClusterID == "" || o.Network == "" {
 		return o, errors.New("--cluster-id and --network must not be empty")
+	}
+	if o.dashboard == "" && o.metricsURL+o.metricsToken != "" {
+		return o, errors.New("--metrics-url and --metrics-token-file are for the dashboard; give --dashboard-address too")
 	}
 	return o, nil
 }

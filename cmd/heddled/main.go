@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
 	"github.com/heddle-mesh/heddle/control/server"
@@ -54,5 +55,14 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	return d.Run(ctx)
+	dashboard, err := openDashboard(d, o)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.Run(ctx) })
+	if dashboard != nil {
+		group.Go(func() error { return dashboard(ctx) })
+	}
+	return group.Wait()
 }

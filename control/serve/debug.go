@@ -119,6 +119,16 @@ func (s *Server) sorted() []*conn {
 	return all
 }
 
+// Connected lists the proxies that have a stream, as NAME.NAMESPACE, each once.
+func (s *Server) Connected() []string {
+	names := []string{}
+	for _, c := range s.connections() {
+		names = append(names, shortID(c.proxy))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 func (c *conn) status() []session.TypeStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()

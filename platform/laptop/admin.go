@@ -98,7 +98,7 @@ func (m *meshRun) status() *Status {
 	s := &Status{
 		Ready: m.ready, Message: m.message, PID: pid(), Mode: m.opts.Mode, RunDir: m.dir.path,
 		Gateway: m.gatewayURL(), API: fmt.Sprintf("https://127.0.0.1:%d", m.ports.api), Kubeconfig: m.dir.join("kubeconfig"),
-		Debug: fmt.Sprintf("http://127.0.0.1:%d", m.ports.debug), DebugToken: m.dir.join("debug-token"), Metrics: m.metricsURL(),
+		Debug: fmt.Sprintf("http://127.0.0.1:%d", m.ports.debug), DebugToken: m.dir.join("debug-token"), Metrics: m.metricsURL(), Dashboard: m.dashboardURL(),
 		Started: m.started.Format(time.RFC3339), ReadyAfter: m.readyAfter.Seconds(), Workloads: []Workload{},
 	}
 	for _, p := range m.processes {

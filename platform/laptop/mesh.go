@@ -51,9 +51,9 @@ type meshRun struct {
 
 // ports of the host.
 type ports struct {
-	gateway, api, debug, admin, metrics int
-	gatewayListener                     *os.File
-	adminListener                       net.Listener
+	gateway, api, debug, admin, metrics, dashboard int
+	gatewayListener                                *os.File
+	adminListener                                  net.Listener
 }
 
 // ErrStopped says that a mesh was told to end before it was ready.
@@ -265,6 +265,7 @@ func (m *meshRun) startHeddled(start, inner context.Context) error {
 		"--http-address", "127.0.0.1:" + strconv.Itoa(m.ports.debug), "--webhook-address", "127.0.0.1:0",
 		"--token-file", m.dir.join("debug-token"), "--join-tokens", m.dir.join("tokens"), "--ca-dir", m.dir.join("ca"), "--state-dir", m.dir.join("state"),
 		"--cluster-id", cluster, "--memory-limit", strconv.Itoa(memoryHeddled), "--leader-election=false"}
+	args = append(args, m.dashboardArgs()...)
 	if m.opts.plain() {
 		settings, err := m.plainMeshConfig()
 		if err != nil {

@@ -32,6 +32,8 @@ const (
 	DefaultGatewayPort = 8080
 	DefaultAPIPort     = 6443
 	DefaultMetricsPort = 9090
+	// DefaultDashboardPort is the one that Kiali's users know.
+	DefaultDashboardPort = 20001
 )
 
 // DefaultProxyMemory is the limit of a proxy's memory in MiB: enough for some hundred requests at a time.
@@ -60,6 +62,9 @@ type Options struct {
 	MetricsPort          int  // as the other ports
 	MetricsPortAsked     bool
 	MetricsRetention     time.Duration
+	Dashboard            bool // serve the dashboard
+	DashboardPort        int  // as the other ports
+	DashboardPortAsked   bool
 	MetricsEvery         time.Duration // how often targets are scraped
 	MetricsConfig        string        // file in Prometheus' language: remote_write and more; "" for none
 	Rate                 float64       // requests a second of the visitor; 0: none
@@ -110,7 +115,7 @@ func (o *Options) check() error {
 	for _, p := range []struct {
 		flag string
 		port int
-	}{{"--port", o.GatewayPort}, {"--api-port", o.APIPort}, {"--metrics-port", o.MetricsPort}} {
+	}{{"--port", o.GatewayPort}, {"--api-port", o.APIPort}, {"--metrics-port", o.MetricsPort}, {"--dashboard-port", o.DashboardPort}} {
 		if p.port < 0 || p.port > 65535 {
 			return fmt.Errorf("%s %d is not a port; use 1 to 65535, or 0 for any free one", p.flag, p.port)
 		}

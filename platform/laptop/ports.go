@@ -41,6 +41,14 @@ func (m *meshRun) openPorts() error {
 		m.ports.metrics = metrics.Addr().(*net.TCPAddr).Port
 		metrics.Close() // the store binds it itself a moment later
 	}
+	if m.opts.Dashboard {
+		dashboard, err := m.listen("dashboard", "--dashboard-port", m.opts.DashboardPort, DefaultDashboardPort, m.opts.DashboardPortAsked)
+		if err != nil {
+			return err
+		}
+		m.ports.dashboard = dashboard.Addr().(*net.TCPAddr).Port
+		dashboard.Close() // heddled binds it itself a moment later
+	}
 	if m.ports.adminListener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("open a port for the proxies' admin pages: %w", err)
 	}

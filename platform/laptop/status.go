@@ -18,10 +18,11 @@ type Status struct {
 	Gateway    string          `json:"gateway"` // URL
 	API        string          `json:"api"`     // URL
 	Kubeconfig string          `json:"kubeconfig"`
-	Debug      string          `json:"debug"`             // URL of heddled's HTTP port
-	DebugToken string          `json:"debugToken"`        // path
-	Metrics    string          `json:"metrics,omitempty"` // URL of Prometheus' HTTP API
-	Started    string          `json:"started"`           // RFC 3339
+	Debug      string          `json:"debug"`               // URL of heddled's HTTP port
+	DebugToken string          `json:"debugToken"`          // path
+	Metrics    string          `json:"metrics,omitempty"`   // URL of Prometheus' HTTP API
+	Dashboard  string          `json:"dashboard,omitempty"` // URL
+	Started    string          `json:"started"`             // RFC 3339
 	ReadyAfter float64         `json:"readyAfterSeconds,omitempty"`
 	Workloads  []Workload      `json:"workloads"`
 	Processes  []ProcessStatus `json:"processes"`

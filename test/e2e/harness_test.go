@@ -183,7 +183,7 @@ func (h *home) must(args ...string) string {
 // up starts a mesh in the background on free ports.
 func (h *home) up(args ...string) (printed string) {
 	h.t.Helper()
-	return h.must(append([]string{"up", "--detach", "--port", "0", "--api-port", "0", "--metrics-port", "0"}, args...)...)
+	return h.must(append([]string{"up", "--detach", "--port", "0", "--api-port", "0", "--metrics-port", "0", "--dashboard-port", "0"}, args...)...)
 }
 
 func (h *home) status() (s status) {
