@@ -57,7 +57,7 @@ bench: envoy build ## measure against nginx, HAProxy and Envoy on this machine (
 	@bash test/bench/run.sh
 
 bench-observe: build ## measure heddle-observe with 250,000 series that are scraped every 15 seconds: memory, CPU, queries (OBSERVE=9m)
-	@go run ./test/observe -for $${OBSERVE:-9m} -flags "--block 5m"
+	@go run ./test/observe -for $${OBSERVE:-9m} -flags "--block 5m --memory-limit 900000000"
 
 e2e: build ## the tour of `heddle up`, as root with network namespaces
 	@go test -count=1 -timeout 20m ./test/e2e/...

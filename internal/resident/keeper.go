@@ -61,11 +61,16 @@ func Keep(ctx context.Context, percent int) {
 					debug.SetGCPercent(percent)
 					percent = 0
 				}
-				giveBack()
-				_ = unmapProgram() // where it cannot be read what is mapped, it stays
+				Now()
 			}
 		}
 	}
+}
+
+// Now gives memory back at once: for the end of a start that used much which nothing afterwards needs.
+func Now() {
+	giveBack()
+	_ = unmapProgram() // where it cannot be read what is mapped, it stays
 }
 
 // giveBack collects more than once, because one collection does half of it: what pools hold goes with the second, and each halves the stacks that are too large for what they hold.

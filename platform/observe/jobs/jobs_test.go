@@ -15,7 +15,9 @@ import (
 	"github.com/prometheus/prometheus/discovery/file"
 	"github.com/prometheus/prometheus/model/labels"
 	promscrape "github.com/prometheus/prometheus/scrape"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/heddle-mesh/heddle/charts"
 	"github.com/heddle-mesh/heddle/platform/observe/scrape"
 )
 
@@ -83,6 +85,13 @@ func TestKubernetes(t *testing.T) {
 	all := load(t, Kubernetes(Cluster{Namespace: "mesh-system", Every: 20 * time.Second, Applications: true}))
 	if len(load(t, Kubernetes(Cluster{Namespace: "a", Every: time.Second}))) != len(all)-1 {
 		t.Error("applications are scraped without being asked for")
+	}
+	included := filepath.Join(t.TempDir(), "scrape-config.yaml")
+	if err := os.WriteFile(included, []byte(Kubernetes(Cluster{Namespace: "a", Every: time.Second})), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if len(load(t, "scrape_config_files: ["+included+"]")) != len(all)-1 {
+		t.Error("it cannot be included by scrape_config_files")
 	}
 	const labels = `app="web", instance="%s", job="%s", namespace="shop", node="node1", pod="web-6d4cf56db6-x2k4p", workload="web"`
 	want := func(url, instance, job string) string {
@@ -167,6 +176,24 @@ func TestWith(t *testing.T) {
 	} {
 		if _, err := With(FromFile("targets.json", time.Second), []byte(more)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", more, err, want)
+		}
+	}
+}
+
+// TestChartHasTheSame: the ConfigMap of the chart has what the command prints.
+func TestChartHasTheSame(t *testing.T) {
+	for _, applications := range []bool{false, true} {
+		r, err := charts.Render(charts.Release{Name: "heddle", Namespace: "mesh-system", Values: map[string]any{"metrics": map[string]any{"scrapeConfig": map[string]any{"enabled": true, "interval": "20s", "applications": applications}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(r.Objects, func(u *unstructured.Unstructured) bool { return u.GetName() == "heddled-scrape-config" })
+		if i < 0 {
+			t.Fatal("the chart has no such ConfigMap")
+		}
+		got, _, err := unstructured.NestedString(r.Objects[i].Object, "data", "scrape-config.yaml")
+		if want := Kubernetes(Cluster{Namespace: "mesh-system", Every: 20 * time.Second, Applications: applications}); err != nil || got != want {
+			t.Errorf("%v %s", err, cmp.Diff(want, got))
 		}
 	}
 }
