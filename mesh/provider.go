@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -63,9 +64,9 @@ type TraceSink struct {
 	Zipkin   bool
 	HTTP     bool          // OTLP over HTTP
 	Path     string        // of requests by HTTP
-	Timeout  time.Duration // 0: none
-	Headers  []NamedValue  // of requests by HTTP, or initial metadata of gRPC
-	MaxPath  uint32        // bytes of a path in a tag; 0: 256
+	Timeout  time.Duration // of OTLP; 0: none
+	Headers  []NamedValue  // of OTLP: of requests by HTTP, or initial metadata of gRPC
+	MaxPath  uint32        // bytes of a path in a tag; 0: not said
 	Short    bool          // enable64bitTraceId
 	W3C      bool          // USE_B3_WITH_W3C_PROPAGATION
 	ReadsEnv bool          // resourceDetectors.environment
@@ -91,6 +92,26 @@ func (s *Settings) Provider(name string) *Provider {
 				return &list[i]
 			}
 		}
+	}
+	return nil
+}
+
+// Reports are the ports of a host at which proxies report to it.
+func (s *Settings) Reports(h Host) (ports []uint16) {
+	for i := range s.Providers {
+		if at := s.Providers[i].at(); at != nil && at.Host == h && !slices.Contains(ports, at.Port) {
+			ports = append(ports, at.Port)
+		}
+	}
+	return ports
+}
+
+func (p *Provider) at() *ServiceAt {
+	switch {
+	case p.Log != nil:
+		return &p.Log.At
+	case p.Traces != nil:
+		return &p.Traces.At
 	}
 	return nil
 }

@@ -59,6 +59,8 @@ const (
 	FeatureSession Feature = "session"
 	// FeatureExternalAuth is servers that are asked about the requests of a route.
 	FeatureExternalAuth Feature = "external-auth"
+	// FeatureTracing is spans of requests, as Telemetry asks for them.
+	FeatureTracing Feature = "tracing"
 	// FeatureRetry, FeatureOutlier, FeatureLeastRequest and FeatureMaxRequests are asked of gRPC clients, whose versions differ: retries, ejection of failing endpoints, balancing
 	// by open requests, and a bound of them.
 	FeatureRetry        Feature = "retry"

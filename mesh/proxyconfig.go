@@ -1,6 +1,9 @@
 package mesh
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // ProxyConfig is what Istio's ProxyConfig says about the way in which a proxy treats connections and headers. Values can be compared: proxies with equal ones share what is
 // compiled.
@@ -19,7 +22,48 @@ type ProxyConfig struct {
 	NoDebugHeaders                        bool // x-envoy-*
 	ForwardedHost, ForwardedPort          bool // x-forwarded-host when the host is rewritten, x-forwarded-port
 	Connections                           Connections
+	Tracing                               ProxyTracing
 }
+
+// ProxyTracing is what a ProxyConfig says of tracing, where no Telemetry says it.
+type ProxyTracing struct {
+	Sampling  float64 // percent; 0: not said
+	Tags      TagSet
+	MaxPath   uint32 // bytes of a path in a tag; 0: not said
+	IstioTags Choice
+	Zipkin    string // HOST:PORT, with MeshConfig's enableTracing
+}
+
+// TagSet is a list of tags that can be compared. The zero value is empty.
+type TagSet struct{ text string }
+
+// TagsOf makes a set of a list.
+func TagsOf(list []TraceTag) TagSet {
+	if len(list) == 0 {
+		return TagSet{}
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // texts and numbers
+	}
+	return TagSet{string(text)}
+}
+
+// List are the tags.
+func (s TagSet) List() (list []TraceTag) {
+	if s.text != "" {
+		if err := json.Unmarshal([]byte(s.text), &list); err != nil {
+			panic(err) // TagsOf wrote it
+		}
+	}
+	return list
+}
+
+// Equal says whether two sets have the same tags in the same order.
+func (s TagSet) Equal(o TagSet) bool { return s == o }
+
+// String writes them.
+func (s TagSet) String() string { return s.text }
 
 // ForwardCertificates is what becomes of x-forwarded-client-cert.
 type ForwardCertificates uint8

@@ -333,6 +333,7 @@ type Settings struct {
 	AccessLogFormat  LogFormat        // accessLogFormat, with JSON for the encoding; the zero value is Istio's
 	Providers        []Provider       // extensionProviders, in their order
 	Defaults         DefaultProviders // defaultProviders
+	EnableTracing    bool             // enableTracing: Proxy.Tracing.Zipkin counts where nothing else is said
 	ConnectTimeout   time.Duration
 	DetectionTimeout time.Duration // protocol detection; 0 waits for ever
 	ClusterDomain    string        // cluster.local

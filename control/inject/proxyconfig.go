@@ -62,7 +62,7 @@ func (b *builder) proxyConfig() *meshconfig.ProxyConfig {
 	if _, err := settings.Proxy(out); err != nil {
 		b.refuse(annotation(keyProxyConfig), "%v", err)
 	}
-	if own.GatewayTopology != nil || own.ProxyHeaders != nil || own.ConnectionSettings != nil { // what the control plane compiles
+	if own.GatewayTopology != nil || own.ProxyHeaders != nil || own.ConnectionSettings != nil || own.Tracing != nil { // what the control plane compiles
 		b.wants.own = compact(out)
 	}
 	return out

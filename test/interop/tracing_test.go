@@ -18,6 +18,7 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -45,6 +46,13 @@ static_resources:
   - {name: shared, traffic_direction: INBOUND, address: {socket_address: {address: 127.0.0.1, port_value: ${SHARED}}}, filter_chains: [{filters: [{name: hcm, typed_config: {"@type": *type, stat_prefix: shared, http_filters: *filters, route_config: *routes,
        tracing: {provider: {name: zipkin, typed_config: {"@type": type.googleapis.com/envoy.config.trace.v3.ZipkinConfig, collector_cluster: receiver, collector_endpoint: /api/v2/spans, collector_endpoint_version: HTTP_JSON}}}}}]}]}
   - {name: plain, address: {socket_address: {address: 127.0.0.1, port_value: ${PLAIN}}}, filter_chains: [{filters: [{name: hcm, typed_config: {"@type": *type, stat_prefix: plain, use_remote_address: true, preserve_external_request_id: true, http_filters: *filters, route_config: *routes, tracing: {random_sampling: {value: 0}}}}]}]}
+  - {name: w3c, traffic_direction: OUTBOUND, address: {socket_address: {address: 127.0.0.1, port_value: ${W3C}}}, filter_chains: [{filters: [{name: hcm, typed_config: {"@type": *type, stat_prefix: w3c, http_filters: *filters, route_config: *routes,
+       tracing: {custom_tags: [{tag: made, value: "%PROTOCOL% of %REQ(x-asked)%"}, {tag: absent, value: "%REQ(x-asked)%"}], provider: {name: zipkin, typed_config: {"@type": type.googleapis.com/envoy.config.trace.v3.ZipkinConfig, collector_cluster: receiver, collector_hostname: zipkin.test, collector_endpoint: /api/v2/spans, collector_endpoint_version: HTTP_JSON, trace_id_128bit: true, shared_span_context: false, trace_context_option: USE_B3_WITH_W3C_PROPAGATION}}}}}]}]}
+  - {name: quiet, traffic_direction: OUTBOUND, address: {socket_address: {address: 127.0.0.1, port_value: ${QUIET}}}, filter_chains: [{filters: [{name: hcm, typed_config: {"@type": *type, stat_prefix: quiet, http_filters: *filters, route_config: *routes,
+       request_id_extension: {typed_config: {"@type": type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig, use_request_id_for_trace_sampling: false}},
+       tracing: {random_sampling: {value: 0}, no_context_propagation: true, provider: {name: otel, typed_config: {"@type": type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig, service_name: shop,
+         grpc_service: {envoy_grpc: {cluster_name: collector, authority: collector.test}, timeout: 1s, initial_metadata: [{key: x-key, value: "half"}]},
+         resource_detectors: [{name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig}}]}}}}}]}]}
   clusters:
   - {name: app, type: STATIC, load_assignment: {cluster_name: app, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${APP}}}}}]}]}}
   - {name: refused, alt_stat_name: other, type: STATIC, load_assignment: {cluster_name: refused, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${REFUSED}}}}}]}]}}
@@ -83,10 +91,14 @@ func (r *receivers) count() int {
 
 // collector is the OTLP service. Its request has the same form as TracesData, and its answer is empty.
 var collector = grpc.ServiceDesc{ServiceName: "opentelemetry.proto.collector.trace.v1.TraceService", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{MethodName: "Export",
-	Handler: func(r any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	Handler: func(r any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		var m tracepb.TracesData
 		if err := decode(&m); err != nil {
 			return nil, err
+		}
+		md, _ := metadata.FromIncomingContext(ctx)
+		if key := md.Get("x-key"); len(key) > 0 {
+			r.(*receivers).add(fmt.Sprintf("called as %v with %v", md.Get(":authority"), key))
 		}
 		r.(*receivers).export(&m)
 		return &tracepb.TracesData{}, nil
@@ -105,9 +117,10 @@ func (r *receivers) export(req *tracepb.TracesData) {
 
 // service is the name of a service: what made the spans says so beside it.
 func service(list []*commonpb.KeyValue) (name string) {
+	slices.SortFunc(list, func(a, b *commonpb.KeyValue) int { return cmp.Compare(a.GetKey(), b.GetKey()) })
 	for _, kv := range list {
-		if kv.GetKey() == "service.name" {
-			name = kv.GetValue().GetStringValue()
+		if kv.GetKey() == "service.name" || kv.GetKey() == "shop.floor" {
+			name += kv.GetValue().GetStringValue() + " "
 		}
 	}
 	return name
@@ -204,6 +217,7 @@ const (
 
 // TestTracing sends the same requests to both data planes, and compares what the upstream is told, what the client is told and which spans come to real receivers.
 func TestTracing(t *testing.T) {
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "shop.floor=3, other=x")
 	rec := &receivers{}
 	l, err := net.Listen("tcp", loopbacks)
 	must(t, err)
@@ -289,6 +303,14 @@ func TestTracing(t *testing.T) {
 		ask("OTLPHTTP", "/decorated", forcedTag, 0)
 		ask("OTLPHTTP", "/decorated?op=theirs", clientsTag, 1)
 		ask("OTLPHTTP", "/", sampledID, 1)
+		for _, headers := range []string{"", "x-asked: yes", w3cParent, b3Multi, b3Multi + "\n" + w3cParent} {
+			ask("W3C", "/", headers, 1)
+		}
+		ask("W3C", "/", w3cQuiet, 0)
+		for _, headers := range []string{"", plainID, w3cParent, forcedTag} {
+			ask("QUIET", "/decorated", headers, 1)
+		}
+		ask("QUIET", "/", w3cQuiet, 0)
 		ask("PLAIN", "/decorated", "", 0)
 		ask("PLAIN", "/decorated", sampledID, 0)
 		ask("PLAIN", "/decorated", plainID, 0)

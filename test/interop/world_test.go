@@ -140,6 +140,7 @@ func newWorld(t *testing.T, plane, meshConfig string, changes ...func(*world)) *
 	must(t, err)
 	t.Cleanup(func() { pc.Close() })
 	lab.Names(pc, outside)
+	w.startSinks()
 	w.write("resolv.conf", "nameserver 10.78.0.20\n")
 	w.cert = certificate(t)
 	w.startControl(meshConfig)

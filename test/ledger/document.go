@@ -46,6 +46,8 @@ func others(value any, r Row, rows []Row) (out []any) {
 		return []any{!v}
 	case int:
 		return []any{v + 1, v - 1}
+	case float64:
+		return []any{v + 1, v - 1}
 	case string:
 		if r.Value == "" {
 			return []any{v + "x", "x" + v, "1" + v} // the last for times and numbers

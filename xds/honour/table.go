@@ -61,8 +61,8 @@ func coreTable() map[protoreflect.FullName]Rule {
 		"envoy.config.core.v3.ConfigSource":             fields("ads api_config_source initial_fetch_timeout resource_api_version", only("resource_api_version", "want V3", 0, 2)),
 		"envoy.config.core.v3.AggregatedConfigSource":   fields(""),
 		"envoy.config.core.v3.ApiConfigSource":          fields("api_type transport_api_version grpc_services set_node_on_first_message_only"),
-		"envoy.config.core.v3.GrpcService":              fields("envoy_grpc google_grpc timeout"),
-		"envoy.config.core.v3.GrpcService.EnvoyGrpc":    fields("cluster_name"),
+		"envoy.config.core.v3.GrpcService":              fields("envoy_grpc google_grpc timeout initial_metadata"),
+		"envoy.config.core.v3.GrpcService.EnvoyGrpc":    fields("cluster_name authority"),
 		"envoy.config.core.v3.GrpcService.GoogleGrpc":   fields("target_uri stat_prefix"),
 		"envoy.config.core.v3.SubstitutionFormatString": fields("text_format text_format_source json_format omit_empty_values"),
 		"envoy.type.matcher.v3.StringMatcher":           fields("exact prefix suffix safe_regex contains ignore_case"),
@@ -92,6 +92,31 @@ func coreTable() map[protoreflect.FullName]Rule {
 		"envoy.config.accesslog.v3.AndFilter":                       fields("filters"),
 		"envoy.config.accesslog.v3.OrFilter":                        fields("filters"),
 	}
+}
+
+// called is what a message says of a call by gRPC.
+func called(m protoreflect.Message) protoreflect.Message {
+	return m.Get(m.Descriptor().Fields().ByName("grpc_service")).Message()
+}
+
+func withMetadata(m protoreflect.Message) string {
+	call := called(m)
+	if call.IsValid() && call.Get(call.Descriptor().Fields().ByName("initial_metadata")).List().Len() > 0 {
+		return "the server is told of the request alone"
+	}
+	return ""
+}
+
+func withAuthority(m protoreflect.Message) string {
+	call := called(m)
+	if !call.IsValid() {
+		return ""
+	}
+	e := call.Get(call.Descriptor().Fields().ByName("envoy_grpc")).Message()
+	if e.IsValid() && e.Get(e.Descriptor().Fields().ByName("authority")).String() != "" {
+		return "the server is asked for by the name of its cluster"
+	}
+	return ""
 }
 
 // only1 allows one value of a boolean wrapper.
@@ -158,17 +183,21 @@ func httpTable() map[protoreflect.FullName]Rule {
 		h + "HttpConnectionManager": fields(`codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options http2_protocol_options server_name
 			server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address
 			xff_num_trusted_hops skip_xff_append append_x_forwarded_port via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details
-			proxy_100_continue upgrade_configs tracing normalize_path merge_slashes path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port strip_trailing_host_dot add_user_agent`,
+			proxy_100_continue upgrade_configs tracing request_id_extension normalize_path merge_slashes path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port strip_trailing_host_dot add_user_agent`,
 			only("codec_type", "HTTP/3 is not spoken by this version", 0, 1, 2), only1("add_user_agent", false, "the proxy has no name to add")),
-		h + "HttpConnectionManager.Tracing": fields("client_sampling random_sampling overall_sampling max_path_tag_length custom_tags provider spawn_upstream_span").
+		h + "HttpConnectionManager.Tracing": fields("client_sampling random_sampling overall_sampling max_path_tag_length custom_tags provider spawn_upstream_span no_context_propagation").
 			refuse("verbose", "spans have no annotations").refuse("operation", "spans are named by the route's decorator").refuse("upstream_operation", "spans of tries are named by their cluster"),
-		"envoy.config.trace.v3.Tracing.Http":        fields("name typed_config"),
-		"envoy.config.trace.v3.OpenTelemetryConfig": fields("grpc_service http_service service_name max_cache_size").refuse("sampler", "the caller and the connection manager's samplings decide"),
-		"envoy.config.trace.v3.ZipkinConfig": fields("collector_cluster collector_endpoint trace_id_128bit shared_span_context collector_endpoint_version collector_hostname",
+		h + "RequestIDExtension": fields("typed_config"),
+		"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": fields("use_request_id_for_trace_sampling").
+			refuse("pack_trace_reason", "a request id always tells why a request is traced"),
+		"envoy.config.trace.v3.Tracing.Http": fields("name typed_config"),
+		"envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig": fields(""),
+		"envoy.config.trace.v3.OpenTelemetryConfig":                                                      fields("grpc_service http_service service_name max_cache_size resource_detectors").refuse("sampler", "the caller and the connection manager's samplings decide"),
+		"envoy.config.trace.v3.ZipkinConfig": fields("collector_cluster collector_endpoint trace_id_128bit shared_span_context collector_endpoint_version collector_hostname trace_context_option",
 			only("collector_endpoint_version", "spans are sent as HTTP_JSON", 1)).refuse("split_spans_for_request", "use the connection manager's spawn_upstream_span"),
 		"envoy.config.core.v3.HttpService":            fields("http_uri request_headers_to_add"),
 		"envoy.config.core.v3.HttpUri":                fields("uri cluster timeout"),
-		"envoy.type.tracing.v3.CustomTag":             fields("tag literal request_header environment").refuse("metadata", "metadata is not kept").refuse("value", "use literal, request_header or environment"),
+		"envoy.type.tracing.v3.CustomTag":             fields("tag literal request_header environment value").refuse("metadata", "metadata is not kept"),
 		"envoy.type.tracing.v3.CustomTag.Literal":     fields("value"),
 		"envoy.type.tracing.v3.CustomTag.Header":      fields("name default_value"),
 		"envoy.type.tracing.v3.CustomTag.Environment": fields("name default_value"),
@@ -185,7 +214,8 @@ func httpTable() map[protoreflect.FullName]Rule {
 		f + "filter_chain.v3.FilterChainConfig":         fields("").refuse("default_filter_chain", "filters for all routes stand in the connection manager"),
 		f + "filter_chain.v3.FilterChainConfigPerRoute": fields("filter_chain"),
 		f + "filter_chain.v3.FilterChain":               fields("filters"),
-		f + "ext_authz.v3.ExtAuthz":                     fields("grpc_service http_service transport_api_version with_request_body allowed_headers status_on_error failure_mode_allow"),
+		f + "ext_authz.v3.ExtAuthz": fields("grpc_service http_service transport_api_version with_request_body allowed_headers status_on_error failure_mode_allow").
+			beside("grpc_service.initial_metadata", withMetadata).beside("grpc_service.envoy_grpc.authority", withAuthority),
 		f + "ext_authz.v3.BufferSettings": fields("max_request_bytes").refuse("allow_partial_message", "a body is told whole, or the request is refused").
 			refuse("pack_as_bytes", "a body is told as text"),
 		f + "ext_authz.v3.HttpService":            fields("server_uri path_prefix authorization_response"),

@@ -48,6 +48,7 @@ func (m *manager) filter(v *view.View) *listenerv3.Filter {
 		c.CodecType = hcmv3.HttpConnectionManager_HTTP1
 	}
 	m.headers(c, own)
+	filter.Trace(v, m.side(), c)
 	if m.inline != nil {
 		c.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: m.inline}
 	} else {

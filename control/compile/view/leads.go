@@ -19,10 +19,11 @@ func (l lead) counts(sc Scope, visible func(mesh.Visibility, mesh.Namespace) boo
 	return visible(l.route.ExportTo, l.route.Origin.Namespace) && (l.from == "" || sc.here(l.from)) && sc.follows(l.route)
 }
 
-// ledPorts are the ports of a host that routes which the proxy obeys lead to; all says that some lead to every port.
+// ledPorts are the ports of a host that routes which the proxy obeys, and providers, lead to; all says that some lead to every port.
 func (v *View) ledPorts(h mesh.Host, sc Scope) (out []uint16, all bool) {
 	v.r.Read(leadsKey(h))
 	leads, _ := v.s.Leads.Get(h)
+	out = v.Settings().Reports(h)
 	for _, l := range leads {
 		if !l.counts(sc, v.Visible) {
 			continue

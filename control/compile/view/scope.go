@@ -11,7 +11,7 @@ import (
 // reach is how a proxy comes to know a service.
 type reach uint8
 
-// The ways: a route that it knows leads there, or its Sidecar imports it (or it has none). Only what is imported is reached by its own name.
+// The ways: a route that it knows leads there, or a provider of MeshConfig is there, or its Sidecar imports it (or it has none). Only what is imported is reached by its own name.
 const (
 	unknown reach = iota
 	led
@@ -110,9 +110,9 @@ func (q dialled) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsO
 // Grounds are the Sidecars.
 func (arrives) Grounds(s *Source, p *mesh.Proxy) []mesh.Key { return sidecarsOf(s, p) }
 
-// Grounds are the Sidecars, and the routes that lead to the service.
+// Grounds are the Sidecars, the routes that lead to the service, and the providers.
 func (q reaches) Grounds(s *Source, p *mesh.Proxy) []mesh.Key {
-	return append(sidecarsOf(s, p), leadsKey(q.service.Host))
+	return append(sidecarsOf(s, p), leadsKey(q.service.Host), mesh.Key{Noun: mesh.OfSettings})
 }
 
 // Grounds are the Sidecars and the route.
@@ -212,7 +212,7 @@ func (sc Scope) reach(s *Source, id mesh.ServiceID, visible func(mesh.Visibility
 		return imported
 	}
 	leads, _ := s.Leads.Get(id.Host)
-	if slices.ContainsFunc(leads, func(l lead) bool { return l.counts(sc, visible) }) {
+	if slices.ContainsFunc(leads, func(l lead) bool { return l.counts(sc, visible) }) || len(s.Settings.Reports(id.Host)) > 0 {
 		return led
 	}
 	return unknown
@@ -283,6 +283,7 @@ func (v *View) reach(id mesh.ServiceID) reach {
 	case v.scope != nil:
 		if !v.scope.Open() {
 			v.r.Read(leadsKey(id.Host))
+			v.Settings() // the providers
 		}
 		return v.scope.reach(v.s, id, v.Visible)
 	case !v.scopes():

@@ -32,8 +32,15 @@ func (r *reader) providers(s *mesh.Settings, in *meshconfig.MeshConfig) {
 			p.File.Format = r.logFormat(l.GetText(), l.GetLabels(), at+".envoyFileAccessLog.logFormat")
 			p.File.Format.JSON = object
 		}
+		if t := x.GetOpentelemetry(); t != nil {
+			p.Traces = r.otlp(t, at+".opentelemetry")
+		}
+		if z := x.GetZipkin(); z != nil {
+			p.Traces = r.zipkin(z, at+".zipkin")
+		}
 		s.Providers = append(s.Providers, p)
 	}
+	s.EnableTracing = in.GetEnableTracing()
 	d := in.GetDefaultProviders()
 	s.Defaults = mesh.DefaultProviders{Tracing: d.GetTracing(), Logging: d.GetAccessLogging(), Metrics: d.GetMetrics()}
 }
@@ -96,6 +103,7 @@ func unserved(s *mesh.Settings, in *meshconfig.MeshConfig) (out []mesh.Problem) 
 		what  string
 	}{
 		{"accessLogging", s.Defaults.Logging, (*mesh.Provider).Logs, "access logs"},
+		{"tracing", s.Defaults.Tracing, func(p *mesh.Provider) bool { return p.Traces != nil }, "traces"},
 		{"metrics", s.Defaults.Metrics, func(p *mesh.Provider) bool { return p.Metrics }, "metrics"},
 	} {
 		for i, name := range list.names {

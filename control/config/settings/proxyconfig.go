@@ -30,6 +30,7 @@ func Proxy(in *meshconfig.ProxyConfig) (out mesh.ProxyConfig, err error) {
 	out.NoRequestID, out.NoAttemptCount = h.GetRequestId().GetDisabled().GetValue(), h.GetAttemptCount().GetDisabled().GetValue()
 	out.NoDebugHeaders = h.GetEnvoyDebugHeaders().GetDisabled().GetValue()
 	out.ForwardedHost, out.ForwardedPort = h.GetXForwardedHost().GetEnabled().GetValue(), h.GetXForwardedPort().GetEnabled().GetValue()
+	out.Tracing = r.proxyTracing(in.GetTracing())
 	if c := in.GetConnectionSettings(); c != nil {
 		out.Connections = r.connections(c)
 	}
@@ -129,7 +130,7 @@ func OwnProxy(raw []byte) (out *mesh.ProxyConfig, probed bool, err error) {
 }
 
 // ProxyFields are the fields of ProxyConfig that Proxy reads.
-var ProxyFields = api.Fields("gatewayTopology.proxyProtocol", "gatewayTopology.numTrustedProxies", "gatewayTopology.forwardClientCertDetails",
+var ProxyFields = api.Fields("tracing.sampling", "tracing.maxPathTagLength", "tracing.enableIstioTags", "tracing.customTags[].*", "tracing.zipkin.address", "gatewayTopology.proxyProtocol", "gatewayTopology.numTrustedProxies", "gatewayTopology.forwardClientCertDetails",
 	"proxyHeaders.forwardedClientCert", "proxyHeaders.setCurrentClientCertDetails.*", "proxyHeaders.requestId.*", "proxyHeaders.server.*", "proxyHeaders.attemptCount.*",
 	"proxyHeaders.envoyDebugHeaders.*", "proxyHeaders.xForwardedHost.*", "proxyHeaders.xForwardedPort.*",
 	"connectionSettings.profile", "connectionSettings.listenerPerConnectionBufferLimitBytes", "connectionSettings.clusterPerConnectionBufferLimitBytes",

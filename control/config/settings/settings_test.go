@@ -60,8 +60,8 @@ func TestPathForms(t *testing.T) {
 }
 
 func TestWhatIsNotHonoured(t *testing.T) {
-	_, problems, err := read(t, "enableTracing: true\noutboundTrafficPolicy: {mode: ALLOW_ANY}\ndefaultConfig: {statNameLength: 3, concurrency: 3}\n")
-	if err != nil || len(problems) != 2 || problems[0].Field != "enableTracing" || problems[1].Field != "defaultConfig" && problems[1].Field != "defaultConfig.statNameLength" {
+	_, problems, err := read(t, "enablePrometheusMerge: true\noutboundTrafficPolicy: {mode: ALLOW_ANY}\ndefaultConfig: {statNameLength: 3, concurrency: 3}\n")
+	if err != nil || len(problems) != 2 || problems[0].Field != "defaultConfig.statNameLength" || problems[1].Field != "enablePrometheusMerge" {
 		t.Error(problems, err)
 	}
 	for text, want := range map[string]string{

@@ -5,11 +5,15 @@ import (
 
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/mesh"
+	names "github.com/heddle-mesh/heddle/telemetry"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	telemetry "istio.io/api/telemetry/v1alpha1"
 )
 
 // telemetryFields are the fields of Telemetry that have an effect.
-var telemetryFields = api.Fields("selector.matchLabels", "targetRef.*", "targetRefs[].*", "accessLogging[].match.mode", "accessLogging[].providers[].name", "accessLogging[].disabled")
+var telemetryFields = api.Fields("selector.matchLabels", "targetRef.*", "targetRefs[].*", "accessLogging[].match.mode", "accessLogging[].providers[].name", "accessLogging[].disabled",
+	"tracing[].match.mode", "tracing[].providers[].name", "tracing[].randomSamplingPercentage", "tracing[].disableSpanReporting", "tracing[].customTags[].*", "tracing[].useRequestIdForTraceSampling",
+	"tracing[].enableIstioTags", "tracing[].disableContextPropagation")
 
 // trafficSides are the modes, by their number.
 var trafficSides = map[telemetry.WorkloadMode]mesh.Side{telemetry.WorkloadMode_CLIENT: mesh.ClientSide, telemetry.WorkloadMode_SERVER: mesh.ServerSide}
@@ -26,6 +30,9 @@ func Telemetry(o api.Object, in Lookup) (*mesh.Telemetry, []mesh.Problem) {
 	aimed := v.aim(t, spec)
 	for i, l := range spec.AccessLogging {
 		t.Logging = append(t.Logging, v.logging(l, at("spec.accessLogging", i)))
+	}
+	for i, x := range spec.Tracing {
+		t.Tracing = append(t.Tracing, v.tracing(x, at("spec.tracing", i)))
 	}
 	if v.Broken() || !aimed {
 		return nil, v.Problems()
@@ -68,6 +75,66 @@ func (v *visit) logging(l *telemetry.AccessLogging, path string) mesh.LogRule {
 		r.Providers = append(r.Providers, p.GetName())
 	}
 	return r
+}
+
+func (v *visit) tracing(x *telemetry.Tracing, path string) mesh.TraceRule {
+	r := mesh.TraceRule{
+		Side: trafficSides[x.GetMatch().GetMode()], Disabled: said(x.GetDisableSpanReporting()), RequestID: said(x.GetUseRequestIdForTraceSampling()),
+		IstioTags: said(x.GetEnableIstioTags()), NoContext: said(x.GetDisableContextPropagation()),
+	}
+	for i, p := range x.GetProviders() {
+		field := fmt.Sprintf("%s.providers[%d].name", path, i)
+		if i > 0 {
+			v.NotEnforced(field, "spans go to one provider, the first")
+			continue
+		}
+		r.Provider = p.GetName()
+		if found := v.provider(r.Provider, field); found != nil && found.Traces == nil {
+			v.NotEnforced(field, "%s is a provider that takes no spans, so none are sent", r.Provider)
+		}
+	}
+	if p := x.GetRandomSamplingPercentage(); p != nil {
+		r.Sampling = &p.Value
+	}
+	for _, name := range sorted(x.GetCustomTags()) {
+		r.Tags = append(r.Tags, v.tag(name, x.CustomTags[name], keyed(path+".customTags", name)))
+	}
+	return r
+}
+
+// tag reads a tag of spans.
+func (v *visit) tag(name string, x *telemetry.Tracing_CustomTag, path string) mesh.TraceTag {
+	t := mesh.TraceTag{Name: name}
+	if name == "" {
+		v.Invalid(path, "the tag has no name")
+	}
+	switch k := x.GetType().(type) {
+	case *telemetry.Tracing_CustomTag_Literal:
+		t.Value = k.Literal.GetValue()
+	case *telemetry.Tracing_CustomTag_Environment:
+		t.Kind, t.Value, t.Alternative = mesh.TagVariable, k.Environment.GetName(), k.Environment.GetDefaultValue()
+	case *telemetry.Tracing_CustomTag_Header:
+		t.Kind, t.Value, t.Alternative = mesh.TagHeader, k.Header.GetName(), k.Header.GetDefaultValue()
+		if !headerName(t.Value) {
+			v.Invalid(path+".header.name", "%q is not the name of a header", shorten(t.Value))
+		}
+	case *telemetry.Tracing_CustomTag_Formatter:
+		t.Kind, t.Value = mesh.TagFormat, k.Formatter.GetValue()
+		if _, err := names.Operators(t.Value); err != nil {
+			v.Invalid(path+".formatter.value", "%v", err)
+		}
+	default:
+		v.Invalid(path, "want literal, environment, header or formatter")
+	}
+	return t
+}
+
+// said is a choice, or that there is none.
+func said(b *wrapperspb.BoolValue) mesh.Choice {
+	if b == nil {
+		return mesh.Unsaid
+	}
+	return mesh.ChoiceOf(b.GetValue())
 }
 
 // provider finds a provider, and says when there is none.

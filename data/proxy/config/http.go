@@ -59,6 +59,8 @@ type HTTP struct {
 	Via string
 	// Tracing is nil for none.
 	Tracing *Tracing
+	// AnyID: request ids decide nothing, so all is traced that the caller's context allows (use_request_id_for_trace_sampling is false).
+	AnyID bool
 }
 
 // Underscores is headers_with_underscores_action.

@@ -9,12 +9,16 @@ type Tracing struct {
 	MaxPath                 int // bytes of the path in the tag http.url
 	Tags                    []TraceTag
 	SpawnUpstream           bool // a span for each try (spawn_upstream_span)
+	NoContext               bool // the next hops are not told (no_context_propagation)
 	// Provider is where spans go to; nil: no spans are made, and no contexts are passed on.
 	Provider *TraceProvider
 }
 
-// TraceTag is a custom tag: the value of a request header, if Header is set and the request has it, else Value, else nothing.
-type TraceTag struct{ Name, Header, Value string }
+// TraceTag is a custom tag: the value of a request header, if Header is set and the request has it, else Value, else nothing; or, if Format is set, what that makes of the exchange.
+type TraceTag struct {
+	Name, Header, Value string
+	Format              any // an *accesslog.Format, which this package does not know
+}
 
 // TraceProvider is envoy.config.trace.v3.OpenTelemetryConfig or ZipkinConfig.
 type TraceProvider struct {
@@ -23,14 +27,17 @@ type TraceProvider struct {
 	// GRPC is OTLP over gRPC; otherwise Path and Host are of the requests.
 	GRPC       bool
 	Path, Host string
-	Headers    []TraceHeader // of OTLP over HTTP
+	Headers    []TraceHeader // of OTLP
 	// Of OTLP.
 	Service string // service_name
 	MaxHeld int    // spans that wait (max_cache_size)
+	// Resource are attributes from the proxy's environment (OTEL_RESOURCE_ATTRIBUTES).
+	Resource []TraceHeader
 	// Zipkin is Zipkin's format instead of OTLP.
 	Zipkin    bool
 	LongIDs   bool // trace_id_128bit
 	SharedIDs bool // shared_span_context
+	W3C       bool // W3C's headers go beside B3's, and are read where those are not there
 }
 
 // TraceHeader is a header of the requests to a receiver.

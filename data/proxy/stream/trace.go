@@ -3,6 +3,7 @@ package stream
 import (
 	"cmp"
 
+	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/trace"
 )
@@ -21,7 +22,7 @@ type tracing struct {
 // decideTracing says whether the request is traced, which its id tells the next hops.
 func (x *Exchange) decideTracing() {
 	if t := x.m.tracer; t != nil {
-		x.trace.traced = t.Decide(&x.Request, x.random)
+		x.trace.traced = x.m.Config.AnyID || t.Decide(&x.Request, x.random)
 	}
 }
 
@@ -236,6 +237,14 @@ func (x *Exchange) tagHeader(s *trace.Span, key string, n codec.Name) {
 
 func (x *Exchange) customTag(s *trace.Span, i int) {
 	c := &x.m.tracer.Config.Tags[i]
+	if f, ok := c.Format.(*accesslog.Format); ok {
+		r := x.recordFor()
+		r.Raw = true
+		if v := f.Append(x.w.scratch[:0], r); len(v) > 0 {
+			s.TagBytes(c.Name, v)
+		}
+		return
+	}
 	if c.Header != "" {
 		if v, ok := x.Request.Get(c.Header); ok {
 			s.TagBytes(c.Name, v)

@@ -148,6 +148,9 @@ func (q *queue) body() []byte {
 		service = "unknown_service:envoy"
 	}
 	resource := [][2]string{{"service.name", service}, {"telemetry.sdk.language", "go"}, {"telemetry.sdk.name", "heddle"}, {"telemetry.sdk.version", q.e.Version}}
+	for _, x := range p.Resource {
+		resource = append(resource, [2]string{x.Name, x.Value})
+	}
 	b := make([]byte, 0, len(q.spans)+512)
 	if p.GRPC {
 		b = append(b, 0, 0, 0, 0, 0)

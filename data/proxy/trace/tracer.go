@@ -37,6 +37,11 @@ func (t *Tracer) Begin(h *codec.Head, traced bool, random func() uint64) (Contex
 		return Context{High: random(), Low: id(random), Span: id(random), Sampled: traced}, true
 	}
 	caller, found, said := parseB3(h)
+	if !found && !said && p.W3C {
+		if w3c, _, ok := parseW3C(h); ok {
+			caller, found, said = w3c, true, true
+		}
+	}
 	c := caller
 	if !said {
 		c.Sampled = traced
@@ -78,11 +83,16 @@ func (c *Context) Child(random func() uint64) Context {
 
 // Propagate tells the next hop of a context. scratch is overwritten.
 func (t *Tracer) Propagate(h *codec.Head, c *Context, scratch []byte) {
-	if t.Exporter.Provider.Zipkin {
-		c.putB3(h, scratch)
+	p := t.Exporter.Provider
+	if t.Config.NoContext {
 		return
 	}
-	c.putW3C(h, scratch)
+	if p.Zipkin {
+		c.putB3(h, scratch)
+	}
+	if !p.Zipkin || p.W3C {
+		c.putW3C(h, scratch)
+	}
 }
 
 // State is the caller's tracestate.

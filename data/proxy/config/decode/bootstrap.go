@@ -186,5 +186,8 @@ func (r *read) ads(m *bootstrapv3.Bootstrap) *ADS {
 		out.Target = g.GetTargetUri()
 	}
 	out.clusterName = c.GetGrpcServices()[0].GetEnvoyGrpc().GetClusterName()
+	if c.GetGrpcServices()[0].GetEnvoyGrpc().GetAuthority() != "" {
+		r.add(path+"ads_config.grpc_services[0].envoy_grpc.authority", "the control plane is asked for by the name of its cluster")
+	}
 	return out
 }

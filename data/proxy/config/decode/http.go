@@ -74,6 +74,7 @@ func (r *read) manager(path string, m *hcmv3.HttpConnectionManager) *config.HTTP
 		}
 	}
 	h.Tracing = r.tracing(path+".tracing", m.GetTracing())
+	r.requestIDs(path+".request_id_extension", m.GetRequestIdExtension(), h)
 	r.routes(path, m, h)
 	r.httpFilters(path, m.GetHttpFilters(), h)
 	return h

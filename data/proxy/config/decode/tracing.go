@@ -9,6 +9,8 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tracev3 "github.com/envoyproxy/go-control-plane/envoy/config/trace/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	uuidv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/request_id/uuid/v3"
+	detectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/tracers/opentelemetry/resource_detectors/v3"
 	tagv3 "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
@@ -26,7 +28,7 @@ func (r *read) tracing(path string, m *hcmv3.HttpConnectionManager_Tracing) *con
 		return nil
 	}
 	t := &config.Tracing{Client: r.sampling(path+".client_sampling", m.GetClientSampling()), Random: r.sampling(path+".random_sampling", m.GetRandomSampling()), Overall: r.sampling(path+".overall_sampling", m.GetOverallSampling()),
-		MaxPath: int(number(m.GetMaxPathTagLength(), defaultPathTag)), SpawnUpstream: m.GetSpawnUpstreamSpan().GetValue()}
+		MaxPath: int(number(m.GetMaxPathTagLength(), defaultPathTag)), SpawnUpstream: m.GetSpawnUpstreamSpan().GetValue(), NoContext: m.GetNoContextPropagation()}
 	for i, tag := range m.GetCustomTags() {
 		t.Tags = append(t.Tags, r.customTag(at(path, "custom_tags", i), tag))
 	}
@@ -34,6 +36,27 @@ func (r *read) tracing(path string, m *hcmv3.HttpConnectionManager_Tracing) *con
 		t.Provider = r.traceProvider(path+".provider", p)
 	}
 	return t
+}
+
+// requestIDs reads what request ids are for.
+func (r *read) requestIDs(path string, m *hcmv3.RequestIDExtension, h *config.HTTP) {
+	if m == nil {
+		return
+	}
+	if m.GetTypedConfig() == nil {
+		r.add(path+".typed_config", "it is missing")
+		return
+	}
+	inner, err := open(m.GetTypedConfig())
+	if err != nil {
+		return // reported by honour
+	}
+	c, ok := inner.(*uuidv3.UuidRequestIdConfig)
+	if !ok {
+		r.add(path+".typed_config", "%s is not a form of request ids that is supported", inner.ProtoReflect().Descriptor().FullName())
+		return
+	}
+	h.AnyID = !boolean(c.GetUseRequestIdForTraceSampling(), true)
 }
 
 // sampling is a share of ten thousand, all of them if it is not said.
@@ -68,8 +91,10 @@ func (r *read) customTag(path string, m *tagv3.CustomTag) config.TraceTag {
 				t.Value = v
 			}
 		}
+	case *tagv3.CustomTag_Value:
+		t.Format = r.textFormat(path+".value", k.Value, true)
 	default:
-		r.add(path, "none of literal, request_header and environment is set")
+		r.add(path, "none of literal, request_header, environment and value is set")
 	}
 	return t
 }
@@ -104,6 +129,8 @@ func (r *read) openTelemetry(path string, m *tracev3.OpenTelemetryConfig) *confi
 		if p.Cluster == "" {
 			r.add(path+".grpc_service.envoy_grpc.cluster_name", "it is empty")
 		}
+		p.Host = g.GetEnvoyGrpc().GetAuthority()
+		p.Headers = r.metadata(path+".grpc_service", g.GetInitialMetadata())
 	default:
 		u := h.GetHttpUri()
 		p.Cluster, p.Timeout = u.GetCluster(), r.duration(path+".http_service.http_uri.timeout", u.GetTimeout(), 0)
@@ -121,13 +148,59 @@ func (r *read) openTelemetry(path string, m *tracev3.OpenTelemetryConfig) *confi
 		for i, x := range h.GetRequestHeadersToAdd() {
 			to := at(path, "http_service.request_headers_to_add", i)
 			r.nothingButHeader(to, x)
-			if v := x.GetHeader().GetValue(); v == "" || strings.Contains(v, "%") {
-				r.add(to+".header.value", "want a fixed value")
-			}
-			p.Headers = append(p.Headers, config.TraceHeader{Name: strings.ToLower(x.GetHeader().GetKey()), Value: x.GetHeader().GetValue()})
+			p.Headers = append(p.Headers, config.TraceHeader{Name: strings.ToLower(x.GetHeader().GetKey()), Value: r.fixed(to+".header.value", x.GetHeader().GetValue())})
 		}
 	}
+	for i, x := range m.GetResourceDetectors() {
+		if x.GetTypedConfig() == nil {
+			r.add(at(path, "resource_detectors", i)+".typed_config", "it is missing")
+			continue
+		}
+		inner, err := open(x.GetTypedConfig())
+		if err != nil {
+			continue // reported by honour
+		}
+		if _, ok := inner.(*detectorv3.EnvironmentResourceDetectorConfig); !ok {
+			r.add(at(path, "resource_detectors", i)+".typed_config", "only the environment is looked at")
+			continue
+		}
+		p.Resource = append(p.Resource, r.resourceAttributes()...)
+	}
 	return p
+}
+
+// resourceAttributes reads OTEL_RESOURCE_ATTRIBUTES: KEY=VALUE,KEY=VALUE (OpenTelemetry, "Resource SDK").
+func (r *read) resourceAttributes() (out []config.TraceHeader) {
+	if r.d.Env == nil {
+		return nil
+	}
+	text, _ := r.d.Env("OTEL_RESOURCE_ATTRIBUTES")
+	for pair := range strings.SplitSeq(text, ",") {
+		if k, v, ok := strings.Cut(pair, "="); ok && k != "" {
+			out = append(out, config.TraceHeader{Name: strings.TrimSpace(k), Value: strings.TrimSpace(v)})
+		}
+	}
+	return out
+}
+
+// metadata reads the headers of calls by gRPC.
+func (r *read) metadata(path string, list []*corev3.HeaderValue) (out []config.TraceHeader) {
+	for i, x := range list {
+		if strings.Contains(x.GetValue(), "%") {
+			r.add(at(path, "initial_metadata", i)+".value", "want a value without %%")
+		}
+		out = append(out, config.TraceHeader{Name: strings.ToLower(x.GetKey()), Value: x.GetValue()})
+	}
+	return out
+}
+
+// fixed reads a value that may have no operators; %% is a percent sign.
+func (r *read) fixed(path, s string) string {
+	out := strings.ReplaceAll(s, "%%", "%")
+	if s == "" || strings.Count(s, "%") != 2*strings.Count(out, "%") {
+		r.add(path, "want a fixed value")
+	}
+	return out
 }
 
 // nothingButHeader refuses what a header of our own requests cannot be: there is no other of its name.
@@ -141,7 +214,7 @@ func (r *read) nothingButHeader(path string, x *corev3.HeaderValueOption) {
 
 func (r *read) zipkin(path string, m *tracev3.ZipkinConfig) *config.TraceProvider {
 	p := &config.TraceProvider{Zipkin: true, Cluster: m.GetCollectorCluster(), Path: m.GetCollectorEndpoint(), Host: m.GetCollectorHostname(), Timeout: zipkinTimeout,
-		LongIDs: m.GetTraceId_128Bit(), SharedIDs: boolean(m.GetSharedSpanContext(), true)}
+		LongIDs: m.GetTraceId_128Bit(), SharedIDs: boolean(m.GetSharedSpanContext(), true), W3C: m.GetTraceContextOption() == tracev3.ZipkinConfig_USE_B3_WITH_W3C_PROPAGATION}
 	if p.Cluster == "" {
 		r.add(path+".collector_cluster", "it is empty")
 	}

@@ -28,7 +28,7 @@ import (
 // is what TestEveryFieldIsRead of package config proves.
 func TestNothingIsTakenAndIgnored(t *testing.T) {
 	w := &walk{t: t, visited: map[string]bool{}, fields: map[string]*tally{}, excused: map[protoreflect.FullName]bool{}, values: merged(fieldValues(t.TempDir()), upstreamValues())}
-	env := func(name string) (string, bool) { return "value of " + name, name != "Y" }
+	env := func(name string) (string, bool) { return "a=value of " + name, name != "Y" }
 	d := &Decoder{Identity: true, Env: env, OpenLog: func(path string) (*accesslog.Sink, error) {
 		w.opened = append(w.opened, path)
 		return nil, nil

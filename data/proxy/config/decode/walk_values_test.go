@@ -103,7 +103,7 @@ var samples = map[string]struct{ message, json string }{
 		{"name": "r", "typedConfig": ` + inAny("envoy.extensions.filters.network.rbac.v3.RBAC", `{"statPrefix": "y"}`) + `},
 		{"name": "t", "typedConfig": ` + inAny("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", `{"cluster": "c"}`) + `}]}]}`},
 	"listener tracing": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"address": "10.0.0.1", "portValue": 80}}, "filterChains": [{"filters": [{"name": "f", "typedConfig": ` +
-		inAny(hcm, `{"tracing": {"provider": {"name": "p", "typedConfig": `+inAny("envoy.config.trace.v3.OpenTelemetryConfig", `{"httpService": {"httpUri": {"uri": "http://c/v1", "cluster": "c", "timeout": "1s"}}}`)+`}}, `+manager[1:]) + `}]}]}`},
+		inAny(hcm, `{"requestIdExtension": {"typedConfig": `+inAny("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", `{"useRequestIdForTraceSampling": false}`)+`}, "tracing": {"provider": {"name": "p", "typedConfig": `+inAny("envoy.config.trace.v3.OpenTelemetryConfig", `{"httpService": {"httpUri": {"uri": "http://c/v1", "cluster": "c", "timeout": "1s"}}, "resourceDetectors": [{"name": "e", "typedConfig": `+inAny("envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig", `{}`)+`}]}`)+`}}, `+manager[1:]) + `}]}]}`},
 	"udp listener": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"protocol": "UDP", "address": "10.0.0.1", "portValue": 80}}, "udpListenerConfig": {"downstreamSocketConfig": {"maxRxDatagramSize": "9000"}},
 		"listenerFilters": [{"name": "u", "typedConfig": ` + inAny("envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig", `{"statPrefix": "s", "cluster": "c", "hashPolicies": [{"sourceIp": true}], "upstreamSocketConfig": {"maxRxDatagramSize": "9000"}}`) + `}]}`},
 	"udp entrance": {"envoy.config.listener.v3.Listener", `{"name": "l", "address": {"socketAddress": {"protocol": "UDP", "address": "0.0.0.0", "portValue": 80}},
@@ -269,6 +269,7 @@ func fieldValues(dir string) map[string][]string {
 		}
 		return out
 	}
+	const uuids = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
 	tracers := []string{
 		inAny("envoy.config.trace.v3.OpenTelemetryConfig", `{"grpcService": {"envoyGrpc": {"clusterName": "c"}}}`),
 		inAny("envoy.config.trace.v3.OpenTelemetryConfig", `{"httpService": {"httpUri": {"uri": "http://c/v1", "cluster": "c", "timeout": "1s"}}}`),
@@ -325,6 +326,11 @@ func fieldValues(dir string) map[string][]string {
 		"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.access_log":              {log},
 		h + "HttpConnectionManager.tracing":                                                tracings,
 		h + "HttpConnectionManager.Tracing.provider":                                       named(tracers...),
+		h + "HttpConnectionManager.request_id_extension":                                   {`{"typedConfig": ` + inAny(uuids, `{"useRequestIdForTraceSampling": false}`) + `}`},
+		h + "RequestIDExtension.typed_config":                                              {inAny(uuids, `{"useRequestIdForTraceSampling": false}`)},
+		"envoy.config.trace.v3.OpenTelemetryConfig.resource_detectors":                     {`{"name": "e", "typedConfig": ` + inAny("envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig", `{}`) + `}`},
+		"envoy.type.tracing.v3.CustomTag.value":                                            texts("%PROTOCOL% y"),
+		core + "GrpcService.initial_metadata":                                              {`{"key": "x-b", "value": "c"}`},
 		h + "HttpConnectionManager.Tracing.custom_tags":                                    {`{"tag": "z", "literal": {"value": "y"}}`},
 		"envoy.config.trace.v3.OpenTelemetryConfig.grpc_service":                           {`{"envoyGrpc": {"clusterName": "d"}}`},
 		"envoy.config.trace.v3.OpenTelemetryConfig.http_service":                           {`{"httpUri": {"uri": "http://d/e", "cluster": "d", "timeout": "1s"}}`},
