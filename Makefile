@@ -5,17 +5,20 @@ BIN := bin
 # dedupelabels is how Prometheus' code in heddle-observe holds labels: each text once.
 GOFLAGS_BUILD := -trimpath -buildvcs=false -tags dedupelabels -ldflags "-s -w"
 APISERVER_SOURCES := $(shell find apiserver -name '*.go' -o -name go.mod -o -name go.sum 2>/dev/null)
+UI_PAGE := ui/built/page/index.html
+UI_SOURCES := $(shell find ui/src ui/public -type f) ui/index.html ui/package.json ui/package-lock.json ui/tsconfig.json ui/vite.config.ts
 LINT_VERSION := v2.9.0
 LINT := .cache/lint/golangci-lint
 VERSION ?= dev
 export CGO_ENABLED ?= 0
 
-.PHONY: help build crds images lab lab-down demo test check lint bench bench-observe soak e2e e2e-kube e2e-kube-more interop conformance conformance-gateway skew edits fuzz envoy bpf fmt clean
+.PHONY: help build crds images lab lab-down demo test check lint bench bench-observe soak e2e e2e-kube e2e-kube-more ui ui-test interop conformance conformance-gateway skew edits fuzz envoy bpf fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 build: $(BIN)/heddle-apiserver crds ## build the binaries into bin/
+	@$(MAKE) --no-print-directory $(UI_PAGE) || echo "build: heddled is built without the dashboard's page"
 	@echo "build: heddle, heddled, heddle-proxy, heddle-node, heddle-cni, heddle-observe, heddle-sample"
 	@mkdir -p $(BIN)
 	@go build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
@@ -24,6 +27,18 @@ $(BIN)/heddle-apiserver: $(APISERVER_SOURCES)
 	@mkdir -p $(BIN)
 	@echo "build: heddle-apiserver (links the Kubernetes API server: 5 to 7 minutes the first time on two cores, seconds afterwards)"
 	@bash apiserver/build.sh $(abspath $@)
+
+ui: $(UI_PAGE) ## build the dashboard's page, which heddled embeds (Node 20.19 or later)
+
+$(UI_PAGE): $(UI_SOURCES)
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' || { echo "ui: the page needs Node 20.19 or later"; exit 1; }
+	@echo "ui: the dashboard's page"
+	@cd ui && npm ci --no-audit --no-fund --silent && npm run --silent build >/dev/null
+
+ui-test: ui ## the dashboard in a real browser (installs Debian's chromium, as root); screenshots go to .cache/ui
+	@command -v chromium >/dev/null || apt-get install -y --no-install-recommends chromium >/dev/null
+	@cd test/ui && npm ci --no-audit --no-fund --silent
+	@HEDDLE_UI=1 HEDDLE_UI_SHOTS=$(abspath .cache/ui) go test -count=1 -v ./ui ./test/ui
 
 crds: ## take the definitions of the Istio and Gateway APIs out of their Go modules into the chart
 	@cd apiserver && go run ./crdgen ../charts/heddle/crds >/dev/null

@@ -1,0 +1,135 @@
+// The drawing. It changes what has changed and leaves the rest where it is.
+import cytoscape, { type Core, type ElementDefinition, type NodeSingular } from 'cytoscape'
+import { useEffect, useMemo, useRef } from 'react'
+import type { Graph, GraphEdge, GraphNode } from '../api'
+import type { Query } from '../find'
+import { edgeLabel } from './labels'
+import { type Places, place, settle } from './layout'
+import { drawLocks } from './locks'
+import { colours, icon, stylesheet } from './style'
+
+interface Props {
+  graph: Graph; nodes: GraphNode[]; edges: GraphEdge[]; label: string; boxes: string; locks: boolean; find?: Query; chosen: string; dark: boolean
+  again: number // counts how often a new layout was asked for
+  onChoose: (id: string) => void
+  summary: string
+}
+
+// boxOf is where a node is drawn in.
+function boxOf(n: GraphNode, boxes: string): string | undefined {
+  return boxes === 'none' ? undefined : [...(n.boxes ?? [])].reverse().find(b => b.startsWith(boxes + ':')) && (boxes === 'app' ? `app:${n.namespace}/${n.name}` : `${boxes}:${boxes === 'cluster' ? n.cluster : n.namespace}`)
+}
+
+function title(n: GraphNode): string {
+  return n.kind === 'app' && n.version ? `${n.name}\n${n.version}` : n.kind === 'unknown' ? 'outside' : n.name
+}
+
+export function Canvas(p: Props) {
+  const holder = useRef<HTMLDivElement>(null), overlay = useRef<HTMLCanvasElement>(null), core = useRef<Core | null>(null)
+  const places = useRef<{ of: string; at: Places }>({ of: '', at: new Map() })
+  const latest = useRef(p)
+  latest.current = p
+
+  useEffect(() => {
+    const cy = cytoscape({ container: holder.current!, style: [], minZoom: 0.05, maxZoom: 2.5, boxSelectionEnabled: false, hideEdgesOnViewport: false, textureOnViewport: false, pixelRatio: 'auto' })
+    core.current = cy
+    // The tests ask the drawing what it shows.
+    Object.assign(holder.current!, { cy })
+    cy.on('tap', e => {
+      if (e.target === cy) latest.current.onChoose('')
+      else if (e.target.isEdge() || !e.target.isParent()) latest.current.onChoose(e.target.id())
+    })
+    cy.on('free', 'node', e => { places.current.at.set(e.target.id(), { ...e.target.position() }) })
+    cy.on('render', () => {
+      const c = colours()
+      if (latest.current.locks) drawLocks(cy, overlay.current!, { secure: c.text, plain: c.states.degraded, surface: c.surface })
+      else overlay.current!.getContext('2d')?.clearRect(0, 0, 1e5, 1e5)
+    })
+    const seen = new ResizeObserver(() => { cy.resize() })
+    seen.observe(holder.current!)
+    return () => { seen.disconnect(); cy.destroy(); core.current = null }
+  }, [])
+
+  useEffect(() => { core.current?.style(stylesheet(colours())) }, [p.dark])
+
+  const elements = useMemo(() => {
+    const out: ElementDefinition[] = []
+    const boxes = new Set<string>()
+    for (const n of p.nodes) {
+      const parent = boxOf(n, p.boxes)
+      if (parent && !boxes.has(parent)) {
+        boxes.add(parent)
+        out.push({ group: 'nodes', data: { id: parent, label: parent.slice(parent.indexOf(':') + 1).split('/').pop() } })
+      }
+      out.push({ group: 'nodes', data: { id: n.id, parent, label: title(n), state: n.health.state, kind: n.kind, icon: icon(n.kind) } })
+    }
+    for (const e of p.edges) {
+      out.push({
+        group: 'edges', data: {
+          id: e.id, source: e.source, target: e.target, state: e.health.state, protocol: e.protocol, mtls: e.traffic.mtls, label: edgeLabel(e, p.label, p.graph),
+          width: 1.4 + Math.min(4, Math.log10(1 + e.traffic.rate * 3)),
+        },
+      })
+    }
+    return out
+  }, [p.nodes, p.edges, p.boxes, p.label, p.graph])
+
+  useEffect(() => {
+    const cy = core.current!
+    const of = `${p.graph.type}/${p.again}`
+    const first = places.current.of !== of
+    const kept = places.current.at
+    const at = first ? place(p.nodes, p.edges) : settle(kept, p.nodes, p.edges)
+    // What is hidden for a while comes back where it was.
+    places.current = { of, at: first ? at : new Map([...kept, ...at]) }
+    const there = new Set(elements.map(e => e.data.id!))
+    cy.batch(() => {
+      cy.elements().filter(e => !there.has(e.id()) && (e.isEdge() || !(e as NodeSingular).isParent())).remove()
+      for (const e of elements) {
+        const old = cy.getElementById(e.data.id!)
+        const spot = e.group === 'nodes' ? at.get(e.data.id!) : undefined
+        if (old.empty()) {
+          cy.add(spot ? { ...e, position: { ...spot } } : e)
+          continue
+        }
+        const parent = (e.data.parent as string | undefined) ?? null
+        if (e.group === 'nodes' && spot && (old.parent().first().id() ?? null) !== parent) old.move({ parent })
+        old.data(e.data)
+        if (first && spot) cy.getElementById(e.data.id!).position({ ...spot })
+      }
+      cy.nodes().filter(n => !there.has(n.id()) && n.children().empty()).remove()
+    })
+    if (first && p.nodes.length) cy.fit(undefined, 36)
+    if (cy.zoom() > 1.25) { cy.zoom(1.25); cy.center() }
+  }, [elements, p.again, p.graph.type, p.nodes, p.edges])
+
+  useEffect(() => {
+    const cy = core.current!
+    cy.batch(() => {
+      cy.elements().removeClass('dim found chosen')
+      if (p.find) {
+        const found = new Set([...p.nodes.filter(p.find.node), ...p.edges.filter(p.find.edge)].map(x => x.id))
+        cy.elements().forEach(e => { if (!e.isNode() || !e.isParent()) e.addClass(found.has(e.id()) ? 'found' : 'dim') })
+      }
+      if (p.chosen) cy.getElementById(p.chosen).addClass('chosen')
+    })
+  }, [elements, p.find, p.chosen, p.nodes, p.edges])
+
+  useEffect(() => { core.current?.forceRender() }, [p.locks, p.dark])
+
+  return (
+    <div className="drawing">
+      <div className="drawing-graph" ref={holder} role="img" aria-label={p.summary} />
+      <canvas className="drawing-locks" ref={overlay} aria-hidden="true" />
+      <div className="zoom" role="group" aria-label="Size of the graph">
+        <button type="button" aria-label="Larger" onClick={() => zoom(core.current, 1.3)}>+</button>
+        <button type="button" aria-label="Smaller" onClick={() => zoom(core.current, 1 / 1.3)}>−</button>
+        <button type="button" onClick={() => core.current?.fit(undefined, 36)}>Fit</button>
+      </div>
+    </div>
+  )
+}
+
+function zoom(cy: Core | null, by: number) {
+  cy?.zoom({ level: cy.zoom() * by, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } })
+}

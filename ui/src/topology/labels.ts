@@ -1,0 +1,25 @@
+// What stands on edges.
+import type { Graph, GraphEdge } from '../api'
+import { bytes, none, rate, share, time } from '../format'
+
+export const edgeLabels = {
+  rate: 'Rate', error: 'Errors', p50: 'Median time', p95: '95th percentile', p99: '99th percentile', part: 'Share of traffic', bytes: 'Throughput', mtls: 'Mutual TLS', none: 'Nothing',
+} as const
+export type EdgeLabel = keyof typeof edgeLabels
+
+export function edgeLabel(e: GraphEdge, label: string, g: Graph): string {
+  const t = e.traffic
+  if (e.health.state === 'idle') return ''
+  switch (label) {
+    case 'rate': return e.protocol === 'tcp' ? bytes(t.requestBytes + t.responseBytes) : rate(t.rate)
+    case 'error': return t.errorRate + t.clientErrorRate > 0 ? share(t.errorRate + t.clientErrorRate) : ''
+    case 'p50': case 'p95': case 'p99': return t[label] === null ? '' : time(t[label])
+    case 'part': {
+      const all = g.edges.filter(x => x.source === e.source).reduce((s, x) => s + x.traffic.rate, 0)
+      return all > 0 && t.rate > 0 ? share(t.rate / all) : ''
+    }
+    case 'bytes': return bytes(t.requestBytes + t.responseBytes)
+    case 'mtls': return share(t.mtls).replace(none, '')
+  }
+  return ''
+}
