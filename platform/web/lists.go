@@ -17,6 +17,7 @@ type signals struct {
 	Health graph.Health  `json:"health"`
 	In     graph.Traffic `json:"in"`
 	Out    graph.Traffic `json:"out"`
+	Own    *float64      `json:"own"`
 }
 
 // serviceRow is one service.
@@ -127,7 +128,7 @@ type named map[string]*graph.Node
 
 func (n named) find(namespace, name string) signals {
 	if g := n[namespace+"/"+name]; g != nil {
-		return signals{g.ID, g.Health, g.In, g.Out}
+		return signals{g.ID, g.Health, g.In, g.Out, g.Own}
 	}
 	return signals{Health: graph.Health{State: graph.Idle, Reason: "No traffic in this window."}}
 }

@@ -74,6 +74,11 @@ await check('the failing service is red and has the failing shape, the degraded 
   assert.deepEqual(fine, { colour: 'rgb(27,127,121)', shape: 'ellipse' })
 })
 
+await check('the slow service is named as slow, and who waits for it is not', async () => {
+  const labels = await page.evaluate(() => document.querySelector('.drawing-graph').cy.nodes().map(n => n.data('label')))
+  assert.deepEqual(labels.filter(l => l.includes('slow')).map(l => l.split('\n')[0]), ['pricing-v1'])
+})
+
 await check('no two nodes lie on each other, and callers stand left of what they call', async () => {
   const at = await page.evaluate(() => document.querySelector('.drawing-graph').cy.nodes().filter(n => !n.isParent()).map(n => ({ id: n.id(), ...n.position() })))
   for (const a of at) for (const b of at) assert.ok(a.id === b.id || Math.hypot(a.x - b.x, a.y - b.y) > 60, `${a.id} lies on ${b.id}`)
@@ -105,6 +110,19 @@ await check('find marks, hide takes away, and a mistake is told', async () => {
   await appears(() => document.querySelector('.drawing-graph').cy.nodes().every(n => !n.id().includes('ingress')))
   await page.getByLabel(/^Hide/).fill('')
   await appears(() => document.querySelector('.drawing-graph').cy.nodes().some(n => n.id().includes('ingress')))
+})
+
+await check('boxes change without the picture moving', async () => {
+  const places = () => page.evaluate(() => JSON.stringify(document.querySelector('.drawing-graph').cy.nodes(':childless').map(n => [n.id(), n.position()]).sort()))
+  const before = await places()
+  await page.getByRole('button', { name: /Boxes/ }).click()
+  await page.getByRole('option', { name: 'App' }).click()
+  await appears(() => document.querySelector('.drawing-graph').cy.nodes(':parent').length === 0)
+  assert.equal(await places(), before)
+  await page.getByRole('button', { name: /Boxes/ }).click()
+  await page.getByRole('option', { name: 'Namespace' }).click()
+  await appears(() => document.querySelector('.drawing-graph').cy.nodes(':parent').length === 2)
+  assert.equal(await places(), before)
 })
 
 await check('edges say what is chosen', async () => {

@@ -13,7 +13,7 @@ export interface Traffic {
 export type Kind = 'workload' | 'app' | 'service' | 'unknown'
 export interface GraphNode {
   id: string; kind: Kind; name: string; namespace?: string; cluster?: string; app?: string; version?: string
-  boxes?: string[]; health: Health; in: Traffic; out: Traffic
+  boxes?: string[]; health: Health; in: Traffic; out: Traffic; own: number | null
 }
 export interface GraphEdge {
   id: string; source: string; target: string; protocol: string; services?: string[]; reporter: string; health: Health; traffic: Traffic
@@ -21,7 +21,7 @@ export interface GraphEdge {
 export type GraphType = 'workload' | 'app' | 'versionedApp' | 'service'
 export interface Graph { type: GraphType; time: string; window: number; nodes: GraphNode[]; edges: GraphEdge[]; warnings?: string[] }
 
-export interface Signals { node?: string; health: Health; in: Traffic; out: Traffic }
+export interface Signals { node?: string; health: Health; in: Traffic; out: Traffic; own: number | null }
 export interface Service extends Signals {
   name: string; namespace: string; host: string; registry: string; ports: { name?: string; number: number }[]; healthyEndpoints: number; endpoints: number
 }

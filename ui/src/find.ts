@@ -11,7 +11,7 @@ type Value<T> = (x: T) => string | number | null | undefined
 const nodeValues: Record<string, Value<GraphNode>> = {
   name: n => n.name, namespace: n => n.namespace ?? '', cluster: n => n.cluster ?? '', version: n => n.version ?? '', node: n => n.kind, health: n => n.health.state,
   workload: n => (n.kind === 'workload' ? n.name : ''), service: n => (n.kind === 'service' ? n.name : ''), app: n => n.app ?? (n.kind === 'app' ? n.name : ''),
-  httpin: n => n.in.rate, httpout: n => n.out.rate, '%errorin': n => n.in.errorRate * 100, '%errorout': n => n.out.errorRate * 100,
+  own: n => n.own, httpin: n => n.in.rate, httpout: n => n.out.rate, '%errorin': n => n.in.errorRate * 100, '%errorout': n => n.out.errorRate * 100,
 }
 const edgeValues: Record<string, Value<GraphEdge>> = {
   http: e => (e.protocol === 'tcp' ? 0 : e.traffic.rate), '%httperr': e => (e.traffic.errorRate + e.traffic.clientErrorRate) * 100, '%error': e => e.traffic.errorRate * 100,
@@ -29,7 +29,7 @@ const short: Record<string, string> = {
   ns: 'namespace', wl: 'workload', svc: 'service', rt: 'responsetime', cl: 'cluster', v: 'version', unhealthy: 'failing', failure: 'failing', warn: 'degraded', '%err': '%error', '%http': '%httperr', unknown: 'outside',
 }
 
-export const examples = ['failing', 'name contains cat', 'ns = shop AND !healthy', '%error > 5', 'rt > 100', '!mtls', 'httpin > 1 OR idle', 'protocol = tcp']
+export const examples = ['failing', 'name contains cat', 'ns = shop AND !healthy', '%error > 5', 'own > 50', 'rt > 100', '!mtls', 'httpin > 1 OR idle', 'protocol = tcp']
 export const words = [...Object.keys(nodeValues), ...Object.keys(edgeValues), ...Object.keys(nodeWords), ...Object.keys(edgeWords)].sort()
 
 const comparison = /^(\S+?)\s*(!=|>=|<=|=|>|<|\s!?(?:contains|startswith|endswith)\s)\s*(.+)$/i

@@ -35,6 +35,11 @@ export function bytes(x: number): string {
   return `${digits(x)} ${units[i]}`
 }
 
+// flow is how much comes: requests where there are any, else bytes.
+export function flow(t: { rate: number; requestBytes: number; responseBytes: number; connections: number }): string {
+  return t.rate === 0 && (t.connections > 0 || t.requestBytes + t.responseBytes > 0) ? bytes(t.requestBytes + t.responseBytes) : rate(t.rate)
+}
+
 export function count(n: number, one: string, many = one + 's'): string {
   return `${n} ${n === 1 ? one : many}`
 }

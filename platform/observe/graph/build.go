@@ -52,6 +52,7 @@ func Build(s *Samples, o Options) *Graph {
 		g.Nodes = append(g.Nodes, *n)
 	}
 	b.nodeQuantiles(g.Nodes, &s.Nodes)
+	ownTime(g)
 	for i := range g.Nodes {
 		g.Nodes[i].judge()
 	}
@@ -171,6 +172,22 @@ func (b *builder) nodeQuantiles(nodes []Node, vectors *[3]model.Vector) {
 		}
 		for _, n := range byID {
 			n.In.quantile(i, cmp.Or(own[n], seen[n]))
+		}
+	}
+}
+
+// ownTime finds who is slow, and not only waits for somebody who is.
+func ownTime(g *Graph) {
+	waits := map[string]float64{}
+	for _, e := range g.Edges {
+		if e.Traffic.P50 != nil && e.Source != e.Target {
+			waits[e.Source] = max(waits[e.Source], *e.Traffic.P50)
+		}
+	}
+	for i := range g.Nodes {
+		if n := &g.Nodes[i]; n.In.P50 != nil {
+			own := max(0, *n.In.P50-waits[n.ID])
+			n.Own = &own
 		}
 	}
 }

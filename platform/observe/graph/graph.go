@@ -72,6 +72,8 @@ type Node struct {
 	Health Health   `json:"health"`
 	In     Traffic  `json:"in"`  // what it was asked
 	Out    Traffic  `json:"out"` // what it asked others
+	// Own is the median of its own time, in milliseconds: that of what it is asked, without that of the slowest call that it makes. An estimate, null where it is not asked.
+	Own *float64 `json:"own"`
 }
 
 // Edge is what one node asks another in one protocol.

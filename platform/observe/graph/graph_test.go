@@ -84,6 +84,9 @@ func TestTheShopByWorkload(t *testing.T) {
 	if pricing.In.P50 == nil || *pricing.In.P50 < 100 || *pricing.In.P99 > 250 || pricing.In.MTLS == nil || *pricing.In.MTLS != 1 {
 		t.Errorf("%+v", pricing.In)
 	}
+	if catalog := node(t, g, "workload:shop/catalog-v1@laptop"); *pricing.Own < 100 || *catalog.Own > 10 || node(t, g, "unknown").Own != nil {
+		t.Errorf("own times: pricing %g, catalog %g", *pricing.Own, *catalog.Own)
+	}
 	if e := edge(t, g, "/catalog-v1", "/pricing-v1"); e.Traffic.P95 == nil || *e.Traffic.P95 < 100 || !near(e.Traffic.Request, 600) {
 		t.Errorf("%+v", e.Traffic)
 	}

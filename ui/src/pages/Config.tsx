@@ -24,7 +24,7 @@ export function Config({ every }: { every: number }) {
     { name: 'Name', heading: true, sort: o => o.name, cell: o => <Link to={`/config?${new URLSearchParams({ ...(kind && { kind }), ...(only && { only }), object: key(o) })}`}>{o.name}</Link> },
     { name: 'Kind', sort: o => o.kind, cell: o => o.kind },
     { name: 'Namespace', sort: o => o.namespace ?? '', cell: o => o.namespace ?? '' },
-    { name: 'Findings', sort: o => -o.findings.length, cell: o => (o.findings.length ? <span className="health"><Mark state="degraded" /> {o.findings[0].message}{o.findings.length > 1 && ` (and ${o.findings.length - 1} more)`}</span> : <span className="soft">none</span>) },
+    { name: 'Findings', words: true, sort: o => -o.findings.length, cell: o => (o.findings.length ? <span className="health"><Mark state="degraded" /> {o.findings[0].message}{o.findings.length > 1 && ` (and ${o.findings.length - 1} more)`}</span> : <span className="soft">none</span>) },
     { name: 'From', cell: o => o.source ?? '' },
   ]
   return (

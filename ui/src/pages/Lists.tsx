@@ -1,5 +1,5 @@
 import { type List, type Service, type Signals, usePoll, type Workload } from '../api'
-import { count, rate, share, time } from '../format'
+import { count, flow, none, share, time } from '../format'
 import { Command, quote } from '../parts/Command'
 import { Choice } from '../parts/Choice'
 import { HealthMark, worstFirst } from '../parts/Health'
@@ -11,11 +11,12 @@ import { windows } from '../topology/Topology'
 
 function signals<T extends Signals>(): Column<T>[] {
   return [
-    { name: 'Requests', number: true, sort: r => r.in.rate, cell: r => rate(r.in.rate) },
-    { name: 'Errors', number: true, sort: r => r.in.errorRate, cell: r => <span className={r.in.errorRate > 0 ? 'bad' : ''}>{share(r.in.errorRate)}</span>, note: '5xx, no response, gRPC errors' },
+    { name: 'Requests', number: true, sort: r => r.in.rate, cell: r => flow(r.in) },
+    { name: 'Errors', number: true, sort: r => r.in.errorRate, cell: r => <span className={r.in.errorRate > 0 ? 'bad' : ''}>{r.in.rate > 0 ? share(r.in.errorRate) : none}</span>, note: '5xx, no response, gRPC errors' },
     { name: 'p50', number: true, sort: r => r.in.p50 ?? -1, cell: r => time(r.in.p50) },
     { name: 'p95', number: true, sort: r => r.in.p95 ?? -1, cell: r => time(r.in.p95) },
     { name: 'p99', number: true, sort: r => r.in.p99 ?? -1, cell: r => time(r.in.p99) },
+    { name: 'Own time', number: true, sort: r => r.own ?? -1, cell: r => time(r.own), note: 'Median, without that of the slowest call that it makes' },
     { name: 'mTLS', number: true, sort: r => r.in.mtls ?? -1, cell: r => share(r.in.mtls) },
   ]
 }

@@ -1,7 +1,7 @@
 // A table that sorts by its headings.
 import { useMemo, useState } from 'react'
 
-export interface Column<T> { name: string; cell: (x: T) => React.ReactNode; sort?: (x: T) => string | number; number?: boolean; heading?: boolean; note?: string }
+export interface Column<T> { name: string; cell: (x: T) => React.ReactNode; sort?: (x: T) => string | number; number?: boolean; words?: boolean; heading?: boolean; note?: string }
 
 export function Table<T>({ caption, columns, rows, id, first, chosen, row }: {
   caption: string; columns: Column<T>[]; rows: T[]; id: (x: T) => string; first?: { column: string; down: boolean }; chosen?: string; row?: (x: T) => string
@@ -30,7 +30,7 @@ export function Table<T>({ caption, columns, rows, id, first, chosen, row }: {
         ))}</tr></thead>
         <tbody>{sorted.map(x => (
           <tr key={id(x)} className={[row?.(x), chosen === id(x) ? 'chosen' : ''].join(' ')}>
-            {columns.map(c => c.heading ? <th key={c.name} scope="row">{c.cell(x)}</th> : <td key={c.name} className={c.number ? 'number' : undefined}>{c.cell(x)}</td>)}
+            {columns.map(c => c.heading ? <th key={c.name} scope="row">{c.cell(x)}</th> : <td key={c.name} className={c.number ? 'number' : c.words ? 'words' : undefined}>{c.cell(x)}</td>)}
           </tr>
         ))}</tbody>
       </table>

@@ -3,10 +3,11 @@ import cytoscape, { type Core, type ElementDefinition, type NodeSingular } from 
 import { useEffect, useMemo, useRef } from 'react'
 import type { Graph, GraphEdge, GraphNode } from '../api'
 import type { Query } from '../find'
-import { edgeLabel } from './labels'
+import { time } from '../format'
+import { edgeLabel, slowest } from './labels'
 import { type Places, place, settle } from './layout'
 import { drawLocks } from './locks'
-import { colours, icon, stylesheet } from './style'
+import { colours, icon, simple, stylesheet } from './style'
 
 interface Props {
   graph: Graph; nodes: GraphNode[]; edges: GraphEdge[]; label: string; boxes: string; locks: boolean; find?: Query; chosen: string; dark: boolean
@@ -20,13 +21,15 @@ function boxOf(n: GraphNode, boxes: string): string | undefined {
   return boxes === 'none' ? undefined : [...(n.boxes ?? [])].reverse().find(b => b.startsWith(boxes + ':')) && (boxes === 'app' ? `app:${n.namespace}/${n.name}` : `${boxes}:${boxes === 'cluster' ? n.cluster : n.namespace}`)
 }
 
-function title(n: GraphNode): string {
-  return n.kind === 'app' && n.version ? `${n.name}\n${n.version}` : n.kind === 'unknown' ? 'outside' : n.name
+function title(n: GraphNode, slow: boolean): string {
+  const name = n.kind === 'app' && n.version ? `${n.name}\n${n.version}` : n.kind === 'unknown' ? 'outside' : n.name
+  return slow ? `${name}\nslow: ${time(n.own)}` : name
 }
 
 export function Canvas(p: Props) {
   const holder = useRef<HTMLDivElement>(null), overlay = useRef<HTMLCanvasElement>(null), core = useRef<Core | null>(null)
   const places = useRef<{ of: string; at: Places }>({ of: '', at: new Map() })
+  const moved = useRef(false)
   const latest = useRef(p)
   latest.current = p
 
@@ -45,23 +48,30 @@ export function Canvas(p: Props) {
       if (latest.current.locks) drawLocks(cy, overlay.current!, { secure: c.text, plain: c.states.degraded, surface: c.surface })
       else overlay.current!.getContext('2d')?.clearRect(0, 0, 1e5, 1e5)
     })
-    const seen = new ResizeObserver(() => { cy.resize() })
+    // Until somebody moves the picture it fits its frame.
+    cy.on('dragpan scrollzoom pinchzoom free', () => { moved.current = true })
+    const seen = new ResizeObserver(() => { cy.resize(); if (!moved.current) fit(cy) })
     seen.observe(holder.current!)
     return () => { seen.disconnect(); cy.destroy(); core.current = null }
   }, [])
 
-  useEffect(() => { core.current?.style(stylesheet(colours())) }, [p.dark])
+  const plain = p.edges.length > simple
+  useEffect(() => { core.current?.style(stylesheet(colours(), plain ? simple + 1 : 0)) }, [p.dark, plain])
 
   const elements = useMemo(() => {
     const out: ElementDefinition[] = []
-    const boxes = new Set<string>()
+    // A box around one node says nothing.
+    const members = new Map<string, number>()
+    for (const n of p.nodes) { const b = boxOf(n, p.boxes); if (b) members.set(b, (members.get(b) ?? 0) + 1) }
+    const boxes = new Set<string>(), slow = slowest(p.nodes)
     for (const n of p.nodes) {
-      const parent = boxOf(n, p.boxes)
+      const box = boxOf(n, p.boxes)
+      const parent = box && (p.boxes !== 'app' || members.get(box)! > 1) ? box : undefined
       if (parent && !boxes.has(parent)) {
         boxes.add(parent)
         out.push({ group: 'nodes', data: { id: parent, label: parent.slice(parent.indexOf(':') + 1).split('/').pop() } })
       }
-      out.push({ group: 'nodes', data: { id: n.id, parent, label: title(n), state: n.health.state, kind: n.kind, icon: icon(n.kind) } })
+      out.push({ group: 'nodes', data: { id: n.id, parent, label: title(n, slow.has(n.id)), state: n.health.state, kind: n.kind, icon: icon(n.kind) } })
     }
     for (const e of p.edges) {
       out.push({
@@ -85,22 +95,26 @@ export function Canvas(p: Props) {
     const there = new Set(elements.map(e => e.data.id!))
     cy.batch(() => {
       cy.elements().filter(e => !there.has(e.id()) && (e.isEdge() || !(e as NodeSingular).isParent())).remove()
+      const added: ElementDefinition[] = []
+      const moves: [string, string | null][] = [] // into boxes that may be new
       for (const e of elements) {
         const old = cy.getElementById(e.data.id!)
         const spot = e.group === 'nodes' ? at.get(e.data.id!) : undefined
         if (old.empty()) {
-          cy.add(spot ? { ...e, position: { ...spot } } : e)
+          added.push(spot ? { ...e, position: { ...spot } } : e)
           continue
         }
         const parent = (e.data.parent as string | undefined) ?? null
-        if (e.group === 'nodes' && spot && (old.parent().first().id() ?? null) !== parent) old.move({ parent })
+        if (e.group === 'nodes' && spot && (old.parent().first().id() ?? null) !== parent) moves.push([e.data.id!, parent])
         old.data(e.data)
-        if (first && spot) cy.getElementById(e.data.id!).position({ ...spot })
+        if (first && spot) old.position({ ...spot })
       }
+      cy.add(added)
+      for (const [id, parent] of moves) cy.getElementById(id).move({ parent })
       cy.nodes().filter(n => !there.has(n.id()) && n.children().empty()).remove()
     })
-    if (first && p.nodes.length) cy.fit(undefined, 36)
-    if (cy.zoom() > 1.25) { cy.zoom(1.25); cy.center() }
+    if (first) moved.current = false
+    if (!moved.current) fit(cy)
   }, [elements, p.again, p.graph.type, p.nodes, p.edges])
 
   useEffect(() => {
@@ -124,10 +138,17 @@ export function Canvas(p: Props) {
       <div className="zoom" role="group" aria-label="Size of the graph">
         <button type="button" aria-label="Larger" onClick={() => zoom(core.current, 1.3)}>+</button>
         <button type="button" aria-label="Smaller" onClick={() => zoom(core.current, 1 / 1.3)}>−</button>
-        <button type="button" onClick={() => core.current?.fit(undefined, 36)}>Fit</button>
+        <button type="button" onClick={() => { moved.current = false; fit(core.current) }}>Fit</button>
       </div>
     </div>
   )
+}
+
+// fit shows all, but makes nothing larger than life.
+function fit(cy: Core | null) {
+  if (!cy || cy.elements().empty()) return
+  cy.fit(undefined, 30)
+  if (cy.zoom() > 1.25) { cy.zoom(1.25); cy.center() }
 }
 
 function zoom(cy: Core | null, by: number) {

@@ -1,6 +1,6 @@
 // The graph as tables, for keyboards, screen readers, and whoever likes tables.
 import type { Graph, GraphEdge, GraphNode, State } from '../api'
-import { bytes, rate, share, time } from '../format'
+import { flow, none, share, time } from '../format'
 import { HealthMark, worstFirst } from '../parts/Health'
 import { type Column, Table } from '../parts/Table'
 import { nodeName } from './Panel'
@@ -15,11 +15,12 @@ export function GraphTable({ graph, nodes, edges, chosen, choose }: { graph: Gra
     { name: 'Health', sort: n => worst(n.health.state), cell: n => <HealthMark health={n.health} /> },
     { name: 'Kind', sort: n => n.kind, cell: n => n.kind },
     { name: 'Namespace', sort: n => n.namespace ?? '', cell: n => n.namespace ?? '' },
-    { name: 'Requests', number: true, sort: n => n.in.rate, cell: n => rate(n.in.rate) },
-    { name: 'Errors', number: true, sort: n => n.in.errorRate, cell: n => share(n.in.errorRate) },
+    { name: 'Requests', number: true, sort: n => n.in.rate, cell: n => flow(n.in) },
+    { name: 'Errors', number: true, sort: n => n.in.errorRate, cell: n => (n.in.rate > 0 ? share(n.in.errorRate) : none) },
     { name: 'p50', number: true, sort: n => n.in.p50 ?? -1, cell: n => time(n.in.p50) },
     { name: 'p95', number: true, sort: n => n.in.p95 ?? -1, cell: n => time(n.in.p95) },
     { name: 'p99', number: true, sort: n => n.in.p99 ?? -1, cell: n => time(n.in.p99) },
+    { name: 'Own time', number: true, sort: n => n.own ?? -1, cell: n => time(n.own), note: 'Median, without that of the slowest call that it makes' },
     { name: 'mTLS', number: true, sort: n => n.in.mtls ?? -1, cell: n => share(n.in.mtls) },
   ]
   const edgeColumns: Column<GraphEdge>[] = [
@@ -27,8 +28,8 @@ export function GraphTable({ graph, nodes, edges, chosen, choose }: { graph: Gra
     { name: 'To', sort: e => name(e.target), cell: e => name(e.target) },
     { name: 'Health', sort: e => worst(e.health.state), cell: e => <HealthMark health={e.health} /> },
     { name: 'Protocol', sort: e => e.protocol, cell: e => e.protocol },
-    { name: 'Traffic', number: true, sort: e => e.traffic.rate, cell: e => (e.protocol === 'tcp' ? bytes(e.traffic.requestBytes + e.traffic.responseBytes) : rate(e.traffic.rate)) },
-    { name: 'Errors', number: true, sort: e => e.traffic.errorRate, cell: e => share(e.traffic.errorRate) },
+    { name: 'Traffic', number: true, sort: e => e.traffic.rate, cell: e => flow(e.traffic) },
+    { name: 'Errors', number: true, sort: e => e.traffic.errorRate, cell: e => (e.traffic.rate > 0 ? share(e.traffic.errorRate) : none) },
     { name: 'p95', number: true, sort: e => e.traffic.p95 ?? -1, cell: e => time(e.traffic.p95) },
     { name: 'mTLS', number: true, sort: e => e.traffic.mtls ?? -1, cell: e => share(e.traffic.mtls) },
     { name: 'Flags', cell: e => Object.keys(e.traffic.flags ?? {}).sort().join(' ') },

@@ -37,7 +37,7 @@ function NodeDetails({ n, g, name, choose }: { n: GraphNode; g: Graph; name: (id
   return (
     <>
       <Verdict health={n.health} />
-      {n.kind !== 'unknown' && <><h3>What it is asked</h3><Signals t={n.in} /></>}
+      {n.kind !== 'unknown' && <><h3>What it is asked</h3><Signals t={n.in} own={n.own} /></>}
       <Edges title="Callers" edges={callers} name={e => name(e.source)} choose={choose} />
       <Edges title="Calls" edges={called} name={e => name(e.target)} choose={choose} />
       {n.kind !== 'unknown' && <><Breakdown t={n.in} />
@@ -74,7 +74,7 @@ function Verdict({ health }: { health: GraphNode['health'] }) {
   return <p className={`verdict ${health.state}`}><HealthMark health={health} /><span>{health.reason}</span></p>
 }
 
-function Signals({ t }: { t: Traffic }) {
+function Signals({ t, own }: { t: Traffic; own?: number | null }) {
   const http = t.rate > 0 || !t.connections && !t.requestBytes
   return (
     <dl className="signals">
@@ -84,10 +84,11 @@ function Signals({ t }: { t: Traffic }) {
         <div><dt>Median</dt><dd>{time(t.p50)}</dd></div>
         <div><dt>95 %</dt><dd>{time(t.p95)}</dd></div>
         <div><dt>99 %</dt><dd>{time(t.p99)}</dd></div>
+        {own !== undefined && own !== null && <div title="Median, without that of the slowest call that it makes"><dt>Of that its own</dt><dd>{time(own)}</dd></div>}
       </> : <div><dt>Connections</dt><dd>{rate(t.connections)}</dd></div>}
       <div className={t.mtls !== null && t.mtls < 0.999 ? 'bad' : ''}><dt>Mutual TLS</dt><dd>{share(t.mtls)}</dd></div>
-      <div><dt>{http ? 'Request bytes' : 'Received'}</dt><dd>{bytes(t.requestBytes)}</dd></div>
-      <div><dt>{http ? 'Response bytes' : 'Sent'}</dt><dd>{bytes(t.responseBytes)}</dd></div>
+      <div><dt>{http ? 'Requests' : 'Received'}</dt><dd>{bytes(t.requestBytes)}</dd></div>
+      <div><dt>{http ? 'Responses' : 'Sent'}</dt><dd>{bytes(t.responseBytes)}</dd></div>
     </dl>
   )
 }

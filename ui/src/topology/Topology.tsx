@@ -103,7 +103,7 @@ function Term({ label, value, onChange, query, note }: { label: string; value: s
   return (
     <div className="term">
       <label htmlFor={id}>{label}{note && <span className="note" role="status"> {note}</span>}</label>
-      <input id={id} type="search" value={value} placeholder={label === 'Find' ? 'failing' : 'ns = istio-system'} spellCheck={false} autoComplete="off" list={`${id}-list`} aria-invalid={!!query.error} aria-describedby={query.error ? `${id}-error` : undefined}
+      <input id={id} type="search" value={value} placeholder={label === 'Find' ? 'failing' : 'idle'} spellCheck={false} autoComplete="off" list={`${id}-list`} aria-invalid={!!query.error} aria-describedby={query.error ? `${id}-error` : undefined}
         title={`Examples: ${examples.join(' · ')}`} onChange={e => onChange(e.target.value, true)} />
       <datalist id={`${id}-list`}>{[...examples, ...words].map(e => <option key={e} value={e} />)}</datalist>
       {query.error && <p className="term-error" id={`${id}-error`} role="alert">{query.error}</p>}

@@ -1,5 +1,5 @@
 // What stands on edges.
-import type { Graph, GraphEdge } from '../api'
+import type { Graph, GraphEdge, GraphNode } from '../api'
 import { bytes, none, rate, share, time } from '../format'
 
 export const edgeLabels = {
@@ -22,4 +22,10 @@ export function edgeLabel(e: GraphEdge, label: string, g: Graph): string {
     case 'mtls': return share(t.mtls).replace(none, '')
   }
   return ''
+}
+
+// slowest are up to three nodes that add most time of their own, if it is time that people notice.
+export function slowest(nodes: GraphNode[]): Set<string> {
+  const slow = nodes.filter(n => (n.own ?? 0) >= 50).sort((a, b) => b.own! - a.own! || a.id.localeCompare(b.id))
+  return new Set(slow.slice(0, 3).filter(n => n.own! >= slow[0].own! / 3).map(n => n.id))
 }

@@ -6,6 +6,23 @@ export type Places = Map<string, Point>
 
 const across = 190, down = 96, between = 70
 
+// deep is how many columns a picture may have. Where calls go round in circles the longest way says nothing, and the shortest counts.
+const deep = 14
+
+function distances(ids: string[], next: Map<string, string[]>, called: Set<string>): Map<string, number> {
+  const rank = new Map<string, number>()
+  for (const start of [...ids.filter(i => !called.has(i)), ...ids]) {
+    if (rank.has(start)) continue
+    rank.set(start, 0)
+    for (let row = [start]; row.length;) {
+      const after: string[] = []
+      for (const id of row) for (const to of next.get(id)!) if (next.has(to) && !rank.has(to)) { rank.set(to, rank.get(id)! + 1); after.push(to) }
+      row = after
+    }
+  }
+  return rank
+}
+
 // ranks are lengths of the longest way from a caller; ways back are left out.
 function ranks(ids: string[], edges: GraphEdge[]): Map<string, number> {
   const next = new Map<string, string[]>(ids.map(i => [i, []]))
@@ -26,7 +43,7 @@ function ranks(ids: string[], edges: GraphEdge[]): Map<string, number> {
   for (const id of [...ids.filter(i => !called.has(i)), ...ids]) if (!state.has(id)) visit(id)
   const rank = new Map(ids.map(i => [i, 0]))
   for (const id of order.reverse()) for (const to of forward.get(id)!) rank.set(to, Math.max(rank.get(to)!, rank.get(id)! + 1))
-  return rank
+  return Math.max(0, ...rank.values()) > deep ? distances(ids, next, called) : rank
 }
 
 export function place(nodes: GraphNode[], edges: GraphEdge[]): Places {
@@ -51,9 +68,16 @@ export function place(nodes: GraphNode[], edges: GraphEdge[]): Places {
   }
   const places: Places = new Map()
   let top = 0
+  let left = 0
+  const rowsOf = (lane: Band[]) => Math.max(...lane.map(b => b.rows))
+  const high = lanes.reduce((s, l) => s + rowsOf(l) * down + between, 0)
+  const wide = (Math.max(...lanes.flat().map(b => b.to)) + 2) * across
+  // A very tall picture is broken into several beside each other, as a text is into columns.
+  const column = high / Math.max(1, Math.round(Math.sqrt(high / wide * 1.6)))
   for (const lane of lanes) {
-    const rows = Math.max(...lane.map(b => b.rows))
-    for (const b of lane) for (const [id, at] of b.at) places.set(id, { x: at.x * across, y: top + (at.y + (rows - b.rows) / 2) * down })
+    const rows = rowsOf(lane)
+    if (top > 0 && top + (rows * down) / 2 > column && lanes.length > 3) { top = 0; left += wide }
+    for (const b of lane) for (const [id, at] of b.at) places.set(id, { x: left + at.x * across, y: top + (at.y + (rows - b.rows) / 2) * down })
     top += rows * down + between
   }
   return places
@@ -76,7 +100,12 @@ function arrange(members: GraphNode[], rank: Map<string, number>, near: Map<stri
         const h = near.get(n.id)!.filter(i => height.has(i)).map(i => height.get(i)!)
         return [n.id, h.length ? h.reduce((s, x) => s + x, 0) / h.length : height.get(n.id)!]
       }))
-      column.sort((a, b) => want.get(a.id)! - want.get(b.id)! || a.id.localeCompare(b.id))
+      // Versions of one app stand together.
+      const apps = new Map<string, number[]>()
+      const app = (n: GraphNode) => n.app || n.id
+      for (const n of column) apps.set(app(n), [...(apps.get(app(n)) ?? []), want.get(n.id)!])
+      const middle = (n: GraphNode) => { const w = apps.get(app(n))!; return w.reduce((s, x) => s + x, 0) / w.length }
+      column.sort((a, b) => middle(a) - middle(b) || app(a).localeCompare(app(b)) || want.get(a.id)! - want.get(b.id)! || a.id.localeCompare(b.id))
       column.forEach((n, i) => height.set(n.id, i - (column.length - 1) / 2))
     }
   }

@@ -26,7 +26,10 @@ export function icon(kind: Kind, colour = '#fff'): string {
   return 'data:image/svg+xml;utf8,' + encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" width="48" height="48" viewBox="0 0 24 24" fill="none" stroke="${colour}" stroke-width="1.9" stroke-linejoin="round" stroke-linecap="round"><path d="${paths[kind]}"/></svg>`)
 }
 
-export function stylesheet(c: Colours): StylesheetJson {
+// simple is from how many edges on they are drawn as plain lines, so that moving the graph stays fluid.
+export const simple = 800
+
+export function stylesheet(c: Colours, edges = 0): StylesheetJson {
   const sheet: unknown[] = [
     {
       selector: 'node', style: {
@@ -44,7 +47,7 @@ export function stylesheet(c: Colours): StylesheetJson {
     },
     {
       selector: 'edge', style: {
-        width: 'data(width)', 'curve-style': 'bezier', 'control-point-step-size': 46, 'target-arrow-shape': 'triangle', 'arrow-scale': 1, label: 'data(label)', 'font-family': 'system-ui, sans-serif', 'font-size': 11,
+        width: 'data(width)', ...(edges > simple ? { 'curve-style': 'haystack', 'haystack-radius': 0, 'line-opacity': 0.45 } : { 'curve-style': 'bezier', 'control-point-step-size': 46 }), 'target-arrow-shape': 'triangle', 'arrow-scale': 1, label: 'data(label)', 'font-family': 'system-ui, sans-serif', 'font-size': 11,
         color: c.text, 'text-background-color': c.surface, 'text-background-opacity': 0.92, 'text-background-padding': '3px', 'text-background-shape': 'roundrectangle', 'min-zoomed-font-size': 7, 'overlay-opacity': 0,
       },
     },
