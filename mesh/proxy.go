@@ -69,6 +69,8 @@ const (
 	FeatureMaxRequests  Feature = "max-requests"
 	// FeatureLocalCluster: the proxy asks where its like run (metadata ENABLE_SELF_DISCOVERY), so requests can stay in its zone.
 	FeatureLocalCluster Feature = "local-cluster"
+	// FeatureMetrics is other labels and fewer of Istio's standard metrics (stats.PluginConfig).
+	FeatureMetrics Feature = "metrics"
 	// FeatureEntries: an agent on the cluster sds-grpc counts what access log entries tell (metadata HEDDLE_ENTRIES); otherwise the proxy counts by itself.
 	FeatureEntries Feature = "entries"
 	// FeatureSecretSocket: workload keys and roots come from an agent on the cluster sds-grpc; otherwise the proxy makes them itself.
@@ -116,7 +118,7 @@ func (p *Proxy) Can(f Feature) bool {
 		return f == FeatureHTTP2 || p.Features[f]
 	}
 	if p.Envoy {
-		return f != FeatureVHDS && f != FeatureUDPCapture
+		return f != FeatureVHDS && f != FeatureUDPCapture && f != FeatureMetrics
 	}
 	return p.Features[f]
 }

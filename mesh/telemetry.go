@@ -12,6 +12,7 @@ type Telemetry struct {
 	Gateways bool
 	Logging  []LogRule
 	Tracing  []TraceRule
+	Metrics  []MetricRule
 }
 
 // Whole says that an object is for its namespace or for the mesh as a whole: the oldest such one of a namespace counts.
@@ -36,6 +37,28 @@ type LogRule struct {
 	Providers []string // by name; none: those of what is above
 	Disabled  bool
 	Filter    string // an expression (package telemetry/attribute), "" keeps all
+}
+
+// MetricRule is one entry of metrics: what is to be different about Istio's standard metrics.
+type MetricRule struct {
+	Providers []string // by name; none: those of what is above
+	Overrides []MetricOverride
+	Interval  time.Duration // reportingInterval; 0 for nothing said
+}
+
+// MetricOverride is one entry of overrides.
+type MetricOverride struct {
+	Side     Side
+	Metric   string // its name without istio_; "" for all
+	Disabled Choice
+	Tags     []MetricTag // ordered by name
+}
+
+// MetricTag is a label of a metric.
+type MetricTag struct {
+	Name   string
+	Remove bool
+	Value  string // an expression (CEL, with Envoy's attributes)
 }
 
 // TraceRule is one entry of tracing: what is not said stays as what is above says.

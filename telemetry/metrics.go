@@ -49,6 +49,14 @@ func All() []Metric {
 	return []Metric{Requests, RequestDuration, RequestBytes, ResponseBytes, RequestMessages, ResponseMessages, TCPSentBytes, TCPReceivedBytes, TCPConnectionOpened, TCPConnectionClosed, Build}
 }
 
+// Standard lists those of TCP connections, or those of requests.
+func Standard(tcp bool) []Metric {
+	if tcp {
+		return []Metric{TCPSentBytes, TCPReceivedBytes, TCPConnectionOpened, TCPConnectionClosed}
+	}
+	return []Metric{Requests, RequestDuration, RequestBytes, ResponseBytes, RequestMessages, ResponseMessages}
+}
+
 // Buckets are the upper bounds of every histogram: Envoy's defaults, which Istio's dashboards are drawn for.
 func Buckets() []float64 {
 	return []float64{0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000}

@@ -18,7 +18,12 @@ func (a activation) ResolveName(name string) (any, bool) {
 	if _, ok := known[name]; !ok {
 		return nil, false
 	}
-	return object{find: func(field string) (any, bool) { return a.s.Attribute(name, field) }}, true
+	return object{find: func(field string) (any, bool) {
+		if known[name][field] == ofTexts {
+			return object{find: func(key string) (any, bool) { return a.s.Attribute(Name{Root: name, Field: field, Key: key}) }}, true
+		}
+		return a.s.Attribute(Name{Root: name, Field: field})
+	}}, true
 }
 
 // Parent implements cel.Activation.
@@ -41,8 +46,8 @@ func (o object) Find(key ref.Val) (ref.Val, bool) {
 	if !ok {
 		return nil, false
 	}
-	if t, ok := v.(Texts); ok {
-		return object{find: func(name string) (any, bool) { return t.Text(name) }}, true
+	if inner, ok := v.(object); ok {
+		return inner, true
 	}
 	return types.DefaultTypeAdapter.NativeToValue(v), true
 }

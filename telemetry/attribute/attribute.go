@@ -5,27 +5,19 @@
 package attribute
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 )
 
-// Source gives the attributes of one request or connection: texts, int64, bool, time.Duration, time.Time and Texts. False is for what is not known.
+// Source gives the attributes of one request or connection: texts, int64, bool, time.Duration and time.Time. False is for what is not known.
 type Source interface {
-	Attribute(root, field string) (value any, ok bool)
-}
-
-// Texts is an attribute that has texts under names, such as headers.
-type Texts interface {
-	Text(name string) (string, bool)
+	Attribute(Name) (value any, ok bool)
 }
 
 // mostCost bounds an evaluation, in CEL's units: a comparison of texts is a few.
@@ -35,7 +27,7 @@ const mostCost = 10_000
 type Expression struct {
 	text    string
 	program cel.Program
-	uses    []string
+	uses    []Name
 }
 
 var environment = declare()
@@ -58,16 +50,15 @@ func Parse(text string) (*Expression, error) {
 	if err := issues.Err(); err != nil {
 		return nil, fmt.Errorf("the expression is not CEL: %s", firstLine(err))
 	}
-	e := &Expression{text: text}
-	if err := e.look(tree.NativeRep().Expr()); err != nil {
+	uses, err := usesOf(tree.NativeRep().Expr())
+	if err != nil {
 		return nil, err
 	}
 	program, err := environment.Program(tree, cel.CostLimit(mostCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		return nil, fmt.Errorf("the expression cannot be evaluated: %s", firstLine(err))
 	}
-	e.program = program
-	return e, nil
+	return &Expression{text: text, program: program, uses: uses}, nil
 }
 
 // firstLine is an error without the picture of the place.
@@ -76,45 +67,8 @@ func firstLine(err error) string {
 	return line
 }
 
-// look finds the attributes that an expression names.
-func (e *Expression) look(root ast.Expr) (err error) {
-	bound := map[string]bool{} // by macros
-	ast.PreOrderVisit(root, ast.NewExprVisitor(func(x ast.Expr) {
-		if x.Kind() == ast.ComprehensionKind {
-			c := x.AsComprehension()
-			bound[c.IterVar()], bound[c.IterVar2()], bound[c.AccuVar()] = true, true, true
-		}
-	}))
-	within := map[int64]bool{} // roots whose field is looked at where they are named
-	ast.PreOrderVisit(root, ast.NewExprVisitor(func(x ast.Expr) {
-		switch {
-		case x.Kind() == ast.SelectKind && x.AsSelect().Operand().Kind() == ast.IdentKind:
-			name := x.AsSelect().Operand().AsIdent()
-			fields, some := known[name]
-			if !some {
-				return
-			}
-			within[x.AsSelect().Operand().ID()] = true
-			if field := x.AsSelect().FieldName(); !slices.Contains(fields, field) {
-				err = errors.Join(err, fmt.Errorf("there is no attribute %s.%s", name, field))
-			} else {
-				e.uses = append(e.uses, name+"."+field)
-			}
-		case x.Kind() == ast.IdentKind && !bound[x.AsIdent()] && !within[x.ID()]:
-			if _, some := known[x.AsIdent()]; some {
-				err = errors.Join(err, fmt.Errorf("%s is asked for as a whole: name an attribute of it", x.AsIdent()))
-			} else {
-				err = errors.Join(err, fmt.Errorf("there is no attribute %s", x.AsIdent()))
-			}
-		}
-	}))
-	slices.Sort(e.uses)
-	e.uses = slices.Compact(e.uses)
-	return err
-}
-
 // Uses are the attributes that the expression names, ordered.
-func (e *Expression) Uses() []string { return e.uses }
+func (e *Expression) Uses() []Name { return e.uses }
 
 // String is its text.
 func (e *Expression) String() string { return e.text }

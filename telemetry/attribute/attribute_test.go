@@ -1,26 +1,23 @@
 package attribute
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 )
 
-type headers map[string]string
-
-func (h headers) Text(name string) (string, bool) { v, ok := h[name]; return v, ok }
-
 type request struct{}
 
-func (request) Attribute(root, field string) (any, bool) {
+func (request) Attribute(n Name) (any, bool) {
 	v, ok := map[string]any{
-		"request.path": "/a?b=c", "request.url_path": "/a", "request.method": "GET", "request.size": int64(12), "request.headers": headers{"x-user": "anna"},
+		"request.path": "/a?b=c", "request.url_path": "/a", "request.method": "GET", "request.size": int64(12), `request.headers["x-user"]`: "anna",
 		"response.code": int64(503), "request.duration": 1500 * time.Millisecond, "connection.mtls": true, "destination.port": int64(8080),
-	}[root+"."+field]
+	}[n.String()]
 	return v, ok
 }
 
-// What Envoy's own formatter gives for the same attributes: test/interop compares the two.
+// test/interop compares what comes of expressions on both data planes.
 func TestText(t *testing.T) {
 	for text, want := range map[string]string{
 		`request.method`:                                       "GET",
@@ -59,11 +56,15 @@ func TestText(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		`request.method ==`:  "the expression is not CEL: <input>:1:18: Syntax error",
-		`request.nope`:       "there is no attribute request.nope",
-		`nothing.at == 1`:    "there is no attribute nothing",
-		`request == {}`:      "request is asked for as a whole",
-		`request.path.nope(`: "the expression is not CEL",
+		`request.method ==`:             "the expression is not CEL: <input>:1:18: Syntax error",
+		`request.nope`:                  "there is no attribute request.nope",
+		`nothing.at == 1`:               "there is no attribute nothing",
+		`request == {}`:                 "request is asked for as a whole",
+		`request.path.nope(`:            "the expression is not CEL",
+		`request.headers == {}`:         "of request.headers one is asked for by its name",
+		`request.headers[request.path]`: "of request.headers one is asked for by its name",
+		`request.headers["X-A"]`:        "of request.headers one is asked for by its name",
+		`xds.node`:                      "there is no attribute xds.node",
 	} {
 		if _, err := Parse(text); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %s", text, err, want)
@@ -84,8 +85,31 @@ func TestBounded(t *testing.T) {
 }
 
 func TestUses(t *testing.T) {
-	e, err := Parse(`request.host == "a" || request.headers["b"] == request.host`)
-	if err != nil || strings.Join(e.Uses(), " ") != "request.headers request.host" {
-		t.Errorf("uses %v, %v", e.Uses(), err)
+	e, err := Parse(`request.host == "a" || request.headers["b"] == request.host || "c" in request.headers || has(request.headers.d) || [1].exists(x, x == request.size)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `[request.headers["b"] request.headers["c"] request.headers["d"] request.host request.size]`
+	if got := fmt.Sprint(e.Uses()); got != want {
+		t.Errorf("uses %s, want %s", got, want)
+	}
+}
+
+// What Envoy writes of an attribute is read again.
+func TestValue(t *testing.T) {
+	for _, tc := range []struct {
+		name Name
+		text string
+		want any
+	}{
+		{Name{Root: "request", Field: "path"}, "/a", "/a"}, {Name{Root: "response", Field: "code"}, "503", int64(503)}, {Name{Root: "connection", Field: "mtls"}, "true", true},
+		{Name{Root: "request", Field: "duration"}, "1.5s", 1500 * time.Millisecond}, {Name{Root: "request", Field: "headers", Key: "a"}, "7", "7"},
+	} {
+		if got, ok := tc.name.Value(tc.text); !ok || got != tc.want {
+			t.Errorf("%s is %v, want %v", tc.name, got, tc.want)
+		}
+	}
+	if _, ok := (Name{Root: "response", Field: "code"}).Value("-"); ok {
+		t.Error("a dash is a number")
 	}
 }

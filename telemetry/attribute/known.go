@@ -1,24 +1,92 @@
 package attribute
 
-// known are the attributes by their roots, in the order of Envoy's page.
-var known = map[string][]string{
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+// kind is the type of an attribute's values.
+type kind uint8
+
+const (
+	ofText kind = iota
+	ofNumber
+	ofBool
+	ofDuration
+	ofTime
+	ofTexts // under names
+)
+
+// known are the attributes, by their roots: those of Envoy's page but for metadata, which is no value of a label.
+var known = map[string]map[string]kind{
 	"request": {
-		"path", "url_path", "host", "scheme", "method", "headers", "referer", "useragent", "time", "id", "protocol", "query", "duration", "size", "total_size",
+		"path": ofText, "url_path": ofText, "host": ofText, "scheme": ofText, "method": ofText, "headers": ofTexts, "referer": ofText, "useragent": ofText, "time": ofTime, "id": ofText,
+		"protocol": ofText, "query": ofText, "duration": ofDuration, "size": ofNumber, "total_size": ofNumber,
 	},
-	"response":    {"code", "code_details", "flags", "grpc_status", "headers", "trailers", "size", "total_size", "backend_latency"},
-	"source":      {"address", "port"},
-	"destination": {"address", "port"},
+	"response": {
+		"code": ofNumber, "code_details": ofText, "flags": ofNumber, "grpc_status": ofNumber, "headers": ofTexts, "trailers": ofTexts, "size": ofNumber, "total_size": ofNumber, "backend_latency": ofDuration,
+	},
+	"source":      {"address": ofText, "port": ofNumber},
+	"destination": {"address": ofText, "port": ofNumber},
 	"connection": {
-		"id", "mtls", "requested_server_name", "tls_version", "subject_local_certificate", "subject_peer_certificate", "dns_san_local_certificate", "dns_san_peer_certificate",
-		"uri_san_local_certificate", "uri_san_peer_certificate", "sha256_peer_certificate_digest", "transport_failure_reason", "termination_details",
+		"id": ofNumber, "mtls": ofBool, "requested_server_name": ofText, "tls_version": ofText, "subject_local_certificate": ofText, "subject_peer_certificate": ofText,
+		"dns_san_local_certificate": ofText, "dns_san_peer_certificate": ofText, "uri_san_local_certificate": ofText, "uri_san_peer_certificate": ofText,
+		"sha256_peer_certificate_digest": ofText, "transport_failure_reason": ofText, "termination_details": ofText,
 	},
 	"upstream": {
-		"address", "port", "tls_version", "subject_local_certificate", "subject_peer_certificate", "dns_san_local_certificate", "dns_san_peer_certificate",
-		"uri_san_local_certificate", "uri_san_peer_certificate", "sha256_peer_certificate_digest", "local_address", "transport_failure_reason", "request_attempt_count",
-		"cx_pool_ready_duration", "locality",
+		"address": ofText, "port": ofNumber, "tls_version": ofText, "subject_local_certificate": ofText, "subject_peer_certificate": ofText, "dns_san_local_certificate": ofText,
+		"dns_san_peer_certificate": ofText, "uri_san_local_certificate": ofText, "uri_san_peer_certificate": ofText, "sha256_peer_certificate_digest": ofText, "local_address": ofText,
+		"transport_failure_reason": ofText, "request_attempt_count": ofNumber, "cx_pool_ready_duration": ofDuration,
 	},
-	"xds": {
-		"node", "cluster_name", "cluster_metadata", "listener_direction", "listener_metadata", "route_name", "route_metadata", "virtual_host_name", "virtual_host_metadata",
-		"upstream_host_metadata", "upstream_host_locality_metadata", "filter_chain_name",
-	},
+	"xds": {"cluster_name": ofText, "listener_direction": ofNumber, "route_name": ofText, "virtual_host_name": ofText, "filter_chain_name": ofText},
+}
+
+// Name is an attribute: a root and a field, such as request.path, or, of headers and trailers, one text of it.
+type Name struct {
+	Root, Field string
+	Key         string // in lower case
+}
+
+// String is how the attribute is written in an expression; it is what Envoy's formatter %CEL()% is given.
+func (n Name) String() string {
+	if n.Key == "" {
+		return n.Root + "." + n.Field
+	}
+	return n.Root + "." + n.Field + "[" + strconv.Quote(n.Key) + "]"
+}
+
+// Value reads a value of the attribute from the text that Envoy's formatter writes; false when it is none.
+func (n Name) Value(text string) (any, bool) {
+	var v any = text
+	var err error
+	switch known[n.Root][n.Field] {
+	case ofNumber:
+		v, err = strconv.ParseInt(text, 10, 64)
+	case ofBool:
+		v, err = strconv.ParseBool(text)
+	case ofDuration:
+		v, err = time.ParseDuration(text)
+	case ofTime:
+		v, err = time.Parse(time.RFC3339Nano, text)
+	}
+	return v, err == nil
+}
+
+// envoyOnly are attributes that heddle-proxy does not know.
+var envoyOnly = []string{
+	"connection.dns_san_local_certificate", "connection.dns_san_peer_certificate", "connection.sha256_peer_certificate_digest", "connection.subject_local_certificate", "connection.transport_failure_reason",
+	"response.backend_latency", "response.flags",
+	"upstream.cx_pool_ready_duration", "upstream.dns_san_local_certificate", "upstream.dns_san_peer_certificate", "upstream.sha256_peer_certificate_digest",
+	"upstream.subject_local_certificate", "upstream.subject_peer_certificate", "upstream.uri_san_local_certificate", "xds.filter_chain_name",
+}
+
+// UnknownToHeddle are the attributes of the expression that heddle-proxy does not know.
+func (e *Expression) UnknownToHeddle() (out []string) {
+	for _, n := range e.uses {
+		if slices.Contains(envoyOnly, n.String()) {
+			out = append(out, n.String())
+		}
+	}
+	return out
 }

@@ -193,14 +193,16 @@ func (p *proofs) hear(t *testing.T, e *exhibit, rows []ledger.Row) {
 	}
 }
 
-// depends says whether something else becomes of the objects without the row. Where they are refused without it, nobody knows whether it is read: then it must be so of one of
-// the other values that it might have.
+// depends says whether something else becomes of the objects without the row. Where they are refused without it, nobody knows whether it is read: then it must be so without what says nothing but
+// the row, or of one of the other values that it might have.
 func (e *exhibit) depends(before verdict, r ledger.Row, rows []ledger.Row) bool {
 	after := e.without(func(o map[string]any) bool { r.Strip(o); return true }, r)
 	if after.refused == before.refused {
 		return after.text != before.text
 	}
-	return e.differs(before, r, rows)
+	some := false
+	whole := e.without(func(o map[string]any) bool { some = r.StripWhole(o) || some; return true }, r)
+	return some && whole.refused == before.refused && whole.text != before.text || e.differs(before, r, rows)
 }
 
 // differs says whether something else becomes of the objects, and they are not refused, when the row has one of the other values that it might have.

@@ -83,6 +83,61 @@ spec: {hosts: [reviews], http: [{match: [{uri: {prefix: /sorry}}], fault: {abort
 < 200
 `
 
+// telemetryScript is some of it, with metrics that are other than Istio's.
+const telemetryScript = `Metrics that a Telemetry has made others.
+-- mesh.yaml --
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: others, namespace: default}
+spec:
+  metrics:
+  - overrides:
+    - {match: {mode: SERVER}, tagOverrides: {request_method: {value: request.method}, user: {value: 'request.headers["x-user"]'}}}
+    - {match: {mode: SERVER, metric: TCP_CLOSED_CONNECTIONS}, tagOverrides: {sni: {value: connection.requested_server_name}}}
+    - {match: {mode: CLIENT, metric: REQUEST_DURATION}, disabled: true}
+    - match: {mode: CLIENT, metric: REQUEST_COUNT}
+      tagOverrides:
+        response_flags: {operation: REMOVE}
+        request_host: {value: request.host}
+        destination_port: {value: string(destination.port)}
+        route: {value: xds.route_name}
+        cluster: {value: xds.cluster_name}
+        direction: {value: xds.listener_direction}
+        path: {value: request.url_path}
+        query: {value: request.query}
+        protocol: {value: request.protocol}
+        code: {value: response.code}
+        details: {value: response.code_details}
+        answer: {value: 'response.headers["content-type"]'}
+        absent: {value: 'response.headers["x-absent"]'}
+        big: {value: 'request.size > 10 ? "yes" : "no"'}
+        status: {value: response.grpc_status}
+        mtls: {value: connection.mtls}
+        upstream: {value: upstream.port}
+        peer: {value: upstream.uri_san_peer_certificate}
+        tries: {value: upstream.request_attempt_count}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: health, namespace: default}
+spec: {hosts: [health.default.svc.cluster.local], addresses: [10.96.0.30], location: MESH_INTERNAL, resolution: STATIC, ports: [{name: grpc, number: 7070, protocol: GRPC}], workloadSelector: {labels: {app: server}}}
+-- requests.txt --
+> GET http://server:8080/ok?a=b
+< 200
+* 2
+
+> POST http://server:8080/long
+> x-user: anna
+> body: more than ten bytes
+< 200
+> GET http://server:8080/six @fd00:96::20
+> x-echo-status: 404
+< 404
+* 2
+> CONNECT tcp://server:9000
+< greeted
+`
+
 // serveHealth has the server answer gRPC, and callHealth calls it: 3 answers, and one that there is no such service.
 func serveHealth(w *world) {
 	g := grpc.NewServer()
@@ -155,6 +210,41 @@ func total(all map[string]series, metric string, labels ...string) (n uint64) {
 // TestMetrics sends the same traffic through both data planes and demands the same series of Istio's standard metrics, with counts that are the truth.
 func TestMetrics(t *testing.T) {
 	f := parse(t, "metrics", []byte(metricsScript))
+	compareMetrics(t, &f, func(told map[string]map[string]series) bool {
+		return total(told["client"], "istio_tcp_connections_closed_total") == 7 && total(told["client"], "istio_requests_total") == 26 &&
+			total(told["server"], "istio_requests_total") == 22 && total(told["server"], "istio_tcp_connections_closed_total") == 6 && total(told["gateway"], "istio_requests_total") == 4
+	}, truth)
+}
+
+// TestMetricsOfTelemetry is the same with metrics that a Telemetry has made others.
+func TestMetricsOfTelemetry(t *testing.T) {
+	f := parse(t, "metrics", []byte(telemetryScript))
+	compareMetrics(t, &f, func(told map[string]map[string]series) bool {
+		return total(told["client"], "istio_tcp_connections_closed_total") == 1 && total(told["client"], "istio_requests_total") == 9 &&
+			total(told["server"], "istio_requests_total") == 9 && total(told["server"], "istio_tcp_connections_closed_total") == 1
+	}, func(t *testing.T, told map[string]map[string]series) {
+		for _, want := range []struct {
+			proxy, metric string
+			labels        []string
+			count         uint64
+		}{
+			{"client", "istio_requests_total", []string{`request_host="server:8080"`, `destination_port="8080"`, `big="no"`}, 4},
+			{"client", "istio_requests_total", []string{`response_flags=`}, 0},
+			{"client", "istio_request_duration_milliseconds", nil, 0},
+			{"server", "istio_requests_total", []string{`request_method="POST"`, `user="anna"`}, 1},
+			{"server", "istio_requests_total", []string{`request_method="GET"`, `user="unknown"`}, 4},
+			{"server", "istio_tcp_connections_closed_total", []string{`request_method="unknown"`, `sni="outbound_.9000_._.server.default.svc.cluster.local"`}, 1},
+		} {
+			if got := total(told[want.proxy], want.metric, want.labels...); got != want.count {
+				t.Errorf("%s: %s%v counts %d, want %d", want.proxy, want.metric, want.labels, got, want.count)
+			}
+		}
+	})
+}
+
+// compareMetrics runs a fixture in a world of its own on each data plane, waits until all is counted, and compares.
+func compareMetrics(t *testing.T, f *fixture, counted func(map[string]map[string]series) bool, truth func(*testing.T, map[string]map[string]series)) {
+	t.Helper()
 	var mu sync.Mutex
 	got := map[string]map[string]map[string]series{} // by plane and proxy
 	t.Run("planes", func(t *testing.T) {
@@ -162,21 +252,13 @@ func TestMetrics(t *testing.T) {
 			t.Run(plane, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, plane, f.meshConfig)
-				r := &run{world: w, t: t, f: &f, held: held{map[string]*http.Transport{}, nil}}
 				serveHealth(w)
+				r := &run{world: w, t: t, f: f, held: held{map[string]*http.Transport{}, nil}}
 				r.all()
 				r.held.close()
 				callHealth(t, w)
 				told := map[string]map[string]series{}
-				t.Cleanup(func() {
-					for _, proxy := range proxied {
-						for _, name := range slices.Sorted(maps.Keys(told[proxy])) {
-							if t.Failed() && strings.Contains(name, "_total") {
-								t.Logf("%s has %s %d", proxy, name, told[proxy][name].count)
-							}
-						}
-					}
-				})
+				t.Cleanup(func() { showCounts(t, told) })
 				w.until(t, "all that ended is counted", func() bool {
 					for _, proxy := range proxied {
 						all, err := metricsOf(w, proxy)
@@ -185,8 +267,7 @@ func TestMetrics(t *testing.T) {
 						}
 						told[proxy] = all
 					}
-					return total(told["client"], "istio_tcp_connections_closed_total") == 7 && total(told["client"], "istio_requests_total") == 26 &&
-						total(told["server"], "istio_requests_total") == 22 && total(told["server"], "istio_tcp_connections_closed_total") == 6 && total(told["gateway"], "istio_requests_total") == 4
+					return counted(told)
 				})
 				truth(t, told)
 				mu.Lock()
@@ -208,6 +289,17 @@ func TestMetrics(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(theirs)) {
 			if _, ok := ours[name]; !ok {
 				t.Errorf("%s: Envoy alone has %s %v", proxy, name, theirs[name])
+			}
+		}
+	}
+}
+
+// showCounts tells what was counted where a test fails.
+func showCounts(t *testing.T, told map[string]map[string]series) {
+	for _, proxy := range proxied {
+		for _, name := range slices.Sorted(maps.Keys(told[proxy])) {
+			if t.Failed() && strings.Contains(name, "_total") {
+				t.Logf("%s has %s %d", proxy, name, told[proxy][name].count)
 			}
 		}
 	}

@@ -13,6 +13,42 @@ func (r Row) Strip(document map[string]any) {
 	r.visit(document, func(m map[string]any, key string) { delete(m, key) })
 }
 
+// gone stands for what is to be taken out with what it is in.
+type gone struct{}
+
+// StripWhole removes the objects that say nothing but the row, as a whole. It says whether there are some.
+func (r Row) StripWhole(document map[string]any) (some bool) {
+	r.visit(document, func(m map[string]any, key string) {
+		if len(m) == 1 {
+			m[key], some = gone{}, true
+		}
+	})
+	sweep(document)
+	return some
+}
+
+// sweep takes out what has something that is gone.
+func sweep(value any) (out bool) {
+	switch v := value.(type) {
+	case gone:
+		return true
+	case map[string]any:
+		for key, x := range v {
+			switch {
+			case x == gone{}:
+				return true
+			case sweep(x):
+				delete(v, key)
+			default:
+				if list, ok := x.([]any); ok {
+					v[key] = slices.DeleteFunc(list, sweep)
+				}
+			}
+		}
+	}
+	return false
+}
+
 // Alter writes something else in its place, wherever it stands: the n-th of some ways to change a value. It says whether there was such a way; rows are all that there are.
 func (r Row) Alter(document map[string]any, n int, rows []Row) (changed bool) {
 	elsewhere := r.elsewhere(document)

@@ -85,3 +85,24 @@ func at(m map[string]any, header string) map[string]any {
 	match := m["http"].([]any)[0].(map[string]any)["match"].([]any)[0].(map[string]any)
 	return match["headers"].(map[string]any)[header].(map[string]any)
 }
+
+// What says nothing but the row goes as a whole, and nothing else.
+func TestStripWhole(t *testing.T) {
+	document := map[string]any{
+		"tags": map[string]any{"a": map[string]any{"operation": "REMOVE"}, "b": map[string]any{"operation": "REMOVE", "value": "x"}, "c": map[string]any{}},
+		"list": []any{map[string]any{"operation": "REMOVE"}, map[string]any{"name": "y"}},
+	}
+	if !(Row{"K", "tags{}.operation", "REMOVE"}).StripWhole(document) || !(Row{"K", "list[].operation", "REMOVE"}).StripWhole(document) {
+		t.Error("nothing was taken out")
+	}
+	want := map[string]any{
+		"tags": map[string]any{"b": map[string]any{"operation": "REMOVE", "value": "x"}, "c": map[string]any{}},
+		"list": []any{map[string]any{"name": "y"}},
+	}
+	if !reflect.DeepEqual(document, want) {
+		t.Errorf("left is %v, want %v", document, want)
+	}
+	if (Row{"K", "tags{}.value", ""}).StripWhole(document) {
+		t.Error("an object that says more was taken out")
+	}
+}

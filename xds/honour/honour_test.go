@@ -15,6 +15,8 @@ import (
 
 	_ "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/load_balancing_policies/peak_ewma/v3alpha"
 
+	_ "istio.io/api/envoy/extensions/stats"
+
 	_ "github.com/heddle-mesh/heddle/xds/catalog"
 )
 

@@ -185,6 +185,9 @@ func httpTable() map[protoreflect.FullName]Rule {
 			xff_num_trusted_hops skip_xff_append append_x_forwarded_port via generate_request_id preserve_external_request_id always_set_request_id_in_response forward_client_cert_details set_current_client_cert_details
 			proxy_100_continue upgrade_configs tracing request_id_extension normalize_path merge_slashes path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port strip_trailing_host_dot add_user_agent`,
 			only("codec_type", "HTTP/3 is not spoken by this version", 0, 1, 2), only1("add_user_agent", false, "the proxy has no name to add")),
+		"stats.PluginConfig": fields("metrics tcp_reporting_duration").refuse("disable_host_header_fallback", "what a service is called is never taken from a header").refuse("definitions", "there are Istio's standard metrics alone").refuse("reporter", "waypoints are not served yet").
+			refuse("rotation_interval", "series are kept").refuse("graceful_deletion_interval", "series are kept"),
+		"stats.MetricConfig": fields("dimensions name tags_to_remove drop").refuse("match", "Istio does not implement it either"),
 		h + "HttpConnectionManager.Tracing": fields("client_sampling random_sampling overall_sampling max_path_tag_length custom_tags provider spawn_upstream_span no_context_propagation").
 			refuse("verbose", "spans have no annotations").refuse("operation", "spans are named by the route's decorator").refuse("upstream_operation", "spans of tries are named by their cluster"),
 		h + "RequestIDExtension": fields("typed_config"),

@@ -1,6 +1,8 @@
 package filter
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -20,6 +22,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 	"github.com/heddle-mesh/heddle/telemetry"
+	"github.com/heddle-mesh/heddle/telemetry/attribute"
 )
 
 // A stock Envoy has no filter for Istio's metrics. It tells the agent beside it of each request and connection, with all that the labels need, and the agent counts. What workloads say of
@@ -58,14 +61,16 @@ var httpEntryTags = []struct{ name, operator string }{
 }
 
 // entries is where and what Envoy tells.
-func entries(side mesh.Side, http bool) *alsv3.CommonGrpcAccessLogConfig {
-	c := &alsv3.CommonGrpcAccessLogConfig{
+func entries(v *view.View, side mesh.Side, http bool) (c *alsv3.CommonGrpcAccessLogConfig, every time.Duration) {
+	o, every, _ := v.Metrics(side, !http)
+	c = &alsv3.CommonGrpcAccessLogConfig{
 		LogName: telemetry.EntriesOutbound, TransportApiVersion: corev3.ApiVersion_V3, BufferFlushInterval: message.Duration(time.Second),
 		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "sds-grpc"}}},
 	}
 	if side == mesh.ServerSide {
 		c.LogName = telemetry.EntriesInbound
 	}
+	c.LogName = o.LogName(c.LogName)
 	tags := entryTags
 	if http {
 		tags = append(tags[:len(tags):len(tags)], httpEntryTags...)
@@ -74,17 +79,40 @@ func entries(side mesh.Side, http bool) *alsv3.CommonGrpcAccessLogConfig {
 	for _, t := range tags {
 		c.CustomTags = append(c.CustomTags, &tagv3.CustomTag{Tag: t.name, Type: &tagv3.CustomTag_Value{Value: t.operator}})
 	}
-	return c
+	for _, name := range attributes(o) {
+		c.CustomTags = append(c.CustomTags, &tagv3.CustomTag{Tag: telemetry.TagAttribute(name), Type: &tagv3.CustomTag_Value{Value: "%CEL(" + name + ")%"}})
+	}
+	return c, cmp.Or(every, entryInterval)
+}
+
+// attributes are those that expressions are of, ordered and each once. The agent evaluates them: Envoy's formatter has fewer functions than Istio's filter, which string() is one of.
+func attributes(o telemetry.Overrides) (out []string) {
+	for _, text := range o.Expressions() {
+		e, err := attribute.Parse(text)
+		if err != nil {
+			continue // it was told when it was read
+		}
+		for _, name := range e.Uses() {
+			out = append(out, name.String())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // TellHTTP has a connection manager tell of its requests, and hear what peers say of themselves. mutual says that the mesh's TLS ends here.
 func TellHTTP(v *view.View, c *hcmv3.HttpConnectionManager, side mesh.Side, mutual bool) {
 	if !v.Can(mesh.FeatureEntries) {
+		if f := metrics(v, side, false); f != nil {
+			last := len(c.HttpFilters) - 1 // the router
+			c.HttpFilters = append(c.HttpFilters[:last:last], http(statsName, f), c.HttpFilters[last])
+		}
 		return
 	}
 	atEnd(c.AccessLog, datav3.AccessLogType_DownstreamEnd)
-	c.AccessLog = append(c.AccessLog, logTo("envoy.access_loggers.http_grpc", &alsv3.HttpGrpcAccessLogConfig{CommonConfig: entries(side, true)}))
-	c.AccessLogOptions = &hcmv3.HttpConnectionManager_HcmAccessLogOptions{AccessLogFlushInterval: message.Duration(entryInterval)}
+	told, every := entries(v, side, true)
+	c.AccessLog = append(c.AccessLog, logTo("envoy.access_loggers.http_grpc", &alsv3.HttpGrpcAccessLogConfig{CommonConfig: told}))
+	c.AccessLogOptions = &hcmv3.HttpConnectionManager_HcmAccessLogOptions{AccessLogFlushInterval: message.Duration(every)}
 	filters := []*hcmv3.HttpFilter{http(grpcStatsName, &grpcstatsv3.FilterConfig{EmitFilterState: true, PerMethodStatSpecifier: &grpcstatsv3.FilterConfig_StatsForAllMethods{StatsForAllMethods: message.False()}})}
 	rule := func(header, key string) *tometadatav3.Config_Rule {
 		return &tometadatav3.Config_Rule{Header: header, Remove: true, OnHeaderPresent: &tometadatav3.Config_KeyValuePair{MetadataNamespace: telemetry.PeerNamespace, Key: key}}
@@ -108,9 +136,10 @@ func TellTCP(v *view.View, p *tcpv3.TcpProxy, side mesh.Side) {
 		return
 	}
 	atEnd(p.AccessLog, datav3.AccessLogType_TcpConnectionEnd)
-	p.AccessLog = append(p.AccessLog, logTo("envoy.access_loggers.tcp_grpc", &alsv3.TcpGrpcAccessLogConfig{CommonConfig: entries(side, false)}))
+	told, every := entries(v, side, false)
+	p.AccessLog = append(p.AccessLog, logTo("envoy.access_loggers.tcp_grpc", &alsv3.TcpGrpcAccessLogConfig{CommonConfig: told}))
 	// Envoy connects to the application while its client's handshake goes on, so that it is not known yet who that is.
-	p.AccessLogOptions = &tcpv3.TcpProxy_TcpAccessLogOptions{AccessLogFlushInterval: message.Duration(entryInterval), FlushAccessLogOnConnected: side == mesh.ClientSide}
+	p.AccessLogOptions = &tcpv3.TcpProxy_TcpAccessLogOptions{AccessLogFlushInterval: message.Duration(every), FlushAccessLogOnConnected: side == mesh.ClientSide}
 }
 
 // atEnd keeps logs for users to the end of a request or connection: what goes on meanwhile is told to the agent alone.

@@ -54,5 +54,10 @@ func TCP(v *view.View, side mesh.Side, l Limits, shares ...Share) (out []*listen
 		p.TunnelingConfig = &tcpv3.TcpProxy_TunnelingConfig{Hostname: net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port))), UsePost: t.Post}
 	}
 	TellTCP(v, p, side)
+	if !v.Can(mesh.FeatureEntries) {
+		if f := metrics(v, side, true); f != nil {
+			out = append(out, network(statsName, f))
+		}
+	}
 	return append(out, network("envoy.filters.network.tcp_proxy", p))
 }

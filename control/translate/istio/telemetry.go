@@ -13,7 +13,7 @@ import (
 // telemetryFields are the fields of Telemetry that have an effect.
 var telemetryFields = api.Fields("selector.matchLabels", "targetRef.*", "targetRefs[].*", "accessLogging[].match.mode", "accessLogging[].providers[].name", "accessLogging[].disabled",
 	"tracing[].match.mode", "tracing[].providers[].name", "tracing[].randomSamplingPercentage", "tracing[].disableSpanReporting", "tracing[].customTags[].*", "tracing[].useRequestIdForTraceSampling",
-	"tracing[].enableIstioTags", "tracing[].disableContextPropagation")
+	"tracing[].enableIstioTags", "tracing[].disableContextPropagation", "metrics[].providers[].name", "metrics[].overrides[].*", "metrics[].reportingInterval")
 
 // trafficSides are the modes, by their number.
 var trafficSides = map[telemetry.WorkloadMode]mesh.Side{telemetry.WorkloadMode_CLIENT: mesh.ClientSide, telemetry.WorkloadMode_SERVER: mesh.ServerSide}
@@ -33,6 +33,9 @@ func Telemetry(o api.Object, in Lookup) (*mesh.Telemetry, []mesh.Problem) {
 	}
 	for i, x := range spec.Tracing {
 		t.Tracing = append(t.Tracing, v.tracing(x, at("spec.tracing", i)))
+	}
+	for i, m := range spec.Metrics {
+		t.Metrics = append(t.Metrics, v.metrics(m, at("spec.metrics", i)))
 	}
 	if v.Broken() || !aimed {
 		return nil, v.Problems()

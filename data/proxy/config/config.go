@@ -222,7 +222,8 @@ type TCP struct {
 	Tunnel     string
 	Forward    *NameForward // nil: clusters choose by themselves
 	AccessLogs []AccessLog
-	Telemetry  bool // Istio's TCP metrics
+	Telemetry  bool     // Istio's TCP metrics
+	Metrics    *Metrics // what is different about them, nil for nothing
 }
 
 // What stands for the connection in TCP.Tunnel, in Envoy's words.

@@ -158,8 +158,9 @@ type Filter struct {
 	// ExtAuthz asks a server about requests; Checks asks those that routes name (filter_chain).
 	ExtAuthz *ExtAuthz
 	Checks   bool
-	// Telemetry emits Istio's request metrics (istio.stats); PeerMetadata exchanges metadata by headers.
+	// Telemetry emits Istio's request metrics (istio.stats), Metrics (nil for nothing) says what is different about them; PeerMetadata exchanges metadata by headers.
 	Telemetry    bool
+	Metrics      *Metrics
 	PeerMetadata bool
 }
 

@@ -13,7 +13,7 @@ type Requests struct{ Reporter *Reporter }
 
 // Finished implements stream.Reporter.
 func (r *Requests) Finished(x *stream.Exchange) {
-	if !counted(x.Manager().Config) {
+	if counter(x.Manager().Config) == nil {
 		return
 	}
 	f := r.facts(x)
@@ -24,7 +24,7 @@ func (r *Requests) Finished(x *stream.Exchange) {
 
 // Talking implements stream.Reporter.
 func (r *Requests) Talking(x *stream.Exchange) {
-	if counted(x.Manager().Config) {
+	if counter(x.Manager().Config) != nil {
 		f := r.facts(x)
 		r.messages(x, &f)
 	}
@@ -59,17 +59,22 @@ func (r *Requests) facts(x *stream.Exchange) Facts {
 		}
 	}
 	f.grpc(x)
+	if c := counter(m.Config); c.Metrics != nil && c.Metrics.Plan != nil {
+		if f.Plan = c.Metrics.Plan; len(f.Plan.Expressions) > 0 {
+			f.Values = values(c.Metrics, x.Record(), m.Direction)
+		}
+	}
 	return f
 }
 
-// counted says whether a connection manager has Istio's metrics.
-func counted(c *config.HTTP) bool {
+// counter is the filter by which a connection manager has Istio's metrics, or nil.
+func counter(c *config.HTTP) *config.Filter {
 	for i := range c.Filters {
 		if c.Filters[i].Telemetry {
-			return true
+			return &c.Filters[i]
 		}
 	}
-	return false
+	return nil
 }
 
 // statuses are the texts of the 17 gRPC statuses, so that a label is not made per request.

@@ -68,7 +68,9 @@ type Facts struct {
 	Service                 config.ClusterTelemetry
 	Endpoint                string // Istio's endpoint metadata, see ParseWorkload
 	Peer                    Workload
-	SourceID, DestinationID string // SPIFFE IDs, "" if unknown
+	SourceID, DestinationID string          // SPIFFE IDs, "" if unknown
+	Plan                    *telemetry.Plan // nil for the standard
+	Values                  string          // of the plan's expressions, see Values
 }
 
 // series are the handles of one combination of labels.
@@ -160,29 +162,31 @@ func (r *Reporter) Messages(index int, f *Facts, request, response uint64) {
 // describe registers the series of a combination.
 func (r *Reporter) describe(f *Facts) *series {
 	values := r.labels(f)
-	desc := func(m telemetry.Metric, labels []telemetry.Label) stats.Desc {
-		d := stats.Desc{Name: m.Name, Help: m.Help}
-		for _, l := range labels {
-			d.Labels = append(d.Labels, stats.Label{Name: l.String(), Value: values[l]})
+	count := func(m telemetry.Metric, labels []telemetry.Label) stats.Handle {
+		if d, ok := desc(f.Plan, m, labels, &values, f.Values); ok {
+			return r.registry.Counter(d)
 		}
-		return d
+		return 0
 	}
 	if f.TCP {
 		tcp := telemetry.TCPLabels()
 		return &series{
-			sent: r.registry.Counter(desc(telemetry.TCPSentBytes, tcp)), received: r.registry.Counter(desc(telemetry.TCPReceivedBytes, tcp)),
-			opened: r.registry.Counter(desc(telemetry.TCPConnectionOpened, tcp)), closed: r.registry.Counter(desc(telemetry.TCPConnectionClosed, tcp)),
+			sent: count(telemetry.TCPSentBytes, tcp), received: count(telemetry.TCPReceivedBytes, tcp),
+			opened: count(telemetry.TCPConnectionOpened, tcp), closed: count(telemetry.TCPConnectionClosed, tcp),
 		}
 	}
 	if f.Messages {
 		of := telemetry.MessageLabels()
-		return &series{asked: r.registry.Counter(desc(telemetry.RequestMessages, of)), answered: r.registry.Counter(desc(telemetry.ResponseMessages, of))}
+		return &series{asked: count(telemetry.RequestMessages, of), answered: count(telemetry.ResponseMessages, of)}
 	}
 	http, bounds := telemetry.HTTPLabels(), telemetry.Buckets()
-	return &series{
-		requests: r.registry.Counter(desc(telemetry.Requests, http)), duration: r.registry.Histogram(desc(telemetry.RequestDuration, http), bounds),
-		request: r.registry.Histogram(desc(telemetry.RequestBytes, http), bounds), reply: r.registry.Histogram(desc(telemetry.ResponseBytes, http), bounds),
+	measure := func(m telemetry.Metric) stats.Histogram {
+		if d, ok := desc(f.Plan, m, http, &values, f.Values); ok {
+			return r.registry.Histogram(d, bounds)
+		}
+		return stats.Histogram{}
 	}
+	return &series{requests: count(telemetry.Requests, http), duration: measure(telemetry.RequestDuration), request: measure(telemetry.RequestBytes), reply: measure(telemetry.ResponseBytes)}
 }
 
 // labels are the values of all 25 labels.

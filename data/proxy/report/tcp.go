@@ -29,6 +29,12 @@ func (c *Connections) facts(r *tcp.Record) Facts {
 	} else if r.Upstream.Conn != nil {
 		f.Principals(r.Upstream.Conn.Origin(), true)
 	}
+	if m := r.Config.Metrics; m != nil && m.Plan != nil {
+		if f.Plan = m.Plan; len(f.Plan.Expressions) > 0 {
+			a := connectionRecord(r, time.Time{})
+			f.Values = values(m, &a, c.Direction)
+		}
+	}
 	return f
 }
 

@@ -33,7 +33,7 @@ func (x *Exchange) account() {
 		x.m.reporter.Finished(x)
 	}
 	if len(x.m.logs) > 0 {
-		r := x.recordFor()
+		r := x.Record()
 		for _, l := range x.m.logs {
 			l.Write(x.w.Loop.Index(), r)
 		}
@@ -44,8 +44,8 @@ func logged(a loop.Address) accesslog.Address {
 	return accesslog.Address{AddrPort: a.AddrPort, Path: a.Path}
 }
 
-// recordFor describes the exchange as far as it has come. The record is the worker's, good until the next call.
-func (x *Exchange) recordFor() *accesslog.Record {
+// Record describes the exchange as far as it has come. The record is the worker's, good until the next call.
+func (x *Exchange) Record() *accesslog.Record {
 	r := &x.w.record
 	*r = accesslog.Record{
 		Start: x.arrived, Protocol: x.down.protocol(), Request: &x.Request, Code: x.Response.Status, Flags: x.flags.String(), Details: x.details, UpstreamFailure: x.failure,

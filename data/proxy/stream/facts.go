@@ -135,7 +135,7 @@ func (x *Exchange) GRPCStatus() int {
 		n = grpcNumber(v)
 	}
 	if n == 0 {
-		return grpcCode(x.Response.Status)
+		return codec.GRPCStatusOf(x.Response.Status)
 	}
 	return int(n) - 1
 }

@@ -153,7 +153,7 @@ func (x *Exchange) anyHeader(list []config.HeaderMatch) bool {
 
 // finalize edits the request for the upstream: what is more special goes first, and is seen before the rewrites (Envoy, "Custom request/response headers").
 func (x *Exchange) finalize(f *config.Forward) {
-	x.eachLevel(func(e *config.HeaderEdits) { headers.Request(&x.Request, e, x.recordFor) })
+	x.eachLevel(func(e *config.HeaderEdits) { headers.Request(&x.Request, e, x.Record) })
 	host := f.HostRewrite
 	if x.weighted != nil && x.weighted.HostRewrite != "" {
 		host = x.weighted.HostRewrite
@@ -210,7 +210,7 @@ func (x *Exchange) eachLevel(fn func(*config.HeaderEdits)) {
 
 // routeResponse edits a response as the route asks.
 func (x *Exchange) routeResponse(h *codec.Head) {
-	x.eachLevel(func(e *config.HeaderEdits) { headers.Response(h, e, x.recordFor) })
+	x.eachLevel(func(e *config.HeaderEdits) { headers.Response(h, e, x.Record) })
 	if x.vhost != nil && x.vhost.AttemptCountResponse && x.attempts > 0 {
 		h.SetInt(codec.EnvoyAttemptCount, int64(x.attempts))
 	}

@@ -51,13 +51,20 @@ type Manager struct {
 	frames   http2.Limits
 	paths    path.Options
 	server   string
+	// tellEvery is how often the messages of a stream that goes on are told.
+	tellEvery time.Duration
 
 	succession succession
 }
 
 // NewManager prepares a configuration.
 func NewManager(c *config.HTTP, o Options) (*Manager, error) {
-	m := &Manager{Config: c, Direction: o.Direction, routes: o.Routes, reporter: o.Reporter, stats: newStats(o.Stats, c.Stat), registry: o.Stats}
+	m := &Manager{Config: c, Direction: o.Direction, routes: o.Routes, reporter: o.Reporter, stats: newStats(o.Stats, c.Stat), registry: o.Stats, tellEvery: tellEvery}
+	for i := range c.Filters {
+		if f := &c.Filters[i]; f.Metrics != nil && f.Metrics.Interval > 0 {
+			m.tellEvery = f.Metrics.Interval
+		}
+	}
 	if c.Inline != nil {
 		m.inline = route.New(c.Inline)
 	}

@@ -68,7 +68,7 @@ func (x *Exchange) tell() {
 	if x.filtering {
 		return // a filter may make another body of it yet
 	}
-	if now := x.w.Loop.Now(); now.Sub(x.talk.at) >= tellEvery {
+	if now := x.w.Loop.Now(); now.Sub(x.talk.at) >= x.m.tellEvery {
 		x.talk.at = now
 		x.m.reporter.Talking(x)
 	}

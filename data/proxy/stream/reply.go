@@ -89,27 +89,10 @@ func (x *Exchange) isGRPC() bool {
 func (x *Exchange) grpc(h *codec.Head, status int, body string) {
 	h.Status = 200
 	h.SetString(codec.ContentType, "application/grpc")
-	h.SetInt(codec.GRPCStatus, int64(grpcCode(status)))
+	h.SetInt(codec.GRPCStatus, int64(codec.GRPCStatusOf(status)))
 	if body != "" {
 		h.Set(codec.GRPCMessage, grpcMessage(body))
 	}
-}
-
-// grpcCode is the gRPC status of an HTTP status (gRPC, "HTTP to gRPC Status Code Mapping").
-func grpcCode(status int) int {
-	switch status {
-	case 400:
-		return 13
-	case 401:
-		return 16
-	case 403:
-		return 7
-	case 404:
-		return 12
-	case 429, 502, 503, 504:
-		return 14
-	}
-	return 2
 }
 
 // grpcMessage is the percent-encoding of grpc-message.

@@ -238,7 +238,7 @@ func (x *Exchange) tagHeader(s *trace.Span, key string, n codec.Name) {
 func (x *Exchange) customTag(s *trace.Span, i int) {
 	c := &x.m.tracer.Config.Tags[i]
 	if f, ok := c.Format.(*accesslog.Format); ok {
-		r := x.recordFor()
+		r := x.Record()
 		r.Raw = true
 		if v := f.Append(x.w.scratch[:0], r); len(v) > 0 {
 			s.TagBytes(c.Name, v)

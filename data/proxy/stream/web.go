@@ -45,6 +45,6 @@ func (x *Exchange) gather(p []byte, end bool) {
 func (x *Exchange) explain(h *codec.Head, text string) {
 	h.Del(codec.ContentLength)
 	h.Length = -1
-	h.SetInt(codec.GRPCStatus, int64(grpcCode(h.Status)))
+	h.SetInt(codec.GRPCStatus, int64(codec.GRPCStatusOf(h.Status)))
 	h.Set(codec.GRPCMessage, grpcMessage(text))
 }

@@ -13,6 +13,14 @@ import (
 // reportEvery is the time between two calls of Observer.Moved (Istio's tcp_reporting_duration).
 const reportEvery = 5 * time.Second
 
+// every is how often is told what the connection has moved.
+func (s *session) every() time.Duration {
+	if m := s.config.Metrics; m != nil && m.Interval > 0 {
+		return m.Interval
+	}
+	return reportEvery
+}
+
 // Sessions are the open connections of one worker. The zero value is ready; its methods are the worker's.
 type Sessions struct{ first *session }
 
@@ -130,7 +138,7 @@ func (s *session) connected(u Upstream, err error) {
 	s.down.conn.ResumeRead()
 	if s.observer != nil {
 		s.observer.Opened(s.w, &s.record)
-		s.report = s.w.After(reportEvery, s.tell)
+		s.report = s.w.After(s.every(), s.tell)
 	}
 }
 
@@ -272,7 +280,7 @@ func (s *session) moved() {
 
 func (s *session) tell() {
 	s.moved()
-	s.report = s.w.After(reportEvery, s.tell)
+	s.report = s.w.After(s.every(), s.tell)
 }
 
 func (s *session) arm(d time.Duration) {

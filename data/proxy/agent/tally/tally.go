@@ -16,10 +16,13 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	grpcstatsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	servicev3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/report"
 	"github.com/heddle-mesh/heddle/telemetry"
+	"github.com/heddle-mesh/heddle/telemetry/attribute"
 )
 
 // GRPCStats is the filter that counts messages, and the object in which it keeps the counts.
@@ -50,7 +53,7 @@ func New(r *report.Reporter) *Service {
 
 // StreamAccessLogs takes entries until Envoy ends the stream.
 func (s *Service) StreamAccessLogs(stream servicev3.AccessLogService_StreamAccessLogsServer) error {
-	direction, known := config.Outbound, false
+	var l log
 	for {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -60,36 +63,58 @@ func (s *Service) StreamAccessLogs(stream servicev3.AccessLogService_StreamAcces
 			return err
 		}
 		if id := m.GetIdentifier(); id != nil {
-			known = id.GetLogName() == telemetry.EntriesInbound || id.GetLogName() == telemetry.EntriesOutbound
-			if direction = config.Outbound; id.GetLogName() == telemetry.EntriesInbound {
-				direction = config.Inbound
+			if l, err = parse(id.GetLogName()); err != nil {
+				return status.Error(codes.InvalidArgument, err.Error())
 			}
 		}
-		if known {
-			s.take(m, direction)
+		if l.known {
+			s.take(m, l)
 		}
 	}
 }
 
-func (s *Service) take(m *servicev3.StreamAccessLogsMessage, d config.Direction) {
+// log is what the name of a log says.
+type log struct {
+	known     bool
+	direction config.Direction
+	plan      *telemetry.Plan
+	values    []*attribute.Expression // of the plan, in its order; nil for one that cannot be read
+}
+
+func parse(name string) (log, error) {
+	base, o, err := telemetry.ParseLogName(name)
+	l := log{known: base == telemetry.EntriesInbound || base == telemetry.EntriesOutbound, plan: telemetry.NewPlan(o), direction: config.Outbound}
+	if base == telemetry.EntriesInbound {
+		l.direction = config.Inbound
+	}
+	if l.plan != nil {
+		for _, text := range l.plan.Expressions {
+			e, _ := attribute.Parse(text) // whoever wrote it was told
+			l.values = append(l.values, e)
+		}
+	}
+	return l, err
+}
+
+func (s *Service) take(m *servicev3.StreamAccessLogsMessage, l log) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range m.GetHttpLogs().GetLogEntry() {
-		s.request(e, d)
+		s.request(e, l)
 	}
 	for _, e := range m.GetTcpLogs().GetLogEntry() {
-		s.connection(e, d)
+		s.connection(e, l)
 	}
 }
 
 // request counts a request that has ended, and the messages of a gRPC stream since the last entry of it.
-func (s *Service) request(e *accesslogv3.HTTPAccessLogEntry, d config.Direction) {
+func (s *Service) request(e *accesslogv3.HTTPAccessLogEntry, l log) {
 	c := e.GetCommonProperties()
 	end := c.GetAccessLogType() == accesslogv3.AccessLogType_DownstreamEnd
 	if !end && c.GetAccessLogType() != accesslogv3.AccessLogType_DownstreamPeriodic {
 		return
 	}
-	f := facts(c, d)
+	f := facts(c, l)
 	f.GRPC = strings.HasPrefix(tag(c, telemetry.TagContentType), "application/grpc")
 	s.messages(c, f, end)
 	if !end {
@@ -123,9 +148,9 @@ func (s *Service) messages(c *accesslogv3.AccessLogCommon, f report.Facts, end b
 }
 
 // connection counts what a TCP connection has moved since the last entry of it, and that it was opened or closed.
-func (s *Service) connection(e *accesslogv3.TCPAccessLogEntry, d config.Direction) {
+func (s *Service) connection(e *accesslogv3.TCPAccessLogEntry, l log) {
 	c := e.GetCommonProperties()
-	f := facts(c, d)
+	f := facts(c, l)
 	f.TCP = true
 	id, kind := c.GetStreamId(), c.GetAccessLogType()
 	end := kind == accesslogv3.AccessLogType_TcpConnectionEnd
@@ -177,18 +202,39 @@ func tag(c *accesslogv3.AccessLogCommon, name string) string {
 }
 
 // facts are those that do not depend on the kind of traffic.
-func facts(c *accesslogv3.AccessLogCommon, d config.Direction) report.Facts {
-	f := report.Facts{Direction: d, Cluster: c.GetUpstreamCluster(), Endpoint: tag(c, telemetry.TagWorkload), Service: service(tag(c, telemetry.TagServices))}
+func facts(c *accesslogv3.AccessLogCommon, l log) report.Facts {
+	f := report.Facts{Direction: l.direction, Plan: l.plan, Cluster: c.GetUpstreamCluster(), Endpoint: tag(c, telemetry.TagWorkload), Service: service(tag(c, telemetry.TagServices))}
 	peer := tag(c, telemetry.TagUpstreamPeer)
 	f.SourceID, f.DestinationID = tag(c, telemetry.TagUpstreamLocal), peer
-	if d == config.Inbound {
+	if l.direction == config.Inbound {
 		peer = tag(c, telemetry.TagDownstreamPeer)
 		f.SourceID, f.DestinationID, f.Mutual = peer, tag(c, telemetry.TagDownstreamLocal), peer != ""
+	}
+	if l.plan != nil {
+		values := make([]string, len(l.values))
+		for i, e := range l.values {
+			if e != nil {
+				values[i], _ = e.Text(attributes{c})
+			}
+		}
+		f.Values = report.Values(values)
 	}
 	if peer != "" { // what nobody has proved is not believed
 		f.Peer = report.ParsePeer([]byte(tag(c, telemetry.TagPeer)))
 	}
 	return f
+}
+
+// attributes are those that an entry has as tags. It implements attribute.Source.
+type attributes struct{ *accesslogv3.AccessLogCommon }
+
+// Attribute implements attribute.Source.
+func (a attributes) Attribute(n attribute.Name) (any, bool) {
+	text := tag(a.AccessLogCommon, telemetry.TagAttribute(n.String()))
+	if text == "" {
+		return nil, false
+	}
+	return n.Value(text)
 }
 
 // service is the first of a cluster's services.

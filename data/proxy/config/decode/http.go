@@ -16,6 +16,7 @@ import (
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	sessionv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/stateful_session/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	statsv1 "istio.io/api/envoy/extensions/stats"
 
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
@@ -106,6 +107,7 @@ func (r *read) routes(path string, m *hcmv3.HttpConnectionManager, h *config.HTT
 
 func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP) {
 	session := "" // the filter for sessions
+	var metrics *config.Metrics
 	for i, f := range list {
 		p := at(path, "http_filters", i)
 		if f.GetTypedConfig() == nil {
@@ -142,6 +144,8 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Compressor: r.compressor(p+".typed_config", m, h.Stat)})
 		case *faultv3.HTTPFault:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), Fault: r.fault(p+".typed_config", m)})
+		case *statsv1.PluginConfig:
+			metrics = r.metrics(p+".typed_config", m)
 		case *httprbacv3.RBAC:
 			h.Filters = append(h.Filters, config.Filter{Name: f.GetName(), RBAC: r.httpRBAC(p+".typed_config", m)})
 		default:
@@ -151,8 +155,8 @@ func (r *read) httpFilters(path string, list []*hcmv3.HttpFilter, h *config.HTTP
 	if len(list) == 0 {
 		r.add(path+".http_filters", "the router is missing")
 	}
-	if r.d.Telemetry {
-		h.Filters = append(h.Filters, config.Filter{Name: "istio.stats", Telemetry: true})
+	if r.d.Telemetry || metrics != nil {
+		h.Filters = append(h.Filters, config.Filter{Name: "istio.stats", Telemetry: true, Metrics: metrics})
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
 	udpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/udp/udp_proxy/v3"
+	statsv1 "istio.io/api/envoy/extensions/stats"
 
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 )
@@ -178,8 +179,12 @@ func (r *read) chain(path string, m *listenerv3.FilterChain) *config.Chain {
 		r.add(join(path, "filters"), "a filter chain without filters closes every connection; it needs an HTTP connection manager or a TCP proxy")
 	}
 	var names *config.NameForward
+	var metrics *config.Metrics
 	for i, f := range m.GetFilters() {
-		r.networkFilter(at(path, "filters", i), f, c, &names, i == len(m.GetFilters())-1)
+		r.networkFilter(at(path, "filters", i), f, c, &names, &metrics, i == len(m.GetFilters())-1)
+	}
+	if c.TCP != nil {
+		c.TCP.Metrics, c.TCP.Telemetry = metrics, c.TCP.Telemetry || metrics != nil
 	}
 	if names != nil {
 		if c.TCP == nil || c.TCP.Tunnel != "" {
@@ -191,7 +196,7 @@ func (r *read) chain(path string, m *listenerv3.FilterChain) *config.Chain {
 	return c
 }
 
-func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain, names **config.NameForward, last bool) {
+func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain, names **config.NameForward, metrics **config.Metrics, last bool) {
 	if f.GetTypedConfig() == nil {
 		r.add(path+".typed_config", "it is missing")
 		return
@@ -215,6 +220,9 @@ func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain,
 		if boolean(m.GetRuntimeEnabled().GetDefaultValue(), true) {
 			c.Limits = append(c.Limits, r.connectionLimit(p, m))
 		}
+	case *statsv1.PluginConfig:
+		terminal = false
+		*metrics = r.metrics(p, m)
 	case *networkrbacv3.RBAC:
 		terminal = false
 		c.RBAC = append(c.RBAC, &config.RBAC{Rules: r.rbacRules(p+".rules", m.GetRules())})

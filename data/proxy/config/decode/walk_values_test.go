@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
+	celattribute "github.com/heddle-mesh/heddle/telemetry/attribute"
 )
 
 // Of names that clients give.
@@ -175,6 +176,7 @@ var extensions = []string{
 	inAny(sessionStates+"header.v3.HeaderBasedSessionState", `{"name": "x"}`), inAny(sessionStates+"cookie.v3.CookieBasedSessionState", `{"cookie": {"name": "y"}}`),
 	inAny("envoy.extensions.filters.http.cors.v3.Cors", `{}`),
 	inAny("envoy.extensions.filters.http.cors.v3.CorsPolicy", `{}`),
+	inAny("stats.PluginConfig", `{"metrics": [{"name": "requests_total", "tagsToRemove": ["reporter"], "dimensions": {"host": "request.host"}}, {"name": "request_bytes", "drop": true}], "tcpReportingDuration": "9s"}`),
 	inAny("envoy.extensions.filters.http.fault.v3.HTTPFault", `{"abort": {"httpStatus": 503, "percentage": {"numerator": 5}}}`),
 	inAny("envoy.extensions.filters.http.rbac.v3.RBAC", `{"rulesStatPrefix": "x"}`),
 	inAny("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", `{}`),
@@ -609,6 +611,9 @@ func dumpValue(b *strings.Builder, v reflect.Value) {
 	if v.CanInterface() {
 		switch x := v.Interface().(type) {
 		case *regexp.Regexp:
+			fmt.Fprintf(b, "%v", x)
+			return
+		case *celattribute.Expression:
 			fmt.Fprintf(b, "%v", x)
 			return
 		case *accesslog.Log:
