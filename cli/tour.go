@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/heddle-mesh/heddle/platform/laptop"
 )
@@ -11,6 +12,9 @@ import (
 func tour(out io.Writer, s *laptop.Status, command string, empty bool) {
 	_, _ = fmt.Fprintf(out, "heddle: ready after %.1f s (%s)\n\n", s.ReadyAfter, modes[s.Mode])
 	_, _ = fmt.Fprintf(out, "  ingress     %s\n  API server  %s\n  kubeconfig  %s\n  logs        %s/log\n", s.Gateway, s.API, s.Kubeconfig, s.RunDir)
+	if s.Metrics != "" {
+		_, _ = fmt.Fprintf(out, "  metrics     %s (Prometheus' HTTP API, for Grafana and others)\n", s.Metrics)
+	}
 	if s.Dashboard != "" {
 		_, _ = fmt.Fprintf(out, "  dashboard   %s\n              (logs in once; %s dashboard gives another)\n", s.Dashboard, command)
 	}
@@ -29,6 +33,9 @@ func tour(out io.Writer, s *laptop.Status, command string, empty bool) {
 	for i, step := range steps {
 		_, _ = fmt.Fprintf(out, "\n  %d. %s\n", i+1, step.about)
 		for _, c := range step.commands {
+			if s.Metrics == "" && strings.Contains(c, " query ") {
+				continue
+			}
 			_, _ = fmt.Fprintf(out, "     %s\n", fmt.Sprintf(c, command, s.Gateway))
 		}
 	}
@@ -47,7 +54,8 @@ type step struct {
 }
 
 var shopSteps = []step{
-	{"See the page, and the traffic that the visitor makes", []string{"curl -s %[2]s/", "%[1]s status"}},
+	{"See the page, and the traffic that the visitor makes", []string{"curl -s %[2]s/", "%[1]s status",
+		`%[1]s query 'sum by (destination_workload, response_code) (rate(istio_requests_total{reporter="destination"}[1m]))'`}},
 	{"Shift 10 % of catalog's traffic to version 2", []string{
 		`%[1]s kubectl patch virtualservice catalog -n shop --type merge -p '{"spec":{"http":[{"route":[{"destination":{"host":"catalog","subset":"v1"},"weight":90},{"destination":{"host":"catalog","subset":"v2"},"weight":10}]}]}}'`,
 		"for i in $(seq 20); do curl -s %[2]s/catalog | grep -o '\"catalog\",\"version\":\"v.\"'; done | sort | uniq -c"}},

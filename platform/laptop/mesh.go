@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/heddle-mesh/heddle/internal/program"
+	"github.com/heddle-mesh/heddle/internal/resident"
 	"github.com/heddle-mesh/heddle/internal/spawn"
 	"github.com/heddle-mesh/heddle/platform/fabric"
 	"github.com/heddle-mesh/heddle/platform/shop"
@@ -105,6 +106,7 @@ func Run(ctx context.Context, o Options, ready func(*Status)) (err error) {
 	if ready != nil {
 		ready(m.status())
 	}
+	resident.Now() // what starting a mesh takes is needed no more
 	select {
 	case <-ctx.Done():
 		m.say("ending")

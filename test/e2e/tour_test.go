@@ -77,6 +77,13 @@ func (h *home) did(t *testing.T, command, out string, s status) {
 			}
 			return ""
 		})
+	case strings.Contains(command, " query "):
+		eventually(t, 30*time.Second, func() string { // a rate needs two scrapes
+			if out, errs, _ := h.shell(command); !strings.HasPrefix(out, "DESTINATION_WORKLOAD   RESPONSE_CODE   VALUE\n") || !strings.Contains(out, "web-v1 ") {
+				return command + " prints " + out + errs
+			}
+			return ""
+		})
 	case strings.Contains(command, "%{http_code}"):
 		if !strings.Contains(out, " 50") || !strings.Contains(out, " 200") {
 			t.Errorf("%s\nshows no failure, or nothing else:\n%s", command, out)

@@ -132,6 +132,9 @@ func judge(all map[string][]held) error {
 		} {
 			early, late := quarter(all[name], 1, what.of), quarter(all[name], 3, what.of)
 			row += fmt.Sprintf(" %8.1f → %8.1f", early, late)
+			if name == "heddle-observe" && what.name == "memory" {
+				continue // it is there to keep samples, 45 minutes of them in memory
+			}
 			if late > early*what.share+what.few {
 				bad = append(bad, fmt.Sprintf("%s of %s grew from %.1f to %.1f", what.name, name, early, late))
 			}
