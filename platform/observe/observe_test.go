@@ -18,6 +18,8 @@ import (
 
 	"github.com/prometheus/client_golang/api"
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/model"
 
 	"github.com/heddle-mesh/heddle/platform/observe/query"
@@ -319,4 +321,21 @@ func TestOnlyWhoMayAsks(t *testing.T) {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
 	}
+}
+
+// TestNativeHistograms: what a target exposes as one is stored as one, beside its buckets' absence: one series, with quantiles of its own.
+func TestNativeHistograms(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "took_seconds", Help: "Durations.", NativeHistogramBucketFactor: 1.1})
+	registry.MustRegister(h)
+	for i := range 1000 {
+		h.Observe(float64(i+1) / 1000)
+	}
+	srv := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	t.Cleanup(srv.Close)
+	text := fmt.Sprintf("global: {scrape_interval: 1s, scrape_native_histograms: true}\nscrape_configs: [{job_name: native, static_configs: [{targets: ['%s']}]}]\n", strings.TrimPrefix(srv.URL, "http://"))
+	r := run(t, options(t, text))
+	r.becomes(`histogram_count(took_seconds)`, 1000)
+	r.until(`histogram_quantile(0.5, took_seconds)`, func(v float64) bool { return v > 0.45 && v < 0.55 })
+	r.becomes(`count({__name__=~"took_seconds.*"})`, 1)
 }
