@@ -56,6 +56,7 @@ const (
 	MutualTLS           = "mutual_tls"  // connection_security_policy at the destination
 	Plaintext           = "none"        // connection_security_policy at the destination
 	NoFlags             = "-"           // response_flags without a flag
+	Overflow            = "overflow"    // of a series for all combinations of labels beyond those that a proxy tells apart
 )
 
 // HTTPLabels are the labels of the HTTP metrics.

@@ -12,6 +12,9 @@ import (
 // Values joins the values of a plan's expressions, so that they can be part of a key.
 func Values(list []string) string { return strings.Join(list, "\x00") }
 
+// overflowed stands for the values of a series of overflow. No value has a line feed before it: they are joined by zero bytes.
+const overflowed = "\n" + telemetry.Overflow
+
 // maxValue bounds the value of a label that an expression gives, in bytes: it may be a client's text.
 const maxValue = 256
 
@@ -32,6 +35,9 @@ func desc(p *telemetry.Plan, m telemetry.Metric, labels []telemetry.Label, value
 		return d, true
 	}
 	all := strings.Split(given, "\x00")
+	if given == overflowed {
+		all = slices.Repeat([]string{telemetry.Overflow}, len(p.Expressions))
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.Dimensions)) {
 		value := telemetry.Unknown
 		if i := slices.Index(p.Expressions, o.Dimensions[name]); i >= 0 && i < len(all) && all[i] != "" {

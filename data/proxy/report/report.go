@@ -75,6 +75,7 @@ type Facts struct {
 
 // series are the handles of one combination of labels.
 type series struct {
+	over                     bool // for all that is beyond the bound
 	requests                 stats.Handle
 	duration, request, reply stats.Histogram
 	sent, received           stats.Handle
@@ -84,9 +85,10 @@ type series struct {
 
 // Reporter makes series.
 type Reporter struct {
-	own      Workload
-	registry *stats.Registry
-	workers  []worker
+	own          Workload
+	registry     *stats.Registry
+	workers      []worker
+	combinations *combinations
 }
 
 // worker is what one worker remembers.
@@ -102,7 +104,7 @@ const maxRemembered = 8192
 
 // New makes a reporter for workers 0 to n-1. Each writes into the shard of its own index.
 func New(own Workload, registry *stats.Registry, shards []*stats.Shard) *Reporter {
-	r := &Reporter{own: own, registry: registry, workers: make([]worker, len(shards))}
+	r := &Reporter{own: own, registry: registry, combinations: newCombinations(registry), workers: make([]worker, len(shards))}
 	for i := range r.workers {
 		r.workers[i] = worker{shard: shards[i], series: map[Facts]*series{}}
 	}
@@ -125,6 +127,9 @@ func (r *Reporter) find(w *worker, f *Facts) *series {
 func (r *Reporter) Request(index int, f *Facts, duration time.Duration, received, sent uint64) {
 	w := &r.workers[index]
 	s := r.find(w, f)
+	if s.over {
+		w.shard.Inc(r.combinations.over)
+	}
 	w.shard.Inc(s.requests)
 	w.shard.Observe(s.duration, uint64(max(duration.Milliseconds(), 0)))
 	w.shard.Observe(s.request, received)
@@ -140,7 +145,11 @@ func (r *Reporter) Opened(index int, f *Facts) {
 // Closed counts a connection that has ended.
 func (r *Reporter) Closed(index int, f *Facts) {
 	w := &r.workers[index]
-	w.shard.Inc(r.find(w, f).closed)
+	s := r.find(w, f)
+	if s.over {
+		w.shard.Inc(r.combinations.over)
+	}
+	w.shard.Inc(s.closed)
 }
 
 // Moved counts bytes of a connection, as the server received and sent them.
@@ -161,9 +170,14 @@ func (r *Reporter) Messages(index int, f *Facts, request, response uint64) {
 
 // describe registers the series of a combination.
 func (r *Reporter) describe(f *Facts) *series {
-	values := r.labels(f)
+	values, given := r.labels(f), f.Values
+	over := !r.combinations.admit(f)
+	if over {
+		blur(&values)
+		given = overflowed
+	}
 	count := func(m telemetry.Metric, labels []telemetry.Label) stats.Handle {
-		if d, ok := desc(f.Plan, m, labels, &values, f.Values); ok {
+		if d, ok := desc(f.Plan, m, labels, &values, given); ok {
 			return r.registry.Counter(d)
 		}
 		return 0
@@ -171,22 +185,23 @@ func (r *Reporter) describe(f *Facts) *series {
 	if f.TCP {
 		tcp := telemetry.TCPLabels()
 		return &series{
+			over: over,
 			sent: count(telemetry.TCPSentBytes, tcp), received: count(telemetry.TCPReceivedBytes, tcp),
 			opened: count(telemetry.TCPConnectionOpened, tcp), closed: count(telemetry.TCPConnectionClosed, tcp),
 		}
 	}
 	if f.Messages {
 		of := telemetry.MessageLabels()
-		return &series{asked: count(telemetry.RequestMessages, of), answered: count(telemetry.ResponseMessages, of)}
+		return &series{over: over, asked: count(telemetry.RequestMessages, of), answered: count(telemetry.ResponseMessages, of)}
 	}
 	http, bounds := telemetry.HTTPLabels(), telemetry.Buckets()
 	measure := func(m telemetry.Metric) stats.Histogram {
-		if d, ok := desc(f.Plan, m, http, &values, f.Values); ok {
+		if d, ok := desc(f.Plan, m, http, &values, given); ok {
 			return r.registry.Histogram(d, bounds)
 		}
 		return stats.Histogram{}
 	}
-	return &series{requests: count(telemetry.Requests, http), duration: measure(telemetry.RequestDuration), request: measure(telemetry.RequestBytes), reply: measure(telemetry.ResponseBytes)}
+	return &series{over: over, requests: count(telemetry.Requests, http), duration: measure(telemetry.RequestDuration), request: measure(telemetry.RequestBytes), reply: measure(telemetry.ResponseBytes)}
 }
 
 // labels are the values of all 25 labels.

@@ -61,7 +61,7 @@ func told(t *testing.T, messages ...*servicev3.StreamAccessLogsMessage) string {
 		t.Errorf("%d streams are remembered that have ended", len(s.open))
 	}
 	var b bytes.Buffer
-	if err := registry.WritePrometheus(&b, func(s *stats.Sample) bool { return s.Kind == stats.KindCounter }); err != nil {
+	if err := registry.WritePrometheus(&b, func(s *stats.Sample) bool { return s.Kind == stats.KindCounter && strings.HasPrefix(s.Name, "istio_") }); err != nil {
 		t.Fatal(err)
 	}
 	var out []string
