@@ -19,7 +19,10 @@ type builder struct {
 	edges map[edgeKey]*edge
 }
 
-type pair struct{ in, out sums }
+type pair struct {
+	in, out sums
+	drawn   bool // has an edge
+}
 
 type edgeKey struct{ source, target, protocol string }
 
@@ -45,9 +48,13 @@ func Build(s *Samples, o Options) *Graph {
 	for i := range quantiles {
 		b.edgeQuantile(ordered(s.Edges[i]), i)
 	}
+	b.strangers()
 	g := &Graph{Type: o.Type, Time: o.Time.UTC(), Window: o.Window.Seconds(), Nodes: []Node{}, Edges: b.finish()}
 	for _, id := range slices.Sorted(maps.Keys(b.nodes)) {
 		n := b.nodes[id]
+		if !b.ends[n].drawn { // what it had belongs to others
+			continue
+		}
 		n.In, n.Out = b.ends[n].in.traffic(), b.ends[n].out.traffic()
 		g.Nodes = append(g.Nodes, *n)
 	}
@@ -127,20 +134,27 @@ func slower(a *float64, b float64) *float64 {
 	return &b
 }
 
+// keys are those of the edges, in order.
+func (b *builder) keys() []edgeKey {
+	return slices.SortedFunc(maps.Keys(b.edges), func(x, y edgeKey) int {
+		return cmp.Or(cmp.Compare(x.source, y.source), cmp.Compare(x.target, y.target), cmp.Compare(x.protocol, y.protocol))
+	})
+}
+
 // finish decides who is believed, and adds edges to their nodes.
 func (b *builder) finish() []Edge {
 	out := make([]Edge, 0, len(b.edges))
-	for _, key := range slices.SortedFunc(maps.Keys(b.edges), func(x, y edgeKey) int {
-		return cmp.Or(cmp.Compare(x.source, y.source), cmp.Compare(x.target, y.target), cmp.Compare(x.protocol, y.protocol))
-	}) {
+	for _, key := range b.keys() {
 		e := b.edges[key]
 		told, side, reporter := &e.bySource, 0, telemetry.ReporterSource
 		if !e.toldSource && (e.toldAtTarget || e.bySource.empty()) {
 			told, side, reporter = &e.byDestination, 1, telemetry.ReporterDestination
 		}
 		told.secure, told.looked = e.byDestination.secure, e.byDestination.looked // clients' proxies do not say how they were secured
-		b.ends[b.nodes[key.source]].out.plus(told)
-		b.ends[b.nodes[key.target]].in.plus(told)
+		source, target := b.ends[b.nodes[key.source]], b.ends[b.nodes[key.target]]
+		source.out.plus(told)
+		target.in.plus(told)
+		source.drawn, target.drawn = true, true
 		t := told.traffic()
 		t.P50, t.P95, t.P99 = e.quantiles[side][0], e.quantiles[side][1], e.quantiles[side][2]
 		out = append(out, Edge{

@@ -161,6 +161,22 @@ func TestReporters(t *testing.T) {
 	}
 }
 
+// Over TCP a server's proxy does not know who calls: what clients tell of is not a stranger's too, but what is more than that is.
+func TestStrangersOverTCP(t *testing.T) {
+	connections := func(n float64) map[string]float64 { return map[string]float64{"open": n} }
+	client := metrics.Call{From: "a/x/v1", To: "a/db/v1", Host: "db.a", Protocol: "tcp", Codes: connections(2), Bytes: 100, Reporters: "source"}
+	server := metrics.Call{To: "a/db/v1", Host: "db.a", Protocol: "tcp", Codes: connections(2.1), Bytes: 105, Reporters: "destination"}
+	g := read(t, metrics.New(t, []metrics.Call{client, server}), graph.Workload)
+	if len(g.Edges) != 1 || len(g.Nodes) != 2 || !near(node(t, g, "workload:a/db-v1@laptop").In.Connections, 2) || g.Edges[0].Traffic.MTLS == nil || *g.Edges[0].Traffic.MTLS != 1 {
+		t.Error(list(g))
+	}
+	server.Codes = connections(5)
+	g = read(t, metrics.New(t, []metrics.Call{client, server}), graph.Workload)
+	if len(g.Edges) != 2 || !near(edge(t, g, "unknown", "db-v1").Traffic.Connections, 3) || !near(node(t, g, "workload:a/db-v1@laptop").In.Connections, 5) {
+		t.Error(list(g))
+	}
+}
+
 // A proxy that does not know the other's cluster means the same workload.
 func TestUnknownCluster(t *testing.T) {
 	m := func(cluster string) *model.Sample {

@@ -52,7 +52,7 @@ export function stylesheet(c: Colours, edges = 0): StylesheetJson {
       },
     },
     { selector: 'edge[protocol = "tcp"]', style: { 'target-arrow-shape': 'vee', 'line-style': 'dashed', 'line-dash-pattern': [9, 3] } },
-    { selector: 'edge[state = "failing"]', style: { 'font-weight': 700, 'target-arrow-shape': 'triangle-cross' } },
+    { selector: 'edge[state = "failing"]', style: { 'font-weight': 700, 'target-arrow-shape': 'triangle-cross', 'z-index': 9 } },
     { selector: 'edge[state = "idle"]', style: { 'line-style': 'dotted', opacity: 0.7 } },
     { selector: '.dim', style: { opacity: 0.18 } },
     { selector: 'node.found', style: { 'underlay-color': c.accent, 'underlay-opacity': 0.28, 'underlay-padding': 10, 'underlay-shape': 'ellipse' } },
