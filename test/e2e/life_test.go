@@ -149,7 +149,7 @@ END`
 	}
 	namespaces := h.namespaces(h.status().PID)
 	h.must("down")
-	kept := []string{"api", "ca", "log", "state", "heddle-run-folder", "lock"}
+	kept := []string{"api", "ca", "log", "metrics", "state", "heddle-run-folder", "lock"}
 	h.nothingLeft(namespaces, kept...)
 	if _, errs, code := h.call("status"); code == 0 || !strings.Contains(errs, "no mesh is running here") {
 		t.Errorf("status of a kept mesh: exit code %d, %s", code, errs)
@@ -226,7 +226,7 @@ func TestCorruptStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := []string{"api", "ca", "log", "state", "heddle-run-folder", "lock"}
+	kept := []string{"api", "ca", "log", "metrics", "state", "heddle-run-folder", "lock"}
 	garbage := bytes.Repeat([]byte("not a page"), 40_000)
 	for name, bad := range map[string][]byte{
 		"first pages":  append(slices.Clone(garbage), good[len(garbage):]...),
