@@ -59,6 +59,8 @@ const (
 	FeatureSession Feature = "session"
 	// FeatureExternalAuth is servers that are asked about the requests of a route.
 	FeatureExternalAuth Feature = "external-auth"
+	// FeatureLogFilter is access logs that keep what an expression is true of.
+	FeatureLogFilter Feature = "log-filter"
 	// FeatureTracing is spans of requests, as Telemetry asks for them.
 	FeatureTracing Feature = "tracing"
 	// FeatureRetry, FeatureOutlier, FeatureLeastRequest and FeatureMaxRequests are asked of gRPC clients, whose versions differ: retries, ejection of failing endpoints, balancing

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"cmp"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -17,6 +19,7 @@ import (
 	"github.com/heddle-mesh/heddle/control/compile/view"
 	"github.com/heddle-mesh/heddle/mesh"
 	"github.com/heddle-mesh/heddle/telemetry"
+	"github.com/heddle-mesh/heddle/telemetry/attribute"
 )
 
 // field is one value of the access log: its JSON key and its operator, in the order of Istio's default text format.
@@ -87,9 +90,34 @@ func AccessLog(v *view.View, side mesh.Side) (out []*accesslogv3.AccessLog) {
 		if l.Name == mesh.MeshLog && reflect.ValueOf(f.Format).IsZero() && !f.OmitEmpty {
 			f.Format, field = meshFormat(v.Settings()), "accessLogFormat"
 		}
-		out = append(out, fileLog(v, &f, field))
+		if log := fileLog(v, &f, field); keeping(v, &l, log) {
+			out = append(out, log)
+		}
 	}
 	return out
+}
+
+// keeping has a log keep what its expression is true of; false says that the proxy cannot tell, and is to keep nothing.
+func keeping(v *view.View, l *view.Logger, log *accesslogv3.AccessLog) bool {
+	if l.Filter == "" {
+		return true
+	}
+	tell := func(format string, args ...any) {
+		v.Notice(mesh.Problem{Object: l.Origin, Field: "spec.accessLogging", Code: mesh.CodeNotEnforced, Message: fmt.Sprintf(format, args...), Hint: "use another expression, or run the workload with stock Envoy"})
+	}
+	if e, err := attribute.Parse(l.Filter); err == nil && !v.Can(mesh.FeatureExtensions) {
+		for _, name := range e.Unanswered() {
+			tell("heddle-proxy does not know %s: where the expression asks for it, nothing is logged to %s", name, l.Name)
+		}
+	}
+	if !v.Can(mesh.FeatureLogFilter) {
+		tell("some connected proxies cannot filter their logs, and log nothing to %s", l.Name)
+		return false
+	}
+	log.Filter = &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{ExtensionFilter: &accesslogv3.ExtensionFilter{
+		Name: "envoy.access_loggers.extension_filters.cel", ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: message.Any(&celv3.ExpressionFilter{Expression: l.Filter})},
+	}}}
+	return true
 }
 
 // common is a text with operators as far as the proxy knows them; MeshConfig's owner is told of others.

@@ -6,12 +6,13 @@ import (
 	"github.com/heddle-mesh/heddle/api"
 	"github.com/heddle-mesh/heddle/mesh"
 	names "github.com/heddle-mesh/heddle/telemetry"
+	"github.com/heddle-mesh/heddle/telemetry/attribute"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	telemetry "istio.io/api/telemetry/v1alpha1"
 )
 
 // telemetryFields are the fields of Telemetry that have an effect.
-var telemetryFields = api.Fields("selector.matchLabels", "targetRef.*", "targetRefs[].*", "accessLogging[].match.mode", "accessLogging[].providers[].name", "accessLogging[].disabled",
+var telemetryFields = api.Fields("selector.matchLabels", "targetRef.*", "targetRefs[].*", "accessLogging[].match.mode", "accessLogging[].providers[].name", "accessLogging[].disabled", "accessLogging[].filter.expression",
 	"tracing[].match.mode", "tracing[].providers[].name", "tracing[].randomSamplingPercentage", "tracing[].disableSpanReporting", "tracing[].customTags[].*", "tracing[].useRequestIdForTraceSampling",
 	"tracing[].enableIstioTags", "tracing[].disableContextPropagation", "metrics[].providers[].name", "metrics[].overrides[].*", "metrics[].reportingInterval")
 
@@ -68,6 +69,11 @@ func (v *visit) aim(t *mesh.Telemetry, spec *telemetry.Telemetry) bool {
 
 func (v *visit) logging(l *telemetry.AccessLogging, path string) mesh.LogRule {
 	r := mesh.LogRule{Side: trafficSides[l.GetMatch().GetMode()], Disabled: l.GetDisabled().GetValue(), Filter: l.GetFilter().GetExpression()}
+	if r.Filter != "" {
+		if _, err := attribute.Parse(r.Filter); err != nil {
+			v.Invalid(path+".filter.expression", "%v", err)
+		}
+	}
 	for i, p := range l.GetProviders() {
 		field := fmt.Sprintf("%s.providers[%d].name", path, i)
 		switch x := v.provider(p.GetName(), field); {

@@ -51,7 +51,7 @@ type Workload struct {
 
 // Features of heddle-proxy in this version (metadata HEDDLE_FEATURES).
 func Features() []string {
-	return []string{"vhds", "http1", "http2", "tcp", "rbac", "fault", "cors", "hash", "mirror", "outlier", "proxy-protocol", "crl", "budget-interval", "balance", "udp", "patch", "upstream", "route-stats", "pins", "tunnel", "client-names", "session", "external-auth", "tracing", "metrics"}
+	return []string{"vhds", "http1", "http2", "tcp", "rbac", "fault", "cors", "hash", "mirror", "outlier", "proxy-protocol", "crl", "budget-interval", "balance", "udp", "patch", "upstream", "route-stats", "pins", "tunnel", "client-names", "session", "external-auth", "tracing", "metrics", "log-filter"}
 }
 
 // IstioVersion is the release of Istio whose names and forms of configuration the proxy is given; patches may be for some releases only (metadata ISTIO_VERSION).

@@ -7,10 +7,12 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 
 	"github.com/heddle-mesh/heddle/data/proxy/accesslog"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	cel "github.com/heddle-mesh/heddle/telemetry/attribute"
 )
 
 func (r *read) accessLogs(path string, list []*accesslogv3.AccessLog) (out []config.AccessLog) {
@@ -132,6 +134,8 @@ func (r *read) logFilter(path string, m *accesslogv3.AccessLogFilter, depth int)
 			}
 			return false
 		}
+	case *accesslogv3.AccessLogFilter_ExtensionFilter:
+		return r.expression(path+".extension_filter", f.ExtensionFilter)
 	case *accesslogv3.AccessLogFilter_AndFilter:
 		list := all("and_filter", f.AndFilter.GetFilters())
 		return func(x *accesslog.Record) bool {
@@ -145,6 +149,29 @@ func (r *read) logFilter(path string, m *accesslogv3.AccessLogFilter, depth int)
 	}
 	r.add(path, "no filter is set")
 	return nil
+}
+
+// expression compiles a filter that is written in CEL.
+func (r *read) expression(path string, m *accesslogv3.ExtensionFilter) func(*accesslog.Record) bool {
+	if m.GetTypedConfig() == nil {
+		r.add(path+".typed_config", "it is missing")
+		return nil
+	}
+	inner, err := open(m.GetTypedConfig())
+	if err != nil {
+		return nil // reported by honour
+	}
+	c, ok := inner.(*celv3.ExpressionFilter)
+	if !ok {
+		r.add(path+".typed_config", "%s is not a filter that is supported", inner.ProtoReflect().Descriptor().FullName())
+		return nil
+	}
+	e, err := cel.Parse(c.GetExpression())
+	if err != nil {
+		r.add(path+".typed_config.expression", "%v", err)
+		return nil
+	}
+	return accesslog.Kept(e)
 }
 
 func (r *read) comparison(path string, m *accesslogv3.ComparisonFilter) func(int64) bool {
