@@ -13,8 +13,12 @@ type Attributes struct{ *Record }
 var _ attribute.Source = Attributes{}
 
 // Attribute implements attribute.Source.
-func (a Attributes) Attribute(root, field string) (any, bool) {
-	switch root {
+func (a Attributes) Attribute(n attribute.Name) (any, bool) {
+	if n.Key != "" {
+		return a.text(n)
+	}
+	field := n.Field
+	switch n.Root {
 	case "request":
 		return a.request(field)
 	case "response":
@@ -40,13 +44,16 @@ func (a Attributes) Attribute(root, field string) (any, bool) {
 	return nil, false
 }
 
-// fields are headers as CEL sees them.
-type fields struct{ Headers }
-
-// Text implements attribute.Texts.
-func (f fields) Text(name string) (string, bool) {
-	v, ok := f.Get(strings.ToLower(name))
-	return string(v), ok
+// text is a header.
+func (a Attributes) text(n attribute.Name) (any, bool) {
+	h := a.Request
+	switch {
+	case n.Root == "response" && n.Field == "headers":
+		h = a.Response
+	case n.Root == "response":
+		h = a.Trailers
+	}
+	return headerOf(h, n.Key)
 }
 
 func known(s string) (any, bool) { return s, s != "" }
@@ -66,8 +73,6 @@ func (a Attributes) request(field string) (any, bool) {
 		return headerOf(a.Request, name)
 	}
 	switch field {
-	case "headers":
-		return fields{a.Request}, a.Request != nil
 	case "url_path", "query":
 		if a.Request == nil {
 			return nil, false
@@ -102,10 +107,6 @@ func (a Attributes) response(field string) (any, bool) {
 		return flagBits(a.Flags), true
 	case "grpc_status":
 		return int64(a.GRPC) - 1, a.GRPC > 0
-	case "headers":
-		return fields{a.Response}, a.Response != nil
-	case "trailers":
-		return fields{a.Trailers}, a.Trailers != nil
 	case "size":
 		return int64(a.Sent), true
 	case "total_size":
