@@ -3,6 +3,7 @@ package attribute
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -76,15 +77,31 @@ func (n Name) Value(text string) (any, bool) {
 // envoyOnly are attributes that heddle-proxy does not know.
 var envoyOnly = []string{
 	"connection.dns_san_local_certificate", "connection.dns_san_peer_certificate", "connection.sha256_peer_certificate_digest", "connection.subject_local_certificate", "connection.transport_failure_reason",
-	"response.backend_latency", "response.flags",
+	"response.backend_latency",
 	"upstream.cx_pool_ready_duration", "upstream.dns_san_local_certificate", "upstream.dns_san_peer_certificate", "upstream.sha256_peer_certificate_digest",
 	"upstream.subject_local_certificate", "upstream.subject_peer_certificate", "upstream.uri_san_local_certificate", "xds.filter_chain_name",
+}
+
+// EnvoyOnly says whether heddle-proxy does not know an attribute.
+func (n Name) EnvoyOnly() bool { return slices.Contains(envoyOnly, n.String()) }
+
+// All are the attributes that are no texts under names, ordered.
+func All() (out []Name) {
+	for root, fields := range known {
+		for field, of := range fields {
+			if of != ofTexts {
+				out = append(out, Name{Root: root, Field: field})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Name) int { return strings.Compare(a.String(), b.String()) })
+	return out
 }
 
 // UnknownToHeddle are the attributes of the expression that heddle-proxy does not know.
 func (e *Expression) UnknownToHeddle() (out []string) {
 	for _, n := range e.uses {
-		if slices.Contains(envoyOnly, n.String()) {
+		if n.EnvoyOnly() {
 			out = append(out, n.String())
 		}
 	}

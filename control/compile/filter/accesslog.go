@@ -106,13 +106,7 @@ func keeping(v *view.View, l *view.Logger, log *accesslogv3.AccessLog) bool {
 		v.Notice(mesh.Problem{Object: l.Origin, Field: "spec.accessLogging", Code: mesh.CodeNotEnforced, Message: fmt.Sprintf(format, args...), Hint: "use another expression, or run the workload with stock Envoy"})
 	}
 	if e, err := attribute.Parse(l.Filter); err == nil && !v.Can(mesh.FeatureExtensions) {
-		unknown := e.UnknownToHeddle()
-		for _, n := range e.Uses() {
-			if n.String() == "xds.listener_direction" { // known of metrics, not of log lines
-				unknown = append(unknown, n.String())
-			}
-		}
-		for _, name := range unknown {
+		for _, name := range e.UnknownToHeddle() {
 			tell("heddle-proxy does not know %s: where the expression asks for it, nothing is logged to %s", name, l.Name)
 		}
 	}

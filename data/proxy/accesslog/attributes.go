@@ -2,8 +2,10 @@ package accesslog
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
+	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/telemetry/attribute"
 )
 
@@ -39,6 +41,11 @@ func (a Attributes) Attribute(n attribute.Name) (any, bool) {
 			return known(a.RouteName)
 		case "virtual_host_name":
 			return known(a.VirtualHost)
+		case "listener_direction": // envoy.config.core.v3.TrafficDirection
+			if a.Inbound {
+				return int64(1), true
+			}
+			return int64(2), true
 		}
 	}
 	return nil, false
@@ -90,9 +97,14 @@ func (a Attributes) request(field string) (any, bool) {
 	case "duration":
 		return a.Duration, true
 	case "size":
-		return int64(a.Received), true
+		if v, ok := headerOf(a.Request, "content-length"); ok {
+			if n, err := strconv.ParseInt(v.(string), 10, 64); err == nil {
+				return n, true
+			}
+		}
+		return int64(a.Received), a.Request != nil
 	case "total_size":
-		return int64(a.ReceivedWire), true
+		return int64(a.ReceivedWire), a.Request != nil
 	}
 	return nil, false
 }
@@ -106,7 +118,10 @@ func (a Attributes) response(field string) (any, bool) {
 	case "flags":
 		return flagBits(a.Flags), true
 	case "grpc_status":
-		return int64(a.GRPC) - 1, a.GRPC > 0
+		if a.GRPC > 0 {
+			return int64(a.GRPC) - 1, true
+		}
+		return int64(codec.GRPCStatusOf(a.Code)), a.Code != 0 // as Envoy has it, of whatever was asked
 	case "size":
 		return int64(a.Sent), true
 	case "total_size":
@@ -148,9 +163,9 @@ func (a Attributes) upstream(field string) (any, bool) {
 	case "transport_failure_reason":
 		return known(a.UpstreamFailure)
 	case "request_attempt_count":
-		return int64(a.Attempts), true
+		return int64(a.Attempts), a.Attempts != 0
 	}
-	return a.at(field, a.UpstreamRemote)
+	return a.at(field, a.UpstreamHost)
 }
 
 func (Attributes) at(field string, at Address) (any, bool) {

@@ -27,6 +27,7 @@ type Record struct {
 	Raw bool // values are for a header field: without the escapes that keep a line in order
 
 	Start    time.Time
+	Inbound  bool   // of a listener for what comes to the workload
 	Protocol string // HTTP/1.1; "" for TCP
 	// Request and Response may be nil.
 	Request, Response, Trailers Headers

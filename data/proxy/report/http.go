@@ -61,7 +61,7 @@ func (r *Requests) facts(x *stream.Exchange) Facts {
 	f.grpc(x)
 	if c := counter(m.Config); c.Metrics != nil && c.Metrics.Plan != nil {
 		if f.Plan = c.Metrics.Plan; len(f.Plan.Expressions) > 0 {
-			f.Values = values(c.Metrics, x.Record(), m.Direction)
+			f.Values = values(c.Metrics, x.Record())
 		}
 	}
 	return f

@@ -136,7 +136,7 @@ func TestRememberedCombinationsAreBounded(t *testing.T) {
 }
 
 func TestConnectionRecord(t *testing.T) {
-	a := connectionRecord(&tcp.Record{
+	a := (&Connections{}).record(&tcp.Record{
 		Downstream: &loop.Origin{Restored: true, ServerName: "x", TLS: &loop.TLSState{Peer: &loop.Peer{URIs: []string{"spiffe://a"}, Subject: "s"}}},
 		Upstream:   tcp.Upstream{Endpoint: &config.Endpoint{Path: "/run/x"}}, Flags: "UF", Received: 3, Duration: time.Second,
 	}, time.Unix(10, 0))

@@ -31,8 +31,8 @@ func (c *Connections) facts(r *tcp.Record) Facts {
 	}
 	if m := r.Config.Metrics; m != nil && m.Plan != nil {
 		if f.Plan = m.Plan; len(f.Plan.Expressions) > 0 {
-			a := connectionRecord(r, time.Time{})
-			f.Values = values(m, &a, c.Direction)
+			a := c.record(r, time.Time{})
+			f.Values = values(m, &a)
 		}
 	}
 	return f
@@ -82,7 +82,7 @@ func (c *Connections) Closed(w *loop.Worker, r *tcp.Record) {
 	if len(r.Config.AccessLogs) == 0 {
 		return
 	}
-	a := connectionRecord(r, w.Wall())
+	a := c.record(r, w.Wall())
 	Log(w.Index(), r.Config.AccessLogs, &a)
 }
 
@@ -118,14 +118,15 @@ func Downstream(a *accesslog.Record, o *loop.Origin) {
 	}
 }
 
-func connectionRecord(r *tcp.Record, now time.Time) accesslog.Record {
+func (c *Connections) record(r *tcp.Record, now time.Time) accesslog.Record {
 	a := accesslog.Record{
-		Start: now.Add(-r.Duration), Flags: r.Flags, UpstreamFailure: r.Failure, Received: r.Received, Sent: r.Sent, ReceivedWire: r.Received, SentWire: r.Sent,
+		Inbound: c.Direction == config.Inbound,
+		Start:   now.Add(-r.Duration), Flags: r.Flags, UpstreamFailure: r.Failure, Received: r.Received, Sent: r.Sent, ReceivedWire: r.Received, SentWire: r.Sent,
 		Duration: r.Duration, RequestDuration: -1, ResponseDuration: -1, Attempts: r.Attempts, Cluster: r.ClusterName,
 	}
 	Downstream(&a, r.Downstream)
-	if c := r.Upstream.Conn; c != nil {
-		o := c.Origin()
+	if up := r.Upstream.Conn; up != nil {
+		o := up.Origin()
 		a.UpstreamHost, a.UpstreamRemote, a.UpstreamLocal, a.UpstreamPeerURI = Address(o.Remote), Address(o.Remote), Address(o.Local), o.Identity()
 		if o.TLS != nil {
 			a.UpstreamTLSVersion = config.VersionName(o.TLS.State.Version)

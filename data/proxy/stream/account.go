@@ -48,7 +48,8 @@ func logged(a loop.Address) accesslog.Address {
 func (x *Exchange) Record() *accesslog.Record {
 	r := &x.w.record
 	*r = accesslog.Record{
-		Start: x.arrived, Protocol: x.down.protocol(), Request: &x.Request, Code: x.Response.Status, Flags: x.flags.String(), Details: x.details, UpstreamFailure: x.failure,
+		Inbound: x.m.Direction == config.Inbound,
+		Start:   x.arrived, Protocol: x.down.protocol(), Request: &x.Request, Code: x.Response.Status, Flags: x.flags.String(), Details: x.details, UpstreamFailure: x.failure,
 		Received: x.received, Sent: x.sent, ReceivedWire: x.received + uint64(x.requestBytes), SentWire: x.sent + uint64(x.Response.Bytes()),
 		Duration: x.Duration(), RequestDuration: -1, ResponseDuration: -1, Attempts: x.attempts,
 		Local: logged(x.origin.Original), Remote: logged(x.Client.Address), DirectRemote: logged(x.origin.DirectRemote()), ServerName: x.origin.ServerName,
