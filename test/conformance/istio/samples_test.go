@@ -21,7 +21,6 @@ var ours = regexp.MustCompile(`(?m)^apiVersion: (networking|security|telemetry|e
 // notHonoured are the samples of which a part has no effect yet, and what the author is told begins with.
 var notHonoured = map[string]string{
 	"bookinfo/policy/productpage_envoy_ratelimit.yaml": "warning EnvoyFilter/istio-system/filter-ratelimit-svc spec.configPatches[0].match.routeConfiguration.vhost.route",
-	"open-telemetry/tracing/telemetry.yaml":            "warning Telemetry/default/otel-demo",
 }
 
 // TestSamples: all samples of Istio that have objects of Istio's kinds or the Gateway API's are taken as they are, and `heddle validate` has nothing to say of them but what is listed.
