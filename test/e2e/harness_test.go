@@ -180,10 +180,16 @@ func (h *home) must(args ...string) string {
 	return out
 }
 
-// up starts a mesh in the background on free ports.
+// up starts a mesh in the background on free ports, as far as the command knows them: it may be of the last release.
 func (h *home) up(args ...string) (printed string) {
 	h.t.Helper()
-	return h.must(append([]string{"up", "--detach", "--port", "0", "--api-port", "0", "--metrics-port", "0", "--dashboard-port", "0"}, args...)...)
+	help, all := h.must("up", "--help"), []string{"up", "--detach"}
+	for _, port := range []string{"--port", "--api-port", "--metrics-port", "--dashboard-port"} {
+		if strings.Contains(help, port+" ") {
+			all = append(all, port, "0")
+		}
+	}
+	return h.must(append(all, args...)...)
 }
 
 func (h *home) status() (s status) {
