@@ -28,6 +28,7 @@ type Expression struct {
 	text    string
 	program cel.Program
 	uses    []Name
+	strange []string
 }
 
 var environment = declare()
@@ -46,11 +47,7 @@ func declare() *cel.Env {
 
 // Parse reads an expression. The error says what is wrong with it, in one sentence.
 func Parse(text string) (*Expression, error) {
-	tree, issues := environment.Parse(text)
-	if err := issues.Err(); err != nil {
-		return nil, fmt.Errorf("the expression is not CEL: %s", firstLine(err))
-	}
-	uses, err := usesOf(tree.NativeRep().Expr())
+	tree, r, err := parsed(text)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +55,25 @@ func Parse(text string) (*Expression, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the expression cannot be evaluated: %s", firstLine(err))
 	}
-	return &Expression{text: text, program: program, uses: uses}, nil
+	return &Expression{text: text, program: program, uses: r.uses, strange: r.strange}, nil
+}
+
+// Uses are the attributes that an expression names, for who does not evaluate it.
+func Uses(text string) ([]Name, error) {
+	_, r, err := parsed(text)
+	if err != nil {
+		return nil, err
+	}
+	return r.uses, nil
+}
+
+func parsed(text string) (*cel.Ast, *reader, error) {
+	tree, issues := environment.Parse(text)
+	if err := issues.Err(); err != nil {
+		return nil, nil, fmt.Errorf("the expression is not CEL: %s", firstLine(err))
+	}
+	r, err := read(tree.NativeRep().Expr())
+	return tree, r, err
 }
 
 // firstLine is an error without the picture of the place.

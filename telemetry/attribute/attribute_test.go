@@ -64,6 +64,8 @@ func TestRefused(t *testing.T) {
 		`request.headers == {}`:         "of request.headers one is asked for by its name",
 		`request.headers[request.path]`: "of request.headers one is asked for by its name",
 		`request.headers["X-A"]`:        "of request.headers one is asked for by its name",
+		`request.path.nope()`:           "there is no function nope",
+		`nope(1)`:                       "there is no function nope",
 		`xds.node`:                      "there is no attribute xds.node",
 	} {
 		if _, err := Parse(text); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -92,6 +94,19 @@ func TestUses(t *testing.T) {
 	want := `[request.headers["b"] request.headers["c"] request.headers["d"] request.host request.size]`
 	if got := fmt.Sprint(e.Uses()); got != want {
 		t.Errorf("uses %s, want %s", got, want)
+	}
+}
+
+// Stock Envoy refuses what it cannot evaluate, with the listener that it is in.
+func TestUnknownToEnvoy(t *testing.T) {
+	for text, want := range map[string]string{
+		`string(response.code) == "200"`: "[string()]", `["a", "b"].exists(x, x == request.path)`: "[macros that go through a list, such as exists]",
+		`int("5") == response.code && request.path.matches("a") && has(request.headers.a) && size(request.path) in [1, 2]`: "[]",
+	} {
+		e, err := Parse(text)
+		if err != nil || fmt.Sprint(e.UnknownToEnvoy()) != want {
+			t.Errorf("%s: %v %v, want %s", text, e, err, want)
+		}
 	}
 }
 

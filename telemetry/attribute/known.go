@@ -98,12 +98,15 @@ func All() (out []Name) {
 	return out
 }
 
-// UnknownToHeddle are the attributes of the expression that heddle-proxy does not know.
-func (e *Expression) UnknownToHeddle() (out []string) {
-	for _, n := range e.uses {
+// UnknownToHeddle are the attributes of a list that heddle-proxy does not know.
+func UnknownToHeddle(uses []Name) (out []string) {
+	for _, n := range uses {
 		if n.EnvoyOnly() {
 			out = append(out, n.String())
 		}
 	}
 	return out
 }
+
+// UnknownToEnvoy is what the expression has that stock Envoy's evaluator (1.40, as it is built) does not: it refuses the configuration that has it.
+func (e *Expression) UnknownToEnvoy() []string { return e.strange }

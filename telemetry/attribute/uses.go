@@ -14,22 +14,25 @@ import (
 // header is the name of a header in lower case: the token of RFC 9110, section 5.6.2, but for what would end it where it is written to Envoy.
 var header = regexp.MustCompile("^[a-z0-9!#$&*+.^_|~-]+$")
 
-// reader finds the attributes that an expression names.
+// reader finds what an expression asks for.
 type reader struct {
-	uses  []Name
-	bound map[string]int // variables of macros
-	err   error
+	uses    []Name
+	strange []string       // what stock Envoy refuses
+	bound   map[string]int // variables of macros
+	err     error
 }
 
-// usesOf are the attributes of an expression, ordered and each once. Those with texts under names are asked for one text, by a name that is written there: whoever evaluates elsewhere than the proxy
+// read finds the attributes of an expression, ordered and each once. Those with texts under names are asked for one text, by a name that is written there: whoever evaluates elsewhere than the proxy
 // must be told it.
-func usesOf(root ast.Expr) ([]Name, error) {
+func read(root ast.Expr) (*reader, error) {
 	r := &reader{bound: map[string]int{}}
 	r.read(root)
 	slices.SortFunc(r.uses, func(a, b Name) int {
 		return cmp.Or(strings.Compare(a.Root, b.Root), strings.Compare(a.Field, b.Field), strings.Compare(a.Key, b.Key))
 	})
-	return slices.Compact(r.uses), r.err
+	slices.Sort(r.strange)
+	r.uses, r.strange = slices.Compact(r.uses), slices.Compact(r.strange)
+	return r, r.err
 }
 
 func (r *reader) fail(format string, args ...any) {
@@ -64,6 +67,7 @@ func (r *reader) read(x ast.Expr) {
 	case ast.StructKind:
 		r.fail("the expression makes a message")
 	case ast.ComprehensionKind:
+		r.strange = append(r.strange, "macros that go through a list, such as exists")
 		r.comprehension(x.AsComprehension())
 	}
 }
@@ -124,6 +128,12 @@ func (r *reader) selected(x ast.Expr) {
 // call is a function or an operator; an index and the operator in may ask for one text.
 func (r *reader) call(c ast.CallExpr) {
 	args := c.Args()
+	switch name := c.FunctionName(); {
+	case !environment.HasFunction(name):
+		r.fail("there is no function %s", name)
+	case name == "string":
+		r.strange = append(r.strange, "string()")
+	}
 	if len(args) == 2 && (c.FunctionName() == operators.Index || c.FunctionName() == operators.In) {
 		texts, key := args[0], args[1]
 		if c.FunctionName() == operators.In {

@@ -103,10 +103,19 @@ func keeping(v *view.View, l *view.Logger, log *accesslogv3.AccessLog) bool {
 		return true
 	}
 	tell := func(format string, args ...any) {
-		v.Notice(mesh.Problem{Object: l.Origin, Field: "spec.accessLogging", Code: mesh.CodeNotEnforced, Message: fmt.Sprintf(format, args...), Hint: "use another expression, or run the workload with stock Envoy"})
+		v.Notice(mesh.Problem{Object: l.Origin, Field: "spec.accessLogging", Code: mesh.CodeNotEnforced, Message: fmt.Sprintf(format, args...), Hint: "use another expression, or run the workload with the other data plane"})
 	}
-	if e, err := attribute.Parse(l.Filter); err == nil && !v.Can(mesh.FeatureExtensions) {
-		for _, name := range e.UnknownToHeddle() {
+	e, err := attribute.Parse(l.Filter)
+	if err != nil {
+		return false // it was told when it was read
+	}
+	if v.Can(mesh.FeatureExtensions) {
+		if strange := e.UnknownToEnvoy(); len(strange) > 0 {
+			tell("stock Envoy cannot evaluate %s, so it logs nothing to %s", strings.Join(strange, " and "), l.Name)
+			return false
+		}
+	} else {
+		for _, name := range attribute.UnknownToHeddle(e.Uses()) {
 			tell("heddle-proxy does not know %s: where the expression asks for it, nothing is logged to %s", name, l.Name)
 		}
 	}

@@ -88,11 +88,8 @@ func entries(v *view.View, side mesh.Side, http bool) (c *alsv3.CommonGrpcAccess
 // attributes are those that expressions are of, ordered and each once. The agent evaluates them: Envoy's formatter has fewer functions than Istio's filter, which string() is one of.
 func attributes(o telemetry.Overrides) (out []string) {
 	for _, text := range o.Expressions() {
-		e, err := attribute.Parse(text)
-		if err != nil {
-			continue // it was told when it was read
-		}
-		for _, name := range e.Uses() {
+		uses, _ := attribute.Uses(text) // one that cannot be read was told then
+		for _, name := range uses {
 			out = append(out, name.String())
 		}
 	}

@@ -36,11 +36,8 @@ func metrics(v *view.View, side mesh.Side, tcp bool) *statsv1.PluginConfig {
 		out.Metrics = append(out.Metrics, &statsv1.MetricConfig{Name: m.Name, Drop: m.Drop, TagsToRemove: m.Remove, Dimensions: m.Dimensions})
 	}
 	for _, text := range o.Expressions() {
-		e, err := attribute.Parse(text)
-		if err != nil {
-			continue // it was told when it was read
-		}
-		if unknown := e.UnknownToHeddle(); len(unknown) > 0 {
+		uses, _ := attribute.Uses(text) // one that cannot be read was told then
+		if unknown := attribute.UnknownToHeddle(uses); len(unknown) > 0 {
 			tell("heddle-proxy does not know "+strings.Join(unknown, " and ")+", so the label has the value unknown there", "use another attribute, or run the workload with stock Envoy")
 		}
 	}
