@@ -40,11 +40,15 @@ func (o Overrides) LogName(log string) string {
 	if o.Empty() {
 		return log
 	}
+	return log + " " + o.text()
+}
+
+func (o Overrides) text() string {
 	b, err := json.Marshal(o)
 	if err != nil {
 		panic(err) // texts and lists of them
 	}
-	return log + " " + string(b)
+	return string(b)
 }
 
 // ParseLogName is what LogName made a name of.

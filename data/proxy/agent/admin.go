@@ -55,6 +55,13 @@ func openAdmin(a *agent) (*admin, error) {
 	})
 	numbers := a.metrics.page(s.transport)
 	all.Handle("GET /stats/prometheus", numbers)
+	all.HandleFunc("GET /stats", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("format") == "prometheus" {
+			numbers(w, r)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	})
 	all.Handle("/", proxy)
 	status := http.NewServeMux()
 	status.HandleFunc("GET /healthz/ready", ready)

@@ -13,10 +13,11 @@ type Requests struct{ Reporter *Reporter }
 
 // Finished implements stream.Reporter.
 func (r *Requests) Finished(x *stream.Exchange) {
-	if counter(x.Manager().Config) == nil {
+	c := counter(x.Manager().Config)
+	if c == nil {
 		return
 	}
-	f := r.facts(x)
+	f := r.facts(x, c)
 	received, sent := x.Bytes()
 	r.Reporter.Request(x.Worker().Loop.Index(), &f, x.Duration(), received, sent)
 	r.messages(x, &f)
@@ -24,8 +25,8 @@ func (r *Requests) Finished(x *stream.Exchange) {
 
 // Talking implements stream.Reporter.
 func (r *Requests) Talking(x *stream.Exchange) {
-	if counter(x.Manager().Config) != nil {
-		f := r.facts(x)
+	if c := counter(x.Manager().Config); c != nil {
+		f := r.facts(x, c)
 		r.messages(x, &f)
 	}
 }
@@ -37,7 +38,7 @@ func (r *Requests) messages(x *stream.Exchange, f *Facts) {
 	}
 }
 
-func (r *Requests) facts(x *stream.Exchange) Facts {
+func (r *Requests) facts(x *stream.Exchange, c *config.Filter) Facts {
 	m := x.Manager()
 	f := Facts{Direction: m.Direction, Code: x.Response.Status, Flags: x.Flags().String()}
 	name, cluster := x.Cluster()
@@ -59,7 +60,7 @@ func (r *Requests) facts(x *stream.Exchange) Facts {
 		}
 	}
 	f.grpc(x)
-	if c := counter(m.Config); c.Metrics != nil && c.Metrics.Plan != nil {
+	if c.Metrics != nil && c.Metrics.Plan != nil {
 		if f.Plan = c.Metrics.Plan; len(f.Plan.Expressions) > 0 {
 			f.Values = values(c.Metrics, x.Record())
 		}

@@ -29,9 +29,17 @@ func newCombinations(r *stats.Registry) *combinations {
 	}
 }
 
+// planned are facts with what their plan says.
+type planned struct {
+	Facts
+	plan string
+}
+
 // admit says whether a combination is one of those that are told apart.
 func (c *combinations) admit(f *Facts) bool {
-	h := maphash.Comparable(c.seed, *f)
+	plain := *f
+	plain.Plan = nil // a new configuration has new ones, which mostly say the same
+	h := maphash.Comparable(c.seed, planned{plain, f.Plan.String()})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.known[h]; ok {

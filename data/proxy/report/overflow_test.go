@@ -14,8 +14,11 @@ import (
 func TestOverflow(t *testing.T) {
 	r, registry := reporter()
 	r.combinations.most = 10
-	plan := telemetry.NewPlan(telemetry.Overrides{Metrics: []telemetry.Override{{Name: "requests_total", Dimensions: map[string]string{"path": "request.path"}}}})
+	var plan *telemetry.Plan
 	for i := range 1000 {
+		if i%100 == 0 { // a configuration comes that says the same
+			plan = telemetry.NewPlan(telemetry.Overrides{Metrics: []telemetry.Override{{Name: "requests_total", Dimensions: map[string]string{"path": "request.path"}}}})
+		}
 		f := Facts{Direction: config.Outbound, Code: 200, Service: config.ClusterTelemetry{Service: "a.test", ServiceName: "a", ServiceNamespace: "shop"}, Plan: plan, Values: fmt.Sprint("/", i)}
 		r.Request(0, &f, time.Millisecond, 1, 1)
 	}

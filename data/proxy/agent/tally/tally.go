@@ -38,6 +38,8 @@ type Service struct {
 	mu       sync.Mutex
 	reporter *report.Reporter
 	open     map[string]counted // by Envoy's id of a stream
+	services memory[config.ClusterTelemetry]
+	peers    memory[report.Workload]
 }
 
 // counted is what was counted of a connection, or of the messages of a stream, that goes on.
@@ -114,7 +116,7 @@ func (s *Service) request(e *accesslogv3.HTTPAccessLogEntry, l log) {
 	if !end && c.GetAccessLogType() != accesslogv3.AccessLogType_DownstreamPeriodic {
 		return
 	}
-	f := facts(c, l)
+	f := s.facts(c, l)
 	f.GRPC = strings.HasPrefix(tag(c, telemetry.TagContentType), "application/grpc")
 	s.messages(c, f, end)
 	if !end {
@@ -150,7 +152,7 @@ func (s *Service) messages(c *accesslogv3.AccessLogCommon, f report.Facts, end b
 // connection counts what a TCP connection has moved since the last entry of it, and that it was opened or closed.
 func (s *Service) connection(e *accesslogv3.TCPAccessLogEntry, l log) {
 	c := e.GetCommonProperties()
-	f := facts(c, l)
+	f := s.facts(c, l)
 	f.TCP = true
 	id, kind := c.GetStreamId(), c.GetAccessLogType()
 	end := kind == accesslogv3.AccessLogType_TcpConnectionEnd
@@ -202,8 +204,11 @@ func tag(c *accesslogv3.AccessLogCommon, name string) string {
 }
 
 // facts are those that do not depend on the kind of traffic.
-func facts(c *accesslogv3.AccessLogCommon, l log) report.Facts {
-	f := report.Facts{Direction: l.direction, Plan: l.plan, Cluster: c.GetUpstreamCluster(), Endpoint: tag(c, telemetry.TagWorkload), Service: service(tag(c, telemetry.TagServices))}
+func (s *Service) facts(c *accesslogv3.AccessLogCommon, l log) report.Facts {
+	f := report.Facts{
+		Direction: l.direction, Plan: l.plan, Cluster: c.GetUpstreamCluster(), Endpoint: tag(c, telemetry.TagWorkload),
+		Service: s.services.of(tag(c, telemetry.TagServices), service),
+	}
 	peer := tag(c, telemetry.TagUpstreamPeer)
 	f.SourceID, f.DestinationID = tag(c, telemetry.TagUpstreamLocal), peer
 	if l.direction == config.Inbound {
@@ -220,7 +225,7 @@ func facts(c *accesslogv3.AccessLogCommon, l log) report.Facts {
 		f.Values = report.Values(values)
 	}
 	if peer != "" { // what nobody has proved is not believed
-		f.Peer = report.ParsePeer([]byte(tag(c, telemetry.TagPeer)))
+		f.Peer = s.peers.of(tag(c, telemetry.TagPeer), func(text string) report.Workload { return report.ParsePeer([]byte(text)) })
 	}
 	return f
 }
