@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/heddle-mesh/heddle/identity"
+	"github.com/heddle-mesh/heddle/internal/loopback"
 	"github.com/heddle-mesh/heddle/mesh"
 )
 
@@ -81,7 +82,7 @@ func (o *Options) complete() error {
 	if o.ClusterKubeconfig == o.Kubeconfig {
 		o.ClusterKubeconfig = "" // one API, which can own what is made for its objects
 	}
-	if o.AllowAnonymous && o.XDSAddress != "" && !loopback(o.XDSAddress) {
+	if o.AllowAnonymous && o.XDSAddress != "" && !loopback.Is(o.XDSAddress) {
 		return fmt.Errorf("--allow-anonymous-xds is possible on loopback only: --xds-address %s is not; write 127.0.0.1:PORT", o.XDSAddress)
 	}
 	if o.StateDir != "" {
@@ -112,13 +113,4 @@ func (o *Options) state(name string) string {
 		return ""
 	}
 	return filepath.Join(o.StateDir, name)
-}
-
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -27,27 +27,18 @@ func (m *meshRun) openPorts() error {
 	if err != nil {
 		return fmt.Errorf("hand over the gateway's socket: %w", err)
 	}
-	api, err := m.listen("API server", "--api-port", m.opts.APIPort, DefaultAPIPort, m.opts.APIPortAsked)
-	if err != nil {
+	if m.ports.api, err = m.free("API server", "--api-port", m.opts.APIPort, DefaultAPIPort, m.opts.APIPortAsked); err != nil {
 		return err
 	}
-	m.ports.api = api.Addr().(*net.TCPAddr).Port
-	api.Close() // the server binds it itself a moment later
 	if m.opts.Metrics {
-		metrics, err := m.listen("metrics", "--metrics-port", m.opts.MetricsPort, DefaultMetricsPort, m.opts.MetricsPortAsked)
-		if err != nil {
+		if m.ports.metrics, err = m.free("metrics", "--metrics-port", m.opts.MetricsPort, DefaultMetricsPort, m.opts.MetricsPortAsked); err != nil {
 			return err
 		}
-		m.ports.metrics = metrics.Addr().(*net.TCPAddr).Port
-		metrics.Close() // the store binds it itself a moment later
 	}
 	if m.opts.Dashboard {
-		dashboard, err := m.listen("dashboard", "--dashboard-port", m.opts.DashboardPort, DefaultDashboardPort, m.opts.DashboardPortAsked)
-		if err != nil {
+		if m.ports.dashboard, err = m.free("dashboard", "--dashboard-port", m.opts.DashboardPort, DefaultDashboardPort, m.opts.DashboardPortAsked); err != nil {
 			return err
 		}
-		m.ports.dashboard = dashboard.Addr().(*net.TCPAddr).Port
-		dashboard.Close() // heddled binds it itself a moment later
 	}
 	if m.ports.adminListener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("open a port for the proxies' admin pages: %w", err)
@@ -59,6 +50,15 @@ func (m *meshRun) openPorts() error {
 	}
 	m.ports.debug = debug.Addr().(*net.TCPAddr).Port
 	return debug.Close()
+}
+
+// free finds a port that the process which serves it binds itself a moment later.
+func (m *meshRun) free(what, flag string, port, usual int, asked bool) (int, error) {
+	l, err := m.listen(what, flag, port, usual, asked)
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 func (m *meshRun) listen(what, flag string, port, usual int, asked bool) (net.Listener, error) {

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/heddle-mesh/heddle/control/token"
+	"github.com/heddle-mesh/heddle/internal/loopback"
 )
 
 // guard lets in who may ask: everybody on this machine when the address is a loopback address, else who shows the token.
@@ -20,12 +20,11 @@ type guard struct {
 var errOpen = errors.New("everybody who reaches it would read the metrics; give --token-file, or use a loopback address")
 
 func newGuard(address, tokenFile string) (guard, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(address); err != nil {
 		return guard{}, fmt.Errorf("--http-address %q is not HOST:PORT: %w", address, err)
 	}
 	if tokenFile == "" {
-		if !loopback(host) {
+		if !loopback.Is(address) {
 			return guard{}, fmt.Errorf("--http-address %s: %w", address, errOpen)
 		}
 		return guard{}, nil
@@ -37,11 +36,6 @@ func newGuard(address, tokenFile string) (guard, error) {
 	return guard{token: secret}, nil
 }
 
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
-}
-
 // open are the paths of probes, which tell nothing.
 var open = map[string]bool{"/-/healthy": true, "/-/ready": true}
 
@@ -51,11 +45,7 @@ func (g guard) wrap(next http.Handler) http.Handler {
 		case open[r.URL.Path]:
 		case g.token == "":
 			// A page in a browser must not read this under another name (DNS rebinding).
-			host, _, err := net.SplitHostPort(r.Host)
-			if err != nil {
-				host = r.Host
-			}
-			if !loopback(strings.Trim(host, "[]")) {
+			if !loopback.Is(r.Host) {
 				http.Error(w, "use a loopback address, such as http://127.0.0.1", http.StatusForbidden)
 				return
 			}

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/heddle-mesh/heddle/internal/loopback"
 )
 
 // policy lets a page load its own files and nothing else, and be in no frame.
@@ -24,7 +25,7 @@ func (s *site) guarded(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		switch {
-		case s.local && !loopback(hostOf(r.Host)):
+		case s.local && !loopback.Is(r.Host):
 			// A page of another site must not read this under a name that it has led here (DNS rebinding).
 			fail(rw, http.StatusForbidden, "the dashboard listens on a loopback address; open it as http://127.0.0.1 or http://localhost with its port")
 		case !sameOrigin(r):
@@ -51,23 +52,9 @@ func sameOrigin(r *http.Request) bool {
 	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && !strings.HasPrefix(r.URL.Path, "/api/")
 }
 
-func hostOf(hostport string) string {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = hostport
-	}
-	return strings.Trim(host, "[]")
-}
-
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && a.IsLoopback()
-}
-
 func loopbackAddress(address string) (bool, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(address); err != nil {
 		return false, fmt.Errorf("--dashboard-address %q is not HOST:PORT: %w", address, err)
 	}
-	return loopback(host), nil
+	return loopback.Is(address), nil
 }

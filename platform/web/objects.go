@@ -33,8 +33,8 @@ func (s *site) objects(rw http.ResponseWriter, _ *http.Request) {
 		Findings []orphan `json:"findings"`
 	}
 	out.Items, out.Findings = []objectRow{}, []orphan{}
-	byObject := map[mesh.Ref][]finding{}
-	for _, p := range s.Mesh.Problems() {
+	byObject, problems := map[mesh.Ref][]finding{}, s.Mesh.Problems()
+	for _, p := range problems {
 		byObject[p.Object] = append(byObject[p.Object], finding{string(p.Code), p.Field, p.Message, p.Hint})
 	}
 	for e := range s.Mesh.Objects() {
@@ -46,7 +46,7 @@ func (s *site) objects(rw http.ResponseWriter, _ *http.Request) {
 		}
 		out.Items = append(out.Items, row)
 	}
-	for _, p := range s.Mesh.Problems() { // again, for their order
+	for _, p := range problems { // again, for their order
 		if f := byObject[p.Object]; len(f) > 0 {
 			for _, one := range f {
 				out.Findings = append(out.Findings, orphan{p.Object.String(), one})

@@ -169,7 +169,7 @@ type series struct {
 	sum   float64
 }
 
-// own are labels whose values are of one data plane alone: none.
+// metricsOf are Istio's standard metrics as a proxy tells them, by their names and labels.
 func metricsOf(w *world, proxy string) (map[string]series, error) {
 	code, text := w.admin(proxy, "/stats/prometheus?filter=^istio_")
 	if code != http.StatusOK {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/heddle-mesh/heddle/internal/loopback"
 	"github.com/heddle-mesh/heddle/xds"
 )
 
@@ -29,12 +29,7 @@ func (cfg *Config) local() bool {
 	if cfg.Dial != nil || strings.HasPrefix(cfg.Target, "unix:") {
 		return true
 	}
-	host, _, err := net.SplitHostPort(cfg.Target)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return loopback.Is(cfg.Target)
 }
 
 // bearer sends the token of a file, or what stands for it.
