@@ -178,25 +178,30 @@ func (r *read) chain(path string, m *listenerv3.FilterChain) *config.Chain {
 	if len(m.GetFilters()) == 0 {
 		r.add(join(path, "filters"), "a filter chain without filters closes every connection; it needs an HTTP connection manager or a TCP proxy")
 	}
-	var names *config.NameForward
-	var metrics *config.Metrics
+	var before beforeTCP
 	for i, f := range m.GetFilters() {
-		r.networkFilter(at(path, "filters", i), f, c, &names, &metrics, i == len(m.GetFilters())-1)
+		r.networkFilter(at(path, "filters", i), f, c, &before, i == len(m.GetFilters())-1)
 	}
 	if c.TCP != nil {
-		c.TCP.Metrics, c.TCP.Telemetry = metrics, c.TCP.Telemetry || metrics != nil
+		c.TCP.Metrics, c.TCP.Telemetry = before.metrics, c.TCP.Telemetry || before.metrics != nil
 	}
-	if names != nil {
+	if before.names != nil {
 		if c.TCP == nil || c.TCP.Tunnel != "" {
 			r.add(at(path, "filters", len(m.GetFilters())-1)+".typed_config", "names that clients give in TLS are for a TCP proxy without a tunnel")
 		} else {
-			c.TCP.Forward = names
+			c.TCP.Forward = before.names
 		}
 	}
 	return c
 }
 
-func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain, names **config.NameForward, metrics **config.Metrics, last bool) {
+// beforeTCP is what filters before a TCP proxy say of it.
+type beforeTCP struct {
+	names   *config.NameForward
+	metrics *config.Metrics
+}
+
+func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain, before *beforeTCP, last bool) {
 	if f.GetTypedConfig() == nil {
 		r.add(path+".typed_config", "it is missing")
 		return
@@ -214,7 +219,7 @@ func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain,
 		c.TCP = r.tcpProxy(p, m)
 	case *snidfpv3.FilterConfig:
 		terminal = false
-		*names = r.nameForward(p, m)
+		before.names = r.nameForward(p, m)
 	case *limitv3.ConnectionLimit:
 		terminal = false
 		if boolean(m.GetRuntimeEnabled().GetDefaultValue(), true) {
@@ -222,7 +227,7 @@ func (r *read) networkFilter(path string, f *listenerv3.Filter, c *config.Chain,
 		}
 	case *statsv1.PluginConfig:
 		terminal = false
-		*metrics = r.metrics(p, m)
+		before.metrics = r.metrics(p, m)
 	case *networkrbacv3.RBAC:
 		terminal = false
 		c.RBAC = append(c.RBAC, &config.RBAC{Rules: r.rbacRules(p+".rules", m.GetRules())})
