@@ -30,6 +30,9 @@ func (w *workload) isReady() (ready bool, why string) {
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport, Timeout: time.Second}
 	resp, err := client.Get("http://proxy/ready")
+	if err != nil { // a process that ends just now may have accepted the connection; its successor accepts the next
+		resp, err = client.Get("http://proxy/ready")
+	}
 	if err != nil {
 		return false, "its proxy does not answer yet"
 	}

@@ -56,9 +56,11 @@ type Options struct {
 	Ready    func() bool
 	Waiting  func() []string
 	Draining func() bool
-	Sockets  func() []Socket
-	Host     func(c *config.Cluster, e *config.Endpoint) Host
-	Identity func() *secret.SVID
+	// Succeeded says that another process serves in the place of this one, with the same sockets.
+	Succeeded func() bool
+	Sockets   func() []Socket
+	Host      func(c *config.Cluster, e *config.Endpoint) Host
+	Identity  func() *secret.SVID
 	// Certificates are those in use; the workload's own are shown by Identity.
 	Certificates func() []secret.Held
 	// Drain closes listeners (only the inbound ones, if asked); graceful lets connections finish first, and with skipExit the listeners stay.
@@ -182,6 +184,9 @@ func (s *Server) state() adminv3.ServerInfo_State {
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	state := s.state()
+	if s.Succeeded != nil && s.Succeeded() {
+		state = adminv3.ServerInfo_LIVE // who asks means the proxy at this address, and that one serves
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	if state != adminv3.ServerInfo_LIVE {
 		w.WriteHeader(http.StatusServiceUnavailable)

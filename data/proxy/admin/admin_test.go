@@ -73,7 +73,7 @@ func world(t *testing.T) (*Server, *httptest.Server, *map[string]int) {
 		},
 		Drain:    func(inbound, graceful, skipExit bool) { calls["drain"]++ },
 		Quit:     func() { calls["quit"]++ },
-		Draining: func() bool { return calls["drain"] > 0 },
+		Draining: func() bool { return calls["drain"] > 0 }, Succeeded: func() bool { return calls["succeed"] > 0 },
 	})
 	srv := httptest.NewServer(s)
 	t.Cleanup(srv.Close)
@@ -159,6 +159,18 @@ func TestPages(t *testing.T) {
 	}
 	if (*calls)["quit"] != 1 {
 		t.Error("quit was not called once")
+	}
+}
+
+// TestReadyIsOfThePlace: who asks a process that another has succeeded is told how the place is, which is served.
+func TestReadyIsOfThePlace(t *testing.T) {
+	_, srv, calls := world(t)
+	(*calls)["drain"], (*calls)["succeed"] = 1, 1
+	if code, body := get(t, "GET", srv.URL+"/ready"); code != 200 || body != "LIVE\n" {
+		t.Errorf("/ready: %d %q", code, body)
+	}
+	if _, body := get(t, "GET", srv.URL+"/server_info"); !strings.Contains(body, "DRAINING") {
+		t.Errorf("/server_info does not tell that this process drains: %s", body)
 	}
 }
 

@@ -26,6 +26,7 @@ func (s *Server) tellReady(ctx context.Context) {
 // responses ask clients to come again, which leads them to the other process. After SIGTERM the time is that of an end without a successor.
 func (s *Server) handOver(signalled, now context.Context) error {
 	s.stop()
+	s.succeeded.Store(true)
 	s.draining.Store(true)
 	s.opts.Log.Info("another process serves; finishing what has begun", "epoch", s.opts.Kept.Epoch(), "longest", s.opts.Parent)
 	closed := make(chan struct{})

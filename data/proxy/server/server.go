@@ -71,11 +71,13 @@ type Server struct {
 	sockets  []net.Listener // of admin and status pages
 	servers  []*http.Server
 	draining atomic.Bool
-	stop     context.CancelFunc
-	quit     chan struct{}
-	quitOnce sync.Once
-	accepted atomic.Int64 // counts accepted connections, for draining
-	running  sync.WaitGroup
+	// succeeded is set when another process has taken the sockets over.
+	succeeded atomic.Bool
+	stop      context.CancelFunc
+	quit      chan struct{}
+	quitOnce  sync.Once
+	accepted  atomic.Int64 // counts accepted connections, for draining
+	running   sync.WaitGroup
 }
 
 // New reads the configuration and builds all parts.
