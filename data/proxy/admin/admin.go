@@ -48,7 +48,8 @@ type Options struct {
 	Live        *live.Live
 	Stats       *stats.Registry
 	Level       *slog.LevelVar
-	Tap         http.Handler
+	// Tap shows finished requests as they come, and Recent those that the proxy remembers.
+	Tap, Recent http.HandlerFunc
 	// Supervised says that a supervisor keeps the sockets, and Epoch which run of the proxy this is.
 	Supervised bool
 	Epoch      int
@@ -90,7 +91,10 @@ func New(o Options) *Server {
 	s.page("/stats/prometheus", "metrics in Prometheus' text format (filter, usedonly)", s.prometheus)
 	s.page("/certs", "certificates in use", s.certs)
 	if s.Tap != nil {
-		s.page("/tap", "finished requests as they come, a line of JSON each (method, path, authority, route, cluster, direction, header, status, slower, sample, limit)", s.Tap.ServeHTTP)
+		s.page("/tap", "finished requests as they come, a line of JSON each (from, to, method, path, status, … each also as not.NAME, cel, sample, limit)", s.Tap)
+	}
+	if s.Recent != nil {
+		s.page("/tap/recent", "the latest requests, without headers, a line of JSON each (the same conditions, request_id, trace_id, failed, limit)", s.Recent)
 	}
 	s.page("/init_dump", "what the first configuration waits for", s.initDump)
 	s.page("/memory", "memory in use", s.memory)

@@ -96,6 +96,7 @@ type Cluster struct {
 	ServiceName           string        // EDS service name, or the cluster's name
 	EndpointsWait         time.Duration // how long the cluster waits for EDS (initial_fetch_timeout); 0 for ever
 	Telemetry             ClusterTelemetry
+	Origin                string // the user's object that shaped it (metadata istio.config), for the decision trail
 	Names                 *Names // of ClientNames
 	Reach                 Reach  // of ClientNames
 	Denied                string // why nothing may be sent to it (metadata heddle.dev/denied), "" if it may

@@ -156,6 +156,7 @@ func (a *Attempt) related(err error) {
 }
 
 func (a *Attempt) connected() {
+	a.conn.Origin().Connected = a.w.Now()
 	a.announce()
 	if a.target.TLS == nil {
 		a.succeed(a.conn)
@@ -165,6 +166,7 @@ func (a *Attempt) connected() {
 	shake := tls.Client(a.conn, a.target.TLS, h, func(c loop.Conn, err error) {
 		a.shake = nil
 		if err == nil {
+			c.Origin().Secured = a.w.Now()
 			a.succeed(c)
 			return
 		}

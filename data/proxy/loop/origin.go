@@ -68,6 +68,8 @@ type Origin struct {
 	Accepted bool
 	// At is when the stream was accepted or began to be dialled.
 	At Time
+	// Connected is when a dialled stream was there, and Secured when its TLS handshake had ended; zero for what did not happen.
+	Connected, Secured Time
 	// Transport is RawBuffer or TLSBytes once a TLS inspector looked, else "".
 	Transport string
 	// ServerName is the SNI of the ClientHello, lower case, "" if none.

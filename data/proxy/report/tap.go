@@ -9,11 +9,14 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
 	"github.com/heddle-mesh/heddle/data/proxy/stream"
+	"github.com/heddle-mesh/heddle/telemetry/tap"
 )
 
-// Tap shows finished exchanges to whoever listens. While nobody does it costs one load per exchange. It implements stream.Reporter, before another.
+// Tap shows finished exchanges to whoever listens, and remembers the latest ones. While nobody listens it costs one load and one note per exchange, and no allocation. It
+// implements stream.Reporter, before another.
 type Tap struct {
-	Next stream.Reporter
+	next   *Requests
+	recent []recent // by worker
 
 	mu        sync.Mutex // of changes
 	listeners atomic.Pointer[[]*tapped]
@@ -26,66 +29,45 @@ const (
 
 // tapped is one who listens.
 type tapped struct {
-	filter  TapFilter
+	filter  tapFilter
 	lines   chan []byte
 	dropped atomic.Uint64
 }
 
-// TapEvent is what is told of one exchange.
-type TapEvent struct {
-	Start      time.Time  `json:"start"`
-	Direction  string     `json:"direction"` // inbound, outbound or unspecified
-	Downstream string     `json:"downstream,omitempty"`
-	Peer       string     `json:"peer,omitempty"` // identity that the client proved
-	Protocol   string     `json:"protocol"`
-	Method     string     `json:"method"`
-	Authority  string     `json:"authority"`
-	Path       string     `json:"path"`
-	Request    [][]string `json:"request_headers"` // names and values, in order
-	Status     int        `json:"status"`
-	Response   [][]string `json:"response_headers,omitempty"`
-	Flags      string     `json:"flags,omitempty"`
-	Details    string     `json:"details,omitempty"`
-	Table      string     `json:"route_config,omitempty"`
-	Host       string     `json:"virtual_host,omitempty"`
-	Route      string     `json:"route,omitempty"`
-	Origin     string     `json:"origin,omitempty"` // the user's object that the route comes from
-	Policy     string     `json:"policy,omitempty"` // that decided on access
-	Cluster    string     `json:"cluster,omitempty"`
-	Endpoint   string     `json:"endpoint,omitempty"`
-	Attempts   int        `json:"attempts"`
-	Received   uint64     `json:"bytes_received"`
-	Sent       uint64     `json:"bytes_sent"`
-	// Milliseconds since the start, to the request's last byte, the response's first and its last; -1 for what never came.
-	RequestDone   float64 `json:"request_done_ms"`
-	ResponseBegan float64 `json:"response_began_ms"`
-	Duration      float64 `json:"duration_ms"`
+// NewTap makes a tap in front of a reporter.
+func NewTap(next *Requests) *Tap {
+	return &Tap{next: next, recent: make([]recent, len(next.Reporter.workers))}
 }
 
 // Talking implements stream.Reporter: a tap shows what has finished.
-func (t *Tap) Talking(x *stream.Exchange) { t.Next.Talking(x) }
+func (t *Tap) Talking(x *stream.Exchange) { t.next.Talking(x) }
 
 // Finished implements stream.Reporter.
 func (t *Tap) Finished(x *stream.Exchange) {
-	t.Next.Finished(x)
+	t.next.Finished(x)
+	t.recent[x.Worker().Loop.Index()].remember(t.next.Reporter, x)
 	all := t.listeners.Load()
 	if all == nil {
 		return
 	}
 	for _, l := range *all {
-		if l.filter.matches(x) {
-			l.offer(x)
+		if l.filter.quick(x) {
+			l.offer(t.next.Reporter, x)
 		}
 	}
 }
 
-// offer hands an exchange over, unless too many wait already.
-func (l *tapped) offer(x *stream.Exchange) {
+// offer hands an exchange over that the listener chooses, unless too many wait already.
+func (l *tapped) offer(r *Reporter, x *stream.Exchange) {
 	if len(l.lines) == cap(l.lines) { // not worth making the line
 		l.dropped.Add(1)
 		return
 	}
-	line, err := json.Marshal(eventOf(x, l.filter.Secrets))
+	e := eventOf(r, x, l.filter.Secrets)
+	if !l.filter.Matches(e) {
+		return
+	}
+	line, err := json.Marshal(e)
 	if err != nil {
 		l.dropped.Add(1)
 		return
@@ -97,6 +79,18 @@ func (l *tapped) offer(x *stream.Exchange) {
 	}
 }
 
+// eventOf is what is told of an exchange with its headers.
+func eventOf(r *Reporter, x *stream.Exchange, secrets bool) *tap.Event {
+	var p passage
+	p.note(r, x)
+	e := p.event()
+	e.Method, e.Authority, e.Path, e.Request = string(x.Request.Method()), string(x.Request.Authority()), string(x.Request.Path()), headers(&x.Request.Fields, secrets)
+	if x.Response.Status != 0 {
+		e.Response = headers(&x.Response.Fields, secrets)
+	}
+	return e
+}
+
 func direction(d config.Direction) string {
 	switch d {
 	case config.Inbound:
@@ -105,22 +99,6 @@ func direction(d config.Direction) string {
 		return "outbound"
 	}
 	return "unspecified"
-}
-
-func eventOf(x *stream.Exchange, secrets bool) *TapEvent {
-	h, trail, times := &x.Request, x.Trail(), x.Times()
-	e := &TapEvent{
-		Start: times.Start.UTC(), Direction: direction(x.Manager().Direction), Downstream: x.Client.Address.String(), Peer: x.Origin().Identity(), Protocol: x.Protocol(),
-		Method: string(h.Method()), Authority: string(h.Authority()), Path: string(h.Path()), Request: headers(&h.Fields, secrets), Status: x.Response.Status,
-		Flags: trail.Flags, Details: trail.Details, Table: trail.Table, Host: trail.VirtualHost, Route: trail.Route, Origin: trail.Origin, Policy: trail.Policy,
-		Cluster: trail.Cluster, Endpoint: trail.Endpoint, Attempts: trail.Attempts,
-		RequestDone: millis(times.Request), ResponseBegan: millis(times.Response), Duration: millis(times.Whole),
-	}
-	e.Received, e.Sent = x.Bytes()
-	if x.Response.Status != 0 {
-		e.Response = headers(&x.Response.Fields, secrets)
-	}
-	return e
 }
 
 func millis(d time.Duration) float64 {
@@ -150,7 +128,7 @@ func headers(f *codec.Fields, secrets bool) (out [][]string) {
 }
 
 // listen begins to show exchanges; nil when enough listen already.
-func (t *Tap) listen(f TapFilter) *tapped {
+func (t *Tap) listen(f tapFilter) *tapped {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var all []*tapped

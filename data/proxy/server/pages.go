@@ -19,7 +19,7 @@ import (
 
 func (s *Server) buildAdmin() {
 	o := admin.Options{
-		Version: s.opts.Version, Concurrency: uint32(s.opts.Concurrency), Node: s.node, Bootstrap: s.packed, Live: s.live, Stats: s.registry, Level: s.opts.Level, Tap: s.tap, Supervised: s.opts.Kept != nil, Epoch: s.opts.Kept.Epoch(),
+		Version: s.opts.Version, Concurrency: uint32(s.opts.Concurrency), Node: s.node, Bootstrap: s.packed, Live: s.live, Stats: s.registry, Level: s.opts.Level, Tap: s.tap.ServeHTTP, Recent: s.tap.Recent, Supervised: s.opts.Kept != nil, Epoch: s.opts.Kept.Epoch(),
 		Ready: s.live.Ready, Waiting: s.live.Waiting, Draining: s.draining.Load, Succeeded: s.succeeded.Load, Sockets: s.openSockets, Host: s.host,
 		Drain: s.drainListeners, Quit: s.leave,
 	}

@@ -54,7 +54,7 @@ func (r *requests) apply(c *config.Config, former *config.Config) (back func(), 
 				next[chain.HTTP] = m
 				continue
 			}
-			if next[chain.HTTP], err = r.manager(chain.HTTP, l.Direction); err != nil {
+			if next[chain.HTTP], err = r.manager(chain.HTTP, l, chain); err != nil {
 				return nil, fmt.Errorf("listener %s: filter_chains[%d]: %w", l.Name, i, err)
 			}
 		}
@@ -117,8 +117,8 @@ func allChains(l *config.Listener) []*config.Chain {
 	return append(l.Chains[:len(l.Chains):len(l.Chains)], l.Default)
 }
 
-func (r *requests) manager(c *config.HTTP, d config.Direction) (*stream.Manager, error) {
-	return stream.NewManager(c, stream.Options{Stats: r.stats, Routes: &r.routes, Filters: r.filters, Reporter: r.reporter, Direction: d, Tracer: r.tracer})
+func (r *requests) manager(c *config.HTTP, l *config.Listener, chain *config.Chain) (*stream.Manager, error) {
+	return stream.NewManager(c, stream.Options{Listener: l.Name, Chain: chain.Name, Stats: r.stats, Routes: &r.routes, Filters: r.filters, Reporter: r.reporter, Direction: l.Direction, Tracer: r.tracer})
 }
 
 // filters makes the filters of a connection manager; in a mesh peers introduce themselves before the others look.

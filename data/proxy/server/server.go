@@ -189,7 +189,7 @@ func (s *Server) buildPlane() (err error) {
 		own = report.Own(w.Name, w.Namespace, w.ClusterID, w.Labels)
 	}
 	s.reporter = report.New(own, s.registry, s.shards)
-	s.tap = &report.Tap{Next: &report.Requests{Reporter: s.reporter}}
+	s.tap = report.NewTap(&report.Requests{Reporter: s.reporter})
 	s.traces = &tracers{s: s, exporters: map[string]*trace.Exporter{}}
 	s.requests = newRequests(s)
 	s.buildOverload()

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/heddle-mesh/heddle/data/proxy/report"
+	"github.com/heddle-mesh/heddle/telemetry/tap"
 )
 
 // tap opens the stream of a proxy's requests.
@@ -57,7 +57,7 @@ func TestTapShowsRequests(t *testing.T) {
 	var seen []string
 	lines := bufio.NewScanner(few.Body)
 	for lines.Scan() { // it ends by itself
-		var e report.TapEvent
+		var e tap.Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/heddle-mesh/heddle/data/proxy/filter"
 	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/pool"
+	telling "github.com/heddle-mesh/heddle/data/proxy/report"
 	"github.com/heddle-mesh/heddle/data/proxy/route"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/stream"
@@ -33,7 +34,7 @@ type rig struct {
 	response   []byte
 }
 
-func newRig(tb testing.TB, h *config.HTTP, routes *config.RouteTable) *rig {
+func newRig(tb testing.TB, h *config.HTTP, routes *config.RouteTable, taps ...func(*stats.Registry) stream.Reporter) *rig {
 	tb.Helper()
 	w, err := loop.NewKernel(loop.Settings{})
 	check(tb, err)
@@ -56,7 +57,11 @@ func newRig(tb testing.TB, h *config.HTTP, routes *config.RouteTable) *rig {
 	tracer := func(c *config.Tracing) *trace.Tracer {
 		return &trace.Tracer{Config: c, Exporter: trace.NewExporter(trace.Options{Provider: c.Provider, Pools: []*pool.Worker{pools}, Stats: registry})}
 	}
-	m, err := stream.NewManager(h, stream.Options{Stats: registry, Routes: &tables, Filters: filter.Make(registry), Tracer: tracer})
+	o := stream.Options{Stats: registry, Routes: &tables, Filters: filter.Make(registry), Tracer: tracer}
+	for _, t := range taps {
+		o.Reporter = t(registry)
+	}
+	m, err := stream.NewManager(h, o)
 	check(tb, err)
 	worker := stream.NewWorker(pools)
 	worker.Serve(m, w.Adopt(loop.NewSocket(fds[0]), 0, loop.Origin{Accepted: true}))
@@ -160,6 +165,30 @@ func TestTracingAllocatesOnlyWhenSampled(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, r.exchange); n != 0 {
 			t.Errorf("%s: %v allocations per request", name, n)
 		}
+	}
+}
+
+// remembering is a tap that nobody listens to, which remembers requests all the same.
+func remembering(r *stats.Registry) stream.Reporter {
+	return telling.NewTap(&telling.Requests{Reporter: telling.New(telling.Workload{Name: "web-v1", Namespace: "shop"}, r, []*stats.Shard{r.NewShard()})})
+}
+
+// TestRememberingDoesNotAllocate: the trail of each request is kept in memory that is used again, once the places for requests are there.
+func TestRememberingDoesNotAllocate(t *testing.T) {
+	r := newRig(t, usual(), to("a", nil), remembering)
+	for range 200 {
+		r.exchange()
+	}
+	if n := testing.AllocsPerRun(1000, r.exchange); n != 0 {
+		t.Errorf("%v allocations per request", n)
+	}
+}
+
+func BenchmarkRememberedRequest(b *testing.B) {
+	r := newRig(b, usual(), to("a", nil), remembering)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.exchange()
 	}
 }
 

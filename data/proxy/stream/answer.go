@@ -29,6 +29,7 @@ func (a *answer) Head(h *codec.Head, end bool) {
 	x.w.Pools.Report(x.host, x.host.Cluster.OutcomeFor(h.Status, x.statusFor(h)))
 	x.w.Pools.Responded(x.host, h)
 	x.host.Took(x.waited())
+	x.tryEnds(x.attempts, h.Status, codec.NoReason, "")
 	x.endTrySpan(h.Status)
 	if x.retries && x.policyOf.Response(h, x.matchResponse) {
 		if x.again(h) {

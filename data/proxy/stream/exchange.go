@@ -106,8 +106,12 @@ type Exchange struct {
 	// What bodies go through, nil for nothing.
 	in, out  Transform
 	notes    []note // of filters
-	headOnly bool   // the response has no body
-	accepts  []byte // accept-encoding, as the client sent it
+	acts     []Act  // of filters, for the decision trail
+	tries    []Try
+	choice   upstream.Choice // of the latest endpoint
+	hashedBy uint32          // a bit for each of the route's first 32 hash policies that found something
+	headOnly bool            // the response has no body
+	accepts  []byte          // accept-encoding, as the client sent it
 	web      Web
 	// An answer that is not gRPC on its way to a client of gRPC-Web.
 	gathering bool
@@ -143,6 +147,7 @@ func (x *Exchange) open(m *Manager, origin *loop.Origin, down downstream) {
 func (x *Exchange) reset() {
 	x.timers.stop()
 	req, resp, tail, kept, tried, t, avoid := x.Request, x.Response, x.tail, x.kept[:0], x.tried[:0], x.timers, x.avoid
+	acts, tries := x.acts[:0], x.tries[:0]
 	req.Reset()
 	resp.Reset()
 	tail.Reset()
@@ -151,7 +156,7 @@ func (x *Exchange) reset() {
 	}
 	clear(tried[:cap(tried)])
 	w := x.w
-	*x = Exchange{w: w, Request: req, Response: resp, tail: tail, kept: kept, tried: tried, timers: t, avoid: avoid}
+	*x = Exchange{w: w, Request: req, Response: resp, tail: tail, kept: kept, tried: tried, timers: t, avoid: avoid, acts: acts, tries: tries}
 }
 
 // begin looks at a new request. end says that it has no body.

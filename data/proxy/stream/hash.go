@@ -14,7 +14,14 @@ import (
 // hashRequest digests what keeps like requests on one endpoint. Each policy that finds something adds to the digest; a terminal one that does is the last.
 func (x *Exchange) hashRequest(policies []config.HashPolicy) {
 	for i := range policies {
-		if p := &policies[i]; x.hash(p) && p.Terminal {
+		p := &policies[i]
+		if !x.hash(p) {
+			continue
+		}
+		if i < 32 {
+			x.hashedBy |= 1 << i
+		}
+		if p.Terminal {
 			return
 		}
 	}

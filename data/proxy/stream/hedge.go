@@ -47,7 +47,7 @@ func (x *Exchange) receiver(up pool.Stream) codec.Receiver {
 	if !x.hedging {
 		return (*answer)(x)
 	}
-	x.now = &hedge{x: x, up: up, host: x.host, origin: x.tryOrigin}
+	x.now = &hedge{x: x, up: up, host: x.host, origin: x.tryOrigin, number: x.attempts}
 	return x.now
 }
 
@@ -64,7 +64,7 @@ func (x *Exchange) hedge() {
 		x.now, x.up = h, h.up
 		return
 	}
-	h.span, h.number, x.trace.try = x.trace.try, x.trace.number, nil
+	h.span, x.trace.try = x.trace.try, nil
 }
 
 // closeSpan finishes the span of a late try, beside that of the current one.
@@ -117,6 +117,7 @@ func (h *hedge) Head(head *codec.Head, end bool) {
 	}
 	x.w.Pools.Report(h.host, h.host.Cluster.OutcomeFor(head.Status, x.statusFor(head)))
 	x.w.Pools.Responded(h.host, head)
+	x.tryEnds(h.number, head.Status, codec.NoReason, "")
 	h.closeSpan(func(x *Exchange) { x.endTrySpan(head.Status) })
 	if x.retries && x.policyOf.Response(head, x.matchResponse) && x.drop(h) {
 		h.end()
@@ -142,6 +143,7 @@ func (h *hedge) Abort(r codec.Reason, detail string) {
 	if x == nil {
 		return
 	}
+	x.tryEnds(h.number, 0, r, underscored(detail))
 	h.closeSpan(func(x *Exchange) { x.failTrySpan(r) })
 	h.x = nil
 	switch {

@@ -30,14 +30,17 @@ type Options struct {
 	Filters  func([]config.Filter) ([]Filter, error)
 	Reporter Reporter // nil for none
 	Tracer   func(*config.Tracing) *trace.Tracer
-	// Direction is the listener's.
-	Direction config.Direction
+	// Direction is the listener's; Listener and Chain name it and the filter chain, for the decision trail.
+	Direction       config.Direction
+	Listener, Chain string
 }
 
 // Manager is a connection manager's configuration, ready for use.
 type Manager struct {
 	Config    *config.HTTP
 	Direction config.Direction
+	// Listener and Chain name the listener and the filter chain that it stands in.
+	Listener, Chain string
 
 	routes   RouteSource
 	inline   *route.Table
@@ -59,7 +62,7 @@ type Manager struct {
 
 // NewManager prepares a configuration.
 func NewManager(c *config.HTTP, o Options) (*Manager, error) {
-	m := &Manager{Config: c, Direction: o.Direction, routes: o.Routes, reporter: o.Reporter, stats: newStats(o.Stats, c.Stat), registry: o.Stats, tellEvery: tellEvery}
+	m := &Manager{Config: c, Direction: o.Direction, Listener: o.Listener, Chain: o.Chain, routes: o.Routes, reporter: o.Reporter, stats: newStats(o.Stats, c.Stat), registry: o.Stats, tellEvery: tellEvery}
 	for i := range c.Filters {
 		if f := &c.Filters[i]; f.Metrics != nil && f.Metrics.Interval > 0 {
 			m.tellEvery = f.Metrics.Interval

@@ -27,7 +27,9 @@ func (x *Exchange) attempt() {
 	if x.vhost.IncludeAttemptCount {
 		x.Request.SetInt(codec.EnvoyAttemptCount, int64(x.attempts))
 	}
+	x.choice = upstream.Choice{}
 	need := x.need
+	need.Note = &x.choice
 	if p := x.retryPolicy(); p != nil {
 		if x.attempts > 1 && x.avoid != nil && p.Avoids() {
 			need.Avoid, need.Attempts = x.avoid, max(p.SelectAttempts, 1)
@@ -38,10 +40,13 @@ func (x *Exchange) attempt() {
 		}
 	}
 	h := x.keptEndpoint()
-	if h == nil && (len(x.endpoint) == 0 || !x.session.Strict || x.attempts > 1) {
+	if h != nil {
+		x.choice = upstream.NamedBy("session")
+	} else if len(x.endpoint) == 0 || !x.session.Strict || x.attempts > 1 {
 		h = x.w.Pools.Choose(x.cluster, need)
 	}
 	x.host = h
+	x.tryBegins(h, &x.choice)
 	if h == nil {
 		x.unavailable()
 		return
@@ -71,6 +76,7 @@ func (x *Exchange) unavailable() {
 		x.failure = underscored(why)
 		body, details = why, "destination_denied{"+x.failure+"}"
 	}
+	x.tryEnds(x.attempts, 0, codec.NoReason, details)
 	x.flags = x.flags.With(codec.FlagNoHealthyUpstream)
 	x.charge(503)
 	x.endTry()
@@ -125,6 +131,7 @@ func (x *Exchange) send(c pool.Stream) {
 	x.tryBegan = true
 	x.w.Pools.Connected(x.host)
 	x.tryOrigin = c.Origin()
+	x.tryReady(x.tryOrigin)
 	x.upLocal = x.tryOrigin.Local
 	x.peerURI = x.tryOrigin.Identity()
 	end := x.requestDone && len(x.kept) == 0 && x.tail.Len() == 0
@@ -192,6 +199,7 @@ func (x *Exchange) tryFailed(r codec.Reason, detail string) {
 	x.up = nil
 	detail = underscored(detail)
 	x.failure = detail
+	x.tryEnds(x.attempts, 0, r, detail)
 	x.failTrySpan(r)
 	if r != codec.Overflow && x.host != nil {
 		x.w.Pools.Report(x.host, upstream.LocalFailure)
@@ -313,6 +321,7 @@ func (x *Exchange) tryOver(counter stats.Handle, details string) {
 		return
 	}
 	x.w.Shard.Inc(counter)
+	x.tryEnds(x.attempts, 0, codec.NoReason, details)
 	x.w.Pools.Report(x.host, upstream.LocalFailure)
 	x.dropTry()
 	if !x.startedReply && x.policyOf.Reset(codec.LocalReset, x.tryBegan) && x.again(nil) {
@@ -328,6 +337,7 @@ func (x *Exchange) tryOver(counter stats.Handle, details string) {
 
 // overdue ends the exchange that took too long.
 func (x *Exchange) overdue() {
+	x.tryEnds(x.attempts, 0, codec.NoReason, "response_timeout")
 	tries := len(x.hedges)
 	if x.up != nil || tries == 0 {
 		tries++

@@ -43,6 +43,8 @@ type Need struct {
 	Forfeit *Forfeit
 	// Match is the labels that the endpoint must have, for clusters with subsets; nil: none are asked for.
 	Match *config.SubsetMatch
+	// Note, if set, is where the choice is noted.
+	Note *Choice
 }
 
 // Forfeit remembers the priorities that the tries of one request used: after every so many tries the next ones leave out all that were used so far, until none is
@@ -81,6 +83,12 @@ func (n *Need) Mix(values ...[]byte) {
 	n.Hash, n.Hashed = balance.Combine(n.Hash, balance.HashAll(values)), true
 }
 
+func (n *Need) note(c Choice) {
+	if n.Note != nil {
+		*n.Note = c
+	}
+}
+
 // Choose gives an endpoint of the cluster, nil when there is none, or none that anything may be sent to.
 func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 	def := cl.Config()
@@ -88,9 +96,11 @@ func (c *Chooser) Choose(cl *Cluster, n Need) *Host {
 		return nil
 	}
 	if def.Type == config.OriginalDst {
+		n.note(NamedBy("original_destination"))
 		return cl.pass(n.Original.WithPort(def.DestinationPort))
 	}
 	if def.Type == config.ClientNames {
+		n.note(NamedBy("client_name"))
 		return cl.pass(n.Named)
 	}
 	v := cl.view.Load()
@@ -136,8 +146,12 @@ func (c *Chooser) from(cl *Cluster, def *config.Cluster, v *view, n Need) *Host 
 	}
 	for attempt := 0; ; attempt++ {
 		p := priorityAt(loads, hash)
-		h := c.one(cl, def, v, p, hash, attempt)
+		h, at := c.one(cl, def, v, p, hash, attempt)
 		if h == nil || n.Avoid == nil || attempt >= n.Attempts || !n.Avoid(h) {
+			if h != nil && n.Note != nil {
+				*n.Note = choiceOf(h, def, v, p, at)
+				n.Note.drawn = int16(attempt)
+			}
 			if n.Forfeit != nil {
 				n.Forfeit.note(p % len(v.levels))
 			}
@@ -165,12 +179,12 @@ func priorityAt(loads []uint32, hash uint64) (p int) {
 	return p
 }
 
-func (c *Chooser) one(cl *Cluster, def *config.Cluster, v *view, p int, hash uint64, attempt int) *Host {
+// one chooses in one of the view's sets, and tells in which of its groups.
+func (c *Chooser) one(cl *Cluster, def *config.Cluster, v *view, p int, hash uint64, attempt int) (h *Host, at int) {
 	level := &v.sets[p]
 	if len(level.groups) == 0 {
-		return nil
+		return nil, 0
 	}
-	at := 0
 	if len(level.groups) > 1 {
 		n := c.random() % level.sums[len(level.sums)-1]
 		for level.sums[at] <= n {
@@ -180,17 +194,17 @@ func (c *Chooser) one(cl *Cluster, def *config.Cluster, v *view, p int, hash uin
 	g := &level.groups[at]
 	switch {
 	case len(g.hosts) == 1:
-		return g.hosts[0]
+		return g.hosts[0], at
 	case hashes(def.Policy):
-		return g.hosts[g.places.choose(cl, def, g, hash, attempt)]
+		return g.hosts[g.places.choose(cl, def, g, hash, attempt)], at
 	case def.Policy == config.Random:
-		return g.hosts[balance.Random(g, c.random())]
+		return g.hosts[balance.Random(g, c.random())], at
 	case def.Policy == config.LeastRequest:
-		return g.hosts[c.least(def, g)]
+		return g.hosts[c.least(def, g)], at
 	case def.Policy == config.PeakEWMA:
-		return g.hosts[c.quickest(cl, def, g)]
+		return g.hosts[c.quickest(cl, def, g)], at
 	}
-	return g.hosts[c.turn(cl, v, p, at).Next(g, c.random)]
+	return g.hosts[c.turn(cl, v, p, at).Next(g, c.random)], at
 }
 
 func (c *Chooser) least(def *config.Cluster, g *group) int {

@@ -83,6 +83,7 @@ func (c *Cluster) update(a *config.Assignment, former []*Host) {
 	}
 	for i := range a.Localities {
 		l := &a.Localities[i]
+		where := placeName(l)
 		for _, e := range l.Endpoints {
 			t := c.transportOf(e)
 			k := keyOf(e, t)
@@ -100,6 +101,7 @@ func (c *Cluster) update(a *config.Assignment, former []*Host) {
 			}
 			h.removed.Store(false)
 			h.priority, h.locality, h.in, h.listed = l.Priority, i, l, c.updates
+			h.where.Store(&where)
 			c.hosts = append(c.hosts, h)
 		}
 	}

@@ -29,6 +29,7 @@ type Host struct {
 	locality int    // its place in the assignment, -1 when there is none
 	listed   uint64 // the latest update that named it
 	in       *config.Locality
+	where    atomic.Pointer[string] // its name
 
 	quick   quickness
 	active  atomic.Int32

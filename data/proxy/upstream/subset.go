@@ -62,17 +62,26 @@ func (c *Chooser) within(cl *Cluster, def *config.Cluster, v *view, m *config.Su
 	s := v.parts.find(m)
 	if s.first != nil {
 		if h := c.from(cl, def, s.first, n); h != nil {
+			n.fell(m != nil && s.count != &cl.subsetStats.selected)
 			c.inc(s.count)
 			return h
 		}
 	}
 	if s.panics != nil {
 		if h := c.from(cl, def, s.panics, n); h != nil {
+			n.fell(true)
 			c.inc(&cl.subsetStats.panics)
 			return h
 		}
 	}
 	return nil
+}
+
+// fell notes that others stand in for the endpoints that are asked for.
+func (n *Need) fell(it bool) {
+	if n.Note != nil {
+		n.Note.fell = it
+	}
 }
 
 func (c *Chooser) inc(h *stats.Handle) {

@@ -44,6 +44,7 @@ func (v *view) without(skip uint64) []uint32 {
 type priority struct {
 	groups []group // one, or one per locality when localities have weights
 	sums   []uint64
+	panic  bool // however they are
 }
 
 // group are endpoints that are equal but for their weights. It implements balance.Candidates.
@@ -98,6 +99,7 @@ func (c *Cluster) viewOf(def *config.Cluster, hosts []*Host, scaled map[int]int)
 		}
 		if loads.Panic[p] {
 			v.sets[p] = some(def, hosts, anyState, w)
+			v.sets[p].panic = true
 			continue
 		}
 		if z, ok := c.zones(def, p, hosts, w); ok {

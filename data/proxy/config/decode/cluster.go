@@ -35,8 +35,8 @@ func (r *read) cluster(path string, m *clusterv3.Cluster) *config.Cluster {
 		DNSFamily: map[clusterv3.Cluster_DnsLookupFamily]config.DNSFamily{
 			clusterv3.Cluster_V4_ONLY: config.DNSV4, clusterv3.Cluster_V6_ONLY: config.DNSV6, clusterv3.Cluster_ALL: config.DNSAll,
 		}[m.GetDnsLookupFamily()],
-		Telemetry: clusterTelemetry(m.GetMetadata()),
-		Denied:    m.GetMetadata().GetFilterMetadata()["heddle.dev/denied"].GetFields()["reason"].GetStringValue(),
+		Telemetry: clusterTelemetry(m.GetMetadata()), Origin: m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["config"].GetStringValue(),
+		Denied: m.GetMetadata().GetFilterMetadata()["heddle.dev/denied"].GetFields()["reason"].GetStringValue(),
 	}
 	if c.Name == "" {
 		r.add(join(path, "name"), "it is empty")

@@ -54,14 +54,17 @@ func (f *Filter) Request(x *stream.Exchange) stream.Verdict {
 	ok := allowed(c, from)
 	if ok {
 		w.Shard.Inc(f.valid)
+		x.Acted(stream.Act{Filter: "cors", Did: "origin allowed"})
 		x.AllowOrigin(c, from)
 	} else {
 		w.Shard.Inc(f.invalid)
+		x.Acted(stream.Act{Filter: "cors", Did: "origin not allowed"})
 	}
 	method, _ := x.Request.Value(requestMethod)
 	if x.Request.Kind != codec.OPTIONS || len(method) == 0 || !ok && (c.Forward == nil || *c.Forward) {
 		return stream.Continue
 	}
+	x.Acted(stream.Act{Filter: "cors", Did: "preflight answered", Status: 200})
 	x.ReplyWith(200, "", "cors_response", func(h *codec.Head) { preflight(h, c, &x.Request) })
 	return stream.Responded
 }

@@ -7,6 +7,7 @@ package extauthz
 import (
 	"github.com/heddle-mesh/heddle/data/proxy/codec"
 	"github.com/heddle-mesh/heddle/data/proxy/config"
+	"github.com/heddle-mesh/heddle/data/proxy/loop"
 	"github.com/heddle-mesh/heddle/data/proxy/stats"
 	"github.com/heddle-mesh/heddle/data/proxy/stream"
 )
@@ -76,6 +77,7 @@ type check struct {
 	x        *stream.Exchange
 	list     []*config.ExtAuthz
 	replied  bool
+	asked    loop.Time // when the latest question began
 	response []edit
 }
 
@@ -106,6 +108,7 @@ func (c *check) ask(of *config.ExtAuthz, body []byte) {
 	if of.GRPC {
 		q, read = byGRPC(c.x, of, body), readGRPC
 	}
+	c.asked = c.x.Worker().Loop.Now()
 	if q == nil {
 		c.replied = true
 		c.x.Reply(of.StatusOnError, "", "ext_authz_error")
@@ -128,6 +131,16 @@ type decision struct {
 
 func (c *check) decide(of *config.ExtAuthz, d decision) {
 	x, shard := c.x, c.x.Worker().Shard
+	act := stream.Act{Filter: "ext_authz", Did: "allowed", By: of.Cluster, Took: x.Worker().Loop.Now().Sub(c.asked)}
+	switch {
+	case d.failure != "" && of.FailOpen:
+		act.Did = "let through without a decision: " + d.failure
+	case d.failure != "":
+		act.Did, act.Status = "denied without a decision: "+d.failure, of.StatusOnError
+	case !d.allowed:
+		act.Did, act.Status = "denied", d.status
+	}
+	x.Acted(act)
 	switch {
 	case d.failure != "" && of.FailOpen:
 		shard.Inc(c.f.error)

@@ -39,6 +39,7 @@ func (f *Filter) Request(x *stream.Exchange) stream.Verdict {
 	w := x.Worker()
 	if c.Delay > 0 && uint32(w.Loop.Rand()%million) < c.DelayShare && f.enter(c, x) {
 		x.Flag(codec.FlagDelayInjected)
+		x.Acted(stream.Act{Filter: "fault", Did: "delayed", Took: c.Delay})
 		w.Shard.Inc(f.delayed)
 		x.Delay(c.Delay, func() {
 			f.active.Add(-1)
@@ -68,6 +69,7 @@ func (f *Filter) aborts(c *config.Fault, x *stream.Exchange) stream.Verdict {
 	}
 	w.Shard.Inc(f.abort_)
 	x.Flag(codec.FlagFaultInjected)
+	x.Acted(stream.Act{Filter: "fault", Did: "aborted", Status: c.AbortStatus})
 	if c.AbortGRPC >= 0 {
 		x.ReplyGRPC(c.AbortGRPC, "fault filter abort", "fault_filter_abort")
 	} else {

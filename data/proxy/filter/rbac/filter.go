@@ -50,6 +50,7 @@ func (f *Filter) Request(x *stream.Exchange) stream.Verdict {
 		if v := Decide(c.Shadow, &facts); v.Allowed {
 			shard.Inc(f.shadowAllowed)
 		} else {
+			x.Acted(stream.Act{Filter: "rbac", Did: "would deny (dry run)", By: v.Policy})
 			shard.Inc(f.shadowDenied)
 		}
 	}
@@ -57,7 +58,11 @@ func (f *Filter) Request(x *stream.Exchange) stream.Verdict {
 		return stream.Continue
 	}
 	v := Decide(c.Rules, &facts)
-	if v.Policy != "" {
+	switch {
+	case v.Policy != "" && v.Allowed:
+		x.Decided(v.Policy)
+		x.Acted(stream.Act{Filter: "rbac", Did: "allowed", By: v.Policy})
+	case v.Policy != "":
 		x.Decided(v.Policy)
 	}
 	if v.Allowed {
@@ -65,6 +70,7 @@ func (f *Filter) Request(x *stream.Exchange) stream.Verdict {
 		return stream.Continue
 	}
 	shard.Inc(f.denied)
+	x.Acted(stream.Act{Filter: "rbac", Did: "denied", By: v.Policy, Status: 403})
 	policy := v.Policy
 	if policy == "" {
 		policy = "none"
