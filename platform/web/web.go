@@ -70,6 +70,8 @@ func New(o Options) (http.Handler, error) {
 	api := http.NewServeMux()
 	api.HandleFunc("GET /api/status", s.status)
 	api.HandleFunc("GET /api/graph", s.graph)
+	api.HandleFunc("GET /api/badges", s.badges)
+	api.HandleFunc("GET /api/series", s.series)
 	api.HandleFunc("GET /api/services", s.services)
 	api.HandleFunc("GET /api/workloads", s.workloads)
 	api.HandleFunc("GET /api/objects", s.objects)

@@ -294,3 +294,74 @@ func TestPrometheusIsBounded(t *testing.T) {
 		t.Error(n, err)
 	}
 }
+
+func TestSeries(t *testing.T) {
+	s := dashboard(t, Options{Metrics: metrics.New(t, metrics.Shop())})
+	var out struct {
+		Step   float64
+		Charts []chart
+	}
+	resp, body := call(t, s, "GET", "/api/series?of=workload&namespace=shop&name=checkout-v1&range=5m", "", bearer)
+	if err := json.Unmarshal([]byte(body), &out); err != nil || resp.StatusCode != 200 || len(out.Charts) != 4 {
+		t.Fatal(resp.Status, body, err)
+	}
+	last := func(chart, line string) float64 {
+		for _, c := range out.Charts {
+			for _, l := range c.Lines {
+				if c.Name == chart && l.Name == line && l.Values[len(l.Values)-1] != nil {
+					return *l.Values[len(l.Values)-1]
+				}
+			}
+		}
+		t.Errorf("%s has no %s: %s", chart, line, body)
+		return -1
+	}
+	if ok, bad, share := last("Requests", "200"), last("Requests", "503"), last("Errors", "5xx or none"); ok < 1 || ok > 1.2 || bad < .55 || bad > .65 || share < .34 || share > .36 {
+		t.Error(ok, bad, share)
+	}
+	if p := last("Time", "95 %"); p < 5 || p > 10 {
+		t.Error("the 95th percentile is", p)
+	}
+	if zero := last("Errors", "4xx"); zero != 0 {
+		t.Error("none is", zero)
+	}
+	for query, want := range map[string]string{"of=pod&name=x": "workload, service", "of=workload": "say which", "of=mesh&range=1s": "1m0s to 24h", "of=mesh&end=noon": "seconds since 1970"} {
+		if resp, body := call(t, s, "GET", "/api/series?"+query, "", bearer); resp.StatusCode != 400 || !strings.Contains(body, want) {
+			t.Error(query, resp.Status, body)
+		}
+	}
+	for _, of := range []string{"mesh", "control", "service&name=mail&namespace=shop", "app&name=catalog&namespace=shop"} {
+		if resp, body := call(t, s, "GET", "/api/series?of="+of, "", bearer); resp.StatusCode != 200 {
+			t.Error(of, resp.Status, body)
+		}
+	}
+}
+
+// Each badge is worn by the service that it is about, and by who serves it.
+func TestBadges(t *testing.T) {
+	now := small{}.Current()
+	host := mesh.Host("checkout.shop.svc.cluster.local")
+	id := mesh.ServiceID{Namespace: "shop", Host: host}
+	now.Hosts = now.Hosts.With(host, []mesh.ServiceID{id})
+	wait := time.Second
+	ref := mesh.Ref{Kind: "VirtualService", Namespace: "shop", Name: "route"}
+	now.Routes = now.Routes.With(ref, &mesh.Route{Origin: ref, Mesh: true, Hosts: []mesh.Host{host}, HTTP: []mesh.HTTPRule{
+		{Matches: []mesh.HTTPMatch{{}}, Timeout: &wait, Backends: []mesh.Backend{{Weight: 90}, {Weight: 10}}}, {Fault: &mesh.Fault{}, Mirrors: []mesh.Mirror{{}}},
+	}})
+	rule := mesh.Ref{Kind: "DestinationRule", Namespace: "shop", Name: "all"}
+	now.Traffic = now.Traffic.With("*.shop.svc.cluster.local", []*mesh.Traffic{{Origin: rule, Host: "*.shop.svc.cluster.local", Policy: mesh.TrafficPolicy{Outlier: &mesh.OutlierDetection{}}}})
+	got := badges(now, func(_ mesh.WorkloadID, w *mesh.Workload) bool { return w.Name == "checkout-v1" })
+	kinds := func(node string) (all string) {
+		for _, b := range got[node] {
+			all += b.Kind + "=" + strings.Join(b.Objects, "+") + " "
+		}
+		return all
+	}
+	vs, dr := "=VirtualService/shop/route ", "=DestinationRule/shop/all "
+	want := "circuitBreaker" + dr + "faultInjection" + vs + "mirroring" + vs + "requestTimeout" + vs + "trafficShifting" + vs + "requestRouting" + vs + "virtualService" + vs
+	for node, want := range map[string]string{"service:shop/checkout": want, "workload:shop/checkout-v1": want, "app:shop/checkout-v1": want, "workload:shop/quiet-v1": "missingSidecar= circuitBreaker" + dr} {
+		if kinds(node) != want {
+			t.Errorf("%s has %s, want %s", node, kinds(node), want)
+		}
+	}
+}

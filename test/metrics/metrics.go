@@ -13,6 +13,7 @@ import (
 
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/util/teststorage"
@@ -25,10 +26,11 @@ type Call struct {
 	Protocol  string             // http (also for ""), grpc or tcp
 	Codes     map[string]float64 // requests a second by CODE, or CODE/GRPC for grpc; for tcp the rate of connections by anything
 	Flags     map[string]string  // response flags by code
-	Latency   time.Duration      // of each request
+	Latency   time.Duration      // of each request; below 0 none is told
 	Plain     bool               // without mutual TLS
 	Reporters string             // source, destination, or both (also for "")
 	Bytes     float64            // each way, a request or (tcp) a second
+	Ago       time.Duration      // the calls began so long before the end; 0 is from the start on
 }
 
 // Every is how often the series were scraped, Until the last time.
@@ -54,9 +56,18 @@ func New(t testing.TB, calls []Call) *Source {
 	return &Source{promqltest.LoadedStorage(t, b.String()), promqltest.NewTestEngine(t, false, 0, 5_000_000)}
 }
 
-// Query asks at the end of the series, whenever that is asked for.
-func (s *Source) Query(ctx context.Context, expression string, _ time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, promv1.Infos, error) {
-	q, err := s.engine.NewInstantQuery(ctx, s.storage, nil, expression, time.Unix(0, 0).Add(Until))
+// moment is a time of the clock in the time of the series, which end now. What is before them, or never was, is their end.
+func moment(at time.Time) time.Time {
+	ago := time.Since(at)
+	if ago < Every || ago > Until {
+		ago = 0
+	}
+	return time.Unix(0, 0).Add(Until - ago)
+}
+
+// Query asks as of a moment of the last Until; any other is the end of the series.
+func (s *Source) Query(ctx context.Context, expression string, at time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, promv1.Infos, error) {
+	q, err := s.engine.NewInstantQuery(ctx, s.storage, nil, expression, moment(at))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -71,13 +82,44 @@ func (s *Source) Query(ctx context.Context, expression string, _ time.Time, _ ..
 	}
 	out := model.Vector{}
 	for _, x := range vector {
-		metric := model.Metric{}
-		for name, value := range x.Metric.Map() {
-			metric[model.LabelName(name)] = model.LabelValue(value)
-		}
-		out = append(out, &model.Sample{Metric: metric, Value: model.SampleValue(x.F), Timestamp: model.Time(x.T)})
+		out = append(out, &model.Sample{Metric: metric(x.Metric), Value: model.SampleValue(x.F), Timestamp: model.Time(x.T)})
 	}
 	return out, nil, nil, nil
+}
+
+// QueryRange asks over a time, which is moved so that it ends with the series.
+func (s *Source) QueryRange(ctx context.Context, expression string, r promv1.Range, _ ...promv1.Option) (model.Value, promv1.Warnings, promv1.Infos, error) {
+	shift := r.End.Sub(time.Unix(0, 0).Add(Until))
+	q, err := s.engine.NewRangeQuery(ctx, s.storage, nil, expression, r.Start.Add(-shift), r.End.Add(-shift), r.Step)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer q.Close()
+	result := q.Exec(ctx)
+	if result.Err != nil {
+		return nil, nil, nil, result.Err
+	}
+	matrix, err := result.Matrix()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	out := model.Matrix{}
+	for _, x := range matrix {
+		stream := &model.SampleStream{Metric: metric(x.Metric)}
+		for _, p := range x.Floats {
+			stream.Values = append(stream.Values, model.SamplePair{Timestamp: model.TimeFromUnixNano(time.UnixMilli(p.T).Add(shift).UnixNano()), Value: model.SampleValue(p.F)})
+		}
+		out = append(out, stream)
+	}
+	return out, nil, nil, nil
+}
+
+func metric(l labels.Labels) model.Metric {
+	out := model.Metric{}
+	for name, value := range l.Map() {
+		out[model.LabelName(name)] = model.LabelValue(value)
+	}
+	return out
 }
 
 // buckets are Istio's, in milliseconds.
@@ -128,7 +170,12 @@ func (c Call) write(b *strings.Builder, reporter, key string, rate float64) {
 			labels = append(labels, fmt.Sprintf("%s=%q", n, l[n]))
 		}
 		labels = append(labels, more...)
-		fmt.Fprintf(b, "  %s{%s} 0+%gx%d\n", metric, strings.Join(labels, ","), rate*Every.Seconds(), int(Until/Every))
+		steps, before := int(Until/Every), ""
+		if c.Ago > 0 {
+			steps = int(c.Ago / Every)
+			before = fmt.Sprintf("_x%d ", int(Until/Every)-steps)
+		}
+		fmt.Fprintf(b, "  %s{%s} %s0+%gx%d\n", metric, strings.Join(labels, ","), before, rate*Every.Seconds(), steps)
 	}
 	if c.Protocol == "tcp" {
 		l["request_protocol"] = "tcp"
@@ -145,6 +192,9 @@ func (c Call) write(b *strings.Builder, reporter, key string, rate float64) {
 	line("istio_requests_total", rate)
 	line("istio_request_bytes_sum", rate*c.Bytes)
 	line("istio_response_bytes_sum", rate*c.Bytes)
+	if c.Latency < 0 {
+		return
+	}
 	for _, le := range buckets {
 		n := 0.0
 		if float64(c.Latency)/1e6 <= le {
@@ -167,14 +217,29 @@ func workload(l map[string]string, side, name string) {
 	l[side+"_canonical_service"], l[side+"_canonical_revision"] = parts[1], parts[2]
 }
 
-// Shop is the sample shop while every third call of checkout fails: pricing is slow, payment fails a little, and one path is plain text.
+// Large is a mesh of 1,000 workloads in 20 namespaces with 5,000 calls between them, some of which fail.
+func Large() []Call {
+	name := func(i int) string { i %= 1000; return fmt.Sprintf("n%d/w%d/v1", i%20, i) }
+	out := make([]Call, 0, 5000)
+	for i := range 5000 {
+		to := i*7 + i/1000 + 1
+		c := Call{From: name(i), To: name(to), Host: fmt.Sprintf("w%d.n%d", to%1000, to%20), Codes: map[string]float64{"200": 2}, Latency: -1, Bytes: 100}
+		if to%1000 == 17 {
+			c.Codes = map[string]float64{"200": 1, "503": 1}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// Shop is the sample shop while every third call of checkout fails: pricing is slow, payment fails a little, one path is plain text, and for four minutes there is a second catalog.
 func Shop() []Call {
 	ok := func(rate float64) map[string]float64 { return map[string]float64{"200": rate} }
 	return []Call{
 		{To: "istio-system/ingress/v1", Host: "ingress.istio-system", Codes: map[string]float64{"200": 4.4, "502": .6}, Latency: 130 * time.Millisecond, Plain: true, Reporters: "destination", Bytes: 900},
 		{From: "istio-system/ingress/v1", To: "shop/web/v1", Host: "web.shop", Codes: map[string]float64{"200": 4.4, "502": .6}, Latency: 128 * time.Millisecond, Bytes: 900},
 		{From: "shop/web/v1", To: "shop/catalog/v1", Host: "catalog.shop", Codes: ok(3), Latency: 122 * time.Millisecond, Bytes: 600},
-		{From: "shop/web/v1", To: "shop/catalog/v2", Host: "catalog.shop", Codes: ok(.4), Latency: 2 * time.Millisecond, Bytes: 600},
+		{From: "shop/web/v1", To: "shop/catalog/v2", Host: "catalog.shop", Codes: ok(.4), Latency: 2 * time.Millisecond, Bytes: 600, Ago: 4 * time.Minute},
 		{From: "shop/catalog/v1", To: "shop/pricing/v1", Host: "pricing.shop", Codes: ok(3), Latency: 120 * time.Millisecond, Bytes: 200},
 		{From: "shop/web/v1", To: "shop/cart/v1", Host: "cart.shop", Codes: map[string]float64{"200": 4.9, "404": .1}, Latency: 2 * time.Millisecond, Plain: true, Bytes: 300},
 		{From: "shop/web/v1", To: "shop/checkout/v1", Host: "checkout.shop", Codes: map[string]float64{"200": 1.1, "503": .6}, Flags: map[string]string{"503": "URX"}, Latency: 8 * time.Millisecond, Bytes: 300},

@@ -22,7 +22,7 @@ import (
 )
 
 // missing skips a test that cannot run here; make ui-test, which has got everything, fails instead.
-func missing(t *testing.T, what string) {
+func missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("HEDDLE_UI") != "" {
 		t.Fatal(what)
@@ -30,7 +30,9 @@ func missing(t *testing.T, what string) {
 	t.Skip(what + "; make ui-test gets everything and runs this")
 }
 
-func TestPages(t *testing.T) {
+// chromium is the browser, once everything is there.
+func chromium(t testing.TB) string {
+	t.Helper()
 	if ui.Page() == nil {
 		missing(t, "the page is not built")
 	}
@@ -41,7 +43,26 @@ func TestPages(t *testing.T) {
 	if _, err := os.Stat("node_modules/playwright-core"); err != nil {
 		missing(t, "playwright-core is not installed")
 	}
-	url, token := start(t)
+	return browser
+}
+
+// BenchmarkLargeGraph prints what 1,000 nodes and 5,000 edges cost in a browser; the figures of docs/benchmarks.md come from it.
+func BenchmarkLargeGraph(b *testing.B) {
+	browser := chromium(b)
+	url, token := start(b, metrics.Large())
+	for b.Loop() {
+		cmd := exec.CommandContext(b.Context(), "node", "bench.mjs")
+		cmd.Env = append(os.Environ(), "DASHBOARD="+url, "TOKEN="+token, "BROWSER="+browser)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestPages(t *testing.T) {
+	browser := chromium(t)
+	url, token := start(t, metrics.Shop())
 	shots := os.Getenv("HEDDLE_UI_SHOTS")
 	if shots == "" {
 		shots = t.TempDir()
@@ -58,8 +79,21 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// connected is a control plane to whom a proxy of each part of the shop is connected, but for one.
+type connected struct{ *server.Server }
+
+func (connected) Proxies() []string {
+	names := []string{"ingress-v1.istio-system"}
+	for _, p := range shop.Parts() {
+		if p.Name != "ledger" {
+			names = append(names, p.Name+"-"+p.Version+".shop")
+		}
+	}
+	return names
+}
+
 // start gives a dashboard over a whole control plane.
-func start(t *testing.T) (url, token string) {
+func start(t testing.TB, calls []metrics.Call) (url, token string) {
 	t.Helper()
 	config := t.TempDir()
 	if err := os.WriteFile(filepath.Join(config, "shop.yaml"), []byte(objects()), 0o600); err != nil {
@@ -74,7 +108,7 @@ func start(t *testing.T) (url, token string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := web.New(web.Options{Mesh: d, Metrics: metrics.New(t, metrics.Shop()), Page: ui.Page(), Token: d.Token(), Address: l.Addr().String(), Version: "test", Log: slog.New(slog.DiscardHandler)})
+	h, err := web.New(web.Options{Mesh: connected{d}, Metrics: metrics.New(t, calls), Page: ui.Page(), Token: d.Token(), Address: l.Addr().String(), Version: "test", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,5 +146,21 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: broken, namespace: shop}
 spec: {hosts: [cart], http: [{route: [{destination: {host: nowhere}}], retries: {attempts: -1}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: slow, namespace: shop}
+spec:
+  hosts: [pricing]
+  http:
+  - timeout: 2s
+    fault: {delay: {percentage: {value: 50}, fixedDelay: 0.2s}}
+    mirror: {host: cart}
+    route: [{destination: {host: pricing}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: checkout, namespace: shop}
+spec: {host: checkout, trafficPolicy: {outlierDetection: {consecutive5xxErrors: 5}}}
 `
 }

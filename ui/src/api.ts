@@ -14,12 +14,22 @@ export type Kind = 'workload' | 'app' | 'service' | 'unknown'
 export interface GraphNode {
   id: string; kind: Kind; name: string; namespace?: string; cluster?: string; app?: string; version?: string
   boxes?: string[]; health: Health; in: Traffic; out: Traffic; own: number | null
+  change?: Change // of two moments that are compared
 }
 export interface GraphEdge {
   id: string; source: string; target: string; protocol: string; services?: string[]; reporter: string; health: Health; traffic: Traffic
+  change?: Change
 }
+// Change is what is different from an earlier moment, in words.
+export interface Change { kind: 'new' | 'gone' | 'changed'; says: string[]; short?: string }
 export type GraphType = 'workload' | 'app' | 'versionedApp' | 'service'
 export interface Graph { type: GraphType; time: string; window: number; nodes: GraphNode[]; edges: GraphEdge[]; warnings?: string[] }
+
+export interface Badge { kind: string; objects?: string[] }
+export type Badges = Record<string, Badge[]> // by KIND:NAMESPACE/NAME
+export interface Line { name: string; values: (number | null)[] }
+export interface Chart { name: string; unit: string; lines: Line[]; query: string }
+export interface Series { start: string; step: number; charts: Chart[] }
 
 export interface Signals { node?: string; health: Health; in: Traffic; out: Traffic; own: number | null }
 export interface Service extends Signals {
@@ -56,7 +66,7 @@ export async function ask<T>(path: string, init?: RequestInit): Promise<T> {
 
 export interface Poll<T> { data?: T; error?: Failure; loading: boolean; again: () => void }
 
-// usePoll asks now and then. What was last known stays while the next answer is awaited, and when it does not come.
+// usePoll asks now and then, and of an empty path nothing. What was last known stays while the next answer is awaited, and when it does not come.
 export function usePoll<T>(path: string, every: number): Poll<T> {
   const [state, set] = useState<{ path: string; data?: T; error?: Failure; loading: boolean }>({ path, loading: true })
   const [round, next] = useState(0)
@@ -82,6 +92,7 @@ export function usePoll<T>(path: string, every: number): Poll<T> {
       if (document.hidden) document.addEventListener('visibilitychange', whenSeen, { once: true, signal: stop.signal })
       else void once()
     }
+    if (!path) { set({ path, loading: false }); return }
     set(old => ({ ...old, loading: true }))
     void once()
     return () => { stop.abort(); window.clearTimeout(timer) }

@@ -21,6 +21,7 @@ const edgeValues: Record<string, Value<GraphEdge>> = {
 const nodeWords: Record<string, Test<GraphNode>> = {
   healthy: n => n.health.state === 'healthy', degraded: n => n.health.state === 'degraded', failing: n => n.health.state === 'failing', idle: n => n.health.state === 'idle',
   outside: n => n.kind === 'unknown', root: n => n.in.rate === 0 && n.in.connections === 0,
+  new: n => n.change?.kind === 'new', gone: n => n.change?.kind === 'gone', changed: n => !!n.change,
 }
 const edgeWords: Record<string, Test<GraphEdge>> = {
   mtls: e => (e.traffic.mtls ?? 0) > 0.999, traffic: e => e.health.state !== 'idle', tcp: e => e.protocol === 'tcp', grpc: e => e.protocol === 'grpc',

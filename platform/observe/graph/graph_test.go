@@ -255,3 +255,14 @@ func BenchmarkBuild(b *testing.B) {
 		})
 	}
 }
+
+// Of a large graph durations are left out, and that is told.
+func TestLargeGraphsHaveNoDurations(t *testing.T) {
+	g, err := graph.Read(t.Context(), metrics.New(t, metrics.Large()), graph.Options{Type: graph.Workload, Window: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(g.Nodes) != 1000 || len(g.Edges) != 5000 || len(g.Warnings) != 1 || g.Edges[0].Traffic.P50 != nil {
+		t.Errorf("%d nodes, %d edges, %v", len(g.Nodes), len(g.Edges), g.Warnings)
+	}
+}

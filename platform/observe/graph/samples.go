@@ -38,15 +38,40 @@ type Source interface {
 // atOnce bounds how many queries of one graph run at a time, so that others are served too.
 const atOnce = 4
 
-// Read asks for the samples and builds the graph.
+// timed is up to how many samples of requests durations are asked for, too: each stands for some 20 buckets, and all quantiles of 10,000 take longer than anybody waits.
+const timed = 6000
+
+// Read asks for the samples and builds the graph. Of a large graph durations are not asked for; a warning says so.
 func Read(ctx context.Context, from Source, o Options) (*Graph, error) {
 	q := NewQueries(o.Type, o.Window, o.Namespaces)
 	var s Samples
+	if err := askAll(ctx, from, o.Time, map[string]*model.Vector{
+		q.Requests: &s.Requests, q.RequestBytes: &s.RequestBytes, q.ResponseBytes: &s.ResponseBytes, q.Opened: &s.Opened, q.Sent: &s.Sent, q.Received: &s.Received,
+	}); err != nil {
+		return nil, err
+	}
+	if len(s.Requests) > timed {
+		g := Build(&s, o)
+		g.Warnings = append(g.Warnings, "The graph is large, so that durations are left out; choose namespaces to see them.")
+		return g, nil
+	}
+	quantiled := map[string]*model.Vector{}
+	for i := range quantiles {
+		quantiled[q.Edges[i]], quantiled[q.Nodes[i]] = &s.Edges[i], &s.Nodes[i]
+	}
+	if err := askAll(ctx, from, o.Time, quantiled); err != nil {
+		return nil, err
+	}
+	return Build(&s, o), nil
+}
+
+// askAll asks several expressions, some at a time.
+func askAll(ctx context.Context, from Source, at time.Time, expressions map[string]*model.Vector) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
-	ask := func(expression string, to *model.Vector) {
+	for expression, to := range expressions {
 		group.Go(func() error {
-			v, _, _, err := from.Query(ctx, expression, o.Time)
+			v, _, _, err := from.Query(ctx, expression, at)
 			if err != nil {
 				return fmt.Errorf("ask the metrics for the graph: %w", err)
 			}
@@ -58,20 +83,7 @@ func Read(ctx context.Context, from Source, o Options) (*Graph, error) {
 			return nil
 		})
 	}
-	ask(q.Requests, &s.Requests)
-	for i := range quantiles {
-		ask(q.Edges[i], &s.Edges[i])
-		ask(q.Nodes[i], &s.Nodes[i])
-	}
-	ask(q.RequestBytes, &s.RequestBytes)
-	ask(q.ResponseBytes, &s.ResponseBytes)
-	ask(q.Opened, &s.Opened)
-	ask(q.Sent, &s.Sent)
-	ask(q.Received, &s.Received)
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return Build(&s, o), nil
+	return group.Wait()
 }
 
 // labels of one sample.

@@ -1,8 +1,10 @@
 // What is known of the chosen node or edge.
-import type { Graph, GraphEdge, GraphNode, Rates, Traffic } from '../api'
+import type { Badges, Change, Graph, GraphEdge, GraphNode, Rates, Traffic } from '../api'
 import { bytes, none, rate, share, time } from '../format'
 import { Command, quote } from '../parts/Command'
 import { HealthMark, Mark } from '../parts/Health'
+import { Link } from '../parts/Link'
+import { badgeNames, badgePaths, badgesOf } from './badges'
 
 const kinds = { workload: 'Workload', app: 'App', service: 'Service', unknown: 'Callers from outside' }
 
@@ -10,7 +12,7 @@ export function nodeName(n: GraphNode): string {
   return n.kind === 'unknown' ? 'outside' : n.version && n.kind === 'app' ? `${n.name} ${n.version}` : n.name
 }
 
-export function Panel({ graph, id, choose }: { graph: Graph; id: string; choose: (id: string) => void }) {
+export function Panel({ graph, badges, id, choose }: { graph: Graph; badges?: Badges; id: string; choose: (id: string) => void }) {
   const node = graph.nodes.find(n => n.id === id), edge = graph.edges.find(e => e.id === id)
   const name = (i: string) => { const n = graph.nodes.find(n => n.id === i); return n ? nodeName(n) : i }
   return (
@@ -24,13 +26,14 @@ export function Panel({ graph, id, choose }: { graph: Graph; id: string; choose:
         <button type="button" className="button small" aria-label="Close the details" onClick={() => choose('')}>✕</button>
       </header>
       {!node && !edge && <p>{id} had no traffic in this window.</p>}
-      {node && <NodeDetails n={node} g={graph} name={name} choose={choose} />}
+      {(node ?? edge)?.change && <Changed change={(node ?? edge)!.change!} />}
+      {node && <NodeDetails n={node} badges={badges} g={graph} name={name} choose={choose} />}
       {edge && <EdgeDetails e={edge} g={graph} name={name} choose={choose} />}
     </aside>
   )
 }
 
-function NodeDetails({ n, g, name, choose }: { n: GraphNode; g: Graph; name: (id: string) => string; choose: (id: string) => void }) {
+function NodeDetails({ n, badges, g, name, choose }: { n: GraphNode; badges?: Badges; g: Graph; name: (id: string) => string; choose: (id: string) => void }) {
   const callers = g.edges.filter(e => e.target === n.id), called = g.edges.filter(e => e.source === n.id)
   const label = n.kind === 'workload' ? `destination_workload="${n.name}",destination_workload_namespace="${n.namespace ?? ''}"`
     : n.kind === 'service' ? `destination_service_name="${n.name}",destination_service_namespace="${n.namespace ?? ''}"` : `destination_canonical_service="${n.app || n.name}"`
@@ -40,6 +43,7 @@ function NodeDetails({ n, g, name, choose }: { n: GraphNode; g: Graph; name: (id
       {n.kind !== 'unknown' && <><h3>What it is asked</h3><Signals t={n.in} own={n.own} /></>}
       <Edges title="Callers" edges={callers} name={e => name(e.source)} choose={choose} />
       <Edges title="Calls" edges={called} name={e => name(e.target)} choose={choose} />
+      <Configured badges={badgesOf(n, badges)} />
       {n.kind !== 'unknown' && <><Breakdown t={n.in} />
         <dl className="facts">
           {n.app && n.kind !== 'app' && <div><dt>App</dt><dd>{n.app}</dd></div>}{n.version && n.kind !== 'app' && <div><dt>Version</dt><dd>{n.version}</dd></div>}
@@ -67,6 +71,25 @@ function EdgeDetails({ e, g, name, choose }: { e: GraphEdge; g: Graph; name: (id
       </dl>
       <Command text={`heddle query ${quote(`sum by (response_code, response_flags) (rate(${metric}{reporter="${e.reporter}",${end(source, 'source')},${end(target, 'destination')}}[${g.window}s]))`)}`} />
     </>
+  )
+}
+
+function Changed({ change }: { change: Change }) {
+  return <section className="changed"><h3>Since then</h3><ul>{change.says.map(s => <li key={s}>{s}</li>)}</ul></section>
+}
+
+function Configured({ badges }: { badges: ReturnType<typeof badgesOf> }) {
+  if (!badges.length) return null
+  return (
+    <section>
+      <h3>Configured by</h3>
+      <ul className="badges">{badges.map(b => (
+        <li key={b.kind}>
+          <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><path d={badgePaths[b.kind]} /></svg>
+          <span>{badgeNames[b.kind] ?? b.kind}{b.objects?.map(o => <Link key={o} to={`/config?object=${encodeURIComponent(o)}`}> {o.split('/').slice(1).join('/')}</Link>)}</span>
+        </li>
+      ))}</ul>
+    </section>
   )
 }
 

@@ -1,5 +1,5 @@
 import { useDeferredValue, useMemo, useState } from 'react'
-import { type Graph, type GraphNode, type State, usePoll } from '../api'
+import { type Badges, type Graph, type GraphNode, type State, usePoll } from '../api'
 import { examples, parse, type Query, words } from '../find'
 import { count } from '../format'
 import { Choice } from '../parts/Choice'
@@ -8,8 +8,10 @@ import { Mark, stateNames, worstFirst } from '../parts/Health'
 import { Empty, Loading, Notice, sentence, Trouble } from '../parts/States'
 import { useParam } from '../route'
 import { Canvas } from './Canvas'
+import { compare, tally } from './compare'
 import { GraphTable } from './GraphTable'
 import { edgeLabels } from './labels'
+import { clock, Moments } from './Moments'
 import { nodeName, Panel } from './Panel'
 
 const types = { workload: 'Workloads', app: 'Apps', versionedApp: 'Versioned apps', service: 'Services' }
@@ -29,9 +31,17 @@ export function Topology({ every, dark }: { every: number; dark: boolean }) {
   const [chosen, choose] = useParam('chosen', '')
   const [locks, setLocks] = useParam('locks', 'on')
   const [all, setAll] = useParam('all', '')
+  const [badged, setBadged] = useParam('badges', 'on')
+  const [at] = useParam('at', '')
+  const [versus] = useParam('versus', '')
   const [again, layout] = useState(0)
   const query = new URLSearchParams({ type, window, ...(namespaces && { namespaces }) })
-  const { data: graph, error, again: retry } = usePoll<Graph>(`/api/graph?${query}`, every)
+  // A moment that is over does not change.
+  const { data: then, error: thenError } = usePoll<Graph>(versus ? `/api/graph?${query}&time=${versus}` : '', 0)
+  const { data: is, error: isError, loading, again: retry } = usePoll<Graph>(`/api/graph?${query}${at && `&time=${at}`}`, at ? 0 : every)
+  const error = isError ?? thenError
+  const graph = useMemo(() => (is && versus && then ? compare(then, is) : is), [is, then, versus])
+  const { data: badges } = usePoll<Badges>('/api/badges', Math.max(every, 10000))
   const found = useMemo(() => parse(find), [find]), hidden = useMemo(() => parse(hide), [hide])
   const shown = useMemo(() => (graph ? without(graph, hidden) : { nodes: [], edges: [] }), [graph, hidden])
   const drawn = useDeferredValue(shown)
@@ -48,29 +58,33 @@ export function Topology({ every, dark }: { every: number; dark: boolean }) {
         <Term label="Hide" value={hide} onChange={setHide} query={hidden} />
         <div className="views" role="group" aria-label="View">
           <button type="button" aria-pressed={locks === 'on'} onClick={() => setLocks(locks === 'on' ? 'off' : 'on')} title="Closed: all by mutual TLS. Open: some or all in plain text.">Locks</button>
+          <button type="button" aria-pressed={badged === 'on'} onClick={() => setBadged(badged === 'on' ? 'off' : 'on')} title="What configures a node: circuit breaker, fault injection, routing, a missing sidecar and others. The details name each.">Badges</button>
           <button type="button" onClick={() => layout(again + 1)} disabled={view !== 'graph'}>Arrange</button>
-          <button type="button" aria-pressed={view === 'graph'} onClick={() => setView('graph')}>Graph</button>
-          <button type="button" aria-pressed={view === 'table'} onClick={() => setView('table')}>Table</button>
+          <button type="button" className="joined" aria-pressed={view === 'graph'} onClick={() => setView('graph')}>Graph</button>
+          <button type="button" className="joined" aria-pressed={view === 'table'} onClick={() => setView('table')}>Table</button>
         </div>
       </div>
+      <Moments every={every} loading={loading} />
+      {versus && graph && <Notice>Compared with {clock(Number(versus))}: {tally(graph)}. Find takes <button type="button" className="as-link" onClick={() => setFind(find === 'changed' ? '' : 'changed')}>changed</button>, new and gone.</Notice>}
+      {graph && graph.nodes.length > 0 && graph.warnings?.map(w => <Notice key={w}>{w}</Notice>)}
       {namespaces && <Notice>Only traffic of {namespaces.split(',').join(', ')}. <button type="button" className="as-link" onClick={() => setNamespaces('')}>Show all namespaces</button></Notice>}
       {error && graph && <Notice>{sentence(error.message)} What you see is of {new Date(graph.time).toLocaleTimeString()}.</Notice>}
       <div className="stage">
         <div className="stage-main">
           {!graph && error && <Trouble error={error} again={retry} />}
           {!graph && !error && <Loading what="the traffic of the mesh" />}
-          {graph && !graph.nodes.length && <Empty title="No traffic yet"><p>{graph.warnings?.[0] ?? 'Nothing was asked in this window.'} Choose a longer window, or make a request.</p></Empty>}
+          {graph && !graph.nodes.length && <Empty title="No traffic yet"><p>{graph.warnings?.[0] ?? 'Nothing was asked in this window.'} {at ? 'Choose another moment, or a longer window.' : 'Choose a longer window, or make a request.'}</p></Empty>}
           {graph && graph.nodes.length > 0 && !shown.nodes.length && <Empty title="All is hidden"><p>“{hide}” hides every node.</p><button type="button" className="button" onClick={() => setHide('')}>Hide nothing</button></Empty>}
           {graph && tooMany && <Filter nodes={shown.nodes} choose={setNamespaces} draw={() => setAll('yes')} />}
           {graph && shown.nodes.length > 0 && view === 'table' && <GraphTable graph={graph} {...shown} chosen={chosen} choose={choose} />}
           {graph && drawn.nodes.length > 0 && view !== 'table' && !tooMany && (
-            <Canvas graph={graph} {...drawn} label={label} boxes={boxes} locks={locks === 'on'} find={find && !found.error ? found : undefined} chosen={chosen} onChoose={choose} again={again} dark={dark} summary={summary(shown.nodes)} />
+            <Canvas graph={graph} {...drawn} label={label} boxes={boxes} locks={locks === 'on'} badges={badged === 'on' ? badges : undefined} find={find && !found.error ? found : undefined} chosen={chosen} onChoose={choose} again={again} dark={dark} summary={summary(shown.nodes)} />
           )}
           {graph && shown.nodes.length > 0 && <Legend nodes={shown.nodes} setFind={setFind} find={find} />}
         </div>
-        {graph && chosen && <Panel graph={graph} id={chosen} choose={choose} />}
+        {graph && chosen && <Panel graph={graph} badges={badges} id={chosen} choose={choose} />}
       </div>
-      <Command text={`heddle query ${quote(`sum by (source_workload, destination_workload, response_code) (rate(istio_requests_total{reporter="source"}[${window}]))`)}`} />
+      <Command text={`heddle query ${at ? `--time ${new Date(Number(at) * 1000).toISOString().slice(0, 19)}Z ` : ''}${quote(`sum by (source_workload, destination_workload, response_code) (rate(istio_requests_total{reporter="source"}[${window}]))`)}`} />
     </div>
   )
 }

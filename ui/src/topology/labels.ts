@@ -7,16 +7,24 @@ export const edgeLabels = {
 } as const
 export type EdgeLabel = keyof typeof edgeLabels
 
-export function edgeLabel(e: GraphEdge, label: string, g: Graph): string {
+// sent is how much each node sends, for shares.
+export function sent(g: Graph): Map<string, number> {
+  const out = new Map<string, number>()
+  for (const e of g.edges) out.set(e.source, (out.get(e.source) ?? 0) + e.traffic.rate)
+  return out
+}
+
+export function edgeLabel(e: GraphEdge, label: string, all: Map<string, number>): string {
   const t = e.traffic
+  if (e.change?.short) return e.change.short
   if (e.health.state === 'idle') return ''
   switch (label) {
     case 'rate': return e.protocol === 'tcp' ? bytes(t.requestBytes + t.responseBytes) : rate(t.rate)
     case 'error': return t.errorRate + t.clientErrorRate > 0 ? share(t.errorRate + t.clientErrorRate) : ''
     case 'p50': case 'p95': case 'p99': return t[label] === null ? '' : time(t[label])
     case 'part': {
-      const all = g.edges.filter(x => x.source === e.source).reduce((s, x) => s + x.traffic.rate, 0)
-      return all > 0 && t.rate > 0 ? share(t.rate / all) : ''
+      const whole = all.get(e.source) ?? 0
+      return whole > 0 && t.rate > 0 ? share(t.rate / whole) : ''
     }
     case 'bytes': return bytes(t.requestBytes + t.responseBytes)
     case 'mtls': return share(t.mtls).replace(none, '')

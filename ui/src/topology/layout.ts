@@ -52,7 +52,9 @@ export function place(nodes: GraphNode[], edges: GraphEdge[]): Places {
   const bands = new Map<string, GraphNode[]>()
   for (const n of nodes) {
     const key = n.namespace ?? ''
-    bands.set(key, [...(bands.get(key) ?? []), n])
+    const band = bands.get(key)
+    if (band) band.push(n)
+    else bands.set(key, [n])
   }
   const mean = (ns: GraphNode[]) => ns.reduce((s, n) => s + rank.get(n.id)!, 0) / ns.length
   const ordered = [...bands].sort((a, b) => mean(a[1]) - mean(b[1]) || a[0].localeCompare(b[0]))

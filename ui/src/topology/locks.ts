@@ -5,17 +5,8 @@ const body = new Path2D('M-5 -1h10v8h-10z')
 const closed = new Path2D('M-3 -1v-3a3 3 0 0 1 6 0v3')
 const open = new Path2D('M-3 -1v-3a3 3 0 0 1 6 0v.6')
 
-export function drawLocks(cy: Core, canvas: HTMLCanvasElement, colour: { secure: string; plain: string; surface: string }) {
-  const ratio = window.devicePixelRatio || 1
+export function drawLocks(cy: Core, g: CanvasRenderingContext2D, colour: { secure: string; plain: string; surface: string }) {
   const w = cy.width(), h = cy.height()
-  if (canvas.width !== Math.round(w * ratio) || canvas.height !== Math.round(h * ratio)) {
-    canvas.width = Math.round(w * ratio)
-    canvas.height = Math.round(h * ratio)
-  }
-  const g = canvas.getContext('2d')
-  if (!g) return
-  g.setTransform(ratio, 0, 0, ratio, 0, 0)
-  g.clearRect(0, 0, w, h)
   const zoom = cy.zoom(), pan = cy.pan()
   if (zoom < 0.45) return // too small to be seen
   cy.edges(':visible').forEach(e => {

@@ -22,14 +22,16 @@ const paths: Record<Kind, string> = {
   service: 'M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v6M12 16v6M2 12h6M16 12h6',
   unknown: 'M9 9a3 3 0 1 1 4.5 2.6C12.5 12.200 12 13 12 14M12 17.5v.500',
 }
-export function icon(kind: Kind, colour = '#fff'): string {
+function icon(kind: Kind, colour = '#fff'): string {
   return 'data:image/svg+xml;utf8,' + encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" width="48" height="48" viewBox="0 0 24 24" fill="none" stroke="${colour}" stroke-width="1.9" stroke-linejoin="round" stroke-linecap="round"><path d="${paths[kind]}"/></svg>`)
 }
+
+export const icons = Object.fromEntries((Object.keys(paths) as Kind[]).map(k => [k, icon(k)])) as Record<Kind, string>
 
 // simple is from how many edges on they are drawn as plain lines, so that moving the graph stays fluid.
 export const simple = 800
 
-export function stylesheet(c: Colours, edges = 0): StylesheetJson {
+export function stylesheet(c: Colours, large: boolean): StylesheetJson {
   const sheet: unknown[] = [
     {
       selector: 'node', style: {
@@ -47,7 +49,7 @@ export function stylesheet(c: Colours, edges = 0): StylesheetJson {
     },
     {
       selector: 'edge', style: {
-        width: 'data(width)', ...(edges > simple ? { 'curve-style': 'haystack', 'haystack-radius': 0, 'line-opacity': 0.45 } : { 'curve-style': 'bezier', 'control-point-step-size': 46 }), 'target-arrow-shape': 'triangle', 'arrow-scale': 1, label: 'data(label)', 'font-family': 'system-ui, sans-serif', 'font-size': 11,
+        ...(large ? { width: 1.6, 'curve-style': 'haystack', 'haystack-radius': 0, 'line-opacity': 0.45 } : { width: 'data(width)', 'curve-style': 'bezier', 'control-point-step-size': 46, 'target-arrow-shape': 'triangle', label: 'data(label)' }), 'arrow-scale': 1, 'font-family': 'system-ui, sans-serif', 'font-size': 11,
         color: c.text, 'text-background-color': c.surface, 'text-background-opacity': 0.92, 'text-background-padding': '3px', 'text-background-shape': 'roundrectangle', 'min-zoomed-font-size': 7, 'overlay-opacity': 0,
       },
     },
@@ -60,6 +62,13 @@ export function stylesheet(c: Colours, edges = 0): StylesheetJson {
     { selector: 'node.chosen', style: { 'border-width': 4, 'border-color': c.accent, 'border-opacity': 1 } },
     { selector: 'edge.chosen', style: { 'underlay-color': c.accent, 'underlay-opacity': 0.5, 'underlay-padding': 5 } },
   ]
+  sheet.push(
+    { selector: 'node[change = "new"]', style: { 'border-width': 3, 'border-color': c.accent, 'border-opacity': 1 } },
+    { selector: 'node[change = "changed"]', style: { 'border-width': 3, 'border-color': c.text, 'border-opacity': 1, 'border-style': 'double' } },
+    { selector: 'node[change = "gone"]', style: { 'background-opacity': 0.35, 'border-width': 2, 'border-color': c.soft, 'border-opacity': 1, 'border-style': 'dashed', color: c.soft } },
+    { selector: 'edge[change = "new"]', style: { 'underlay-color': c.accent, 'underlay-opacity': 0.25, 'underlay-padding': 4 } },
+    { selector: 'edge[change = "gone"]', style: { 'line-style': 'dashed', opacity: 0.45 } },
+  )
   for (const state of Object.keys(shapes) as State[]) {
     sheet.push(
       { selector: `node[state = "${state}"]`, style: { 'background-color': c.states[state], shape: shapes[state], ...(state === 'failing' ? { width: 48, height: 48 } : state === 'degraded' ? { width: 50, height: 50 } : {}) } },
