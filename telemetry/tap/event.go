@@ -142,11 +142,14 @@ type Times struct {
 
 // Failed says whether the request came to a bad end: no answer, 5xx, or a gRPC status that is the server's fault.
 func (e *Event) Failed() bool {
-	if e.GRPC != nil {
-		switch *e.GRPC {
-		case 2, 4, 12, 13, 14, 15:
-			return true
-		}
+	return e.Status == 0 || e.Status >= 500 || e.GRPC != nil && ServerFault(*e.GRPC)
+}
+
+// ServerFault says whether a gRPC status is not the client's doing: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS.
+func ServerFault(status int) bool {
+	switch status {
+	case 2, 4, 12, 13, 14, 15:
+		return true
 	}
-	return e.Status == 0 || e.Status >= 500
+	return false
 }

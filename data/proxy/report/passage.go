@@ -103,15 +103,6 @@ func (p *passage) note(r *Reporter, x *stream.Exchange) {
 	p.hash, p.hashed = x.Hashed()
 }
 
-// serverFault says whether a gRPC status is not the client's doing.
-func serverFault(status int) bool {
-	switch status {
-	case 2, 4, 12, 13, 14, 15:
-		return true
-	}
-	return false
-}
-
 // event spells a passage out, but for the headers.
 func (p *passage) event() *tap.Event {
 	e := &tap.Event{
@@ -127,8 +118,8 @@ func (p *passage) event() *tap.Event {
 	if p.traced {
 		e.Trace = fmt.Sprintf("%016x%016x", p.high, p.low)
 	}
-	if p.grpc >= 0 {
-		e.GRPC = &p.grpc
+	if status := p.grpc; status >= 0 {
+		e.GRPC = &status // not the passage's own, which the worker uses again
 	}
 	for _, a := range p.acts {
 		e.Filters = append(e.Filters, tap.Act{Filter: a.Filter, Did: a.Did, By: a.By, Status: a.Status, At: millis(a.At), Took: millis(a.Took)})

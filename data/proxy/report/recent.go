@@ -48,9 +48,6 @@ func (r *ring) slot() *passage {
 func (r *recent) remember(by *Reporter, x *stream.Exchange) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.all.most == 0 {
-		r.all.most, r.failed.most = keptRecent, keptFailed
-	}
 	to := &r.all
 	if failing(x) {
 		to = &r.failed
@@ -61,22 +58,30 @@ func (r *recent) remember(by *Reporter, x *stream.Exchange) {
 // failing says whether an exchange is kept among the failed ones.
 func failing(x *stream.Exchange) bool {
 	n := x.GRPCStatus()
-	return x.Response.Status == 0 || x.Response.Status >= 500 || x.Response.Status >= 400 && x.Local() || n > 0 && serverFault(n)
+	return x.Response.Status == 0 || x.Response.Status >= 500 || x.Response.Status >= 400 && x.Local() || tap.ServerFault(n)
+}
+
+// event spells one passage out, nil when there is none yet. The worker is held up for one at a time, not for all.
+func (r *recent) event(of *ring, at int) *tap.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at >= len(of.slots) {
+		return nil
+	}
+	return of.slots[at].event()
 }
 
 // recentEvents spells out what the selector chooses, in the order of time.
 func (t *Tap) recentEvents(s *tap.Selector) (out []*tap.Event) {
 	for i := range t.recent {
 		r := &t.recent[i]
-		r.mu.Lock()
 		for _, ring := range []*ring{&r.all, &r.failed} {
-			for j := range ring.slots {
-				if e := ring.slots[j].event(); s.Matches(e) {
+			for at := range ring.most {
+				if e := r.event(ring, at); e != nil && s.Matches(e) {
 					out = append(out, e)
 				}
 			}
 		}
-		r.mu.Unlock()
 	}
 	slices.SortStableFunc(out, func(a, b *tap.Event) int { return a.Start.Compare(b.Start) })
 	return out

@@ -36,7 +36,11 @@ type tapped struct {
 
 // NewTap makes a tap in front of a reporter.
 func NewTap(next *Requests) *Tap {
-	return &Tap{next: next, recent: make([]recent, len(next.Reporter.workers))}
+	t := &Tap{next: next, recent: make([]recent, len(next.Reporter.workers))}
+	for i := range t.recent {
+		t.recent[i].all.most, t.recent[i].failed.most = keptRecent, keptFailed
+	}
+	return t
 }
 
 // Talking implements stream.Reporter: a tap shows what has finished.
