@@ -186,11 +186,16 @@ func (s *Server) state() adminv3.ServerInfo_State {
 	return adminv3.ServerInfo_INITIALIZING
 }
 
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	state := s.state()
+// place is how the proxy at this address is: who asks a process that another one has succeeded means that one, and it serves.
+func (s *Server) place() adminv3.ServerInfo_State {
 	if s.Succeeded != nil && s.Succeeded() {
-		state = adminv3.ServerInfo_LIVE // who asks means the proxy at this address, and that one serves
+		return adminv3.ServerInfo_LIVE
 	}
+	return s.state()
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	state := s.place()
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	if state != adminv3.ServerInfo_LIVE {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -238,8 +243,8 @@ func (s *Server) listeners(w http.ResponseWriter, r *http.Request) {
 func (s *Server) StatusHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if s.state() != adminv3.ServerInfo_LIVE {
-			http.Error(w, s.state().String(), http.StatusServiceUnavailable)
+		if state := s.place(); state != adminv3.ServerInfo_LIVE {
+			http.Error(w, state.String(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = io.WriteString(w, "")

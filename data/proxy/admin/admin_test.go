@@ -164,8 +164,13 @@ func TestPages(t *testing.T) {
 
 // TestReadyIsOfThePlace: who asks a process that another has succeeded is told how the place is, which is served.
 func TestReadyIsOfThePlace(t *testing.T) {
-	_, srv, calls := world(t)
+	s, srv, calls := world(t)
 	(*calls)["drain"], (*calls)["succeed"] = 1, 1
+	status := httptest.NewServer(s.StatusHandler())
+	defer status.Close()
+	if code, _ := get(t, "GET", status.URL+"/healthz/ready"); code != 200 {
+		t.Errorf("/healthz/ready: %d", code)
+	}
 	if code, body := get(t, "GET", srv.URL+"/ready"); code != 200 || body != "LIVE\n" {
 		t.Errorf("/ready: %d %q", code, body)
 	}
