@@ -143,18 +143,21 @@ func trafficPlots(match, window string) []plot {
 	rate := func(metric, reporter string) string {
 		return "rate(" + metric + "{" + match + reporter + "}[" + window + "])"
 	}
-	both := func(by, metric string) string {
-		return "sum by (" + by + ") (" + rate(metric, `reporter="destination"`) + " or " + rate(metric, `reporter="source",destination_workload="unknown"`) + ")"
+	// requests are those with some labels, none for all.
+	requests := func(by, with string) string {
+		return "sum by (" + by + ") (" + rate("istio_requests_total", `reporter="destination"`+with) + " or " + rate("istio_requests_total", `reporter="source",destination_workload="unknown"`+with) + ")"
+	}
+	share := func(with string) string {
+		return "(sum(" + requests("response_code", with) + ") or vector(0)) / sum(" + requests("response_code", "") + ")"
 	}
 	quantile := func(q float64) string {
 		return fmt.Sprintf("histogram_quantile(%g, sum by (le) (%s))", q, rate("istio_request_duration_milliseconds_bucket", `reporter="destination"`))
 	}
 	one := func(name, expression string) asked { return asked{name: name, expression: expression} }
 	return []plot{
-		{"Requests", "requests/s", []asked{{by: "response_code", expression: both("response_code", "istio_requests_total")}}},
+		{"Requests", "requests/s", []asked{{by: "response_code", expression: requests("response_code", "")}}},
 		{"Errors", "share", []asked{
-			one("5xx or none", "(sum("+strings.ReplaceAll(both("response_code", "istio_requests_total"), "}[", `,response_code=~"5..|0"}[`)+") or vector(0)) / sum("+both("response_code", "istio_requests_total")+")"),
-			one("4xx", "(sum("+strings.ReplaceAll(both("response_code", "istio_requests_total"), "}[", `,response_code=~"4.."}[`)+") or vector(0)) / sum("+both("response_code", "istio_requests_total")+")"),
+			one("5xx or none", share(`,response_code=~"5..|0"`)), one("4xx", share(`,response_code=~"4.."`)),
 		}},
 		{"Time", "milliseconds", []asked{one("median", quantile(.5)), one("95 %", quantile(.95)), one("99 %", quantile(.99))}},
 		{"Throughput", "bytes/s", []asked{
