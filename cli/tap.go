@@ -10,22 +10,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// tapped is what the proxy's page tells of a request; see data/proxy/report.
-type tapped struct {
-	Start                                    time.Time
-	Direction, Peer, Method, Authority, Path string
-	Status                                   int
-	Flags, Details, Route, Cluster, Endpoint string
-	Attempts                                 int
-	Downstream                               string
-	Duration                                 float64 `json:"duration_ms"`
-	Dropped                                  int
-}
+	events "github.com/heddle-mesh/heddle/telemetry/tap"
+)
 
 func tap(e *Env) *cobra.Command {
 	var admin, format string
@@ -114,7 +103,7 @@ func (e *Env) tap(ctx context.Context, page string, raw bool) error {
 
 // tapLine is one request for people.
 func tapLine(line string) (string, error) {
-	var t tapped
+	var t events.Event
 	if err := json.Unmarshal([]byte(line), &t); err != nil {
 		return "", fmt.Errorf("read the proxy's answer: %w", err)
 	}
