@@ -8,6 +8,10 @@ if ! command -v gcc >/dev/null; then
   echo "test: no C compiler, so the race detector is skipped (apt-get install gcc)"
   race=
 fi
+if ! command -v iptables-save >/dev/null; then
+  echo "test: installing iptables, one of the ways of capture (as root)"
+  apt-get install -y --no-install-recommends iptables >/dev/null || { apt-get update >/dev/null && apt-get install -y --no-install-recommends iptables >/dev/null; }
+fi
 echo "== packages ${race:+with the race detector}"
 CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(apis|e2e|bench|soak|interop|pod)')
 echo "== metrics, with labels held as in the build"
