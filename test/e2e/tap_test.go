@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,7 +13,15 @@ func (h *home) tap(t *testing.T, s status) {
 	stop := load(s.Gateway+"/cart", 1)
 	defer stop()
 	out := h.must("tap", "web-v1", "--direction", "inbound", "--path", "/cart", "--limit", "2", "-o", "json")
-	if n := strings.Count(out, `"status":200`); n != 2 || !strings.Contains(out, `"peer":"spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway"`) || !strings.Contains(out, `"endpoint":"`) {
+	n := 0
+	for line := range strings.Lines(out) {
+		var e struct{ Status int } // of the request; each try has one too
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Status != 200 {
+			t.Errorf("%v: %s", err, line)
+		}
+		n++
+	}
+	if n != 2 || !strings.Contains(out, `"peer":"spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway"`) || !strings.Contains(out, `"endpoint":"`) {
 		t.Errorf("%d lines: %s", n, out)
 	}
 	if out := h.must("tap", "web-v1.shop", "--direction", "outbound", "--limit", "1"); !strings.Contains(out, " -> 200 GET ") || !strings.Contains(out, " cluster=outbound|") {
