@@ -10,7 +10,7 @@ if ! command -v gcc >/dev/null; then
 fi
 if ! command -v iptables-save >/dev/null; then
   echo "test: installing iptables, one of the ways of capture (as root)"
-  apt-get install -y --no-install-recommends iptables >/dev/null || { apt-get update >/dev/null && apt-get install -y --no-install-recommends iptables >/dev/null; }
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iptables >/dev/null
 fi
 echo "== packages ${race:+with the race detector}"
 CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -timeout 20m $(go list ./... | grep -v -E '/test/(apis|e2e|bench|soak|interop|pod)')

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 for p in curl=curl wrk=wrk h2load=nghttp2-client; do
-  command -v "${p%%=*}" >/dev/null || apt-get install -y --no-install-recommends "${p#*=}" >/dev/null || echo "clients: ${p%%=*} cannot be installed; its part is left out"
+  command -v "${p%%=*}" >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${p#*=}" >/dev/null; } || echo "clients: ${p%%=*} cannot be installed; its part is left out"
 done
 python3 -c 'import sys; sys.path.insert(0, ".cache/python"); import httpx, h2' 2>/dev/null ||
   python3 -m pip install --quiet --disable-pip-version-check --target .cache/python 'httpx[http2]' 2>/dev/null || echo "clients: httpx cannot be installed; its part is left out"
